@@ -1,0 +1,163 @@
+"""`make bench`: Conduit beside nginx, the bare aiohttp pass-through and no gateway at all.
+
+Prints Markdown: the targets with what was measured, then every case. Held streams are measured with
+one gateway at a time (rule 6 of README.md).
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import HERE, Cores, compare, table
+
+SUBJECTS = ("direct", "nginx", "aiohttp-uvloop", "conduit")
+CASES = ("chat", "chat100k", "burst", "pace100")
+HELD = "hold9k"
+FLOOR, GATEWAY = "aiohttp-uvloop", "conduit"
+RESULTS = HERE / "results"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Facts by subject and the records of every case."""
+
+    facts: dict[str, dict[str, float]]
+    records: list[dict]
+
+    def values(self, subject: str, case: str, figure: str) -> list[float]:
+        """One value a round, in the order of the rounds."""
+        return [
+            record["result"][figure]
+            for record in self.records
+            if (record["subject"], record["case"]) == (subject, case) and figure in record["result"]
+        ]
+
+    def ratios(self, case: str, figure: str) -> list[float]:
+        """Conduit over the pass-through, round by round; none where one was left out."""
+        mine, floor = self.values(GATEWAY, case, figure), self.values(FLOOR, case, figure)
+        if not mine or not all(floor):
+            return []
+        return [above / below for above, below in zip(mine, floor, strict=False)]
+
+    def fact(self, name: str) -> list[float]:
+        return [self.facts[GATEWAY][name]] if GATEWAY in self.facts else []
+
+    def errors(self) -> int:
+        return sum(sum(record["result"]["errors"].values()) for record in self.records)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A figure of Conduit's and the most it may be."""
+
+    text: str
+    most: float
+    unit: str
+    found: Callable[[Run], list[float]]
+
+
+def ratio(case: str, figure: str) -> Callable[[Run], list[float]]:
+    return lambda run: run.ratios(case, figure)
+
+
+def fact(name: str) -> Callable[[Run], list[float]]:
+    return lambda run: run.fact(name)
+
+
+def held_figure(name: str) -> Callable[[Run], list[float]]:
+    return lambda run: run.values(GATEWAY, HELD, name)
+
+
+TARGETS = (
+    Target("CPU a request, × pass-through", 1.8, "", ratio("chat", "cpu_us_per_request")),
+    Target("CPU a chunk at pace, × pass-through", 1.5, "", ratio("pace100", "cpu_us_per_chunk")),
+    Target("CPU a chunk in a burst, × pass-through", 1.5, "", ratio("burst", "cpu_us_per_chunk")),
+    Target("cold start", 1.0, " s", fact("cold_start_s")),
+    Target("idle memory", 110, " MB", fact("idle_rss_mb")),
+    Target("memory a held stream", 50, " KB", held_figure("rss_kb_per_stream")),
+    Target("held streams that failed", 0, "", held_figure("failed")),
+)
+
+
+def rows(run: Run) -> Iterator[str]:
+    """The table of targets; a figure that was not measured says so."""
+    yield "| target | at most | measured, median (range) | |"
+    yield "|---|---|---|---|"
+    for target in TARGETS:
+        found = target.found(run)
+        if not found:
+            yield f"| {target.text} | {target.most:g}{target.unit} | not measured | |"
+            continue
+        middle = statistics.median(found)
+        spread = f" ({min(found):.3g}–{max(found):.3g})" if len(found) > 1 else ""
+        verdict = "met" if middle <= target.most else "missed"
+        yield (
+            f"| {target.text} | {target.most:g}{target.unit} "
+            f"| {middle:.3g}{target.unit}{spread} | {verdict} |"
+        )
+
+
+def held(paths: list[Path], cores: Cores) -> list[dict]:
+    """Thousands of held streams, through one freshly started gateway after another."""
+    records: list[dict] = []
+    for path in paths:
+        if path.stem != "direct":  # the mock alone has no memory of interest
+            records += compare([path], [HELD], 1, cores)[1]
+    return records
+
+
+def machine() -> str:
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--subjects", default=",".join(SUBJECTS))
+    options.add_argument("--cases", default=",".join((*CASES, HELD)))
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--gateway-core", type=int, default=0)
+    options.add_argument("--load-core", type=int, default=1)
+    args = options.parse_args()
+    if sys.platform != "linux":
+        raise SystemExit("the bench reads /proc: it runs on Linux only")
+    names, cases = args.subjects.split(","), args.cases.split(",")
+    if "nginx" in names and shutil.which("nginx") is None:
+        print("nginx is not installed: it is left out", file=sys.stderr)
+        names.remove("nginx")
+    paths = [HERE / "subjects" / f"{name}.toml" for name in names]
+    cores = Cores(args.gateway_core, args.load_core)
+    facts, records = compare(paths, [case for case in cases if case != HELD], args.rounds, cores)
+    if HELD in cases:
+        records += held(paths, cores)
+    RESULTS.mkdir(exist_ok=True)
+    out = RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
+    out.write_text(json.dumps({"facts": facts, "records": records}, indent=1))
+    run = Run(facts, records)
+    print(f"{machine()}; {args.rounds} rounds, interleaved; {run.errors()} errors\n")
+    print("\n".join(rows(run)))
+    print(table(records))
+    print(f"\n{facts_table(facts)}")
+
+
+def facts_table(facts: dict[str, dict[str, float]]) -> str:
+    lines = ["### start and rest", "", "| subject | cold start, s | CPU of it, s | idle RSS, MB |"]
+    lines.append("|---|---|---|---|")
+    for name, found in facts.items():
+        if name != "direct":
+            shown = (found["cold_start_s"], found["start_cpu_s"], found["idle_rss_mb"])
+            lines.append(f"| {name} | " + " | ".join(f"{value:g}" for value in shown) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

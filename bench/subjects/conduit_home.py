@@ -1,0 +1,92 @@
+"""Makes a fresh home for Conduit and configures it through the admin API, then stops the gateway.
+
+The provider is the bench's mock, under one mapping whose alias ends in a star; every model of the
+cases has a price, so that money is really counted; the key has a budget that nothing here exhausts.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from conduit.core.keys import make_master_key
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from measure import CASES, UPSTREAM_PORT  # the bench is a folder, not a package
+
+ORIGIN = f"http://127.0.0.1:{os.environ['CONDUIT_PORT']}"
+READY_WITHIN_S = 60
+PROVIDER = {
+    "name": "mock",
+    "type": "openai_compatible",
+    "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}/v1",
+    "allow_private": True,
+    "credential": {"name": "default", "secret": "sk-upstream"},
+}
+# A target model of `*` means the name the client asked for.
+MAPPING = {"alias": "mock-*", "targets": [{"provider": "mock", "model": "*"}]}
+PRICE = {"input": "2.50", "output": "10", "max_output_tokens": 4096}
+KEY = {"name": "bench", "budget": {"limit": "1000000"}}
+
+
+def call(method: str, path: str, body: object, master_key: str) -> dict[str, Any]:
+    request = urllib.request.Request(
+        ORIGIN + path,
+        json.dumps(body).encode(),
+        {"authorization": f"Bearer {master_key}", "content-type": "application/json"},
+        method=method,
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+            return found
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"{method} {path}: {error.code} {error.read().decode()}") from error
+
+
+def await_ready(gateway: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + READY_WITHIN_S
+    while True:
+        try:
+            with urllib.request.urlopen(f"{ORIGIN}/health/ready", timeout=5):
+                return
+        except OSError as error:
+            if gateway.poll() is not None or time.monotonic() > give_up:
+                raise SystemExit(f"the gateway does not get ready: {error}") from error
+            time.sleep(0.02)
+
+
+def configure(home: Path, master_key: str) -> None:
+    call("POST", "/admin/providers", PROVIDER, master_key)
+    call("POST", "/admin/mappings", MAPPING, master_key)
+    for model in {case.model for case in CASES.values()}:
+        call("PUT", f"/admin/prices/mock/{model}", PRICE, master_key)
+    (home / "key").write_text(call("POST", "/admin/keys", KEY, master_key)["secret"])
+
+
+def main() -> None:
+    home = Path(os.environ["CONDUIT_HOME"])
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(mode=0o700, parents=True)
+    master_key = make_master_key()
+    key_file = home / "master-key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(master_key)
+    gateway = subprocess.Popen(["conduit", "serve"])
+    try:
+        await_ready(gateway)
+        configure(home, master_key)
+    finally:
+        gateway.terminate()
+        gateway.wait()
+
+
+if __name__ == "__main__":
+    main()

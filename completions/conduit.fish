@@ -1,0 +1,1 @@
+complete --command conduit --no-files --arguments "(env _CONDUIT_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) conduit)" --condition "env _CONDUIT_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) conduit"

@@ -1,0 +1,473 @@
+"""One call of a command: its options, its gateway, and what commands do with both."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import typer
+
+from conduit.cli.asking import Asker
+from conduit.cli.console import ColorChoice, Console
+from conduit.cli.failures import Exit, Failure
+from conduit.cli.ordering import ordered
+from conduit.cli.output import Column, Printer, Shape, View, drained
+from conduit.cli.plan import planned, print_plan
+from conduit.cli.several import Outcomes, names_of
+from conduit.client.api import OPERATIONS, Record
+from conduit.client.blocking import Deadline, Gateway, Target, TimedOut, Timeouts, unreachable
+from conduit.client.contexts import (
+    Choice,
+    ContextError,
+    Contexts,
+    Resolved,
+    load,
+    resolve,
+)
+from conduit.client.errors import ApiError
+
+_SHORTEST_PREFIX = 4
+_SEARCHED_PAGES = 10
+_LARGEST_PAGE = 1000
+_USUAL_PAGE = 50
+_PROVIDERS_S = 90.0
+_NO_MATCH = "nothing matches"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Which part of a list is wanted."""
+
+    limit: int | None = None
+    cursor: str | None = None
+    everything: bool = False
+    sort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """The options that every command understands."""
+
+    choice: Choice = field(default_factory=Choice)
+    timeout_s: float | None = None
+    color: ColorChoice = "auto"
+    no_input: bool = False
+    debug: bool = False
+    quiet: bool = False
+    dry_run: bool = False
+    yes: bool = False
+    confirm: str | None = None
+    filter: str | None = None
+    no_pager: bool = False
+    shape: Shape = field(default_factory=Shape)
+    listing: Listing = field(default_factory=Listing)
+
+
+class Call:
+    """What a command function gets first."""
+
+    def __init__(self, options: CallOptions) -> None:
+        self.options = options
+        self.console = Console(options.color)
+        self.printer = Printer(self.console, options.shape)
+        self._labels: dict[str, str] = {}
+        self._as_client = False
+        self._asker = Asker(willing=not (options.no_input or options.shape.is_json))
+        self._deadline = Deadline(options.timeout_s) if options.timeout_s is not None else None
+
+    @contextmanager
+    def paged(self) -> Iterator[None]:
+        """Put what the block prints for people into a pager, where it is taller than that."""
+        if self.options.no_pager or self.printer.format not in ("table", "wide"):
+            yield
+            return
+        from conduit.cli.paging import paged  # noqa: PLC0415  # deferred: few commands page
+
+        with paged(self.console):
+            yield
+
+    # Where it goes
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        return load()
+
+    @cached_property
+    def where(self) -> Resolved:
+        """The gateway of this call. Raises ContextError."""
+        return resolve(self.contexts, self.options.choice, os.environ)
+
+    @property
+    def gateway_name(self) -> str:
+        """The gateway as it stands in an error: `prod https://gw.example`."""
+        context = self.where.context
+        return f"{context.name} {self.where.admin}" if context is not None else self.where.admin
+
+    @property
+    def target(self) -> Target:
+        """Where administration is, with what opens it."""
+        self._as_client = False
+        return Target(self.where.admin, self.where.master_key, self._ca_file)
+
+    def client_target(self, key: str | None = None) -> Target:
+        """Where clients call, with a virtual key."""
+        self._as_client = True
+        return Target(self.where.url, key, self._ca_file)
+
+    @property
+    def _ca_file(self) -> str | None:
+        context = self.where.context
+        return context.ca_file if context is not None else None
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The gateway's admin side. Raises Failure when nothing is known that opens it."""
+        if self.where.master_key is None:
+            raise Failure(
+                f"no master key is known for {self.where.admin}",
+                code="no_credentials",
+                exit_code=Exit.NOT_PERMITTED,
+                hint="conduit up (on this machine), conduit auth login, or CONDUIT_MASTER_KEY",
+            )
+        return self.gateway_at(self.target)
+
+    def gateway_at(self, target: Target, timeouts: Timeouts | None = None) -> Gateway:
+        """A gateway that is given up when `--timeout` is over, if that was given."""
+        return Gateway(target, timeouts or Timeouts(), self._deadline)
+
+    def refused_key_hint(self) -> str:
+        """What a person whose key was refused should know: which one it was, and where it is."""
+        from conduit.cli.refused import client_key_hint, master_key_hint  # noqa: PLC0415  # deferred
+
+        return client_key_hint(self.where) if self._as_client else master_key_hint(self.where)
+
+    def ask_providers(
+        self, name: str, *names: str, body: Mapping[str, Any] | None = None
+    ) -> Record:
+        """Run an operation that has providers answer, which may take them a while."""
+        patient = self.gateway_at(self.gateway.target, Timeouts(total_s=_PROVIDERS_S))
+        with self.console.waiting("waiting for providers"):
+            return patient.call(name, *names, body=body)
+
+    def left_s(self, otherwise: float) -> float:
+        """Seconds left of `--timeout`, or what holds without it. Raises TimedOut."""
+        if self._deadline is None:
+            return otherwise
+        try:
+            return self._deadline.left_s()
+        except TimeoutError as error:
+            raise unreachable(self.where.url, str(error), TimedOut) from error
+
+    # Reading
+
+    def fetch(self, name: str, *names: str, query: Mapping[str, object] | None = None) -> Record:
+        with self.console.waiting(f"waiting for {self.where.admin}"):
+            return self.gateway.call(name, *names, query=query)
+
+    def find(self, noun: str, given: str) -> Record:
+        """The record of a noun named by id, name, or prefix of four characters that fits one."""
+        try:
+            return self.fetch(f"{noun}.show", given)
+        except ApiError as error:
+            if error.status != 404 or len(given) < _SHORTEST_PREFIX:
+                raise
+            matches = self._prefixed(noun, given)
+            if not matches:
+                raise
+        if len(matches) > 1:
+            candidates = ", ".join(f"{label_of(row)} ({row['id']})" for row in matches[:8])
+            raise Failure(f"{given!r} fits {len(matches)} {noun}: {candidates}", code="ambiguous")
+        return matches[0]
+
+    def _prefixed(self, noun: str, prefix: str) -> list[Record]:
+        matches = []
+        pages = self.gateway.pages(f"{noun}.list", query={"limit": _LARGEST_PAGE})
+        for _, page in zip(range(_SEARCHED_PAGES), pages, strict=False):
+            for row in page["data"]:
+                if row["id"].startswith(prefix) or label_of(row).startswith(prefix):
+                    matches.append(row)
+        return matches
+
+    def show_list(
+        self,
+        name: str,
+        view: View,
+        *names: str,
+        query: Mapping[str, object] | None = None,
+    ) -> None:
+        """Print a list, a page of it or all, and say on stderr when there is more."""
+        listing = self.options.listing
+        parameters = dict(query or {})
+        if any(isinstance(value, str) for value in parameters.values()):
+            view = replace(view, empty=_NO_MATCH)
+        if self.options.filter is not None:
+            if "filter" not in OPERATIONS[name].query:
+                self._show_filtered(name, view, names, parameters)
+                return
+            parameters["filter"] = self.options.filter
+        if "limit" in OPERATIONS[name].query:
+            wanted = listing.limit or (_LARGEST_PAGE if self._wants_all else None)
+            page_size = min(wanted, _LARGEST_PAGE) if wanted is not None else None
+            parameters |= {"limit": page_size, "cursor": listing.cursor}
+        rest: dict[str, Any] = {}
+        with self.console.waiting(f"waiting for {self.where.admin}"):
+            first = self.gateway.call(name, *names, query=parameters)
+        rows: Iterable[Record] = drained(self._following(first, name, names, parameters), rest)
+        if listing.sort is not None:
+            rows = ordered(list(rows), listing.sort)
+        self.printer.rows(rows, view, next_cursor=lambda: rest.get("next_cursor"))
+        if rest.get("next_cursor"):
+            self.console.say(
+                f"{rest['count']} of many - use --all or --cursor {rest['next_cursor']}", "dim"
+            )
+
+    def _show_filtered(
+        self, name: str, view: View, names: Sequence[str], query: Mapping[str, object]
+    ) -> None:
+        self.show_rows(self._all_rows(name, names, query), view)
+
+    def show_rows(self, rows: list[Record], view: View) -> None:
+        """Print rows that are all here: `--filter`, `--sort`, `--limit` as for any list."""
+        listing = self.options.listing
+        if self.options.filter is not None:
+            view = replace(view, empty=_NO_MATCH)
+        rows = self._selected(rows)
+        if listing.sort is not None:
+            rows = ordered(rows, listing.sort)
+        shown_rows = rows if self._wants_all else rows[: listing.limit or _USUAL_PAGE]
+        self.printer.rows(shown_rows, view, next_cursor=lambda: None)
+        if len(shown_rows) < len(rows):
+            self.console.say(f"{len(shown_rows)} of {len(rows):,} - use --all", "dim")
+
+    @property
+    def _wants_all(self) -> bool:
+        """Whether every page is meant: by `--all`, or as ids for another command."""
+        listing = self.options.listing
+        if listing.everything or listing.limit is not None or listing.cursor is not None:
+            return listing.everything
+        return self.printer.format == "id" and not self.console.out.is_terminal
+
+    def _following(
+        self,
+        page: Record,
+        name: str,
+        names: Sequence[str],
+        parameters: Mapping[str, object],
+    ) -> Iterable[Record]:
+        """The pages from the first one on: all of them, or as many as `--limit` needs."""
+        listing = self.options.listing
+        left = (listing.limit or 0) - len(page.get("data") or ())
+        yield page
+        while page.get("next_cursor") and (self._wants_all or left > 0):
+            query = {**parameters, "cursor": page["next_cursor"]}
+            if not self._wants_all:
+                query["limit"] = min(left, _LARGEST_PAGE)
+            page = self.gateway.call(name, *names, query=query)
+            left -= len(page.get("data") or ())
+            yield page
+
+    # Changing
+
+    def change(
+        self,
+        name: str,
+        *names: str,
+        body: Mapping[str, Any] | None = None,
+        before: Record | None = None,
+    ) -> Record | None:
+        """Send a change; with `--dry-run` print the request and its effect and return None."""
+        if self.options.dry_run:
+            self._print_plan(name, names, body, before)
+            return None
+        context = self.where.context
+        if context is not None and context.read_only:
+            raise Failure(
+                f"context {context.name!r} is read-only: nothing was sent",
+                code="read_only",
+                exit_code=Exit.NOT_PERMITTED,
+            )
+        with self.console.waiting(f"waiting for {self.where.admin}"):
+            return self.gateway.call(name, *names, body=body)
+
+    def _print_plan(
+        self,
+        name: str,
+        names: Sequence[str],
+        body: Mapping[str, Any] | None,
+        before: Record | None,
+    ) -> None:
+        plan = planned(name, names, body, before)
+        if self.options.shape.is_json:
+            self.printer.record(plan, View(()))
+        else:
+            print_plan(self.console, plan)
+
+    def show_changed(self, row: Record, view: View, said: str, *, then: str | None = None) -> None:
+        """Print a changed record, and on stderr what happened and what comes next."""
+        self.printer.record(row, view)
+        self.narrate(said, then=then)
+
+    def drop(self, noun: str, name: str) -> None:
+        """Delete the record that a name stands for, once that is confirmed."""
+        row = self.find(noun, name)
+        self.confirm(f"Delete {noun.removesuffix('s')} {label_of(row)}?", label_of(row))
+        self._delete(noun, row)
+
+    def drop_each(self, noun: str, given: Sequence[str] | None) -> None:
+        """Delete the records of several names, or of `--filter`, after one confirmation."""
+        names = self.names(noun, given)
+        if len(names) == 1 and not self.is_bulk(given):
+            self.drop(noun, names[0])
+            return
+        count = _counted(len(names), noun)
+        self.confirm(f"Delete {count}: {self._some(names)}?", count)
+        self._for_each(names, lambda name: self._delete(noun, self.find(noun, name)))
+
+    def _delete(self, noun: str, row: Record) -> None:
+        if self.change(f"{noun}.delete", row["id"], before=row) is not None:
+            self.show_deleted(noun.removesuffix("s"), row)
+
+    def show_deleted(self, singular: str, row: Record) -> None:
+        """Print what was deleted, for programs, and say so on stderr."""
+        label = label_of(row)
+        if self.options.shape.is_json or self.options.quiet:
+            columns = (Column("id", "id"), Column("name", "name"))
+            self.printer.record({"id": row["id"], "name": label, "deleted": True}, View(columns))
+        self.narrate(f"deleted {singular} {label}")
+
+    def narrate(self, said: str, *, then: str | None = None) -> None:
+        if self.options.quiet:
+            return
+        self.console.say(said, "good")
+        if then is not None:
+            self.console.next_step(then)
+
+    # Several records
+
+    def each(
+        self,
+        given: Sequence[str] | None,
+        step: Callable[[str], None],
+        *,
+        noun: str | None = None,
+        question: str | None = None,
+    ) -> None:
+        """Run a step for each name; `-` reads names from stdin. Some failed: exit 8.
+
+        With `noun`, `--filter` chooses among its records, once that is confirmed; a `question` has
+        every choice confirmed. What the steps print for several records is one list.
+        """
+        names = self.names(noun, given)
+        if question is not None:
+            word = self._some(names) if len(names) == 1 else _counted(len(names), noun or "records")
+            self.confirm(f"{question} {self._some(names)}?", word)
+        elif self.options.filter is not None and noun is not None:
+            count = _counted(len(names), noun)
+            self.confirm(f"Change {count}: {self._some(names)}?", count)
+        if self.is_bulk(given):
+            self._for_each(names, step)
+        else:
+            step(names[0])
+
+    def is_bulk(self, given: Sequence[str] | None) -> bool:
+        """Whether the way of the call, and not what it met, speaks of several records."""
+        return self.options.filter is not None or len(given or ()) > 1 or "-" in (given or ())
+
+    def names(self, noun: str | None, given: Sequence[str] | None) -> list[str]:
+        """The names on the command line or on stdin, or the ids that `--filter` chooses.
+
+        Raises Failure where there is none; an empty stdin is a list too, with nothing to do.
+        """
+        if self.options.filter is None:
+            if not given:
+                raise Failure("NAME is needed: a name, - for names on stdin, or --filter EXPR")
+            if not (found := names_of(given)):
+                self.console.say("nothing to do")
+                raise typer.Exit(Exit.OK)
+            return found
+        if given or noun is None:
+            raise Failure("--filter and names exclude each other")
+        rows = self._selected(self._all_rows(f"{noun}.list", (), {}))
+        if not rows:
+            raise Failure(f"--filter: it holds for none of the {noun}", code="nothing_selected")
+        self._labels = {str(row["id"]): label_of(row) for row in rows}
+        return list(self._labels)
+
+    def _some(self, names: Sequence[str]) -> str:
+        """The first of many, as people call them."""
+        few = ", ".join(self._labels.get(name, name) for name in names[:5])
+        return f"{few} and {len(names) - 5} more" if len(names) > 5 else few
+
+    def _for_each(self, names: Sequence[str], step: Callable[[str], None]) -> None:
+        outcomes = Outcomes(self.console)
+        with self.printer.gathered():
+            for name in names:
+                outcomes.attempt(name, step)
+        outcomes.settle()
+
+    def _all_rows(
+        self, name: str, names: Sequence[str], query: Mapping[str, object]
+    ) -> list[Record]:
+        parameters = dict(query)
+        if "limit" in OPERATIONS[name].query:
+            parameters["limit"] = _LARGEST_PAGE
+        with self.console.waiting(f"waiting for {self.where.admin}"):
+            pages = self.gateway.pages(name, *names, query=parameters)
+            return [row for page in pages for row in page.get("data") or ()]
+
+    def _selected(self, rows: list[Record]) -> list[Record]:
+        """The rows that `--filter` holds for, told apart here."""
+        if self.options.filter is None:
+            return rows
+        from conduit.cli.selection import selected  # noqa: PLC0415  # deferred: only --filter
+
+        return selected(self.options.filter, rows)
+
+    # Asking
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a person is there to answer: never with --json, --no-input or a pipe."""
+        return self._asker.may_ask
+
+    def confirm(self, question: str, name: str | None = None, *, severe: bool = False) -> None:
+        """Ask before something that cannot be undone. Raises Failure unless it is confirmed.
+
+        Something severe, and everything through a context that asks for it, wants `name` typed or
+        given with `--confirm`; a context's own name stands in where there is none.
+        """
+        if self.options.dry_run:
+            return
+        strict = self._strict_context
+        if severe or strict is not None:
+            self._asker.confirm_typed(question, name or strict or "yes", self.options.confirm)
+        elif not self.options.yes:
+            self._asker.confirm(question)
+
+    @property
+    def _strict_context(self) -> str | None:
+        """The context of this call, if it wants names typed."""
+        with suppress(ContextError):  # what works on this machine alone needs none
+            context = self.where.context
+            return context.name if context is not None and context.confirm_typed else None
+        return None
+
+    def ask(self, question: str) -> str:
+        """Ask on stderr and read a line."""
+        return self._asker.line(question)
+
+    def ask_secret(self, question: str, *, instead: str, optional: bool = False) -> str:
+        """Ask for a secret without showing it. Raises Failure where nobody can be asked."""
+        return self._asker.secret(question, instead=instead, optional=optional)
+
+
+def _counted(number: int, noun: str) -> str:
+    """`1 key`, `12 keys`: what is asked about, and typed where a y is not enough."""
+    return f"{number} {noun.removesuffix('s') if number == 1 else noun}"
+
+
+def label_of(row: Record) -> str:
+    """What people call a record: its name, its alias, or its id."""
+    return str(row.get("name") or row.get("alias") or row["id"])

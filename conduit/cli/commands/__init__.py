@@ -1,0 +1,1 @@
+"""One module a noun; each is imported when it is called."""

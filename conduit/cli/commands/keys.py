@@ -1,0 +1,417 @@
+"""`conduit keys`: virtual keys."""
+
+import secrets
+from contextlib import nullcontext
+from typing import Annotated, Any
+
+import typer
+
+from conduit.cli import inputs
+from conduit.cli.call import Call
+from conduit.cli.console import Tone
+from conduit.cli.failures import Exit, Failure
+from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin, Name, SomeNames
+from conduit.cli.output import Column, View
+from conduit.cli.verbs import Noun, verb
+from conduit.cli.writing import NewFile
+from conduit.client.api import Record
+from conduit.client.errors import ApiError
+from conduit.core import people
+from conduit.core.keys import digest_of, is_virtual_key
+
+noun = Noun("Virtual keys: what clients call the gateway with.")
+
+
+def _tone(key: Record) -> Tone:
+    if not key["enabled"]:
+        return "dim"
+    return "good" if key["state"] in ("active", "ok", "enabled") else "warn"
+
+
+def _spending(key: Record) -> str:
+    budgets = key.get("budgets") or []
+    if not budgets:
+        return "-"
+    return ", ".join(f"{people.money(b['spent'])} / {people.money(b['limit'])}" for b in budgets)
+
+
+VIEW = View(
+    columns=(
+        Column("name", "name"),
+        Column("state", "state", tone=_tone),
+        Column("key", "start", lambda key: f"{key['start']}...", spare=2),
+        Column("spent / budget", "budgets.spent", _spending),
+        Column("models", "allowed_models", spare=3),
+        Column("expires", "expires_at", lambda key: people.moment(key["expires_at"]), spare=4),
+        Column(
+            "last used", "last_used_at", lambda key: people.moment(key["last_used_at"]), spare=1
+        ),
+        Column("id", "id", wide=True),
+        Column("created", "created_at", lambda key: people.moment(key["created_at"]), wide=True),
+        Column("version", "version", wide=True, right=True),
+    ),
+    empty="no keys yet; make one with: conduit keys create NAME",
+)
+
+Budget = Annotated[
+    str | None, typer.Option("--budget", metavar="USD", help="Most that may be spent.")
+]
+Period = Annotated[
+    str,
+    typer.Option("--budget-period", "--period", metavar="PERIOD", help="Period of the budget."),
+]
+Models = Annotated[
+    str | None,
+    typer.Option("--models", metavar="A,B", help="Aliases that may be used; * fits any text."),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option("--expires", metavar="WHEN", help="Time or duration, such as 30d."),
+]
+
+
+Out = Annotated[
+    str | None,
+    typer.Option("--out", metavar="FILE", help="Write the key to a file (0600), not stdout."),
+]
+
+
+@verb(noun, "list", "listing")
+def list_keys(
+    call: Call,
+    expiring: Annotated[
+        str | None,
+        typer.Option("--expiring", metavar="TIME", help="Only those that expire within: 7d."),
+    ] = None,
+    over_budget: Annotated[
+        bool, typer.Option("--over-budget", help="Only those that have spent a budget up.")
+    ] = False,
+) -> None:
+    """List keys."""
+    before = None
+    if expiring is not None:
+        before = inputs.moment(expiring, "--expiring", ahead=True)
+    query = {"expires_before": before, "over_budget": over_budget or None}
+    call.show_list("keys.list", VIEW, query=query)
+
+
+@verb(noun, "show", "output")
+def show(call: Call, name: Name) -> None:
+    """Show a key."""
+    call.printer.record(call.find("keys", name), VIEW)
+
+
+@verb(noun, "create", "change")
+def create(
+    call: Call,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A random name when left out.")
+    ] = None,
+    budget: Budget = None,
+    period: Period = "total",
+    models: Models = None,
+    expires: Expires = None,
+    out: Out = None,
+) -> None:
+    """Make a key; it is shown this once.
+
+    KEY=$(conduit keys create ci --budget 5 -q) stores it in a variable.
+    """
+    body: dict[str, Any] = {"name": name or f"key-{secrets.token_hex(3)}"}
+    if models is not None:
+        body["allowed_models"] = inputs.names(models)
+    if expires is not None:
+        body["expires_at"] = inputs.moment(expires, "--expires", ahead=True)
+    if budget is not None:
+        body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
+    with nullcontext() if out is None else NewFile(out) as file:
+        key = call.change("keys.create", body=body)
+        if key is not None:
+            _hand_out(call, key, f"created key {key['name']}", file)
+
+
+@verb(noun, "rotate", "change")
+def rotate(
+    call: Call,
+    name: Name,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            "--grace", metavar="TIME", help="The former one stays good: 24h.  [default: it ends]"
+        ),
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Give a key a new secret; it is shown this once.
+
+    The former secret ends at once, or after --grace. A secret before that one ends at once.
+    """
+    grace_s = 0 if grace is None else round(inputs.duration_s(grace, "--grace"))
+    if grace is not None and not grace_s:
+        raise Failure(f"--grace: at least 1s is expected, not {grace!r}")
+    with nullcontext() if out is None else NewFile(out) as file:
+        old = call.find("keys", name)
+        key = call.change("keys.rotate", old["id"], body={"grace_s": grace_s})
+        if key is None:
+            return
+        end = key["former_expires_at"]
+        former = f"is good until {people.moment(end)}" if end else "has ended"
+        _hand_out(call, key, f"rotated key {key['name']}: the former secret {former}", file)
+
+
+def _hand_out(call: Call, key: Record, said: str, file: NewFile | None) -> None:
+    """Give the one view of a secret that there is: on stdout or in a file."""
+    if file is not None:
+        _store(call, key, file)
+        call.narrate(f"{said}; its secret is in {file.name}")
+        key = {field: value for field, value in key.items() if field != "secret"}
+        call.printer.record(key, VIEW)
+        return
+    if call.options.quiet and call.printer.format == "id":
+        call.console.data(key["secret"])
+        return
+    call.printer.record(key, View((Column("key", "secret"), *VIEW.columns)))
+    call.narrate(
+        f"{said}; it cannot be shown again, so keep it now",
+        then='CONDUIT_API_KEY=... conduit chat "hello"',
+    )
+
+
+def _store(call: Call, key: Record, file: NewFile) -> None:
+    """Write the secret; where that fails all the same, print it: there is no other copy."""
+    try:
+        file.write(f"{key['secret']}\n")
+        file.keep()
+    except Failure:
+        call.console.data(key["secret"])
+        raise
+
+
+@verb(noun, "update", "change")
+def update(
+    call: Call,
+    name: Name,
+    rename: Annotated[str | None, typer.Option("--name", metavar="NEW", help="New name.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="USD", help="Most that may be spent, or none."),
+    ] = None,
+    period: Period = "total",
+    models: Models = None,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="WHEN", help="Time, duration such as 30d, or never."),
+    ] = None,
+) -> None:
+    """Change a key's name, budget, models or expiry."""
+    body: dict[str, Any] = {}
+    if rename is not None:
+        body["name"] = rename
+    if models is not None:
+        body["allowed_models"] = inputs.names(models)
+    if expires is not None:
+        never = expires == "never"
+        body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
+    if not body and budget is None:
+        raise Failure("nothing to change: give --name, --budget, --models or --expires")
+    key = call.find("keys", name)
+    if body:
+        changed = call.change("keys.update", key["id"], body=body, before=key)
+        key = changed if changed is not None else key
+    if budget is not None:
+        _set_budget(call, key, budget, period)
+    if not call.options.dry_run:
+        fresh = call.fetch("keys.show", key["id"])
+        call.show_changed(fresh, VIEW, f"updated key {fresh['name']}")
+
+
+def _set_budget(call: Call, key: Record, budget: str, period: str) -> None:
+    old = next((b for b in key.get("budgets") or () if b["period"] == period), None)
+    if budget == "none":
+        if old is not None:
+            call.change("budgets.delete", old["id"])
+        return
+    limit = inputs.amount(budget, "--budget")
+    if old is not None:
+        call.change("budgets.update", old["id"], body={"limit": limit}, before=old)
+        return
+    scope = {"kind": "key", "id": key["id"]}
+    call.change("budgets.create", body={"scope": scope, "period": period, "limit": limit})
+
+
+@verb(noun, "enable", "change", bulk=True)
+def enable(call: Call, names: SomeNames = None) -> None:
+    """Let keys be used again."""
+    call.each(names, lambda name: _switch(call, name, enabled=True), noun="keys")
+
+
+@verb(noun, "disable", "change", bulk=True)
+def disable(call: Call, names: SomeNames = None) -> None:
+    """Stop keys at once; they can be enabled again."""
+    call.each(names, lambda name: _switch(call, name, enabled=False), noun="keys")
+
+
+def _switch(call: Call, name: str, *, enabled: bool) -> None:
+    key = call.find("keys", name)
+    changed = call.change("keys.update", key["id"], body={"enabled": enabled}, before=key)
+    if changed is not None:
+        done = "enabled" if enabled else "disabled"
+        call.show_changed(changed, VIEW, f"{done} key {changed['name']}")
+
+
+@verb(noun, "delete", "danger", bulk=True)
+def delete(call: Call, names: SomeNames = None) -> None:
+    """Delete keys; their records stay."""
+    call.drop_each("keys", names)
+
+
+USAGE_VIEW = View(
+    columns=(
+        Column("group", "group"),
+        Column("requests", "requests", lambda used: people.count(used["requests"]), right=True),
+        Column("failed", "failed", lambda used: people.count(used["failed"]), right=True, spare=2),
+        Column("in", "input_tokens", lambda used: people.count(used["input_tokens"]), right=True),
+        Column(
+            "cached",
+            "cached_tokens",
+            lambda used: people.count(used["cached_tokens"]),
+            wide=True,
+            right=True,
+        ),
+        Column(
+            "out", "output_tokens", lambda used: people.count(used["output_tokens"]), right=True
+        ),
+        Column(
+            "reasoning",
+            "reasoning_tokens",
+            lambda used: people.count(used["reasoning_tokens"]),
+            wide=True,
+            right=True,
+        ),
+        Column("cost", "cost", lambda used: people.money(used["cost"]), right=True),
+        Column("billed", "billed", lambda used: people.money(used["billed"]), right=True, spare=1),
+    ),
+    id_path="group",
+    empty="no requests in this time",
+)
+
+
+@verb(noun, "usage", "output")
+def usage(
+    call: Call,
+    name: Name,
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago; or ever.")
+    ] = "30d",
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="WHAT", help="A row for each: model, alias, provider or day."),
+    ] = None,
+) -> None:
+    """Sum up what a key has used, from its request records; days are of UTC."""
+    if by is not None and by not in _GROUPS:
+        raise Failure(f"--by: {', '.join(_GROUPS)} is expected, not {by!r}")
+    start = None if since == "ever" else inputs.moment(since, "--since", ahead=False)
+    key = call.find("keys", name)
+    used = call.fetch("keys.usage", key["id"], query={"since": start, "by": by})
+    if call.printer.format == "json" or call.options.shape.query is not None:
+        call.printer.record(used, USAGE_VIEW)
+        return
+    rows = used["groups"] if by is not None else [{"group": used["key"], **used["total"]}]
+    call.printer.rows(rows, USAGE_VIEW, next_cursor=lambda: None)
+    if by is not None:
+        total = used["total"]
+        count = people.counted(total["requests"], "request")
+        call.narrate(f"{used['key']}: {count}, {people.money(total['cost'])} in all")
+
+
+_GROUPS = ("model", "alias", "provider", "day")
+
+
+@verb(noun, "reset-spend", "danger", bulk=True)
+def reset_spend(call: Call, names: SomeNames = None) -> None:
+    """Let the budgets of keys begin their period anew: what was spent counts no more.
+
+    Records and attempts stay as they are; the reset itself is written to the ledger.
+    """
+    question = "Reset what was spent by"
+    call.each(names, lambda name: _reset(call, name), noun="keys", question=question)
+
+
+def _reset(call: Call, name: str) -> None:
+    key = call.find("keys", name)
+    budgets = key.get("budgets") or []
+    if not budgets:
+        raise Failure(f"key {key['name']} has no budget: there is nothing to reset")
+    for budget in budgets:
+        reset = call.change("budgets.reset_spend", budget["id"])
+        if reset is not None:
+            call.narrate(
+                f"key {key['name']}: {people.money(budget['spent'])} of "
+                f"{people.money(budget['limit'])} is spent no more"
+            )
+    if not call.options.dry_run:
+        call.printer.record(call.fetch("keys.show", key["id"]), VIEW)
+
+
+CHECK_VIEW = View(
+    columns=(
+        Column("name", "name"),
+        Column("usable", "usable", tone=lambda key: "good" if key["usable"] else "bad"),
+        Column("state", "state", tone=_tone),
+        Column("secret", "secret_state"),
+        Column("expires", "expires_at", lambda key: people.moment(key["expires_at"])),
+        Column(
+            "former until", "former_expires_at", lambda k: people.moment(k["former_expires_at"])
+        ),
+        Column("spent / budget", "budgets.spent", _spending),
+        Column("id", "id"),
+    ),
+)
+
+
+@verb(noun, "check", "output")
+def check(
+    call: Call,
+    key_file: KeyFile = None,
+    key_stdin: KeyStdin = False,
+    key_env: KeyEnv = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Only its form and checksum; ask no gateway.")
+    ] = False,
+) -> None:
+    """Say whose key this is and whether it may be used; exit 9 if not.
+
+    conduit keys check --key-stdin < app.key asks for it by its digest: the key is not sent.
+    """
+    source = inputs.SecretSource(key_file, key_stdin, key_env)
+    text = inputs.read_secret(source) or call.ask_secret("Virtual key: ", instead=SECRET_FLAGS)
+    if not is_virtual_key(text):
+        raise Failure(
+            "that is no virtual key: its form or its checksum is wrong",
+            code="check_failed",
+            exit_code=Exit.NEGATIVE,
+        )
+    if offline:
+        call.printer.record({"well_formed": True}, View(()))
+        call.narrate("form and checksum are those of a virtual key")
+        return
+    try:
+        with call.console.waiting(f"waiting for {call.where.admin}"):
+            key = call.gateway.call("keys.check", body={"digest": digest_of(text).hex()})
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise Failure(
+            f"{call.gateway_name} knows no such key",
+            code="check_failed",
+            exit_code=Exit.NEGATIVE,
+        ) from error
+    call.printer.record(key, CHECK_VIEW)
+    if not key["usable"]:
+        why = "this secret was replaced" if key["state"] == "active" else f"it is {key['state']}"
+        raise Failure(
+            f"key {key['name']} cannot be used: {why}",
+            code="check_failed",
+            exit_code=Exit.NEGATIVE,
+        )

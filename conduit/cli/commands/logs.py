@@ -1,0 +1,486 @@
+"""`conduit logs`: request records, listed, shown and followed."""
+
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any, TextIO
+
+import typer
+
+from conduit.cli import inputs
+from conduit.cli.call import Call
+from conduit.cli.console import Tone, plain
+from conduit.cli.failures import Failure
+from conduit.cli.output import Column, View, cell
+from conduit.cli.verbs import Noun, verb
+from conduit.cli.writing import NewFile
+from conduit.client.api import Record
+from conduit.client.errors import ApiError
+from conduit.client.records import FIELDS, record_of
+from conduit.core import people
+from conduit.core.money import format_usd, parse_usd
+
+noun = Noun("Request records. Bodies of requests and answers are not kept, so none is shown.")
+_PLAIN_FORBIDDEN = set(' \t"')
+_FINISHED = "request.finished"
+_PAGE_ROWS = 1000
+_ROWS_A_PROGRESS = 10_000
+
+
+def _tone(record: Mapping[str, Any]) -> Tone:
+    status = int(record["status"])
+    if not status:
+        return "warn"
+    return "good" if status < 400 else "warn" if status < 500 else "bad"
+
+
+def _status(record: Mapping[str, Any]) -> str:
+    """The status; `-` for a request that a crash left without one."""
+    return str(record["status"] or "-")
+
+
+def _tokens(record: Mapping[str, Any]) -> int:
+    return int(record["input_tokens"]) + int(record["output_tokens"])
+
+
+def _route(record: Mapping[str, Any]) -> str:
+    alias = record["alias"] or "-"
+    if not record["provider"]:
+        return alias
+    return f"{alias} -> {record['provider']}/{record['model']}"
+
+
+VIEW = View(
+    columns=(
+        Column("time", "at", lambda record: people.moment(record["at"])[5:], firm=True),
+        Column("st", "status", _status, tone=_tone),
+        Column("alias", "alias"),
+        Column("provider", "provider", spare=1),
+        Column("model", "model", wide=True),
+        Column(
+            "took",
+            "duration_ms",
+            lambda record: people.milliseconds(record["duration_ms"]),
+            right=True,
+            spare=4,
+        ),
+        Column(
+            "first",
+            "ttft_ms",
+            lambda record: people.milliseconds(record["ttft_ms"]),
+            wide=True,
+            right=True,
+        ),
+        Column(
+            "in", "input_tokens", lambda r: people.count(r["input_tokens"]), right=True, spare=2
+        ),
+        Column(
+            "out", "output_tokens", lambda r: people.count(r["output_tokens"]), right=True, spare=3
+        ),
+        Column("cost", "cost", lambda record: people.money(record["cost"]), right=True),
+        Column("key", "key", spare=5),
+        Column("outcome", "outcome", wide=True),
+        Column("error", "error_code", wide=True),
+        Column("id", "id", firm=True),
+    ),
+    empty='no requests yet; make one with: conduit chat "hello"',
+)
+DETAIL = View(
+    columns=(
+        Column("id", "id"),
+        Column("time", "at", lambda record: people.moment(record["at"])),
+        *(column for column in VIEW.columns if column.path not in ("id", "at")),
+        Column("billed", "billed", lambda record: people.money(record["billed"])),
+        Column("cached", "cached_tokens", lambda r: people.count(r["cached_tokens"])),
+        Column("reasoning", "reasoning_tokens", lambda r: people.count(r["reasoning_tokens"])),
+    )
+)
+ATTEMPTS = View(
+    columns=(
+        Column("provider", "provider"),
+        Column("model", "model"),
+        Column("st", "status", lambda attempt: str(attempt["status"] or "-")),
+        Column("outcome", "outcome", lambda attempt: attempt["outcome"] or attempt["state"]),
+        Column("error", "error_code", spare=1),
+        Column("in", "input_tokens", lambda a: people.count(a["input_tokens"]), right=True),
+        Column("out", "output_tokens", lambda a: people.count(a["output_tokens"]), right=True),
+        Column("cost", "cost", lambda attempt: people.money(attempt["cost"]), right=True),
+        Column("held at", "held_at", lambda a: people.moment(a["held_at"])[5:], spare=2),
+        Column("hold", "hold", lambda a: people.money(a["hold"]), wide=True, right=True),
+        Column("billed", "billed", lambda a: people.money(a["billed"]), wide=True, right=True),
+        Column("usage", "usage_source", wide=True),
+        Column("price", "price_version", wide=True),
+        Column("id", "id", wide=True),
+    ),
+    empty="no attempts",
+)
+Filter = Annotated[
+    str | None,
+    typer.Option("--filter", metavar="EXPR", help="Such as 'status:>=400 -key:ci alias:gpt*'."),
+]
+Key = Annotated[str | None, typer.Option("--key", metavar="NAME", help="Only of this key.")]
+Model = Annotated[str | None, typer.Option("--model", metavar="ALIAS", help="Only this alias.")]
+Provider = Annotated[
+    str | None, typer.Option("--provider", metavar="NAME", help="Only by this provider.")
+]
+Status = Annotated[
+    str | None, typer.Option("--status", metavar="N", help="Only this status; '>=400' too.")
+]
+MinLatency = Annotated[
+    str | None, typer.Option("--min-latency", metavar="TIME", help="Only those that took: 2s.")
+]
+Error = Annotated[
+    str | None, typer.Option("--error", metavar="CODE", help="Only with this error; '*' is any.")
+]
+Since = Annotated[
+    str | None, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 10m.")
+]
+Until = Annotated[
+    str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
+]
+
+
+def filter_of(  # the flags that several commands share
+    text: str | None,
+    key: str | None,
+    model: str | None,
+    provider: str | None,
+    status: str | None,
+    min_latency: str | None,
+    error: str | None,
+) -> str | None:
+    """One filter of `--filter` and the flags for single fields. Raises Failure."""
+    ms = None
+    if min_latency is not None:
+        ms = f">={round(inputs.duration_s(min_latency, '--min-latency') * 1000)}"
+    fields = {
+        "key": key,
+        "alias": model,
+        "provider": provider,
+        "status": status,
+        "ms": ms,
+        "error": error,
+    }
+    terms = [text] if text else []
+    terms += [f"{name}:{_quoted(value)}" for name, value in fields.items() if value is not None]
+    return inputs.request_filter(" ".join(terms)) or None
+
+
+def _quoted(value: str) -> str:
+    if value and not _PLAIN_FORBIDDEN & set(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _past(text: str | None, flag: str) -> str | None:
+    return None if text is None else inputs.moment(text, flag, ahead=False)
+
+
+@verb(noun, "list", "listing")
+def list_logs(  # the words of `logs list`
+    call: Call,
+    filter: Filter = None,
+    key: Key = None,
+    model: Model = None,
+    provider: Provider = None,
+    status: Status = None,
+    min_latency: MinLatency = None,
+    error: Error = None,
+    since: Since = None,
+    until: Until = None,
+) -> None:
+    """List requests, the newest first."""
+    query = {
+        "filter": filter_of(filter, key, model, provider, status, min_latency, error),
+        "since": _past(since, "--since"),
+        "until": _past(until, "--until"),
+    }
+    call.show_list("requests.list", VIEW, query=query)
+
+
+@verb(noun, "show", "output")
+def show(
+    call: Call,
+    request: Annotated[
+        str, typer.Argument(metavar="ID", help="Id, as in x-request-id, or its beginning.")
+    ],
+    timeline: Annotated[
+        bool, typer.Option("--timeline", help="When what happened, instead of the record.")
+    ] = False,
+    curl: Annotated[
+        bool, typer.Option("--curl", help="The request as a curl command, without its messages.")
+    ] = False,
+) -> None:
+    """Show a request with its attempts. The bodies of requests and answers are not kept."""
+    if timeline and curl:
+        raise Failure("--timeline and --curl exclude each other")
+    record = _find(call, request)
+    if not timeline and not curl:
+        _show_record(call, record)
+        return
+    # Deferred: few calls want them.
+    from conduit.cli.timeline import timeline_view  # noqa: PLC0415
+    from conduit.client.timeline import curl_of, steps_of  # noqa: PLC0415
+
+    if timeline:
+        steps = steps_of(record)
+        call.printer.rows(steps, timeline_view(steps, call.console.out), next_cursor=lambda: None)
+        return
+    call.console.data(curl_of(record, call.where.url))
+    call.narrate("messages are not kept: put yours where it says ...")
+
+
+def _show_record(call: Call, record: Record) -> None:
+    """The record; for people its attempts come after it, as a table of their own."""
+    shape = call.options.shape
+    for_people = call.printer.format in ("table", "wide")
+    if not for_people or shape.fields or shape.query or shape.template:
+        call.printer.record(record, DETAIL)
+        return
+    attempts = record.get("attempt_list") or ()
+    call.printer.record({k: v for k, v in record.items() if k != "attempt_list"}, DETAIL)
+    if attempts:
+        call.console.data("")
+        call.printer.rows(attempts, ATTEMPTS, next_cursor=lambda: None)
+
+
+def _find(call: Call, given: str) -> Record:
+    try:
+        return call.fetch("requests.show", given)
+    except ApiError as error:
+        if error.status != 404 or len(given) < 8 or not given.replace("_", "").isalnum():
+            raise
+        page = call.fetch("requests.list", query={"filter": f"id:{given}*", "limit": 8})
+        ids = [row["id"] for row in page["data"]]
+        if not ids:
+            raise
+    if len(ids) > 1:
+        raise Failure(f"{given!r} fits several requests: {', '.join(ids)}", code="ambiguous")
+    return call.fetch("requests.show", ids[0])
+
+
+@verb(noun, "tail", "output")
+def tail(  # the words of `logs tail`
+    call: Call,
+    filter: Filter = None,
+    key: Key = None,
+    model: Model = None,
+    provider: Provider = None,
+    status: Status = None,
+    min_latency: MinLatency = None,
+    error: Error = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="WHEN", help="Begin with those since then, such as 10m."),
+    ] = None,
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", help="End after what there is already.")
+    ] = False,
+    max_offline: Annotated[
+        str,
+        typer.Option("--max-offline", metavar="TIME", help="Without a connection, exit 3 then."),
+    ] = "5m",
+) -> None:
+    """Follow requests as they end; -o jsonl gives each record as a line of JSON."""
+    if call.printer.format == "csv" or call.options.shape.query is not None:
+        raise Failure("a tail has no end: it is written as table, tsv, jsonl, id or --format")
+    wanted = filter_of(filter, key, model, provider, status, min_latency, error)
+    max_offline_s = inputs.duration_s(max_offline, "--max-offline")
+    lines = _Lines(call)
+    newest: Record = {}
+    if since is not None or no_follow:
+        start = inputs.moment(since or "1h", "--since", ahead=False)
+        query = {"kinds": _FINISHED, "filter": wanted, "limit": _PAGE_ROWS}
+        newest = call.fetch("events.list", query=query)
+        lines.show(_backfill(call, wanted, start, newest["data"]))
+    if no_follow:
+        return
+    from conduit.cli.following import (  # noqa: PLC0415  # deferred: loads asyncio
+        Wish,
+        follow,
+    )
+
+    place = (newest.get("last_seq"), newest.get("boot"))
+    wish = Wish((_FINISHED,), wanted, max_offline_s, *place)
+    follow(call, wish, lines.show_events, lines.sum_up)
+
+
+def _backfill(
+    call: Call, wanted: str | None, start: str, events: Iterable[Mapping[str, Any]]
+) -> list[Record]:
+    """The records since a moment, the oldest first.
+
+    A request that has just ended is in its event before it is among the records.
+    """
+    query = {"filter": wanted, "since": start, "limit": _PAGE_ROWS}
+    pages = call.gateway.pages("requests.list", query=query)
+    rows = {row["id"]: row for page in pages for row in page["data"]}
+    since = datetime.fromisoformat(start)
+    for event in events:
+        row = record_of(event["data"])
+        if datetime.fromisoformat(row["at"]) >= since:
+            rows.setdefault(row["id"], row)
+    return sorted(rows.values(), key=lambda row: (row["at"], row["id"]))
+
+
+class _Lines:
+    """Prints records as they come, each once, and knows their sums."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._shown: set[str] = set()  # by the backfill: the first events may repeat it
+        self._count = 0
+        self._failed = 0
+        self._nanodollars = 0
+        self._began = time.monotonic()
+
+    def show(self, rows: Iterable[Record]) -> None:
+        for row in rows:
+            self._shown.add(row["id"])
+            self._line(row)
+        self._call.console.out.file.flush()
+
+    def show_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        for event in events:
+            if event["data"]["id"] not in self._shown:
+                self._line(record_of(event["data"]))
+
+    def _line(self, row: Record) -> None:
+        self._count += 1
+        self._failed += int(row["status"]) >= 400
+        self._nanodollars += parse_usd(row["cost"])
+        console, printer = self._call.console, self._call.printer
+        if self._call.options.shape.template is not None:
+            printer.record(row, VIEW)
+        elif printer.format in ("json", "jsonl"):
+            printer.line(row)
+        elif printer.format in ("id", "tsv") or self._call.options.shape.fields:
+            printer.rows([row], VIEW, next_cursor=lambda: None)
+        else:
+            console.data(console.out.toned(line_of(row), _tone(row)))
+
+    def sum_up(self) -> None:
+        seconds = people.span(time.monotonic() - self._began)
+        cost = people.money(format_usd(self._nanodollars))
+        self._call.console.say(
+            f"{people.counted(self._count, 'request')}, {self._failed} failed, {cost} in {seconds}",
+            "dim",
+        )
+
+
+def line_of(record: Record) -> str:
+    """`14:02:11  200  gpt-4o -> openai/gpt-4o  812ms  1,204 tok  $0.0041  ci  req_01JD…`."""
+    at_ms = int(datetime.fromisoformat(record["at"]).timestamp() * 1000)
+    parts = [
+        people.clock(at_ms),
+        _status(record),
+        _route(record),
+        people.milliseconds(record["duration_ms"]),
+        f"{_tokens(record):,} tok",
+        people.money(record["cost"]),
+        record["key"] or "-",
+        record["id"],
+    ]
+    if record["error_code"]:
+        parts.append(f"[{record['error_code']}]")
+    return plain("  ".join(parts))
+
+
+@verb(noun, "export")
+def export(  # the words of `logs export`
+    call: Call,
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 30d.")
+    ],
+    until: Until = None,
+    format: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv.")
+    ] = "jsonl",
+    out: Annotated[
+        str | None, typer.Option("--out", metavar="FILE", help="A new file, not stdout.")
+    ] = None,
+    filter: Filter = None,
+    key: Key = None,
+    model: Model = None,
+    provider: Provider = None,
+    status: Status = None,
+    min_latency: MinLatency = None,
+    error: Error = None,
+) -> None:
+    """Write all records of a time, the newest first, page by page."""
+    if format not in ("jsonl", "csv"):
+        raise Failure(f"--format: jsonl or csv is expected, not {format!r}")
+    query = {
+        "filter": filter_of(filter, key, model, provider, status, min_latency, error),
+        "since": _past(since, "--since"),
+        "until": _past(until, "--until"),
+        "limit": _PAGE_ROWS,
+    }
+    pages = call.gateway.pages("requests.list", query=query)
+    with _target(out) as file:
+        count = 0
+        for count in _written(file, format, (row for page in pages for row in page["data"])):
+            if count % _ROWS_A_PROGRESS == 0:
+                call.console.say(f"{count:,} records so far", "dim")
+    where = f" to {out}" if out is not None else ""
+    call.narrate(f"exported {people.counted(count, 'record')}{where}")
+
+
+@contextmanager
+def _target(out: str | None) -> Iterator[TextIO]:
+    """Stdout, or a new file that is there only once it is whole. Raises Failure."""
+    if out is None:
+        yield sys.stdout
+        return
+    with NewFile(out) as new:
+        yield new.file
+        new.keep()
+
+
+def _written(file: TextIO, format: str, rows: Iterator[Record]) -> Iterator[int]:
+    """Write rows; after each, how many they are by now."""
+    writer = csv.writer(file, lineterminator="\n")
+    if format == "csv":
+        writer.writerow(FIELDS)
+    for count, row in enumerate(rows, 1):
+        if format == "csv":
+            writer.writerow([cell(row.get(name)) for name in FIELDS])
+        else:
+            file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
+        yield count
+
+
+PURGED_VIEW = View(columns=(Column("before", "before"), Column("deleted", "deleted", right=True)))
+
+
+@verb(noun, "purge", "danger")
+def purge(
+    call: Call,
+    before: Annotated[
+        str, typer.Option("--before", metavar="WHEN", help="Time, or how long ago: 90d.")
+    ],
+) -> None:
+    """Delete the records of requests that began before a time.
+
+    What the ledger knows of their attempts stays: budgets and doctor ledger need it.
+    """
+    moment = inputs.moment(before, "--before", ahead=False)
+    context = call.where.context
+    place = context.name if context is not None else call.where.admin.partition("://")[2]
+    question = f"Delete all request records of {place} from before {people.moment(moment)}?"
+    call.confirm(question, place, severe=True)
+    deleted, more = 0, True
+    while more:
+        purged = call.change("requests.purge", body={"before": moment})
+        if purged is None:
+            return
+        deleted, more = deleted + purged["deleted"], purged["more"]
+        if more:
+            call.console.say(f"{deleted:,} records so far", "dim")
+    row = {"before": moment, "deleted": deleted}
+    call.show_changed(row, PURGED_VIEW, f"deleted {people.counted(deleted, 'record')}")

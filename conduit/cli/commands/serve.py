@@ -1,0 +1,41 @@
+"""`conduit serve`: a gateway in the foreground, for servers."""
+
+import gc
+import os
+
+import typer
+
+from conduit.cli.call import Call
+from conduit.cli.settings_flags import Config, Database, Host, LogFormat, LogLevel, Port, overrides
+from conduit.cli.verbs import Noun, verb
+
+noun = Noun("Run a gateway in the foreground, for servers.")
+
+
+@verb(noun)
+def serve(
+    call: Call,
+    host: Host = None,
+    port: Port = None,
+    db: Database = None,
+    config: Config = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
+) -> None:
+    """Run a gateway until SIGTERM; it needs a master key and never prints a secret.
+
+    Settings come from flags, CONDUIT_* variables, .env and a TOML file: conduit config show.
+    """
+    gc.disable()  # until the gateway runs: what is imported stays
+    from conduit.core.settings import CommandDefault  # noqa: PLC0415  # deferred: pydantic
+    from conduit.gateway.run import (  # noqa: PLC0415  # deferred: the whole gateway
+        serve as run_gateway,
+    )
+
+    settings = overrides(host, port, db, log_format, log_level)
+    # What platforms set for the program that they run; other commands might meet somebody else's.
+    if (url := os.environ.get("DATABASE_URL")) and "database_url" not in settings:
+        settings["database_url"] = CommandDefault(url, "DATABASE_URL")
+    # Its log says where it listens.
+    code = run_gateway(settings, config_file=config, mode="serve", announce=lambda _: None)
+    raise typer.Exit(code)

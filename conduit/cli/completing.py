@@ -1,0 +1,117 @@
+"""Answers to a shell that asks what may follow; it never prompts and never shows an error."""
+
+import os
+from typing import Any
+
+from typer._click.shell_completion import CompletionItem, add_completion_class
+from typer._completion_classes import FishComplete, ZshComplete, completion_init
+from typer.completion import shell_complete
+
+from conduit.cli.names import names_of
+from conduit.cli.output import FORMATS
+from conduit.cli.program import COMPLETION_VARIABLE
+from conduit.client.contexts import Choice
+
+_KINDS_OF_OPTIONS = {
+    "--context": "contexts",
+    "--model": "mappings",
+    "--provider": "providers",
+    "--key": "keys",
+}
+_WORDS_OF_OPTIONS = {
+    "--output": FORMATS,
+    "--color": ("auto", "always", "never"),
+    "--log-format": ("text", "json"),
+    "--log-level": ("debug", "info", "warning", "error"),
+    "--mode": ("hard", "soft"),
+}
+_KINDS_OF_NOUNS = {
+    "keys": "keys",
+    "providers": "providers",
+    "credentials": "providers",
+    "mappings": "mappings",
+    "models": "mappings",
+    "budgets": "budgets",
+    "context": "contexts",
+}
+_NAMING = ("NAME", "ALIAS", "PROVIDER", "KEY", "MODEL", "BUDGET", "[CONTEXT]")
+_MAKING = ("create", "add")
+_SHELLS = ("bash", "zsh", "fish", "powershell")
+
+
+class _Zsh(ZshComplete):
+    """As Typer has it, without loading Rich to render a line of plain text."""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        text = _plain_words(item.help)
+        return f'"{item.value}":"{text}"' if text else f'"{item.value}"'
+
+
+class _Fish(FishComplete):
+    """As Typer has it, without loading Rich to render a line of plain text."""
+
+    def format_completion(self, item: CompletionItem) -> str:
+        text = _plain_words(item.help)
+        return f"{item.value}\t{text}" if text else str(item.value)
+
+
+def _plain_words(text: str | None) -> str:
+    """A description without what a shell's `eval` or `_arguments` would act on."""
+    words = "".join(
+        " " if character in "\"'`$\\:()[]{};" else character for character in text or ""
+    )
+    return " ".join(words.split())
+
+
+def answer(root: Any) -> int:
+    """Print what may follow the words that the shell has passed in the environment."""
+    completion_init()
+    add_completion_class(_Zsh, "zsh")
+    add_completion_class(_Fish, "fish")
+    return shell_complete(root, {}, "conduit", COMPLETION_VARIABLE, os.environ[COMPLETION_VARIABLE])
+
+
+def offered(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
+    """Values that a parameter may have."""
+    return [CompletionItem(word) for word in _words(ctx, param) if word.startswith(incomplete)]
+
+
+def _words(ctx: Any, param: Any) -> list[str]:
+    if param.param_type_name == "option":
+        for flag in param.opts:
+            if flag in _WORDS_OF_OPTIONS:
+                return list(_WORDS_OF_OPTIONS[flag])
+            if flag in _KINDS_OF_OPTIONS:
+                return names_of(_KINDS_OF_OPTIONS[flag], _choice(ctx))
+        return []
+    return _words_of_argument(ctx, param)
+
+
+def _words_of_argument(ctx: Any, param: Any) -> list[str]:
+    _, *path = ctx.command_path.split()
+    if path[:1] == ["completion"]:
+        return list(_SHELLS)
+    if path[:1] == ["help"]:
+        return _commands_below(ctx, list(ctx.params.get("words") or ()))
+    names_one = any(word in (param.metavar or "") for word in _NAMING)
+    if not names_one or path[-1] in _MAKING:
+        return []
+    nouns = [step for step in path if step in _KINDS_OF_NOUNS]
+    return names_of(_KINDS_OF_NOUNS[nouns[0]], _choice(ctx)) if nouns else []
+
+
+def _commands_below(ctx: Any, words: list[str]) -> list[str]:
+    """What `conduit help WORDS` may go on with."""
+    command = ctx.find_root().command
+    for word in words:
+        command = command.get_command(ctx, word) if hasattr(command, "get_command") else None
+    return list(command.list_commands(ctx)) if hasattr(command, "list_commands") else []
+
+
+def _choice(ctx: Any) -> Choice:
+    """The gateway that the words so far name."""
+    given: dict[str, Any] = {}
+    while ctx is not None:
+        given = {**{name: value for name, value in ctx.params.items() if value}, **given}
+        ctx = ctx.parent
+    return Choice(given.get("url"), given.get("context"))

@@ -1,0 +1,43 @@
+"""The flags of `up` and `serve`, each of which is a setting of the gateway."""
+
+from typing import Annotated
+
+import typer
+
+Host = Annotated[
+    str | None,
+    typer.Option("--host", metavar="ADDRESS", help="Listen here.  [default: 127.0.0.1]"),
+]
+Port = Annotated[
+    int | None, typer.Option("--port", metavar="N", help="Listen here.  [default: 5000]")
+]
+Database = Annotated[
+    str | None,
+    typer.Option("--db", metavar="URL", help="Database: sqlite:///PATH or postgresql://…"),
+]
+Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings, as TOML.")]
+LogFormat = Annotated[
+    str | None, typer.Option("--log-format", metavar="FORM", help="text or json.")
+]
+LogLevel = Annotated[
+    str | None,
+    typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error."),
+]
+
+
+def overrides(
+    host: str | None,
+    port: int | None,
+    db: str | None,
+    log_format: str | None,
+    log_level: str | None,
+) -> dict[str, object]:
+    """The settings that flags have set, under the gateway's names."""
+    given: dict[str, object] = {
+        "host": host,
+        "port": port,
+        "database_url": db,
+        "log_format": log_format,
+        "log_level": log_level,
+    }
+    return {name: value for name, value in given.items() if value is not None}

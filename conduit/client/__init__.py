@@ -1,0 +1,1 @@
+"""The only way a front-end reaches a gateway."""

@@ -1,0 +1,128 @@
+"""Reading the answer to a chat, whichever transport brought it: text, usage, errors; pure."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from conduit.client.api import Record, error_of
+from conduit.client.errors import ApiError, ProviderFailed
+
+_GATEWAY_CODES = frozenset(
+    {
+        "budget_exceeded",
+        "budget_held",
+        "conflict",
+        "insufficient_quota",
+        "internal_error",
+        "invalid_api_key",
+        "invalid_request",
+        "ledger_unavailable",
+        "method_not_allowed",
+        "model_not_found",
+        "no_healthy_deployment",
+        "not_a_gateway",
+        "not_found",
+        "not_ready",
+        "payload_too_large",
+        "permission_denied",
+        "price_unknown",
+        "rate_limit_exceeded",
+        "request_cancelled",
+        "request_timeout",
+        "server_shutting_down",
+        "unavailable",
+        "unknown_parameter",
+        "unsupported_media_type",
+        "validation_failed",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    input_tokens: int
+    output_tokens: int
+
+
+class AnswerReader:
+    """Takes a stream's bytes as they come and gives its text.
+
+    `usage` and `finish_reason` are known once the text has ended, `ended` says whether the end mark
+    has come. Raises ProviderFailed where the stream tells of an error or is none.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self.headers = headers
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self.ended = False
+        self._pending = b""
+        self._parts: list[str] = []
+
+    def feed(self, block: bytes) -> Iterator[str]:
+        """The text in a block; lines end in LF or CRLF, a blank line ends an event."""
+        *lines, self._pending = (self._pending + block).split(b"\n")
+        for raw in lines:
+            line = raw.removesuffix(b"\r").decode("utf-8", "replace")
+            if line.startswith("data:"):
+                self._parts.append(line[5:].removeprefix(" "))
+            elif not line and self._parts:
+                event = "\n".join(self._parts)
+                self._parts = []
+                yield from self._take(event)
+
+    def _take(self, event: str) -> Iterator[str]:
+        if event == "[DONE]":
+            self.ended = True
+            return
+        try:
+            chunk = json.loads(event)
+        except ValueError as error:
+            raise self.broken("the answer holds an event that is not JSON") from error
+        if not isinstance(chunk, dict):
+            raise self.broken("the answer holds an event that is no object")
+        if isinstance(chunk.get("error"), dict):
+            raise chat_error(502, self.headers, event.encode(), in_stream=True)
+        self.usage = usage_of(chunk) or self.usage
+        for choice in chunk.get("choices") or ():
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            text = (choice.get("delta") or {}).get("content")
+            if isinstance(text, str) and text:
+                yield text
+
+    def broken(self, message: str) -> ProviderFailed:
+        """The error of an answer that ended before its end."""
+        return ProviderFailed(
+            code="upstream_error",
+            message=message,
+            request_id=self.headers.get("x-request-id"),
+            status=502,
+            retryable=True,
+        )
+
+
+def usage_of(answer: Record) -> Usage | None:
+    usage = answer.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    return Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
+
+
+def chat_error(
+    status: int, headers: Mapping[str, str], body: bytes, *, in_stream: bool = False
+) -> ApiError:
+    """The error that an answer tells of; ProviderFailed where it is not the gateway's own."""
+    error = error_of(status, headers, body)
+    own = error.code in _GATEWAY_CODES
+    # A provider's own refusal keeps its code; what tells is that a provider was asked.
+    asked = in_stream or "x-conduit-provider" in headers
+    if error.code.startswith("upstream_") or (asked and not own):
+        return ProviderFailed(
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+            request_id=error.request_id,
+            status=error.status,
+            retryable=error.retryable,
+        )
+    return error

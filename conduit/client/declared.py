@@ -1,0 +1,390 @@
+"""Declared configuration: what it would change in a gateway, step by step.
+
+A document has the sections `providers`, `mappings`, `prices` and `keys`, each a list of tables. A
+section that is left out is left alone; so is a field that is left out of a table, but for a price,
+which is one value: what is left out of it is not set. No document holds a secret: a credential says
+`from = "env:NAME"`, `"file:PATH"`, or `"sealed"` for one that was entered at the gateway, and a key
+that is not there yet has to be made by hand, by whoever is to be shown its secret.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from conduit.client.api import Record
+from conduit.core.money import format_usd, parse_usd
+
+Action = Literal["add", "change", "remove", "note"]
+Section = Literal["providers", "mappings", "prices", "keys"]
+Document = Mapping[str, Sequence[Mapping[str, Any]]]
+
+SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "keys")
+AMOUNTS = (
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "reasoning",
+    "input_audio",
+    "output_audio",
+    "request",
+)
+_PRICE_FIELDS = (*AMOUNTS, "max_output_tokens", "context_tokens")
+_PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
+_KEY_FIELDS = ("enabled", "allowed_models", "expires_at")
+_MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled")
+_FIELDS: Mapping[str, frozenset[str]] = {
+    "providers": frozenset({"name", "type", "credentials", *_PROVIDER_FIELDS}),
+    "credentials": frozenset({"name", "from", "enabled"}),
+    "mappings": frozenset({"alias", *_MAPPING_FIELDS}),
+    "prices": frozenset({"provider", "model", *_PRICE_FIELDS}),
+    "keys": frozenset({"name", *_KEY_FIELDS}),
+}
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "providers": ("name",),
+    "credentials": ("name",),
+    "mappings": ("alias",),
+    "prices": ("provider", "model"),
+    "keys": ("name",),
+}
+_TARGET = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
+_SEALED = "sealed"
+
+
+class DeclarationError(ValueError):
+    """A document that says something that cannot be meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change: the operation that makes it, and the old and new value of each field.
+
+    A note has no operation: it tells of what a document cannot bring about.
+    """
+
+    action: Action
+    noun: str
+    name: str
+    operation: str = ""
+    names: tuple[str, ...] = ()
+    body: Mapping[str, Any] | None = None
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    note: str | None = None
+
+
+def checked(document: Mapping[str, Any]) -> Document:
+    """The document with amounts in their one form. Raises DeclarationError."""
+    unknown = [name for name in document if name not in SECTIONS and name != "conduit"]
+    if unknown:
+        known = ", ".join(SECTIONS)
+        raise DeclarationError(f"{unknown[0]}: there is no such section; there are {known}")
+    return {
+        section: _checked_list(section, document[section])
+        for section in SECTIONS
+        if section in document
+    }
+
+
+def document_of(rows: Mapping[Section, Iterable[Record]]) -> dict[str, list[dict[str, Any]]]:
+    """What a gateway holds, as a document; no secrets, and only prices that were set."""
+    makers: Mapping[Section, Callable[[Record], dict[str, Any]]] = {
+        "providers": _declared_provider,
+        "mappings": _declared_mapping,
+        "prices": _declared_price,
+        "keys": _declared_key,
+    }
+    return {
+        section: [
+            makers[section](row) for row in rows[section] if row.get("source") in (None, "override")
+        ]
+        for section in SECTIONS
+        if section in rows
+    }
+
+
+def plan(wanted: Document, present: Document, *, prune: bool = False) -> list[Step]:
+    """The steps from `present` to `wanted`, in an order that works; `prune` removes the rest.
+
+    Raises DeclarationError.
+    """
+    makers: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any] | None], Iterator[Step]]]
+    makers = {
+        "providers": _provider_steps,
+        "mappings": _mapping_steps,
+        "prices": _price_steps,
+        "keys": _key_steps,
+    }
+    steps: list[Step] = []
+    removals: list[Step] = []
+    for section in SECTIONS:
+        if section not in wanted:
+            continue
+        held = {_name(section, each): each for each in present.get(section, ())}
+        meant = {_name(section, each): each for each in wanted[section]}
+        for name, entry in meant.items():
+            steps += makers[section](entry, held.get(name))
+        if section == "providers":
+            removals += _credential_removals(meant, held)
+        removals += [_removal(section, held[name]) for name in held if name not in meant]
+    # What refers to others goes before them: prices and mappings before providers.
+    return steps + (list(reversed(removals)) if prune else [])
+
+
+def _checked_list(section: str, entries: Any) -> list[dict[str, Any]]:
+    if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+        raise DeclarationError(f"{section}: a list of tables is expected")
+    checked_entries = [_checked_entry(section, each) for each in entries]
+    names = [_name(section, each) for each in checked_entries]
+    for name in names:
+        if names.count(name) > 1:
+            raise DeclarationError(f"{section}: {'/'.join(name)} is there more than once")
+    return checked_entries
+
+
+def _checked_entry(section: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    for name in _NAMES[section]:
+        if not isinstance(entry.get(name), str) or not entry[name]:
+            raise DeclarationError(f"{section}: each needs its {name}, as a text")
+    label = f"{section}: {'/'.join(_name(section, entry))}"
+    for name in entry:
+        if name not in _FIELDS[section]:
+            raise DeclarationError(f"{label}: there is no field {name}")
+    result = dict(entry)
+    if section == "prices":
+        result |= {name: _amount(label, name, entry[name]) for name in AMOUNTS if name in entry}
+        if "input" not in entry or "output" not in entry:
+            raise DeclarationError(f"{label}: a price has input and output")
+    if section == "providers" and "credentials" in entry:
+        result["credentials"] = _checked_list("credentials", entry["credentials"])
+    if section == "credentials":
+        _check_source(label, entry.get("from"))
+    if "expires_at" in entry:
+        result["expires_at"] = _moment(label, entry["expires_at"])
+    if section == "mappings" and "targets" in entry:
+        result["targets"] = [_whole_target(label, each) for each in entry["targets"]]
+    return result
+
+
+def _amount(label: str, name: str, value: Any) -> str:
+    # A number of a file is taken as it is written; 0.1 is no sum of binary fractions then.
+    text = str(value) if isinstance(value, str | int | float) else ""
+    try:
+        return format_usd(parse_usd(text))
+    except ValueError as error:
+        raise DeclarationError(f"{label}: {name}: {error}") from error
+
+
+def _moment(label: str, value: Any) -> str:
+    """A time in the form of the API; TOML has times of its own beside texts."""
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("it needs an offset, such as Z")
+    except (TypeError, ValueError) as error:
+        raise DeclarationError(f"{label}: expires_at: {error}") from error
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _check_source(label: str, source: Any) -> None:
+    kind, _, reference = source.partition(":") if isinstance(source, str) else ("", "", "")
+    if source != _SEALED and (kind not in ("env", "file") or not reference):
+        # The value is not repeated: somebody may have written a key there.
+        raise DeclarationError(f'{label}: from is "env:NAME", "file:PATH" or "sealed", no secret')
+
+
+def _whole_target(label: str, target: Any) -> dict[str, Any]:
+    if not isinstance(target, dict) or not {"provider", "model"} <= target.keys():
+        raise DeclarationError(f"{label}: each of its targets needs provider and model")
+    return {**_TARGET, **target}
+
+
+def _name(section: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(entry[name]) for name in _NAMES[section])
+
+
+def _declared_provider(row: Record) -> dict[str, Any]:
+    primary_first = sorted(row["credentials"], key=lambda each: not each.get("primary", False))
+    return {
+        "name": row["name"],
+        "type": row["type"],
+        **{name: row[name] for name in _PROVIDER_FIELDS},
+        "credentials": [
+            {"name": each["name"], "from": each["source"], "enabled": each["enabled"]}
+            for each in primary_first
+        ],
+    }
+
+
+def _declared_mapping(row: Record) -> dict[str, Any]:
+    return {"alias": row["alias"], **{name: row[name] for name in _MAPPING_FIELDS}}
+
+
+def _declared_price(row: Record) -> dict[str, Any]:
+    given = {name: row[name] for name in _PRICE_FIELDS if row.get(name) is not None}
+    return {"provider": row["provider"], "model": row["model"], **given}
+
+
+def _declared_key(row: Record) -> dict[str, Any]:
+    given = {name: row[name] for name in _KEY_FIELDS if row.get(name) is not None}
+    return {"name": row["name"], **given}
+
+
+def _differences(
+    wanted: Mapping[str, Any], held: Mapping[str, Any], names: Iterable[str]
+) -> dict[str, tuple[Any, Any]]:
+    return {
+        name: (held.get(name), wanted[name])
+        for name in names
+        if name in wanted and wanted[name] != held.get(name)
+    }
+
+
+def _added(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, tuple[Any, Any]]:
+    return {name: (None, entry[name]) for name in names if name in entry}
+
+
+def _provider_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
+    name = entry["name"]
+    if held is None:
+        if "type" not in entry:
+            raise DeclarationError(f"providers: {name} is not there yet, so it needs its type")
+        body = {key: entry[key] for key in ("name", "type", *_PROVIDER_FIELDS) if key in entry}
+        changes = _added(entry, ("type", *_PROVIDER_FIELDS))
+        yield Step("add", "provider", name, "providers.create", (), body, changes)
+        yield from _credential_steps(name, entry.get("credentials", ()), (), moved=False)
+        return
+    if entry.get("type", held["type"]) != held["type"]:
+        said = f"it is of type {held['type']}, which cannot be changed: remove it and add it again"
+        yield Step("note", "provider", name, note=said)
+        return
+    changes = _differences(entry, held, _PROVIDER_FIELDS)
+    if changes:
+        body = {key: new for key, (_, new) in changes.items()}
+        yield Step("change", "provider", name, "providers.update", (name,), body, changes)
+    if "credentials" in entry:
+        moved = "base_url" in changes and _host(entry["base_url"]) != _host(held["base_url"])
+        yield from _credential_steps(name, entry["credentials"], held["credentials"], moved=moved)
+
+
+def _host(base_url: Any) -> str:
+    return urlsplit(str(base_url)).netloc.lower()
+
+
+def _credential_steps(
+    provider: str,
+    wanted: Sequence[Mapping[str, Any]],
+    present: Sequence[Mapping[str, Any]],
+    *,
+    moved: bool,
+) -> Iterator[Step]:
+    """`moved`: the provider is at another host now, for which references are entered again."""
+    held = {each["name"]: each for each in present}
+    for entry in wanted:
+        yield from _credential_step(provider, entry, held.get(entry["name"]), moved=moved)
+    first = wanted[0]["name"] if wanted else None
+    if first in held and first != present[0]["name"]:
+        label, changes = f"{provider}/{first}", {"primary": (False, True)}
+        body = {"primary": True}
+        names = (provider, str(first))
+        yield Step("change", "credential", label, "credentials.update", names, body, changes)
+
+
+def _credential_step(
+    provider: str, entry: Mapping[str, Any], held: Mapping[str, Any] | None, *, moved: bool
+) -> Iterator[Step]:
+    label, source = f"{provider}/{entry['name']}", entry["from"]
+    enter = f"conduit providers credentials add {provider} --name {entry['name']}"
+    if held is None:
+        if source == _SEALED:
+            note = f"no document holds its secret; enter it with: {enter}"
+            yield Step("note", "credential", label, note=note)
+            return
+        body = {"name": entry["name"], **_reference(source)}
+        changes = {"from": (None, source)}
+        yield Step("add", "credential", label, "credentials.create", (provider,), body, changes)
+        if entry.get("enabled", True):
+            return
+        held = {"from": source, "enabled": True}
+    changes = _differences(entry, held, ("from", "enabled"))
+    if source == _SEALED and ("from" in changes or moved):
+        where = "at the new host" if moved else "at the gateway"
+        note = f"its secret has to be entered {where}: remove it, then {enter}"
+        yield Step("note", "credential", label, note=note)
+        changes.pop("from", None)
+    elif moved:
+        changes["from"] = (held["from"], source)
+    if changes:
+        body = {"enabled": entry["enabled"]} if "enabled" in changes else {}
+        body |= _reference(source) if "from" in changes else {}
+        names = (provider, str(entry["name"]))
+        yield Step("change", "credential", label, "credentials.update", names, body, changes)
+
+
+def _reference(source: str) -> dict[str, Any]:
+    kind, _, reference = source.partition(":")
+    return {kind: reference}
+
+
+def _mapping_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
+    alias = entry["alias"]
+    if held is None:
+        if "targets" not in entry:
+            raise DeclarationError(f"mappings: {alias} is not there yet, so it needs its targets")
+        changes = _added(entry, _MAPPING_FIELDS)
+        yield Step("add", "mapping", alias, "mappings.create", (), dict(entry), changes)
+        return
+    changes = _differences(entry, held, _MAPPING_FIELDS)
+    if changes:
+        body = {name: new for name, (_, new) in changes.items()}
+        yield Step("change", "mapping", alias, "mappings.update", (alias,), body, changes)
+
+
+def _price_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
+    names = (str(entry["provider"]), str(entry["model"]))
+    body = {name: entry[name] for name in _PRICE_FIELDS if name in entry}
+    whole = {"request": "0.00", **body}
+    before = {} if held is None else {"request": "0.00", **held}
+    changes = {
+        name: (before.get(name), whole.get(name))
+        for name in _PRICE_FIELDS
+        if whole.get(name) != before.get(name)
+    }
+    if changes:
+        action: Action = "add" if held is None else "change"
+        yield Step(action, "price", "/".join(names), "prices.set", names, body, changes)
+
+
+def _key_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
+    name = entry["name"]
+    if held is None:
+        note = f"whoever makes it is shown its secret: conduit keys create {name}"
+        yield Step("note", "key", name, note=note)
+        return
+    changes = _differences(entry, held, _KEY_FIELDS)
+    if changes:
+        body = {field_name: new for field_name, (_, new) in changes.items()}
+        yield Step("change", "key", name, "keys.update", (name,), body, changes)
+
+
+def _credential_removals(
+    wanted: Mapping[tuple[str, ...], Mapping[str, Any]],
+    held: Mapping[tuple[str, ...], Mapping[str, Any]],
+) -> Iterator[Step]:
+    for name, entry in wanted.items():
+        if "credentials" not in entry or name not in held:
+            continue
+        meant = {each["name"] for each in entry["credentials"]}
+        for each in held[name]["credentials"]:
+            if each["name"] not in meant:
+                names = (entry["name"], str(each["name"]))
+                label = "/".join(names)
+                yield Step("remove", "credential", label, "credentials.delete", names)
+
+
+def _removal(section: str, held: Mapping[str, Any]) -> Step:
+    names = _name(section, held)
+    noun = section.removesuffix("s")
+    return Step("remove", noun, "/".join(names), f"{section}.delete", names)

@@ -1,0 +1,54 @@
+"""Request records as the admin API shows them, out of the events that tell of them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from conduit.client.api import Record
+from conduit.core.money import format_usd
+
+FIELDS = (
+    "id",
+    "at",
+    "operation",
+    "stream",
+    "status",
+    "outcome",
+    "error_code",
+    "key_id",
+    "key",
+    "alias",
+    "provider",
+    "model",
+    "attempts",
+    "duration_ms",
+    "ttft_ms",
+    "input_tokens",
+    "cached_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "usage_source",
+    "cost",
+    "billed",
+    "tokens_per_s",
+    "client_ip",
+    "user_agent",
+)
+"""The fields of a record, in the order in which the API gives them."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def record_of(finished: Mapping[str, Any]) -> Record:
+    """The record in the data of a `request.finished` event: amounts as text in USD, a time."""
+    rate = finished.get("tokens_per_s_milli")
+    at = _EPOCH + timedelta(milliseconds=finished["at_ms"])
+    told = {
+        **finished,
+        "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "key": finished.get("key_name"),
+        "cost": format_usd(finished["cost_nanodollars"]),
+        "billed": format_usd(finished["billed_nanodollars"]),
+        "tokens_per_s": None if rate is None else rate / 1000,
+    }
+    return {name: told.get(name) for name in FIELDS}

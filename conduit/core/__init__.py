@@ -1,0 +1,1 @@
+"""Shared words: errors, money, keys, events and resources; imports nothing of ours."""

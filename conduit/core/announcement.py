@@ -1,0 +1,35 @@
+"""What a gateway says of itself when it is ready, before anybody asks it."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncedProvider:
+    """A provider in force; `found` says how it came, for example "env OPENAI_API_KEY"."""
+
+    name: str
+    type: str
+    found: str
+    simulated: bool
+    models: int
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A gateway that accepts calls at `url`.
+
+    `master_key` and `virtual_key` are set only when they have just been made: nothing can tell
+    them again. `port_changed_from` is the port that was wanted and taken by somebody else.
+    """
+
+    url: str
+    first_start: bool
+    providers: tuple[AnnouncedProvider, ...]
+    models: tuple[str, ...]
+    data_folder: str
+    database: str
+    key_name: str | None = None
+    port_changed_from: int | None = None
+    warnings: tuple[str, ...] = ()
+    master_key: str | None = field(default=None, repr=False)
+    virtual_key: str | None = field(default=None, repr=False)

@@ -1,0 +1,295 @@
+"""Every error that a caller can meet, as one tree.
+
+    ConduitError
+    ├── RequestError                  400  what the caller sent cannot be served as it is
+    │   ├── InvalidRequestError       400  malformed body or field
+    │   ├── UnknownParameterError     400  a field that a client may not set
+    │   ├── UnsupportedParameterError 400  a field that the provider's format cannot say
+    │   ├── PayloadTooLargeError      413
+    │   ├── HeadTooLargeError         431  a header line, or all of them, beyond the limits
+    │   ├── UnsupportedMediaError     415
+    │   ├── MethodNotAllowedError     405
+    │   ├── PriceUnknownError         400  a hard budget needs a price, and the model has none
+    │   ├── RequestTimeoutError       408  the body did not arrive in time
+    │   └── ValidationFailedError     422  an admin resource that breaks a rule
+    ├── AuthenticationError           401  no key, or not one of ours
+    ├── PermissionDeniedError         403  a good key that may not do this
+    ├── NotFoundError                 404
+    │   └── ModelNotFoundError        404  no alias of that name for this key
+    ├── ConflictError                 409  name taken, or a stale version
+    ├── RequestCancelledError         409  an operator ended the request
+    ├── LimitError                    429
+    │   ├── InsufficientQuotaError    429  the budget is spent: do not retry
+    │   ├── BudgetExceededError       429  a stream outgrew what the budget can pay
+    │   ├── BudgetHeldError           429  money is held by running calls: retry soon
+    │   └── RateLimitedError          429
+    │       └── FailedLoginsError     429  too many wrong keys from one address
+    ├── UpstreamFailure               502  the provider failed
+    │   ├── UpstreamAuthError         502  the provider refused our credential
+    │   ├── UpstreamRateLimitedError  429  the provider's own limit
+    │   ├── UpstreamRejectedError     4xx  the provider says the request is wrong
+    │   └── UpstreamTimeoutError      504
+    └── UnavailableError              503
+        ├── NoTargetError             503  every target of the alias is out of service
+        ├── LedgerUnavailableError    503  no money can be held: nothing is dispatched
+        ├── GatewaySealedError        503  the key that opens the credentials is not there
+        └── ShuttingDownError         503
+
+An error carries what every dialect and the CLI need to show it; the error middleware and the
+dialects turn it into an envelope, nothing else does.
+"""
+
+from collections.abc import Mapping
+
+
+class ConduitError(Exception):
+    """An error with a stable code, an HTTP status and a message fit for the caller.
+
+    `type` is OpenAI's error family, `param` the offending field, `hint` the next step for a
+    person, `retry_after_s` becomes `Retry-After`. `should_retry` becomes `x-should-retry` and is
+    None where the client's own rules are right.
+    """
+
+    status: int = 500
+    code: str = "internal_error"
+    type: str = "server_error"
+    retryable: bool = False
+    should_retry: bool | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+
+class RequestError(ConduitError):
+    status = 400
+    code = "invalid_request"
+    type = "invalid_request_error"
+
+
+class InvalidRequestError(RequestError):
+    """A malformed body or field; `param` names it."""
+
+
+class UnknownParameterError(RequestError):
+    code = "unknown_parameter"
+
+
+class UnsupportedParameterError(RequestError):
+    """What the request asks for cannot be said to this provider; another one may take it."""
+
+    code = "unsupported_parameter"
+
+
+class PayloadTooLargeError(RequestError):
+    status = 413
+    code = "payload_too_large"
+
+
+class HeadTooLargeError(RequestError):
+    status = 431
+    code = "head_too_large"
+
+
+class UnsupportedMediaError(RequestError):
+    status = 415
+    code = "unsupported_media_type"
+
+
+class MethodNotAllowedError(RequestError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class PriceUnknownError(RequestError):
+    code = "price_unknown"
+
+
+class RequestTimeoutError(RequestError):
+    status = 408
+    code = "request_timeout"
+    retryable = True
+
+
+class ValidationFailedError(RequestError):
+    status = 422
+    code = "validation_failed"
+
+
+class AuthenticationError(ConduitError):
+    status = 401
+    code = "invalid_api_key"
+    type = "authentication_error"
+
+
+class PermissionDeniedError(ConduitError):
+    status = 403
+    code = "permission_denied"
+    type = "permission_error"
+
+
+class NotFoundError(ConduitError):
+    status = 404
+    code = "not_found"
+    type = "invalid_request_error"
+
+
+class ModelNotFoundError(NotFoundError):
+    code = "model_not_found"
+
+
+class ConflictError(ConduitError):
+    status = 409
+    code = "conflict"
+    type = "invalid_request_error"
+
+
+class RequestCancelledError(ConduitError):
+    """An operator ended the request while it ran; sending it again is not what was meant."""
+
+    status = 409
+    code = "request_cancelled"
+    should_retry = False
+
+
+class LimitError(ConduitError):
+    status = 429
+    code = "rate_limit_exceeded"
+    type = "rate_limit_error"
+    retryable = True
+
+
+class InsufficientQuotaError(LimitError):
+    """The spent money alone leaves no room; a retry cannot help."""
+
+    code = "insufficient_quota"
+    type = "insufficient_quota"
+    retryable = False
+    should_retry = False
+
+
+class BudgetExceededError(LimitError):
+    """A stream was stopped because the budget cannot pay for more of it."""
+
+    code = "budget_exceeded"
+    type = "insufficient_quota"
+    retryable = False
+    should_retry = False
+
+
+class BudgetHeldError(LimitError):
+    """Only money held by running calls is in the way; it comes back when they settle."""
+
+    code = "budget_held"
+
+
+class RateLimitedError(LimitError):
+    """One of our own limits; the message names the scope and the limit."""
+
+
+class FailedLoginsError(RateLimitedError):
+    """Too many wrong keys have come from an address; a good one is always let in."""
+
+    code = "too_many_failed_logins"
+    retryable = False
+    should_retry = False
+
+
+class UpstreamFailure(ConduitError):
+    """The provider failed: an error status, a cut or unparsable answer, no connection."""
+
+    status = 502
+    code = "upstream_error"
+    type = "upstream_error"
+    retryable = True
+
+
+class UpstreamAuthError(UpstreamFailure):
+    """The provider refused our credential, which is the operator's matter, not the caller's."""
+
+    code = "upstream_auth_error"
+    retryable = False
+
+
+class UpstreamRateLimitedError(UpstreamFailure):
+    status = 429
+    code = "upstream_rate_limited"
+    type = "rate_limit_error"
+
+
+class UpstreamRejectedError(UpstreamFailure):
+    """The provider answered 4xx: its own status, code and scrubbed message are passed on."""
+
+    status = 400
+    code = "upstream_rejected"
+    type = "invalid_request_error"
+    retryable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str | None = None,
+        type: str | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message, param=param)
+        self.status = status
+        self.code = code or self.code
+        self.type = type or self.type
+
+
+class UpstreamTimeoutError(UpstreamFailure):
+    status = 504
+    code = "upstream_timeout"
+
+
+class UnavailableError(ConduitError):
+    status = 503
+    code = "unavailable"
+    retryable = True
+
+
+class NoTargetError(UnavailableError):
+    code = "no_healthy_deployment"
+
+
+class LedgerUnavailableError(UnavailableError):
+    code = "ledger_unavailable"
+
+
+class GatewaySealedError(UnavailableError):
+    """Stored credentials cannot be opened, which is the operator's matter: do not retry."""
+
+    code = "sealed"
+    retryable = False
+    should_retry = False
+
+
+class ShuttingDownError(UnavailableError):
+    code = "server_shutting_down"
+
+
+def admin_envelope(error: ConduitError, request_id: str | None) -> Mapping[str, object]:
+    """The one error shape of the admin API, the CLI and the TUI."""
+    return {
+        "error": {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "request_id": request_id,
+            "status": error.status,
+            "retryable": error.retryable,
+        }
+    }

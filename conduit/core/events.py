@@ -1,0 +1,92 @@
+"""Event structs and their names.
+
+An event is `{boot, seq, at_ms, kind, data}`. `boot` is the id of the gateway process, `seq` counts
+from 1 within it. Kinds are `noun.verb_past`; fields of `data` are only ever added.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class EventKind(StrEnum):
+    REQUEST_STARTED = "request.started"
+    REQUEST_FINISHED = "request.finished"
+    KEY_CREATED = "key.created"
+    KEY_UPDATED = "key.updated"
+    KEY_ROTATED = "key.rotated"
+    KEY_DELETED = "key.deleted"
+    PROVIDER_CREATED = "provider.created"
+    PROVIDER_UPDATED = "provider.updated"
+    PROVIDER_DELETED = "provider.deleted"
+    CREDENTIAL_CREATED = "credential.created"
+    CREDENTIAL_UPDATED = "credential.updated"
+    CREDENTIAL_DELETED = "credential.deleted"
+    MAPPING_CREATED = "mapping.created"
+    MAPPING_UPDATED = "mapping.updated"
+    MAPPING_DELETED = "mapping.deleted"
+    BUDGET_CREATED = "budget.created"
+    BUDGET_UPDATED = "budget.updated"
+    BUDGET_DELETED = "budget.deleted"
+    BUDGET_SPEND_RESET = "budget.spend_reset"
+    REQUESTS_PURGED = "requests.purged"
+    PRICE_SET = "price.set"
+    PRICE_REMOVED = "price.removed"
+    AUTH_FAILED = "auth.failed"
+    MASTER_KEY_ROTATED = "master_key.rotated"
+    STATS_SAMPLED = "stats.sampled"
+    GATEWAY_STARTED = "gateway.started"
+    GATEWAY_STOPPING = "gateway.stopping"
+
+
+DESCRIPTIONS: Mapping[EventKind, str] = {
+    EventKind.REQUEST_STARTED: "A request was admitted and its alias found; nothing was sent yet.",
+    EventKind.REQUEST_FINISHED: "A request ended, well or badly; the data is its record.",
+    EventKind.KEY_CREATED: "A virtual key was made.",
+    EventKind.KEY_UPDATED: "A virtual key was changed, enabled or disabled.",
+    EventKind.KEY_ROTATED: "A virtual key got a new secret; the former one ends at its time.",
+    EventKind.KEY_DELETED: "A virtual key was deleted.",
+    EventKind.PROVIDER_CREATED: "A provider was added.",
+    EventKind.PROVIDER_UPDATED: "A provider was changed, enabled or disabled.",
+    EventKind.PROVIDER_DELETED: "A provider was removed.",
+    EventKind.CREDENTIAL_CREATED: "A credential of a provider was added.",
+    EventKind.CREDENTIAL_UPDATED: "A credential of a provider was changed, enabled or disabled.",
+    EventKind.CREDENTIAL_DELETED: "A credential of a provider was removed.",
+    EventKind.MAPPING_CREATED: "A model mapping was added.",
+    EventKind.MAPPING_UPDATED: "A model mapping was changed, enabled or disabled.",
+    EventKind.MAPPING_DELETED: "A model mapping was deleted.",
+    EventKind.BUDGET_CREATED: "A budget was made and counts from now on.",
+    EventKind.BUDGET_UPDATED: "The limit or the mode of a budget was changed.",
+    EventKind.BUDGET_DELETED: "A budget was deleted.",
+    EventKind.BUDGET_SPEND_RESET: "What a budget had spent in its present period was set to 0.",
+    EventKind.REQUESTS_PURGED: "Records of old requests were deleted.",
+    EventKind.PRICE_SET: "A price of the operator was set.",
+    EventKind.PRICE_REMOVED: "A price of the operator was removed.",
+    EventKind.AUTH_FAILED: "Somebody was refused at the door; told at most once a second.",
+    EventKind.MASTER_KEY_ROTATED: "The master key was replaced; the former one ends at its time.",
+    EventKind.STATS_SAMPLED: "Rates and percentiles of the last second, while somebody listens.",
+    EventKind.GATEWAY_STARTED: "The gateway began to serve.",
+    EventKind.GATEWAY_STOPPING: "The gateway takes no more requests and is about to end.",
+}
+"""What each kind tells of, in a sentence for operators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `data` holds ids, names, counters; never prompts or secrets."""
+
+    boot: str
+    seq: int
+    at_ms: int
+    kind: EventKind
+    data: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "boot": self.boot,
+            "seq": self.seq,
+            "at_ms": self.at_ms,
+            "kind": self.kind.value,
+            "data": self.data,
+        }

@@ -1,0 +1,53 @@
+"""ULID identifiers with a readable prefix: `req_01JD3K9…`.
+
+Source of the form: the ULID specification (48 bits of milliseconds, 80 random bits, Crockford's
+base 32, 26 characters), which sorts by time as text. The first 32 of the random bits count on from
+a random start, so that the ids of one process sort in the order of their making within one
+millisecond too. An id names something and guards nothing, so its random bits need not be secret:
+they come from a generator without a system call.
+"""
+
+import itertools
+import random
+import time
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = ["".join(pair) for pair in itertools.product(_CROCKFORD, repeat=2)]
+_bits = random.Random().getrandbits  # seeded by the system, so that no two processes count alike
+_TIME_CHARACTERS, _CHANCE_CHARACTERS = 10, 16
+_LAST_MS = (1 << 48) - 1
+_COUNTED = (1 << 32) - 1
+_count = itertools.count(_bits(31)).__next__  # atomic, whichever thread asks
+
+
+def new_ulid(at_ms: int | None = None) -> str:
+    """A 26-character ULID of now, or of `at_ms`."""
+    moment = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+    if not 0 <= moment < 1 << 48:
+        raise OverflowError("a ULID holds 48 bits of milliseconds")
+    chance = (_count() & _COUNTED) << 48 | _bits(48)
+    pairs = _PAIRS
+    # Ten bits make two characters: five pairs of time, eight of count and chance.
+    return (
+        f"{pairs[moment >> 40]}{pairs[moment >> 30 & 1023]}{pairs[moment >> 20 & 1023]}"
+        f"{pairs[moment >> 10 & 1023]}{pairs[moment & 1023]}"
+        f"{pairs[chance >> 70]}{pairs[chance >> 60 & 1023]}{pairs[chance >> 50 & 1023]}"
+        f"{pairs[chance >> 40 & 1023]}{pairs[chance >> 30 & 1023]}{pairs[chance >> 20 & 1023]}"
+        f"{pairs[chance >> 10 & 1023]}{pairs[chance & 1023]}"
+    )
+
+
+def new_id(prefix: str, at_ms: int | None = None) -> str:
+    """`prefix_<ULID>`, for example `att_01JD3K9ZZZ…`."""
+    return f"{prefix}_{new_ulid(at_ms)}"
+
+
+def first_id(prefix: str, at_ms: int) -> str:
+    """The lowest id of a moment: those made before sort below it, those made since above."""
+    moment = min(max(at_ms, 0), _LAST_MS)  # no id is of a time before 1970 or after 10889
+    return f"{prefix}_{new_ulid(moment)[:_TIME_CHARACTERS]}{'0' * _CHANCE_CHARACTERS}"
+
+
+def now_ms() -> int:
+    """Integer epoch milliseconds, UTC."""
+    return time.time_ns() // 1_000_000

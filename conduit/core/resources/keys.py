@@ -1,0 +1,115 @@
+"""Virtual keys."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from conduit.core.resources.budgets import BudgetView, Mode, Period
+from conduit.core.resources.fields import Name, Patch, Resource, Time, Usd
+
+ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+
+SecretState = Literal["current", "former", "ended"]
+UsageBy = Literal["alias", "provider", "model", "day"]
+MOST_GRACE_S = 90 * 86_400
+
+
+class KeyBudget(Resource):
+    limit: Usd
+    period: Period = "total"
+    timezone: str = Field(default="UTC", examples=["UTC", "Europe/Berlin"])
+    mode: Mode = "hard"
+
+
+class NewKey(Resource):
+    """`allowed_models` are names of aliases, with `*` for any run of characters."""
+
+    name: Name
+    allowed_models: list[ModelPattern] = Field(default_factory=lambda: ["*"], max_length=1000)
+    expires_at: Time | None = None
+    budget: KeyBudget | None = None
+
+
+class KeyView(Resource):
+    id: str
+    name: str
+    start: str
+    enabled: bool
+    state: str
+    allowed_models: list[str]
+    budgets: list[BudgetView]
+    expires_at: Time | None
+    last_used_at: Time | None
+    former_expires_at: Time | None
+    """Until when the secret before the last rotation is good; null where it is not."""
+    created_at: Time
+    updated_at: Time
+    version: int
+
+
+class CreatedKey(KeyView):
+    """The only answer that ever holds the key itself."""
+
+    secret: str = Field(repr=False)
+
+
+class KeyRotation(Resource):
+    """For how long the present secret stays good beside the new one."""
+
+    grace_s: int = Field(default=0, ge=0, le=MOST_GRACE_S)
+
+
+class KeyDigest(Resource):
+    """The SHA-256 of a key, in hexadecimal: a key is looked up without being sent."""
+
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class KeyCheck(KeyView):
+    """The key that a secret belongs to. `usable` says whether a request with it is admitted."""
+
+    secret_state: SecretState
+    usable: bool
+
+
+class UsageSums(Resource):
+    """Sums over request records; `failed` are those that did not succeed."""
+
+    requests: int
+    failed: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost: Usd
+    billed: Usd
+
+
+class UsageGroup(UsageSums):
+    """The requests that have `group` in common; null for those that have no such thing."""
+
+    group: str | None
+
+
+class KeyUsage(Resource):
+    """What a key has used. At most 1000 groups: the last days, or the dearest of others."""
+
+    key_id: str
+    key: str
+    since: Time | None
+    until: Time | None
+    by: UsageBy | None
+    total: UsageSums
+    groups: list[UsageGroup]
+
+
+class KeyPatch(Patch):
+    """`expires_at` null removes the expiry; a field that is left out stays as it is."""
+
+    nullable = frozenset({"expires_at"})
+
+    name: Name | None = None
+    enabled: bool | None = None
+    allowed_models: list[ModelPattern] | None = Field(default=None, max_length=1000)
+    expires_at: Time | None = None
+    version: int | None = None

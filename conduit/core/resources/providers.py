@@ -1,0 +1,184 @@
+"""Providers and their credentials."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, StringConstraints
+
+from conduit.core.resources.fields import ModelName, Name, Patch, Resource, Time
+
+CredentialState = Literal["ready", "missing", "disabled", "sealed", "wrong_host"]
+
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+
+
+class ProviderTypeInfo(Resource):
+    """A kind of provider that can be added.
+
+    `default_base_url` is null where an address must be given; `base_url_form` shows what it looks
+    like where that is not plain. `credential_forms` say what a credential may be where it is more
+    than a key. `lists_models` tells whether the provider can be asked for its models.
+    """
+
+    name: str
+    title: str
+    dialect: str
+    default_base_url: str | None
+    base_url_form: str | None = None
+    environment: list[str]
+    needs_credential: bool
+    credential_forms: list[str] = Field(default_factory=list)
+    operations: list[str]
+    lists_models: bool = True
+    simulated: bool
+
+
+class NewCredential(Resource):
+    """Exactly one of `secret`, `env` and `file`. A secret is sealed and never shown again."""
+
+    name: Name = "default"
+    secret: SecretStr | None = None
+    env: EnvironmentName | None = None
+    file: str | None = None
+
+
+class CredentialView(Resource):
+    """A credential without its secret; `source` is "sealed", "env:NAME" or "file:PATH".
+
+    `primary` marks the one that comes first; the first one that is ready is used.
+    """
+
+    id: str
+    name: str
+    source: str
+    hint: str | None
+    fingerprint: str | None
+    """The beginning of the secret's SHA-256, to tell two apart; null where it cannot be read."""
+    host: str
+    enabled: bool
+    primary: bool
+    state: CredentialState
+    created_at: Time
+    version: int
+
+
+class CredentialPatch(Patch):
+    """At most one of `secret`, `env` and `file`; it is bound to the provider's present host.
+
+    `primary` puts the credential before the others of its provider.
+    """
+
+    enabled: bool | None = None
+    primary: Literal[True] | None = None
+    secret: SecretStr | None = None
+    env: EnvironmentName | None = None
+    file: str | None = None
+    version: int | None = None
+
+
+class CredentialTest(Resource):
+    """What a call with this credential found out; it costs no tokens.
+
+    `note` tells what could not be found out: null where there is nothing to say.
+    """
+
+    ok: bool
+    provider: str
+    credential: str
+    latency_ms: int | None
+    models: int | None
+    error: str | None
+    note: str | None = None
+
+
+class NewProvider(Resource):
+    """`base_url` defaults to the type's own; `allow_private`: plain http and private hosts too."""
+
+    name: Name
+    type: str = Field(examples=["simulator"])
+    base_url: str | None = None
+    allow_private: bool = False
+    enabled: bool = True
+    credential: NewCredential | None = None
+
+
+class ProviderView(Resource):
+    id: str
+    name: str
+    type: str
+    base_url: str
+    allow_private: bool
+    enabled: bool
+    simulated: bool
+    credentials: list[CredentialView]
+    created_at: Time
+    updated_at: Time
+    version: int
+
+
+class ProviderPatch(Patch):
+    """A new host in `base_url` leaves the credentials unusable until they are entered again."""
+
+    base_url: str | None = None
+    allow_private: bool | None = None
+    enabled: bool | None = None
+    version: int | None = None
+
+
+class ProviderTest(Resource):
+    """What a call that costs no tokens found out; `note` tells what could not be."""
+
+    ok: bool
+    provider: str
+    latency_ms: int | None
+    models: int | None
+    error: str | None
+    note: str | None = None
+
+
+Probable = Literal["chat", "completion", "embedding"]
+
+
+class NewProbe(Resource):
+    """Which model to ask for a few words, and by which operation.
+
+    With `card` a chat model that answers is also asked to stream, to call a tool and to keep to a
+    schema.
+    """
+
+    model: ModelName
+    operation: Probable = "chat"
+    card: bool = False
+
+
+class ProbeCheck(Resource):
+    """One capability by a live probe; `ok` is null where it was not tried, or not settled."""
+
+    capability: str
+    ok: bool | None
+    detail: str
+
+
+class ProbeView(Resource):
+    """How a model answered; `cost` is in USD, null where its usage or its price is not known.
+
+    What a probe costs is the provider's to bill: it is in no budget and in no request record. Where
+    `checks` were asked for, tokens and cost are of all of them, and `ok` is of the first.
+    """
+
+    ok: bool
+    provider: str
+    model: str
+    latency_ms: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cost: str | None
+    error: str | None
+    checks: list[ProbeCheck] = Field(default_factory=list)
+
+
+class ProviderModel(Resource):
+    """A model that a provider offers; `aliases` where it is mapped already."""
+
+    provider: str
+    model: str
+    aliases: list[str] = Field(default_factory=list)

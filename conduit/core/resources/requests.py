@@ -1,0 +1,104 @@
+"""Request records and their attempts."""
+
+from typing import Literal
+
+from conduit.core.resources.fields import Resource, Time, Usd
+
+
+class AttemptView(Resource):
+    """One dispatch to a provider: its hold, its cost, where its usage came from."""
+
+    id: str
+    provider: str
+    model: str
+    state: str
+    outcome: str | None
+    status: int | None
+    error_code: str | None
+    ambiguous: bool
+    hold: Usd
+    cost: Usd
+    billed: Usd
+    price_version: str
+    usage_source: str
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    held_at: Time
+    settled_at: Time | None
+
+
+class RequestView(Resource):
+    id: str
+    at: Time
+    operation: str
+    stream: bool
+    status: int
+    outcome: str
+    error_code: str | None
+    key_id: str | None
+    key: str | None
+    alias: str | None
+    provider: str | None
+    model: str | None
+    attempts: int
+    duration_ms: int
+    ttft_ms: int | None
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    usage_source: str
+    cost: Usd
+    billed: Usd
+    tokens_per_s: float | None
+    client_ip: str | None
+    user_agent: str | None
+
+
+class RequestDetail(RequestView):
+    attempt_list: list[AttemptView]
+
+
+RunningState = Literal["authenticating", "reading", "holding", "calling", "answering", "stopping"]
+
+
+class RunningRequest(Resource):
+    """A request in flight, as far as it has come.
+
+    `input_tokens` is the upper estimate that is held for, `output_tokens` what has come so far,
+    as counted on the way.
+    """
+
+    id: str
+    at: Time
+    age_ms: int
+    state: RunningState
+    operation: str
+    stream: bool
+    key_id: str | None
+    key: str | None
+    alias: str | None
+    provider: str | None
+    model: str | None
+    attempts: int
+    input_tokens: int
+    output_tokens: int
+    held: Usd
+    ttft_ms: int | None
+    client_ip: str | None
+
+
+class PurgeOrder(Resource):
+    """Records of requests that began before this moment are to be deleted."""
+
+    before: Time
+
+
+class RequestPurge(Resource):
+    """How many records were deleted; `more` where the same request would delete others."""
+
+    deleted: int
+    more: bool

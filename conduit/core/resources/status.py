@@ -1,0 +1,105 @@
+"""The state of a running gateway."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from conduit.core.resources.fields import JsonObject, Resource, Time
+
+
+class LedgerView(Resource):
+    available: bool
+    reason: str | None
+    sync: str
+    open_holds: int
+    held: str
+    waiting: int
+    journal_bytes_unapplied: int
+
+
+class StatusView(Resource):
+    """`revision` is that of the configuration in force; `warnings` are for the operator."""
+
+    version: str
+    boot: str
+    started_at: Time
+    uptime_s: int
+    ready: bool
+    draining: bool
+    revision: int
+    database: str
+    providers: int
+    mappings: int
+    keys: int
+    in_flight: int
+    event_seq: int
+    ledger: LedgerView
+    rss_bytes: int | None
+    warnings: list[str]
+
+
+class Caller(Resource):
+    """Who is asking."""
+
+    role: Literal["master"] = "master"
+
+
+class FindingView(Resource):
+    """One invariant of the ledger, checked."""
+
+    invariant: str
+    title: str
+    ok: bool
+    detail: str
+    violations: list[str]
+
+
+class LedgerCheck(Resource):
+    ok: bool
+    findings: list[FindingView]
+    counts: JsonObject
+
+
+class SettingView(Resource):
+    """A setting in force and where its value came from; secrets are shown as `***`.
+
+    `settable`: whether the admin API may change it. `restart_needed`: whether a change counts only
+    after a restart.
+    """
+
+    name: str
+    value: str | int | float | bool | None
+    origin: str
+    description: str
+    settable: bool = True
+    restart_needed: bool = False
+
+
+class SettingsPatch(Resource):
+    """New values by name; null goes back to what counts without the settings file."""
+
+    values: dict[str, str | int | float | bool | None] = Field(min_length=1, max_length=100)
+
+
+class SettingsReload(Resource):
+    """Settings that have changed, and those that count only after a restart."""
+
+    changed: list[str]
+    restart_needed: list[str]
+
+
+class EventView(Resource):
+    boot: str
+    seq: int
+    at_ms: int
+    kind: str
+    data: JsonObject
+
+
+class EventPage(Resource):
+    """Events after a number; `gap` where some of them cannot be had any more."""
+
+    boot: str
+    data: list[EventView]
+    last_seq: int
+    gap: JsonObject | None = None

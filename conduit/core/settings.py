@@ -1,0 +1,483 @@
+"""The gateway's settings: by flag, `CONDUIT_*` variable, `.env`, TOML file, or default."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from conduit.core.keys import MASTER_KEY_MINIMUM_BYTES
+from conduit.core.paths import config_folder, data_folder
+from conduit.core.redaction import scrubbed
+from conduit.core.resources.status import SettingView
+
+PREFIX = "CONDUIT_"
+CONFIG_FILE_NAME = "gateway.toml"
+_FOREIGN_VARIABLES = frozenset(
+    # Variables of the clients, which a gateway reads past.
+    {
+        "CONDUIT_HOME",
+        "CONDUIT_URL",
+        "CONDUIT_ADMIN_URL",
+        "CONDUIT_CONTEXT",
+        "CONDUIT_API_KEY",
+        "CONDUIT_OUTPUT",
+        "CONDUIT_NO_INPUT",
+        "CONDUIT_PAGER",
+        "CONDUIT_FORCE_TTY",
+    }
+)
+# Flags are named after their settings, but for these.
+_FLAGS: Mapping[str, str] = {"database_url": "db"}
+_KNOWN_BAD_MASTER_KEYS = ("changeme", "change-me", "master", "password", "secret", "sk-1234")
+_FEWEST_CHARACTERS_BESIDE = 16
+_FEWEST_DIFFERENT_CHARACTERS = 8
+
+
+RESTART_ONLY = frozenset(
+    {
+        "host",
+        "port",
+        "database_url",
+        "redis_url",
+        "master_key",
+        "master_key_file",
+        "sealing_key",
+        "sealing_key_file",
+        "ledger_sync",
+        "log_format",
+        "proxy_from_environment",
+        "upstream_client",
+        "head_timeout_s",
+        "idle_timeout_s",
+        "max_incomplete_heads",
+    }
+)
+"""Settings that are read once, when a gateway starts."""
+
+BEFORE_THE_FILE = ("flag ", "env ", ".env ")
+"""What the origins begin with that count before the settings file."""
+
+# What opens the gateway, its credentials or its database: it holds secrets or leads to them.
+_OF_THE_MACHINE = frozenset(
+    {
+        "database_url",
+        "redis_url",
+        "master_key",
+        "master_key_file",
+        "sealing_key",
+        "sealing_key_file",
+    }
+)
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+# RFC 3986, 3.2.1, less the apostrophe: what is taken for a password here is hidden as one.
+_USER_INFO = re.compile(r"[A-Za-z0-9\-._~%!$&()*+,;=:]*")
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message is one line that names it and its origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandDefault:
+    """A command's own default: it counts only where nothing else names the setting."""
+
+    value: object
+    command: str
+
+
+class GatewaySettings(BaseSettings):
+    """All that a gateway can be told before it starts."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+
+    port: int = Field(default=5000, ge=0, le=65535)
+    """Port to listen on; 0 takes any free one."""
+
+    database_url: str | None = Field(default=None, repr=False)
+    """Database, as sqlite:///PATH or postgresql://…; a file in the data folder when unset."""
+
+    redis_url: str | None = None
+    """Redis for limits shared by several nodes; refused by this version, which runs one node."""
+
+    master_key: SecretStr | None = None
+    """Master key for the admin API, instead of the one in the database."""
+
+    master_key_file: Path | None = None
+    """File that holds the master key."""
+
+    sealing_key: SecretStr | None = None
+    """Key that opens the stored credentials, 32 bytes in base64, instead of one in a file."""
+
+    sealing_key_file: Path | None = None
+    """File that holds this key; sealing.key in the data folder when unset."""
+
+    ledger_sync: Literal["interval", "always", "off"] = "interval"
+    """When the journal reaches the disk: every 50 ms, before each dispatch, or when it likes."""
+
+    log_format: Literal["text", "json"] = "text"
+    """Form of the log lines on standard error."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe level that is logged."""
+
+    body_limit_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
+    """Largest request body."""
+
+    answer_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=1024**3)
+    """Largest answer of a provider that is not streamed."""
+
+    connect_timeout_s: float = Field(default=5.0, gt=0, le=600)
+    """Seconds to wait for a connection to a provider."""
+
+    first_event_timeout_s: float = Field(default=300.0, gt=0, le=3600)
+    """Seconds to wait for the beginning of an answer."""
+
+    gap_timeout_s: float = Field(default=120.0, gt=0, le=3600)
+    """Seconds that a stream may stay silent."""
+
+    total_timeout_s: float = Field(default=600.0, gt=0, le=86400)
+    """Seconds that an answer may take in all when it is not streamed."""
+
+    client_stall_timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """Seconds after which a client that takes no bytes is cut off."""
+
+    head_timeout_s: float = Field(default=10.0, gt=0, le=600)
+    """Seconds that the head of a request may take, from the connection's beginning."""
+
+    body_timeout_s: float = Field(default=30.0, gt=0, le=3600)
+    """Seconds that a request's body may take, and one more for every 100 KiB that have come."""
+
+    idle_timeout_s: float = Field(default=75.0, gt=0, le=3600)
+    """Seconds that a connection is kept open between two requests."""
+
+    max_incomplete_heads: int = Field(default=2_000, ge=1, le=1_000_000)
+    """Most connections whose request has not come whole; beyond it the oldest is closed."""
+
+    trusted_proxies: str | None = None
+    """Networks of the reverse proxies whose X-Forwarded-For is believed, separated by commas."""
+
+    max_attempts: int = Field(default=3, ge=1, le=10)
+    """Most dispatches for one request, over all targets."""
+
+    held_money_wait_s: float = Field(default=2.0, ge=0, le=60)
+    """Seconds to wait for money that running calls hold before answering budget_held."""
+
+    default_max_output_tokens: int = Field(default=16_384, ge=256, le=10_000_000)
+    """Output tokens held for a model whose largest output is not known."""
+
+    drain_accept_s: float = Field(default=5.0, ge=0, le=600)
+    """Seconds to go on accepting after SIGTERM, for load balancers; none on a terminal."""
+
+    drain_s: float = Field(default=120.0, ge=0, le=3600)
+    """Seconds that live calls may take to finish after SIGTERM."""
+
+    proxy_from_environment: bool = False
+    """Whether providers are reached through HTTPS_PROXY and its like."""
+
+    upstream_client: Literal["http1", "aiohttp"] = "http1"
+    """HTTP client that calls the providers: the gateway's own, or aiohttp's."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` has gathered counts: it knows where each value came from."""
+        return (init_settings,)
+
+    @field_validator("master_key")
+    @classmethod
+    def _is_strong(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            refuse_weak_master_key(value.get_secret_value())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _has_an_encoded_password(cls, value: str | None) -> str | None:
+        """One that is not would be taken for another part of the URL, and shown as such."""
+        scheme, found, rest = (value or "").partition("://")
+        before_host = rest.rpartition("@")[0]
+        if found and not scheme.startswith("sqlite"):
+            if not _USER_INFO.fullmatch(before_host):
+                raise ValueError(
+                    "the special characters of a password are written percent-encoded: "
+                    "@ is %40, / is %2F, ? is %3F, # is %23, ' is %27"
+                )
+            if "password=" in rest:
+                raise ValueError("the password is written before the host: USER:PASSWORD@HOST")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_one_node(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError("this version runs a single node and does not use Redis: unset it")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str | None) -> str | None:
+        for network in networks_of(value):
+            if network.prefixlen == 0:
+                raise ValueError(f"{network} would let every client choose its own address")
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_master_key(self) -> "GatewaySettings":
+        if self.master_key is not None and self.master_key_file is not None:
+            raise ValueError("master_key and master_key_file are both set: keep one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_sealing_key(self) -> "GatewaySettings":
+        if self.sealing_key is not None and self.sealing_key_file is not None:
+            raise ValueError("sealing_key and sealing_key_file are both set: keep one of them")
+        return self
+
+    def database_location(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite:///{data_folder() / 'conduit.db'}"
+
+    def secrets(self) -> list[str]:
+        """What is secret of the settings, to be kept out of logs. Raises SettingsError."""
+        found = [self.supplied_master_key(), _password_of(self.database_url)]
+        if self.sealing_key is not None:
+            found.append(self.sealing_key.get_secret_value())
+        return [secret for secret in found if secret]
+
+    def supplied_master_key(self) -> str | None:
+        """The master key given by setting or file. Raises SettingsError."""
+        if self.master_key is not None:
+            return self.master_key.get_secret_value()
+        if self.master_key_file is None:
+            return None
+        try:
+            text = self.master_key_file.read_text(encoding="utf-8").strip()
+            refuse_weak_master_key(text)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"master_key_file {self.master_key_file}: {error}") from error
+        return text
+
+
+def _password_of(url: str | None) -> str | None:
+    try:
+        password = urlsplit(url or "").password
+    except ValueError:  # no URL at all, which the database's opening will say
+        return None
+    return unquote(password) if password else None
+
+
+def networks_of(text: str | None) -> tuple[Network, ...]:
+    """The networks in a list like "10.0.0.0/8, 2001:db8::/32". Raises ValueError."""
+    names = [name.strip() for name in (text or "").split(",")]
+    return tuple(ipaddress.ip_network(name) for name in names if name)
+
+
+def refuse_weak_master_key(text: str) -> None:
+    """Raise ValueError for a key that is too short, too common or not plain text."""
+    if not text.isascii() or any(character.isspace() for character in text):
+        raise ValueError("a master key is plain ASCII without spaces")
+    if len(text) < MASTER_KEY_MINIMUM_BYTES:
+        raise ValueError(
+            f"a master key has at least {MASTER_KEY_MINIMUM_BYTES} characters: "
+            "make one with conduit auth init"
+        )
+    beside = text.lower()
+    for word in _KNOWN_BAD_MASTER_KEYS:
+        beside = beside.replace(word, "")
+    if len(beside) < _FEWEST_CHARACTERS_BESIDE or len(set(text)) < _FEWEST_DIFFERENT_CHARACTERS:
+        raise ValueError("this master key can be guessed: make one with conduit auth init")
+
+
+def load(
+    overrides: Mapping[str, object] | None = None,
+    config_file: str | Path | None = None,
+) -> tuple[GatewaySettings, dict[str, str]]:
+    """The settings in force and the origin of each, for example "env CONDUIT_PORT".
+
+    Precedence: flag, environment, `.env` of the working folder, TOML file, default. Among the
+    overrides, a CommandDefault is no flag: it stands behind all but the setting's own default.
+    Raises SettingsError with one clear line.
+    """
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(GatewaySettings.model_fields, "default")
+    flags: dict[str, object] = {}
+    for name, given in (overrides or {}).items():
+        if isinstance(given, CommandDefault):
+            values[name], origins[name] = given.value, f"default of {given.command}"
+        else:
+            flags[name] = given
+    for origin, layer in reversed(_layers(flags, config_file)):
+        for name, value in layer.items():
+            values[name] = value
+            origins[name] = origin.format(NAME=PREFIX + name.upper(), flag=_flag_of(name))
+    try:
+        return GatewaySettings(**values), origins  # type: ignore[arg-type]  # validated just here
+    except ValidationError as error:
+        raise SettingsError(_first_line(error, origins)) from None
+
+
+def settings_file(config_file: str | Path | None = None) -> Path:
+    """The file that settings are kept in: the one that was named, else the usual one."""
+    return Path(config_file) if config_file else config_folder() / CONFIG_FILE_NAME
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsSource:
+    """Where a gateway reads its settings, again and again: a command's flags, and its file."""
+
+    overrides: Mapping[str, object]
+    config_file: str | Path | None = None
+
+    @property
+    def file(self) -> Path:
+        return settings_file(self.config_file)
+
+    def __call__(self) -> tuple[GatewaySettings, dict[str, str]]:
+        """What `load` gives now. Raises SettingsError."""
+        return load(self.overrides, self.config_file)
+
+
+def _flag_of(name: str) -> str:
+    """The flag of a setting, as it is typed."""
+    return f"--{_FLAGS.get(name, name).replace('_', '-')}"
+
+
+def _layers(
+    overrides: Mapping[str, object], config_file: str | Path | None
+) -> list[tuple[str, Mapping[str, object]]]:
+    path = settings_file(config_file)
+    return [
+        ("flag {flag}", overrides),
+        ("env {NAME}", _known(EnvSettingsSource(GatewaySettings)())),
+        (".env {NAME}", _dotenv()),
+        (f"file {path}", _toml(path, required=config_file is not None)),
+    ]
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if name in GatewaySettings.model_fields}
+
+
+def _dotenv() -> dict[str, object]:
+    return _known(DotEnvSettingsSource(GatewaySettings, env_file=".env")())
+
+
+def _toml(path: Path, *, required: bool) -> Mapping[str, object]:
+    if not path.exists():
+        if required:
+            raise SettingsError(f"there is no configuration file {path}")
+        return {}
+    try:
+        return TomlConfigSettingsSource(GatewaySettings, toml_file=path)()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the configuration file {path} cannot be read: {error}") from error
+
+
+def _first_line(error: ValidationError, origins: Mapping[str, str]) -> str:
+    return _lines(error, origins)[0]
+
+
+def _lines(error: ValidationError, origins: Mapping[str, str]) -> list[str]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    lines = []
+    for each in found:
+        message = each["msg"].removeprefix("Value error, ")
+        name = str(each["loc"][0]) if each["loc"] else "settings"
+        if each["type"] == "extra_forbidden":
+            message = "there is no such setting"
+        origin = origins.get(name)
+        where = f" (from {origin})" if origin and origin != "default" else ""
+        lines.append(f"setting {name}{where}: {message}")
+    return lines
+
+
+def validated(settings: GatewaySettings, changes: Mapping[str, object]) -> GatewaySettings:
+    """The settings with changes, None being the default. Raises SettingsError."""
+    fields = GatewaySettings.model_fields
+    present = {name: getattr(settings, name) for name in fields}
+    values: dict[str, Any] = {**present, **changes}
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return GatewaySettings(**given)
+    except ValidationError as error:
+        raise SettingsError(_first_line(error, {})) from None
+
+
+def is_settable(name: str) -> bool:
+    """Whether a setting may be changed through the admin API."""
+    return name not in _OF_THE_MACHINE
+
+
+def problems(path: Path) -> list[str]:
+    """Everything that is wrong with a settings file, a line each; none where it can be used."""
+    try:
+        GatewaySettings(**_toml(path, required=True))  # type: ignore[arg-type]
+    except SettingsError as error:
+        return [str(error)]
+    except ValidationError as error:
+        return _lines(error, {})
+    return []
+
+
+def unknown_variables() -> list[str]:
+    """`CONDUIT_*` variables that name no setting, most likely misspelt."""
+    known = {PREFIX + name.upper() for name in GatewaySettings.model_fields} | _FOREIGN_VARIABLES
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def views(settings: GatewaySettings, origins: Mapping[str, str]) -> list[SettingView]:
+    """Each setting in force with its origin and the sentence that explains it; no secrets."""
+    return [
+        SettingView(
+            name=name,
+            value=_shown(getattr(settings, name)),
+            origin=origins[name],
+            description=field.description or "",
+            settable=is_settable(name) and not origins[name].startswith(BEFORE_THE_FILE),
+            restart_needed=name in RESTART_ONLY,
+        )
+        for name, field in GatewaySettings.model_fields.items()
+    ]
+
+
+def _shown(value: object) -> str | int | float | bool | None:
+    match value:
+        case SecretStr():
+            return "***"
+        case None | bool() | int() | float():
+            return value
+        case _:
+            return scrubbed(str(value))  # the URL of a database may hold a password

@@ -1,0 +1,1 @@
+"""The gateway: the server that speaks to clients and providers."""

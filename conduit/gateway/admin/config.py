@@ -1,0 +1,66 @@
+"""Admin operations on the settings of the running gateway."""
+
+from conduit.core.errors import ConflictError, ValidationFailedError
+from conduit.core.resources.fields import Page
+from conduit.core.resources.status import SettingsPatch, SettingsReload, SettingView
+from conduit.core.settings import SettingsError
+from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.admin.wire import ListQuery, page
+from conduit.gateway.storage.rows import page_of
+
+_PATH = "/admin/config"
+
+
+async def _list(call: Call[None, ListQuery]) -> Page[SettingView]:
+    settings = sorted(call.admin.settings(), key=lambda setting: setting.name)
+    found = page_of(settings, lambda setting: setting.name, call.query.window())
+    return page(found, found.rows)
+
+
+async def _update(call: Call[SettingsPatch, None]) -> SettingsReload:
+    try:
+        return await call.admin.change_settings(call.body.values)
+    except SettingsError as error:
+        raise ValidationFailedError(f"nothing has changed: {error}") from error
+
+
+async def _reload(call: Call[None, None]) -> SettingsReload:
+    """Credentials that are references are looked up again too."""
+    try:
+        reload = call.admin.reload_settings()
+    except SettingsError as error:
+        raise ValidationFailedError(f"nothing has changed: {error}") from error
+    await call.admin.configuration.reload()
+    return reload
+
+
+OPERATIONS = (
+    AdminOperation(
+        "config.list",
+        "GET",
+        _PATH,
+        "List the settings in force and their origins",
+        _list,
+        Page[SettingView],
+        query=ListQuery,
+    ),
+    AdminOperation(
+        "config.update",
+        "PATCH",
+        _PATH,
+        "Change settings in the gateway's settings file, and reload",
+        _update,
+        SettingsReload,
+        body=SettingsPatch,
+        errors=(ConflictError,),
+    ),
+    AdminOperation(
+        "config.reload",
+        "POST",
+        _PATH + "/reload",
+        "Read the settings anew",
+        _reload,
+        SettingsReload,
+        errors=(ValidationFailedError,),
+    ),
+)

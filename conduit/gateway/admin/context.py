@@ -1,0 +1,124 @@
+"""What the admin handlers work with; the composition root fills it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from conduit.core.events import EventKind
+from conduit.core.resources.status import SettingsReload, SettingView
+from conduit.gateway.access_tokens import AccessTokens
+from conduit.gateway.admin.access import MasterAccess
+from conduit.gateway.configuration import Configuration
+from conduit.gateway.discovery import ModelLists
+from conduit.gateway.events.bus import Bus
+from conduit.gateway.keyring import Keyring
+from conduit.gateway.ledger.budgets import BudgetTerms
+from conduit.gateway.ledger.entries import Finding, LedgerState
+from conduit.gateway.live import LiveExchanges
+from conduit.gateway.pricing.book import PriceBook
+from conduit.gateway.reach import Reach
+from conduit.gateway.snapshot import Credential, Upstream
+from conduit.gateway.storage.engine import Database
+from conduit.gateway.upstream import Endpoint
+
+
+class BudgetLedger(Protocol):
+    """The part of the ledger that the admin API needs."""
+
+    def balance_of(self, budget_id: str, at_ms: int) -> tuple[int, int, int]:
+        """(spent, held, period start in ms) of an open budget. Raises KeyError."""
+        ...
+
+    async def open_budget(self, terms: BudgetTerms) -> None:
+        """Enforce a new budget, counting what its scope has spent since its period began."""
+        ...
+
+    async def reset_spent(self, budget_id: str) -> int:
+        """Begin the present period of a budget anew; what it had spent. Raises KeyError."""
+        ...
+
+    def overspent_keys(self) -> Collection[str]:
+        """The ids of keys that have spent a budget up."""
+        ...
+
+    def change_budget(self, terms: BudgetTerms) -> None: ...
+
+    def close_budget(self, budget_id: str) -> None: ...
+
+    def state(self) -> LedgerState: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """What the running process knows of itself."""
+
+    version: str
+    boot: str
+    started_at_ms: int
+    ready: bool
+    draining: bool
+    in_flight: int
+    event_seq: int
+    database: str
+    rss_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """The invariants of the ledger, checked, with the counts that were compared."""
+
+    findings: Sequence[Finding]
+    counts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminContext:
+    """The parts behind the admin API.
+
+    `endpoint_of` gives the way to a provider, in-process ones included; `tokens` authenticates what
+    is asked there.
+    `settings` and `state` are asked anew for every answer, `change_settings` writes the settings
+    file and reloads, `check_ledger` runs the invariants.
+    """
+
+    database: Database
+    configuration: Configuration
+    keyring: Keyring
+    ledger: BudgetLedger
+    book: PriceBook
+    master: MasterAccess
+    bus: Bus
+    live: LiveExchanges
+    endpoint_of: Callable[[Upstream], Endpoint]
+    tokens: AccessTokens
+    settings: Callable[[], Sequence[SettingView]]
+    reload_settings: Callable[[], SettingsReload]
+    change_settings: Callable[[Mapping[str, object]], Awaitable[SettingsReload]]
+    state: Callable[[], GatewayState]
+    check_ledger: Callable[[], Awaitable[LedgerReport]]
+
+    model_lists: ModelLists = field(default_factory=ModelLists)
+    """What providers listed a moment ago."""
+
+    budget_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from a change of a budget until the ledger knows of it: the two keep one order."""
+
+    def reach(self, upstream: Upstream, credential: Credential | None = None) -> Reach:
+        """A provider as it is asked; `credential` in the place of its first. Raises
+        InvalidRequestError for a base URL that is not allowed any more.
+        """
+        return Reach(upstream, self.endpoint_of(upstream), self.tokens.headers, credential)
+
+    async def announce(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
+        """Put a change that has been committed into force, then tell of it."""
+        await self.configuration.reload()
+        self.bus.publish(kind, facts)
+
+    async def announce_of_keys(
+        self, kind: EventKind, facts: Mapping[str, Any], *, changes: int = 1
+    ) -> None:
+        """The same for that many changes of keys and budgets, which no snapshot holds."""
+        await self.configuration.pass_over(changes)
+        self.bus.publish(kind, facts)

@@ -1,0 +1,339 @@
+"""Admin operations on virtual keys."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from conduit.core.errors import ConflictError, NotFoundError, ValidationFailedError
+from conduit.core.events import EventKind
+from conduit.core.ids import new_id, now_ms
+from conduit.core.keys import digest_of, displayed_start, make_virtual_key
+from conduit.core.money import format_usd
+from conduit.core.resources.fields import Page, Resource, Time, time_ms, time_text
+from conduit.core.resources.keys import (
+    CreatedKey,
+    KeyCheck,
+    KeyDigest,
+    KeyPatch,
+    KeyRotation,
+    KeyUsage,
+    KeyView,
+    NewKey,
+    SecretState,
+    UsageBy,
+    UsageGroup,
+    UsageSums,
+)
+from conduit.gateway.admin import budgets as budget_operations
+from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.admin.wire import ListQuery, QueryBool, changes_of, page
+from conduit.gateway.storage import budgets, keys, requests
+from conduit.gateway.storage.budgets import StoredBudget
+from conduit.gateway.storage.engine import reading, writing
+from conduit.gateway.storage.keys import StoredKey
+from conduit.gateway.storage.requests import Span, Used
+
+_PATH = "/admin/keys"
+_ONE = _PATH + "/{key}"
+_MOST_GROUPS = 1000
+
+
+class KeyQuery(ListQuery):
+    """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up."""
+
+    expires_before: Time | None = None
+    over_budget: QueryBool = False
+
+
+class KeyUsageQuery(Resource):
+    """`until` is no part of the time; a day is one of UTC."""
+
+    since: Time | None = None
+    until: Time | None = None
+    by: UsageBy | None = None
+
+
+async def _list(call: Call[None, KeyQuery]) -> Page[KeyView]:
+    admin, query = call.admin, call.query
+    async with reading(admin.database) as connection:
+        found = await keys.page(
+            connection,
+            query.window(),
+            expires_before_ms=_moment(query.expires_before),
+            among=admin.ledger.overspent_keys() if query.over_budget else None,
+        )
+        own = await budgets.of_keys(connection, [each.id for each in found.rows])
+    return page(found, [_view(admin, each, own) for each in found.rows])
+
+
+async def _create(call: Call[NewKey, None]) -> CreatedKey:
+    admin, wanted = call.admin, call.body
+    secret = make_virtual_key()
+    key = _new_key(wanted, secret)
+    own = []
+    if wanted.budget is not None:
+        own = [budget_operations.budget_of_key(key.id, wanted.budget, under="budget.")]
+        budget_operations.refuse_without_ledger(admin)
+    async with admin.budget_changes:
+        async with writing(admin.database) as connection:
+            await keys.insert(connection, key)
+            for budget in own:
+                await budgets.insert(connection, budget)
+        for budget in own:
+            await budget_operations.open_budget(admin, budget, key.name)
+    admin.keyring.add(key.digest)
+    await admin.announce_of_keys(EventKind.KEY_CREATED, _facts(key), changes=1 + len(own))
+    for budget in own:
+        admin.bus.publish(EventKind.BUDGET_CREATED, budget_operations.facts(budget))
+    view = _view(admin, key, own)
+    return CreatedKey(**dict(view), secret=secret)
+
+
+async def _show(call: Call[None, None]) -> KeyView:
+    admin = call.admin
+    async with reading(admin.database) as connection:
+        key = await keys.find(connection, call.names["key"])
+        own = await budgets.of_keys(connection, [key.id])
+    return _view(admin, key, own)
+
+
+async def _update(call: Call[KeyPatch, None]) -> KeyView:
+    admin, patch = call.admin, call.body
+    changes = changes_of(patch)
+    if "expires_at" in changes:
+        expires_at = changes.pop("expires_at")
+        changes["expires_at_ms"] = None if expires_at is None else time_ms(expires_at)
+    async with admin.budget_changes:
+        key = await _change(admin, call.names["key"], changes, version=patch.version)
+        async with reading(admin.database) as connection:
+            own = await budgets.of_keys(connection, [key.id])
+        if "name" in changes:
+            for budget in own:  # the ledger's refusals name the key
+                admin.ledger.change_budget(budget_operations.terms_of(budget, key.name))
+    await admin.announce_of_keys(EventKind.KEY_UPDATED, _facts(key))
+    return _view(admin, key, own)
+
+
+async def _rotate(call: Call[KeyRotation, None]) -> CreatedKey:
+    """The former secret is good until the grace is over; one before it ends at once."""
+    admin, grace_ms = call.admin, call.body.grace_s * 1000
+    secret, at_ms = make_virtual_key(), now_ms()
+    async with writing(admin.database) as connection:
+        key = await keys.find(connection, call.names["key"])
+        changes = {
+            "digest": digest_of(secret),
+            "start": displayed_start(secret),
+            "former_digest": key.digest if grace_ms else None,
+            "former_expires_at_ms": at_ms + grace_ms if grace_ms else None,
+            "updated_at_ms": at_ms,
+        }
+        key = await keys.change(connection, key, changes, version=None)
+        own = await budgets.of_keys(connection, [key.id])
+    admin.keyring.drop(key.id)
+    admin.keyring.add(key.digest)
+    facts = {**_facts(key), "former_expires_at_ms": key.former_expires_at_ms}
+    await admin.announce_of_keys(EventKind.KEY_ROTATED, facts)
+    return CreatedKey(**dict(_view(admin, key, own)), secret=secret)
+
+
+async def _check(call: Call[KeyDigest, None]) -> KeyCheck:
+    admin, digest = call.admin, bytes.fromhex(call.body.digest)
+    async with reading(admin.database) as connection:
+        key = await keys.find_by_digest(connection, digest)
+        if key is None:
+            raise NotFoundError("there is no key of this digest")
+        own = await budgets.of_keys(connection, [key.id])
+    view = _view(admin, key, own)
+    secret_state: SecretState = "former" if view.former_expires_at is not None else "ended"
+    if digest == key.digest:
+        secret_state = "current"
+    usable = view.state == "active" and secret_state != "ended"
+    return KeyCheck(**dict(view), secret_state=secret_state, usable=usable)
+
+
+async def _usage(call: Call[None, KeyUsageQuery]) -> KeyUsage:
+    query = call.query
+    span = Span(_moment(query.since), _moment(query.until))
+    async with reading(call.admin.database) as connection:
+        key = await keys.find(connection, call.names["key"])
+        [total] = await requests.usage_of_key(connection, key.id, span, None, 1)
+        used = (
+            await requests.usage_of_key(connection, key.id, span, query.by, _MOST_GROUPS)
+            if query.by is not None
+            else ()
+        )
+    if query.by == "day":
+        used = used[::-1]
+    return KeyUsage(
+        key_id=key.id,
+        key=key.name,
+        since=query.since,
+        until=query.until,
+        by=query.by,
+        total=UsageSums(**_sums(total)),
+        groups=[UsageGroup(group=_group(each.group), **_sums(each)) for each in used],
+    )
+
+
+async def _delete(call: Call[None, None]) -> None:
+    """The row stays, for the records that point at it; the name is free again."""
+    admin = call.admin
+    changes = {"enabled": False, "deleted_at_ms": now_ms()}
+    key = await _change(admin, call.names["key"], changes, version=None)
+    await admin.announce_of_keys(EventKind.KEY_DELETED, _facts(key))
+
+
+async def _change(
+    admin: AdminContext, name_or_id: str, changes: dict[str, Any], *, version: int | None
+) -> StoredKey:
+    async with writing(admin.database) as connection:
+        key = await keys.find(connection, name_or_id)
+        key = await keys.change(
+            connection, key, {**changes, "updated_at_ms": now_ms()}, version=version
+        )
+    # Before anything is awaited: a key that was revoked stops at once.
+    admin.keyring.drop(key.id)
+    return key
+
+
+def _new_key(wanted: NewKey, secret: str) -> StoredKey:
+    at_ms = now_ms()
+    expires_at_ms = None if wanted.expires_at is None else time_ms(wanted.expires_at)
+    if expires_at_ms is not None and expires_at_ms <= at_ms:
+        raise ValidationFailedError("expires_at: is in the past", param="expires_at")
+    return StoredKey(
+        id=new_id("key", at_ms),
+        name=wanted.name,
+        digest=digest_of(secret),
+        start=displayed_start(secret),
+        allowed_models=wanted.allowed_models,
+        enabled=True,
+        expires_at_ms=expires_at_ms,
+        created_at_ms=at_ms,
+        updated_at_ms=at_ms,
+        deleted_at_ms=None,
+        last_used_at_ms=None,
+        version=1,
+    )
+
+
+def _moment(text: str | None) -> int | None:
+    return None if text is None else time_ms(text)
+
+
+def _sums(used: Used) -> dict[str, Any]:
+    return {
+        "requests": used.requests,
+        "failed": used.failed,
+        "input_tokens": used.input_tokens,
+        "cached_tokens": used.cached_tokens,
+        "output_tokens": used.output_tokens,
+        "reasoning_tokens": used.reasoning_tokens,
+        "cost": format_usd(used.cost_nanodollars),
+        "billed": format_usd(used.billed_nanodollars),
+    }
+
+
+def _group(group: str | int | None) -> str | None:
+    """A group as text; a number is a day since 1970."""
+    if isinstance(group, int):
+        return (date(1970, 1, 1) + timedelta(days=group)).isoformat()
+    return group
+
+
+def _state(key: StoredKey) -> str:
+    if not key.enabled:
+        return "disabled"
+    expired = key.expires_at_ms is not None and key.expires_at_ms <= now_ms()
+    return "expired" if expired else "active"
+
+
+def _former_end(key: StoredKey) -> str | None:
+    """Until when the former secret is good, None where it is not."""
+    end_ms = key.former_expires_at_ms
+    return time_text(end_ms) if end_ms is not None and end_ms > now_ms() else None
+
+
+def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> KeyView:
+    """The key with those of the budgets that are its own."""
+    return KeyView(
+        id=key.id,
+        name=key.name,
+        start=key.start,
+        enabled=key.enabled,
+        state=_state(key),
+        allowed_models=list(key.allowed_models),
+        budgets=[
+            budget_operations.view(admin, each, key.name) for each in own if each.scope_id == key.id
+        ],
+        expires_at=time_text(key.expires_at_ms),
+        last_used_at=time_text(key.last_used_at_ms),
+        former_expires_at=_former_end(key),
+        created_at=str(time_text(key.created_at_ms)),
+        updated_at=str(time_text(key.updated_at_ms)),
+        version=key.version,
+    )
+
+
+def _facts(key: StoredKey) -> dict[str, Any]:
+    return {"id": key.id, "name": key.name, "enabled": key.enabled, "version": key.version}
+
+
+OPERATIONS = (
+    AdminOperation("keys.list", "GET", _PATH, "List keys", _list, Page[KeyView], query=KeyQuery),
+    AdminOperation(
+        "keys.create",
+        "POST",
+        _PATH,
+        "Make a key; its secret is in this answer alone",
+        _create,
+        CreatedKey,
+        body=NewKey,
+        status=201,
+        secret=True,
+        errors=(ConflictError,),
+    ),
+    AdminOperation(
+        "keys.check",
+        "POST",
+        _PATH + "/check",
+        "Find the key that a digest belongs to",
+        _check,
+        KeyCheck,
+        body=KeyDigest,
+        errors=(NotFoundError,),
+    ),
+    AdminOperation("keys.show", "GET", _ONE, "Show a key", _show, KeyView),
+    AdminOperation(
+        "keys.update",
+        "PATCH",
+        _ONE,
+        "Change a key",
+        _update,
+        KeyView,
+        body=KeyPatch,
+        errors=(ConflictError,),
+    ),
+    AdminOperation(
+        "keys.rotate",
+        "POST",
+        _ONE + "/rotate",
+        "Give a key a new secret, which is in this answer alone",
+        _rotate,
+        CreatedKey,
+        body=KeyRotation,
+        secret=True,
+        errors=(ConflictError,),
+    ),
+    AdminOperation(
+        "keys.usage",
+        "GET",
+        _ONE + "/usage",
+        "Sum up what a key has used",
+        _usage,
+        KeyUsage,
+        query=KeyUsageQuery,
+    ),
+    AdminOperation("keys.delete", "DELETE", _ONE, "Delete a key; its records stay", _delete, None),
+)

@@ -1,0 +1,177 @@
+"""Admin operations on mappings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from conduit.core.errors import ConflictError, ValidationFailedError
+from conduit.core.events import EventKind
+from conduit.core.ids import new_id, now_ms
+from conduit.core.resources.fields import Page, time_text
+from conduit.core.resources.mappings import (
+    FallbackView,
+    MappingPatch,
+    MappingView,
+    NewMapping,
+    TargetView,
+)
+from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.admin.wire import ListQuery, changes_of, page
+from conduit.gateway.capabilities import check_overrides
+from conduit.gateway.storage import mappings, providers
+from conduit.gateway.storage.engine import reading, writing
+from conduit.gateway.storage.mappings import StoredMapping
+
+_PATH = "/admin/mappings"
+_ONE = _PATH + "/{alias:.+}"  # an alias may hold slashes
+
+
+async def _list(call: Call[None, ListQuery]) -> Page[MappingView]:
+    admin = call.admin
+    async with reading(admin.database) as connection:
+        found = await mappings.page(connection, call.query.window())
+    return page(found, [_view(each) for each in found.rows])
+
+
+async def _create(call: Call[NewMapping, None]) -> MappingView:
+    admin, wanted = call.admin, call.body
+    at_ms = now_ms()
+    mapping = StoredMapping(
+        id=new_id("map", at_ms),
+        alias=wanted.alias,
+        strategy=wanted.strategy,
+        targets=[target.model_dump() for target in wanted.targets],
+        fallbacks=[fallback.model_dump() for fallback in wanted.fallbacks],
+        enabled=wanted.enabled,
+        created_at_ms=at_ms,
+        updated_at_ms=at_ms,
+        version=1,
+    )
+    async with writing(admin.database) as connection:
+        known = {provider.name for provider in await providers.everything(connection)}
+        _check_targets(mapping.targets, known)
+        if mapping.fallbacks:
+            stored = await mappings.everything(connection)
+            _refuse_cycle(mapping.alias, mapping.fallbacks, stored)
+        await mappings.insert(connection, mapping)
+    await admin.announce(EventKind.MAPPING_CREATED, _facts(mapping))
+    return _view(mapping)
+
+
+async def _show(call: Call[None, None]) -> MappingView:
+    admin = call.admin
+    async with reading(admin.database) as connection:
+        mapping = await mappings.find(connection, call.names["alias"])
+    return _view(mapping)
+
+
+async def _update(call: Call[MappingPatch, None]) -> MappingView:
+    admin, patch = call.admin, call.body
+    changes = changes_of(patch)
+    for name in ("targets", "fallbacks"):
+        if name in changes:
+            changes[name] = [each.model_dump() for each in changes[name]]
+    async with writing(admin.database) as connection:
+        mapping = await mappings.find(connection, call.names["alias"])
+        if "targets" in changes:
+            known = {provider.name for provider in await providers.everything(connection)}
+            _check_targets(changes["targets"], known)
+        if "fallbacks" in changes:
+            stored = await mappings.everything(connection)
+            _refuse_cycle(mapping.alias, changes["fallbacks"], stored)
+        mapping = await mappings.change(
+            connection, mapping, {**changes, "updated_at_ms": now_ms()}, version=patch.version
+        )
+    await admin.announce(EventKind.MAPPING_UPDATED, _facts(mapping))
+    return _view(mapping)
+
+
+async def _delete(call: Call[None, None]) -> None:
+    admin = call.admin
+    async with writing(admin.database) as connection:
+        mapping = await mappings.find(connection, call.names["alias"])
+        await mappings.remove(connection, mapping.id)
+    await admin.announce(EventKind.MAPPING_DELETED, _facts(mapping))
+
+
+def _check_targets(targets: Sequence[Mapping[str, Any]], known: set[str]) -> None:
+    """Raises ValidationFailedError for a provider or a capability that there is not."""
+    for index, target in enumerate(targets):
+        if target["provider"] not in known:
+            param = f"targets.{index}.provider"
+            raise ValidationFailedError(
+                f"{param}: there is no provider {target['provider']}", param=param
+            )
+        try:
+            check_overrides(target["capabilities"])
+        except ValueError as error:
+            param = f"targets.{index}.capabilities"
+            raise ValidationFailedError(f"{param}: {error}", param=param) from error
+
+
+def _refuse_cycle(
+    alias: str, fallbacks: Sequence[Mapping[str, Any]], stored: Sequence[StoredMapping]
+) -> None:
+    """Raise where following fallbacks from `alias` leads back to it."""
+    next_of = {mapping.alias: mapping.fallbacks for mapping in stored} | {alias: fallbacks}
+    ahead = [fallback["alias"] for fallback in fallbacks]
+    seen: set[str] = set()
+    while ahead:
+        name = ahead.pop()
+        if name == alias:
+            raise ValidationFailedError(f"fallbacks: they lead back to {alias}", param="fallbacks")
+        if name not in seen:
+            seen.add(name)
+            ahead.extend(fallback["alias"] for fallback in next_of.get(name, ()))
+
+
+def _view(mapping: StoredMapping) -> MappingView:
+    return MappingView(
+        id=mapping.id,
+        alias=mapping.alias,
+        strategy=mapping.strategy,
+        targets=[TargetView(**target) for target in mapping.targets],
+        fallbacks=[FallbackView(**fallback) for fallback in mapping.fallbacks],
+        enabled=mapping.enabled,
+        created_at=str(time_text(mapping.created_at_ms)),
+        updated_at=str(time_text(mapping.updated_at_ms)),
+        version=mapping.version,
+    )
+
+
+def _facts(mapping: StoredMapping) -> dict[str, Any]:
+    return {
+        "id": mapping.id,
+        "alias": mapping.alias,
+        "enabled": mapping.enabled,
+        "version": mapping.version,
+    }
+
+
+OPERATIONS = (
+    AdminOperation(
+        "mappings.list", "GET", _PATH, "List mappings", _list, Page[MappingView], query=ListQuery
+    ),
+    AdminOperation(
+        "mappings.create",
+        "POST",
+        _PATH,
+        "Map an alias to the models that serve it",
+        _create,
+        MappingView,
+        body=NewMapping,
+        status=201,
+        errors=(ConflictError,),
+    ),
+    AdminOperation("mappings.show", "GET", _ONE, "Show a mapping", _show, MappingView),
+    AdminOperation(
+        "mappings.update",
+        "PATCH",
+        _ONE,
+        "Change a mapping",
+        _update,
+        MappingView,
+        body=MappingPatch,
+        errors=(ConflictError,),
+    ),
+    AdminOperation("mappings.delete", "DELETE", _ONE, "Delete a mapping", _delete, None),
+)

@@ -1,0 +1,110 @@
+"""Admin operations that tell of the running gateway."""
+
+from conduit.core.errors import UnavailableError
+from conduit.core.ids import now_ms
+from conduit.core.money import format_usd
+from conduit.core.resources.fields import time_text
+from conduit.core.resources.status import (
+    Caller,
+    FindingView,
+    LedgerCheck,
+    LedgerView,
+    StatusView,
+)
+from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.ledger.entries import LedgerState
+from conduit.gateway.storage import keys, mappings, providers
+from conduit.gateway.storage.engine import outages_reported, reading
+
+
+async def _status(call: Call[None, None]) -> StatusView:
+    admin = call.admin
+    warnings: list[str] = []
+    try:
+        with outages_reported():
+            counts = await _stored(admin)
+    except UnavailableError as error:
+        # What is asked for while the database is away is above all this answer.
+        warnings.append(f"{error}; what is counted is what is in memory")
+        snapshot = admin.configuration.snapshot
+        in_memory = (len(snapshot.upstreams), len(snapshot.mappings), admin.keyring.known)
+        counts = dict(zip(("providers", "mappings", "keys"), in_memory, strict=True))
+    state = admin.state()
+    return StatusView(
+        version=state.version,
+        boot=state.boot,
+        started_at=str(time_text(state.started_at_ms)),
+        uptime_s=max(0, now_ms() - state.started_at_ms) // 1000,
+        ready=state.ready,
+        draining=state.draining,
+        revision=admin.configuration.snapshot.revision,
+        database=state.database,
+        **counts,
+        in_flight=state.in_flight,
+        event_seq=state.event_seq,
+        ledger=_ledger_view(admin.ledger.state()),
+        rss_bytes=state.rss_bytes,
+        warnings=[*state.warnings, *admin.configuration.warnings, *warnings],
+    )
+
+
+async def _stored(admin: AdminContext) -> dict[str, int]:
+    """How many records of each kind there are."""
+    async with reading(admin.database) as connection:
+        return {
+            "providers": await providers.count(connection),
+            "mappings": await mappings.count(connection),
+            "keys": await keys.count(connection),
+        }
+
+
+def _ledger_view(state: LedgerState) -> LedgerView:
+    return LedgerView(
+        available=state.available,
+        reason=state.reason,
+        sync=state.sync,
+        open_holds=state.open_holds,
+        held=format_usd(state.held_nanodollars),
+        waiting=state.waiting,
+        journal_bytes_unapplied=state.journal_bytes_unapplied,
+    )
+
+
+async def _whoami(_call: Call[None, None]) -> Caller:
+    return Caller()
+
+
+async def _check_ledger(call: Call[None, None]) -> LedgerCheck:
+    report = await call.admin.check_ledger()
+    findings = [
+        FindingView(
+            invariant=finding.invariant,
+            title=finding.title,
+            ok=finding.ok,
+            detail=finding.detail,
+            violations=list(finding.violations),
+        )
+        for finding in report.findings
+    ]
+    return LedgerCheck(
+        ok=all(finding.ok for finding in findings),
+        findings=findings,
+        counts=dict(report.counts),
+    )
+
+
+OPERATIONS = (
+    AdminOperation(
+        "status.show", "GET", "/admin/status", "Show the state of the gateway", _status, StatusView
+    ),
+    AdminOperation("whoami", "GET", "/admin/whoami", "Show who is asking", _whoami, Caller),
+    AdminOperation(
+        "ledger.check",
+        "GET",
+        "/admin/ledger/check",
+        "Check the invariants of the ledger",
+        _check_ledger,
+        LedgerCheck,
+    ),
+)

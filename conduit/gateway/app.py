@@ -1,0 +1,473 @@
+"""The composition root: the one place that names concrete parts and puts them together."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from aiohttp import web
+from msgspec import structs
+
+from conduit import __version__
+from conduit.core.errors import AuthenticationError, ConduitError
+from conduit.core.events import EventKind
+from conduit.core.ids import new_ulid, now_ms
+from conduit.core.keys import digest_of
+from conduit.core.paths import data_folder
+from conduit.core.redaction import LiveSecrets, scrubbed
+from conduit.core.resources.status import SettingsReload
+from conduit.core.settings import (
+    RESTART_ONLY,
+    GatewaySettings,
+    SettingsError,
+    SettingsSource,
+    networks_of,
+    views,
+)
+from conduit.gateway import admin, settings_change
+from conduit.gateway.access_tokens import AccessTokens, fetch_through
+from conduit.gateway.admin.access import MasterAccess, MasterDigest
+from conduit.gateway.admin.context import AdminContext, GatewayState, LedgerReport
+from conduit.gateway.appkeys import ENTRANCE
+from conduit.gateway.configuration import Configuration, sealing_key_of
+from conduit.gateway.dialects.client_errors import encode_error
+from conduit.gateway.endpoints import Endpoints
+from conduit.gateway.entrance import CurrentEntrance, Entrance
+from conduit.gateway.events.bus import Bus
+from conduit.gateway.events.socketio import EventSocket
+from conduit.gateway.events.stats import Stats
+from conduit.gateway.keyring import Keyring
+from conduit.gateway.ledger.checks import check_database
+from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.opening import open_ledger
+from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.live import LiveExchanges
+from conduit.gateway.metrics import Metrics
+from conduit.gateway.openapi.document import document_bytes
+from conduit.gateway.pipeline import Stages
+from conduit.gateway.pricing import Rates
+from conduit.gateway.pricing.book import PriceBook
+from conduit.gateway.pricing.lookup import rates_for
+from conduit.gateway.providers.registry import provider_of
+from conduit.gateway.routes import calls, gemini, health, models, openapi
+from conduit.gateway.routes.health import Readiness
+from conduit.gateway.routing.resolve import PriceOf
+from conduit.gateway.sealing import SealingKey, key_source
+from conduit.gateway.server.addresses import ClientAddresses
+from conduit.gateway.server.body import BodyLimits
+from conduit.gateway.server.errors import error_answers, error_middleware, guarded
+from conduit.gateway.server.headers import finish_headers, is_client_api
+from conduit.gateway.server.logins import Api, FailedLogins
+from conduit.gateway.server.runner import DIRECT, EdgeOptions
+from conduit.gateway.stages import count
+from conduit.gateway.stages.admit import Admit, HoldRules
+from conduit.gateway.stages.authenticate import Authenticate
+from conduit.gateway.stages.call import Call
+from conduit.gateway.stages.decode import decode, input_tokens_of
+from conduit.gateway.stages.record import Record
+from conduit.gateway.stages.relay import RelayAnswer
+from conduit.gateway.stages.resolve import Attempts, Resolve
+from conduit.gateway.stages.settle import Settle
+from conduit.gateway.storage import master_keys
+from conduit.gateway.storage.engine import Database, create_engine, reading
+from conduit.gateway.storage.migrate import migrate
+from conduit.gateway.upstream import Deadlines
+from conduit.gateway.upstream.clients import open_client
+from conduit.gateway.upstream.options import ClientOptions
+
+logger = logging.getLogger(__name__)
+
+_LAST_USED_WRITTEN_EVERY_S = 5.0
+_PAGE_BYTES = 4096
+_STALL_GRACE_S = 5.0
+
+
+class NoMasterKeyError(Exception):
+    """A server was to start without a master key."""
+
+
+@dataclass(slots=True, eq=False)
+class Gateway:
+    """A running gateway: its parts, and what it knows of itself."""
+
+    settings: GatewaySettings
+    origins: Mapping[str, str]
+    read_settings: SettingsSource
+    folder: Path
+    database: Database
+    ledger: LocalLedger
+    configuration: Configuration
+    keyring: Keyring
+    book: PriceBook
+    bus: Bus
+    live: LiveExchanges
+    addresses: ClientAddresses
+    endpoints: Endpoints
+    tokens: AccessTokens
+    metrics: Metrics
+    secrets: LiveSecrets
+    warnings: tuple[str, ...]
+    started_at_ms: int
+    draining: bool = False
+    on_settings: Callable[[], None] = lambda: None
+    _changing_settings: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def reload_settings(self) -> SettingsReload:
+        """Read the settings again; raises SettingsError, and then nothing has changed.
+
+        Requests that run keep what they began with. What counts only at the start stays as it is.
+        """
+        settings, origins = self.read_settings()
+        differing = [
+            name
+            for name in GatewaySettings.model_fields
+            if getattr(settings, name) != getattr(self.settings, name)
+        ]
+        fixed = [name for name in differing if name in RESTART_ONLY]
+        kept = {name: getattr(self.settings, name) for name in fixed}
+        self.settings = settings.model_copy(update=kept)
+        self.origins = dict(origins) | {name: self.origins[name] for name in fixed}
+        logging.getLogger().setLevel(self.settings.log_level.upper())
+        self.on_settings()
+        changed = [name for name in differing if name not in RESTART_ONLY]
+        return SettingsReload(changed=changed, restart_needed=fixed)
+
+    async def change_settings(self, changes: Mapping[str, object]) -> SettingsReload:
+        """Write settings into their file and put them in force; None is the default.
+
+        Raises ValidationFailedError, ConflictError and SettingsError; then nothing has changed.
+        """
+        async with self._changing_settings:
+            settings, origins = self.read_settings()
+            values = settings_change.checked(changes, settings, origins)
+            path = self.read_settings.file
+            before = await asyncio.to_thread(settings_change.write, path, values)
+            try:
+                return self.reload_settings()
+            except SettingsError:  # somebody else has changed the file in this moment
+                await asyncio.to_thread(settings_change.restore, path, before)
+                raise
+
+    def readiness(self) -> Readiness:
+        """Every reason why requests should not be sent here."""
+        ledger = self.ledger.state()
+        reasons = []
+        if self.draining:
+            reasons.append("the gateway is shutting down")
+        if not ledger.available:
+            reasons.append("the ledger is not available: see /admin/status")
+        elif self.ledger.lost is not None:
+            # Calls that come all the same are served: they are held in memory and journalled.
+            reasons.append("the database does not answer, and another gateway may take it over")
+        if self.configuration.locked:
+            reasons.append("sealed: stored credentials cannot be opened, see /admin/status")
+        return Readiness(tuple(reasons))
+
+    def state(self) -> GatewayState:
+        return GatewayState(
+            version=__version__,
+            boot=self.bus.boot,
+            started_at_ms=self.started_at_ms,
+            ready=self.readiness().ready,
+            draining=self.draining,
+            in_flight=len(self.live),
+            event_seq=self.bus.last_seq,
+            database=scrubbed(self.settings.database_location()),
+            rss_bytes=resident_bytes(),
+            warnings=self.warnings,
+        )
+
+    async def check_ledger(self) -> LedgerReport:
+        """The invariants of everything written up to now."""
+        await self.ledger.caught_up()
+        findings, counts = await check_database(self.database)
+        counts["journal_bytes_unapplied"] = self.ledger.state().journal_bytes_unapplied
+        return LedgerReport(findings, counts)
+
+
+@asynccontextmanager
+async def open_gateway(
+    read_settings: SettingsSource, secrets: LiveSecrets | None = None
+) -> AsyncIterator[Gateway]:
+    """Read the settings and open all that outlives a request; closed in reverse order.
+
+    `secrets` gets to know every secret that is used. Raises SettingsError, DatabaseError,
+    SealingKeyError, LedgerLockedError and JournalDamagedError, each with a sentence for the
+    operator.
+    """
+    settings, origins = read_settings()
+    secrets = secrets if secrets is not None else LiveSecrets()
+    secrets.hold("settings", settings.secrets())
+    folder = data_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        database = create_engine(settings.database_location())
+        stack.push_async_callback(database.dispose)
+        await migrate(database)
+        ledger = await open_ledger(database, folder, sync=settings.ledger_sync)
+        stack.push_async_callback(ledger.close)
+        sealing_key, warnings = await _sealing_key(settings, folder, database, secrets)
+        configuration = Configuration(database, provider_of, sealing_key, secrets=secrets)
+        await configuration.reload()
+        keyring = Keyring(database)
+        await keyring.load()
+        options = ClientOptions(trust_env=settings.proxy_from_environment)
+        upstreams = open_client(settings.upstream_client, options)
+        stack.push_async_callback(upstreams.close)
+        endpoints = Endpoints(upstreams)
+        tokens = AccessTokens(fetch_through(endpoints))
+        stack.push_async_callback(tokens.close)
+        live = LiveExchanges()
+        yield Gateway(
+            settings=settings,
+            origins=origins,
+            read_settings=read_settings,
+            folder=folder,
+            database=database,
+            ledger=ledger,
+            configuration=configuration,
+            keyring=keyring,
+            book=PriceBook.load(),
+            bus=Bus(new_ulid(), scrub=secrets.scrub_json),
+            live=live,
+            addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
+            endpoints=endpoints,
+            tokens=tokens,
+            metrics=Metrics(__version__, live.__len__, ledger.state),
+            secrets=secrets,
+            warnings=warnings,
+            started_at_ms=now_ms(),
+        )
+
+
+async def _sealing_key(
+    settings: GatewaySettings, folder: Path, database: Database, secrets: LiveSecrets
+) -> tuple[SealingKey | None, tuple[str, ...]]:
+    given = settings.sealing_key
+    value = given.get_secret_value() if given is not None else None
+    source = key_source(folder, value, settings.sealing_key_file, os.environ)
+    key, warnings = await sealing_key_of(database, source)
+    secrets.hold("sealing key", [key.written()] if key is not None else [])
+    return key, warnings
+
+
+async def master_access(gateway: Gateway) -> MasterAccess:
+    """Who may administer: the key from the settings, else those in the database.
+
+    Raises NoMasterKeyError where there is none.
+    """
+    supplied = gateway.settings.supplied_master_key()
+    if supplied is not None:
+        setting = "master_key" if gateway.settings.master_key is not None else "master_key_file"
+        return MasterAccess(
+            [MasterDigest(digest_of(supplied))],
+            supplied_by=f"the setting {setting} ({gateway.origins[setting]})",
+        )
+    async with reading(gateway.database) as connection:
+        stored = await master_keys.usable(connection, now_ms())
+    if not stored:
+        raise NoMasterKeyError("there is no master key: make one with conduit auth init")
+    return MasterAccess([MasterDigest(each.digest, each.expires_at_ms) for each in stored])
+
+
+def _without_pasted_secrets(gateway: Gateway) -> Callable[[RequestRecord], None]:
+    """Writes records. A model that there is not may be a key that stands in the wrong field."""
+    write, scrub = gateway.ledger.record, gateway.secrets.scrub
+
+    def write_record(record: RequestRecord) -> None:
+        if record.provider is None and record.alias is not None:
+            record = structs.replace(record, alias=scrub(record.alias))
+        write(record)
+
+    return write_record
+
+
+def make_stages(gateway: Gateway) -> Stages:
+    """The steps of a request over the parts of a gateway."""
+    settings = gateway.settings
+    settle = Settle(gateway.ledger)
+    admit = Admit(
+        gateway.ledger,
+        HoldRules(settings.held_money_wait_s, settings.default_max_output_tokens),
+        input_tokens_of,
+    )
+    record = Record(_without_pasted_secrets(gateway), gateway.bus.publish, gateway.metrics.observe)
+    return Stages(
+        authenticate=Authenticate(gateway.keyring.cached, gateway.keyring.find),
+        admit=admit,
+        decode=decode,
+        resolve=Resolve(_price_of(gateway), record.started),
+        attempts=Attempts(settings.max_attempts),
+        hold=admit.hold,
+        settled=settle.settled,
+        call=Call(
+            gateway.endpoints.of,
+            gateway.tokens.headers,
+            RelayAnswer(gateway.ledger, settle, settings.answer_limit_bytes),
+            _deadlines(settings),
+        ),
+        recorded=record.recorded,
+    )
+
+
+def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
+    """The same steps for a call whose tokens are to be counted only, which costs nothing."""
+    deadlines = _deadlines(gateway.settings)
+    return replace(
+        stages,
+        admit=count.nothing_to_admit,
+        resolve=Resolve(_price_of(gateway), count.nothing_to_admit, costs=False),
+        hold=count.nothing_to_hold,
+        settled=count.nothing_to_settle,
+        call=count.Count(gateway.endpoints.of, gateway.tokens.headers, deadlines),
+        recorded=count.nothing_to_record,
+    )
+
+
+def _deadlines(settings: GatewaySettings) -> Deadlines:
+    return Deadlines(
+        connect_s=settings.connect_timeout_s,
+        first_event_s=settings.first_event_timeout_s,
+        gap_s=settings.gap_timeout_s,
+        total_s=settings.total_timeout_s,
+    )
+
+
+def _price_of(gateway: Gateway) -> PriceOf:
+    def price_of(
+        overrides: Mapping[tuple[str, str], Rates], provider: str, vendor: str | None, model: str
+    ) -> Rates | None:
+        return rates_for(overrides, gateway.book, provider, vendor, model)
+
+    return price_of
+
+
+def make_entrance(gateway: Gateway) -> Entrance:
+    """The way in for requests, by the settings of this moment."""
+    settings = gateway.settings
+    stages = make_stages(gateway)
+    return Entrance(
+        stages=stages,
+        counting=counting_stages(gateway, stages),
+        live=gateway.live,
+        snapshot=gateway.configuration.unsealed,
+        addresses=gateway.addresses,
+        body_limits=BodyLimits(settings.body_limit_bytes, settings.body_timeout_s),
+        client_stall_timeout_s=settings.client_stall_timeout_s,
+    )
+
+
+def edge_options(gateway: Gateway, connections: int | None = None) -> EdgeOptions:
+    """How the server treats its connections, of which the system allows so many."""
+    settings = gateway.settings
+    heads = settings.max_incomplete_heads
+    return EdgeOptions(
+        head_deadline_s=settings.head_timeout_s,
+        keepalive_s=settings.idle_timeout_s,
+        # Half of them stay for those who have said what they want.
+        max_incomplete_heads=heads if connections is None else min(heads, connections // 2),
+        # A relayed answer is ended by its own stage, which knows how to record it.
+        stall_s=lambda: gateway.settings.client_stall_timeout_s + _STALL_GRACE_S,
+    )
+
+
+def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
+    """The application over the parts of a gateway."""
+    logins = FailedLogins(gateway.bus.publish, gateway.metrics.login_failed)
+    addresses = gateway.addresses
+
+    def refuse_login(request: web.BaseRequest, error: AuthenticationError) -> ConduitError:
+        api: Api = "client" if is_client_api(request.path) else "admin"
+        return logins.refusal(api, addresses.of(request), error)
+
+    scrub = gateway.secrets.scrub_json
+    app = web.Application(middlewares=[error_middleware(encode_error, scrub, refuse_login)])
+    app.on_response_prepare.append(finish_headers)
+    entrance = app[ENTRANCE] = CurrentEntrance(make_entrance(gateway))
+    handlers = calls.handlers_of(entrance)
+    answer_error = error_answers(encode_error, scrub, refuse_login)
+    app[DIRECT] = {path: guarded(handler, answer_error) for path, handler in handlers.items()}
+
+    def renew_entrance() -> None:
+        addresses.trust(networks_of(gateway.settings.trusted_proxies))
+        entrance.now = make_entrance(gateway)
+
+    gateway.on_settings = renew_entrance
+    app.add_routes(calls.routes(handlers))
+    app.add_routes(models.routes())
+    app.add_routes(gemini.routes(entrance))
+    app.add_routes(health.routes(gateway.readiness, gateway.metrics.render))
+    app.add_routes(openapi.routes(document_bytes))
+    context = _admin_context(gateway, master)
+    app.add_routes(admin.routes(context))
+    socket = EventSocket(
+        gateway.bus, master.admits, client_ip=addresses.of, refuse_login=refuse_login
+    )
+    socket.attach(app)
+    # Ended before the server waits for its handlers: a listener would keep it waiting.
+    app.on_startup.append(lambda _: socket.start())
+    app.on_shutdown.append(lambda _: socket.stop())
+    app.cleanup_ctx.append(partial(_background, gateway, socket))
+    return app
+
+
+def _admin_context(gateway: Gateway, master: MasterAccess) -> AdminContext:
+    return AdminContext(
+        database=gateway.database,
+        configuration=gateway.configuration,
+        keyring=gateway.keyring,
+        ledger=gateway.ledger,
+        book=gateway.book,
+        master=master,
+        bus=gateway.bus,
+        live=gateway.live,
+        endpoint_of=gateway.endpoints.of,
+        tokens=gateway.tokens,
+        settings=lambda: views(gateway.settings, gateway.origins),
+        reload_settings=gateway.reload_settings,
+        change_settings=gateway.change_settings,
+        state=gateway.state,
+        check_ledger=gateway.check_ledger,
+    )
+
+
+async def _background(
+    gateway: Gateway, socket: EventSocket, app: web.Application
+) -> AsyncIterator[None]:
+    """What runs beside the requests, from start to stop."""
+    stats = Stats(
+        gateway.bus, in_flight=lambda: len(gateway.live), viewers=lambda: socket.listeners
+    )
+    await stats.start()
+    noting = asyncio.create_task(_note_last_used(gateway.keyring), name="last used")
+    gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
+    yield
+    noting.cancel()
+    with suppress(asyncio.CancelledError):
+        await noting
+    await stats.stop()
+
+
+async def _note_last_used(keyring: Keyring) -> None:
+    """Write now and then when keys were used, and once more at the end."""
+    try:
+        while True:
+            await asyncio.sleep(_LAST_USED_WRITTEN_EVERY_S)
+            with suppress(ConduitError):  # the next round writes what this one could not
+                await keyring.write_last_used()
+    finally:
+        with suppress(ConduitError):
+            await keyring.write_last_used()
+
+
+def resident_bytes() -> int | None:
+    """The resident memory of this process; None where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return pages * _PAGE_BYTES

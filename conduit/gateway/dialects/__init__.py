@@ -1,0 +1,1 @@
+"""Wire formats: pure decoders and encoders between bytes and the internal form."""

@@ -1,0 +1,90 @@
+"""Anthropic's usage object as disjoint buckets.
+
+Source: platform.claude.com/docs "Prompt caching" and the SDK's `Usage`: `input_tokens` are those
+neither read from nor written to a cache, and `output_tokens` include the thinking.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from conduit.gateway.conversation import Usage
+
+_LARGEST: Final = 2**53
+_COUNTERS: Final = ("input_tokens", "output_tokens")
+# What OpenAI's usage has beside two fields of the same names, whose input includes the cached.
+_FOREIGN: Final = frozenset({"total_tokens", "input_tokens_details", "prompt_tokens"})
+
+
+def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
+    """Disjoint buckets of a reported usage.
+
+    A part that is larger than its total is cut, so that the totals stay what the provider said.
+    """
+    split = _object(raw.get("cache_creation"))
+    hour, minutes = (
+        _count(split.get("ephemeral_1h_input_tokens")),
+        _count(split.get("ephemeral_5m_input_tokens")),
+    )
+    reported = raw.get("cache_creation_input_tokens")
+    written = hour + minutes if reported is None else _count(reported)
+    hour = min(hour, written)
+    output = _count(raw.get("output_tokens"))
+    details = _object(raw.get("output_tokens_details"))
+    reasoning = min(_count(details.get("thinking_tokens")), output)
+    return Usage(
+        input_tokens=_count(raw.get("input_tokens")),
+        cache_read_tokens=_count(raw.get("cache_read_input_tokens")),
+        cache_write_5m_tokens=written - hour,
+        cache_write_1h_tokens=hour,
+        output_tokens=output - reasoning,
+        reasoning_tokens=reasoning,
+        raw=dict(raw),
+    )
+
+
+def reported_usage(raw: Any) -> Usage | None:
+    """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
+    if not isinstance(raw, dict) or not any(name in raw for name in _COUNTERS):
+        return None
+    return usage_from_anthropic(raw)
+
+
+def merged_usage(start: Any, later: Any) -> dict[str, Any]:
+    """The running totals of a stream: what a later event reports replaces what was there."""
+    merged = dict(_object(start))
+    return merged | {name: value for name, value in _object(later).items() if value is not None}
+
+
+def usage_to_anthropic(usage: Usage | None) -> dict[str, Any]:
+    """The usage object that a client of this dialect expects, which cannot do without one."""
+    if usage is None:
+        return {"input_tokens": 0, "output_tokens": 0}
+    raw = usage.raw
+    if raw is not None and not raw.keys() & _FOREIGN and usage_from_anthropic(raw) == usage:
+        return dict(raw)
+    minutes, hour = usage.cache_write_5m_tokens, usage.cache_write_1h_tokens
+    fields: dict[str, Any] = {
+        "input_tokens": usage.input_tokens + usage.input_audio_tokens,
+        "cache_creation_input_tokens": minutes + hour,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": minutes,
+            "ephemeral_1h_input_tokens": hour,
+        },
+        "output_tokens": usage.total_output_tokens,
+    }
+    if usage.reasoning_tokens:
+        fields["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    return fields
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    if not 0 <= value <= _LARGEST:  # NaN fails both comparisons
+        return 0
+    return int(value)

@@ -1,0 +1,274 @@
+"""Chat requests in the format of Bedrock's Converse and ConverseStream.
+
+Source: the Bedrock API reference (`Converse`, `ConverseStream` and their types), as in the service
+model `bedrock-runtime` 2023-09-30. The model and whether to stream stand in the URL.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from conduit.gateway.conversation import (
+    AnswerFormat,
+    ChatRequest,
+    Reasoning,
+    Sampling,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
+from conduit.gateway.dialects.bedrock_converse_losses import Losses
+from conduit.gateway.dialects.bedrock_converse_models import Model, Thought, thought_of
+from conduit.gateway.dialects.bedrock_converse_parts import NAME, Block, MessageWriter
+from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
+
+_ANSWER_TOOL: Final = "json_answer"
+_ANSWER_TOOL_TEXT: Final = "Give the whole answer here, as JSON, instead of writing it as text."
+_STUB_TEXT: Final = "No longer available: do not call."
+_NO_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+_LEAST_TOP_P_WITH_THINKING: Final = 0.95
+
+
+def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
+    """The provider's body; raises InexpressibleError for what Converse cannot say."""
+    _refuse(request.sampling)
+    losses = Losses()
+    model = Model.of(target.model)
+    writer = MessageWriter(model, losses, own=request.dialect == NAME)
+    answer_tool = _answer_tool(request, target)
+    cap = _cap(request.sampling, target)
+    thought = thought_of(_reasoning(request, model, answer_tool, losses), model, cap, losses)
+    system, messages = writer.write(request.messages)
+    fields: Block = {
+        "messages": messages,
+        "system": system,
+        "inferenceConfig": _inference(request.sampling, cap, thought, losses),
+        "toolConfig": _tool_config(request, target, writer, losses, answer_tool),
+        "outputConfig": _output_config(request, target, thought, answer_tool, losses),
+        "additionalModelRequestFields": _additional(request.sampling, model, thought, losses),
+    }
+    if request.sampling.stop and model.reports_stop_sequence:
+        path = "/delta/stop_sequence" if request.stream else "/stop_sequence"
+        fields["additionalModelResponseFieldPaths"] = [path]
+    fields = {name: value for name, value in fields.items() if value or name == "messages"}
+    _drop_rest(request, losses)
+    return EncodedRequest(
+        write_json(_joined(fields, writer.extras(request.extras))),
+        dropped=losses.dropped,
+        emulated=losses.emulated,
+        answer_tool=answer_tool,
+    )
+
+
+def _refuse(sampling: Sampling) -> None:
+    if sampling.choices != 1:
+        raise InexpressibleError("choices", "Bedrock gives one answer to a request")
+    if sampling.temperature is not None and not 0 <= sampling.temperature <= 1:
+        raise InexpressibleError("temperature", "Bedrock takes a temperature from 0 to 1")
+
+
+def _drop_rest(request: ChatRequest, losses: Losses) -> None:
+    sampling = request.sampling
+    losses.drop_if(
+        [
+            ("seed", sampling.seed is not None),
+            ("presence_penalty", sampling.presence_penalty),
+            ("frequency_penalty", sampling.frequency_penalty),
+            ("logprobs", sampling.logprobs),
+            ("top_logprobs", sampling.top_logprobs),
+            ("parallel_tool_calls", request.parallel_tool_calls is False),
+            ("user", request.user),
+        ]
+    )
+
+
+def _cap(sampling: Sampling, target: Target) -> int | None:
+    cap = sampling.max_output_tokens
+    if cap is None or target.max_output_tokens is None:
+        return cap
+    return min(cap, target.max_output_tokens)
+
+
+def _reasoning(
+    request: ChatRequest, model: Model, answer_tool: str | None, losses: Losses
+) -> Reasoning:
+    wanted = request.reasoning
+    asked = wanted.enabled or wanted.effort not in (None, "none") or wanted.budget_tokens
+    if answer_tool is None or not asked or model.vendor not in ("anthropic", ""):
+        return wanted
+    losses.drop("reasoning")  # Claude does not think where it is forced to call a tool
+    return Reasoning(enabled=False)
+
+
+def _inference(
+    sampling: Sampling, cap: int | None, thought: Thought, losses: Losses
+) -> dict[str, Any]:
+    temperature, top_p = sampling.temperature, sampling.top_p
+    if thought.plain_sampling:
+        if temperature not in (None, 1):
+            temperature = None
+            losses.drop("temperature")
+        if top_p is not None and top_p < _LEAST_TOP_P_WITH_THINKING:
+            top_p = None
+            losses.drop("top_p")
+    stop = [text for text in sampling.stop if text]
+    fields = {
+        "maxTokens": cap,
+        "temperature": temperature,
+        "topP": top_p,
+        "stopSequences": stop or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _additional(
+    sampling: Sampling, model: Model, thought: Thought, losses: Losses
+) -> dict[str, Any]:
+    fields = dict(thought.fields)
+    if sampling.top_k is not None:
+        if thought.plain_sampling:
+            losses.drop("top_k")
+        else:
+            fields |= model.top_k(sampling.top_k, losses)
+    return fields
+
+
+def _answer_tool(request: ChatRequest, target: Target) -> str | None:
+    """The name of the tool that stands for a JSON answer, where one is needed."""
+    wanted = request.answer_format
+    if wanted.kind == "text" or (_schema(wanted) is not None and target.schema):
+        return None
+    if request.tool_choice is not None and request.tool_choice.mode == "named":
+        return None  # the answer will be that call
+    name = _NOT_IN_NAMES.sub("_", wanted.name or "")[:60] or _ANSWER_TOOL
+    taken = {tool.name for tool in request.tools}
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _schema(wanted: AnswerFormat) -> Mapping[str, Any] | None:
+    return wanted.schema if wanted.kind == "json_schema" else None
+
+
+def _output_config(
+    request: ChatRequest,
+    target: Target,
+    thought: Thought,
+    answer_tool: str | None,
+    losses: Losses,
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    wanted = request.answer_format
+    schema = _schema(wanted)
+    if schema is not None and target.schema:
+        definition = {"schema": write_json(schema).decode(), "name": wanted.name}
+        structure = {key: value for key, value in definition.items() if value}
+        fields["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": structure}}
+    elif wanted.kind != "text":
+        losses.emulate("answer_format")
+    if thought.effort is not None:
+        fields["effort"] = thought.effort
+    return fields
+
+
+def _tool_config(
+    request: ChatRequest,
+    target: Target,
+    writer: MessageWriter,
+    losses: Losses,
+    answer_tool: str | None,
+) -> dict[str, Any]:
+    tools: list[Block] = []
+    if not (none := _forbids_tools(request, losses)):
+        for tool in request.tools:
+            tools.append({"toolSpec": _tool(tool, target, writer, losses)})
+            tools += writer.cache_point(tool.cache_mark, tools=True)
+    if answer_tool is not None:
+        schema = _schema(request.answer_format) or _NO_SCHEMA
+        tools.append({"toolSpec": _spec(answer_tool, _ANSWER_TOOL_TEXT, schema)})
+    if not request.tools:
+        tools += _stubs(request, losses)
+    if not tools:
+        return {}
+    choice = _choice(request, answer_tool, alone=none or not request.tools)
+    return {"tools": tools} | ({} if choice is None else {"toolChoice": choice})
+
+
+def _forbids_tools(request: ChatRequest, losses: Losses) -> bool:
+    """Whether the tools are left out so that none is called, for which Converse has no word."""
+    if not request.tools or request.tool_choice is None or request.tool_choice.mode != "none":
+        return False
+    if _calls(request):
+        raise InexpressibleError(
+            "tool_choice",
+            "Bedrock cannot be told to call no tool in a conversation that has calls in it",
+        )
+    losses.emulate("tool_choice")
+    return True
+
+
+def _calls(request: ChatRequest) -> list[str]:
+    """A name for each call or result of a tool; empty where a result alone is left of it."""
+    parts = (part for message in request.messages for part in message.parts)
+    return [
+        part.name if isinstance(part, ToolCall) else ""
+        for part in parts
+        if isinstance(part, ToolCall | ToolResult)
+    ]
+
+
+def _stubs(request: ChatRequest, losses: Losses) -> list[Block]:
+    """The tools that the conversation has called, which Bedrock wants to see declared."""
+    names = dict.fromkeys(_calls(request))
+    if names:
+        losses.emulate("tools")
+    called = [name for name in names if name] or (["unknown"] if names else [])
+    return [{"toolSpec": _spec(name, _STUB_TEXT, _NO_SCHEMA)} for name in called]
+
+
+def _tool(tool: Tool, target: Target, writer: MessageWriter, losses: Losses) -> Block:
+    fields = _spec(tool.name, tool.description, tool.parameters or _NO_SCHEMA)
+    if tool.strict and target.schema:
+        fields["strict"] = True
+    elif tool.strict:
+        losses.drop("strict")
+    return fields | writer.extras(tool.extras)
+
+
+def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Block:
+    fields: Block = {"name": name}
+    if description:
+        fields["description"] = description
+    return fields | {"inputSchema": {"json": schema}}
+
+
+def _choice(request: ChatRequest, answer_tool: str | None, *, alone: bool) -> Block | None:
+    """`alone` says that the client's tools are not among those sent."""
+    if answer_tool is not None:
+        # With tools of the client's, the model calls one of these until it has its answer.
+        return {"tool": {"name": answer_tool}} if alone else {"any": {}}
+    choice = request.tool_choice
+    if choice is None or alone:
+        return None
+    match choice.mode:
+        case "named":
+            return {"tool": {"name": choice.name}}
+        case "required":
+            return {"any": {}}
+        case _:
+            return {"auto": {}}
+
+
+def _joined(fields: Block, extras: Mapping[str, Any]) -> Block:
+    """Extras come last and win; of objects, field by field."""
+    joined = dict(fields)
+    for name, value in extras.items():
+        old = joined.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            joined[name] = _joined(old, value)
+        else:
+            joined[name] = value
+    return joined

@@ -1,0 +1,46 @@
+"""One call as a client wrote it, in any dialect: what the gateway reads of it."""
+
+from typing import Any
+
+import msgspec
+
+from conduit.gateway.conversation import ChatRequest
+from conduit.gateway.dialects.lenient_json import read_json
+from conduit.gateway.dialects.openai_units import InputUnits
+from conduit.gateway.embedding import EmbeddingRequest
+from conduit.gateway.provider import Operation
+from conduit.gateway.ranking import RerankRequest
+
+
+class ClientCall(msgspec.Struct, frozen=True):
+    """One call as a client wrote it; `fields` are its top-level fields, in order, as they stood.
+
+    `max_output_tokens` is the cap of one choice, `choices` how many are generated in all (every
+    prompt of a completion counts). `request` is the internal form of a chat, `asked` that of an
+    embedding or a ranking, where reading the call has made it; one that may be relayed needs none.
+    """
+
+    operation: Operation
+    model: str
+    stream: bool
+    wants_stream_usage: bool
+    max_output_tokens: int | None
+    choices: int
+    units: InputUnits
+    fields: dict[str, msgspec.Raw]
+    body: bytes = b""
+    dialect: str = "openai_chat"
+    request: ChatRequest | None = None
+    asked: EmbeddingRequest | RerankRequest | None = None
+    plain: bool = False  # text turns alone, so that nothing of another dialect can be in them
+
+    @property
+    def service_tier(self) -> str | None:
+        """The grade of service asked for, None where the provider's default is meant."""
+        value = self.read("service_tier")
+        return value if isinstance(value, str) else None
+
+    def read(self, name: str) -> Any:
+        """The value of a top-level field, None where there is none."""
+        raw = self.fields.get(name)
+        return None if raw is None else read_json(bytes(raw))

@@ -1,0 +1,62 @@
+"""Cohere's usage objects as disjoint buckets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.counts import object_or_empty, read_count
+
+
+def usage_from_cohere(raw: Any) -> Usage | None:
+    """The buckets of a `usage` (chat) or `meta` (embed, rerank) object; None where it reports none.
+
+    Cohere reports two pairs: `tokens`, all that the model saw with the template around the prompt,
+    and `billed_units`, what is charged. The buckets are those that are billed, as money follows
+    them; where none are billed, the tokens. `cached_tokens` are counted among `tokens`, of which
+    the template is most, so they are a bucket only there. Search units are `requests`.
+    """
+    fields = object_or_empty(raw)
+    billed = object_or_empty(fields.get("billed_units"))
+    if "search_units" in billed and not _counted(billed):
+        return Usage(requests=read_count(billed["search_units"]), raw=fields)
+    if _counted(billed):
+        return Usage(
+            input_tokens=read_count(billed.get("input_tokens"))
+            + read_count(billed.get("image_tokens")),
+            output_tokens=read_count(billed.get("output_tokens")),
+            images=0 if "image_tokens" in billed else read_count(billed.get("images")),
+            raw=fields,
+        )
+    tokens = object_or_empty(fields.get("tokens"))
+    if not _counted(tokens):
+        return None
+    read = read_count(tokens.get("input_tokens"))
+    cached = min(read_count(fields.get("cached_tokens")), read)
+    return Usage(
+        input_tokens=read - cached,
+        cache_read_tokens=cached,
+        output_tokens=read_count(tokens.get("output_tokens")),
+        raw=fields,
+    )
+
+
+def usage_to_cohere(usage: Usage) -> dict[str, Any]:
+    """Cohere's usage object, its own where it came from there."""
+    raw = usage.raw
+    if raw is not None and ("billed_units" in raw or "tokens" in raw):
+        return dict(raw)
+    counts = {
+        "input_tokens": usage.total_input_tokens,
+        "output_tokens": usage.total_output_tokens,
+    }
+    fields: dict[str, Any] = {"billed_units": counts, "tokens": dict(counts)}
+    if usage.cache_read_tokens:
+        fields["cached_tokens"] = usage.cache_read_tokens
+    return fields
+
+
+_COUNTERS = ("input_tokens", "output_tokens", "image_tokens", "images")
+
+
+def _counted(units: Mapping[str, Any]) -> bool:
+    return any(units.get(name) is not None for name in _COUNTERS)

@@ -1,0 +1,125 @@
+"""Chat requests of the internal form as those of Ollama's own chat API.
+
+The fields are those of `api/types.go` and docs/api.md in ollama/ollama.
+"""
+
+from typing import Any, Final
+
+from conduit.gateway.conversation import AnswerFormat, ChatRequest, Reasoning, Sampling, Tool
+from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.ollama_messages import encode_messages
+from conduit.gateway.dialects.request_losses import Losses, refuse_choices, without_none
+from conduit.gateway.dialects.schema_tool import ANSWER_REASON
+from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
+
+NAME: Final = "ollama_native"
+
+_NO_PARAMETERS = {"type": "object", "properties": {}}
+# What Ollama's OpenAI-shaped endpoint makes of the words that are not its own.
+_EFFORTS: Final = {
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "max",
+    "ultra": "max",
+    "max": "max",
+}
+
+
+def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
+    """The body for `POST /api/chat`, which streams unless told not to.
+
+    There is no choice of tools: none may be called where none is sent, any other choice than that
+    and the model's own is refused. A schema holds the whole answer to it, so it is refused beside
+    tools.
+    """
+    losses = Losses(NAME, request.dialect)
+    fields: dict[str, Any] = {
+        "model": target.model,
+        "messages": encode_messages(request.messages, losses),
+        "stream": request.stream,
+    }
+    tools = _tools(request, losses)
+    if tools:
+        fields["tools"] = [_encode_tool(tool, losses) for tool in tools]
+    fields |= _encode_answer_format(request.answer_format, target, has_tools=bool(tools))
+    fields |= _encode_reasoning(request.reasoning, losses)
+    extras = dict(losses.extras(request.extras))
+    options = _options(request.sampling, target) | extras.pop("options", {})
+    if options:
+        fields["options"] = options
+    if request.sampling.logprobs:
+        fields |= without_none(
+            {"logprobs": True, "top_logprobs": request.sampling.top_logprobs or None}
+        )
+    losses.drop_where({"user": request.user})
+    return EncodedRequest(
+        body=write_json(fields | extras), dropped=losses.dropped, emulated=losses.emulated
+    )
+
+
+def _options(sampling: Sampling, target: Target) -> dict[str, Any]:
+    refuse_choices(sampling.choices)
+    caps = [cap for cap in (sampling.max_output_tokens, target.max_output_tokens) if cap]
+    return without_none(
+        {
+            "num_predict": min(caps) if sampling.max_output_tokens else None,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed,
+            "stop": list(sampling.stop) or None,
+            "presence_penalty": sampling.presence_penalty,
+            "frequency_penalty": sampling.frequency_penalty,
+        }
+    )
+
+
+def _tools(request: ChatRequest, losses: Losses) -> tuple[Tool, ...]:
+    choice = request.tool_choice
+    if choice is not None and choice.mode in ("required", "named"):
+        raise InexpressibleError("tool_choice", "Ollama leaves the choice of tools to the model")
+    if choice is not None and choice.mode == "none" and request.tools:
+        losses.emulate("tool_choice")
+        return ()
+    losses.drop_where({"parallel_tool_calls": request.parallel_tool_calls is False})
+    return request.tools
+
+
+def _encode_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
+    losses.drop_where({"cache_mark": tool.cache_mark, "strict": tool.strict})
+    function = {
+        "name": tool.name,
+        "description": tool.description,
+        "parameters": _NO_PARAMETERS if tool.parameters is None else tool.parameters,
+    }
+    extras = dict(losses.extras(tool.extras))
+    inner = extras.pop("function", {})
+    return {"type": "function", "function": without_none(function) | inner} | extras
+
+
+def _encode_answer_format(
+    wanted: AnswerFormat, target: Target, *, has_tools: bool
+) -> dict[str, Any]:
+    if wanted.kind == "text":
+        return {}
+    if has_tools:
+        raise InexpressibleError("answer_format", ANSWER_REASON)
+    if wanted.schema is None:
+        return {"format": "json"}
+    if not target.schema:
+        # It cannot be made to call a tool, either.
+        raise InexpressibleError("answer_format", "This model takes no schema for its answer")
+    return {"format": wanted.schema}
+
+
+def _encode_reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any]:
+    losses.drop_where({"shown": reasoning.shown is False})
+    if reasoning.enabled is False or reasoning.effort == "none":
+        return {"think": False}
+    losses.drop_where({"budget_tokens": reasoning.budget_tokens})
+    if reasoning.effort in _EFFORTS:
+        return {"think": _EFFORTS[reasoning.effort]}
+    losses.drop_where({"effort": reasoning.effort})
+    return {"think": True} if reasoning.enabled or reasoning.budget_tokens else {}

@@ -1,0 +1,118 @@
+"""OpenAI's usage object as disjoint buckets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.counts import LARGEST_COUNT, object_or_empty, read_count
+
+_PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
+_COUNTERS = ("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens")
+
+
+def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
+    """Disjoint buckets of a reported usage.
+
+    What is reported as part of a total (cached, written, audio, reasoning) is taken out of it,
+    never added. A part that is larger than what is left of its total, a negative number or a thing
+    that is no number is cut to what fits, so that the totals stay what the provider said.
+    """
+    if raw.keys() == _PLAIN:
+        plain = _plain_usage(raw)
+        if plain is not None:
+            return plain
+    prompt_details = object_or_empty(raw.get("prompt_tokens_details"))
+    output_details = object_or_empty(raw.get("completion_tokens_details"))
+    prompt = read_count(raw.get("prompt_tokens", raw.get("input_tokens")))
+    completion = read_count(raw.get("completion_tokens", raw.get("output_tokens")))
+    total = read_count(raw.get("total_tokens"))
+    reasoning = read_count(output_details.get("reasoning_tokens", raw.get("reasoning_tokens")))
+    if reasoning and total == prompt + completion + reasoning:
+        completion += reasoning  # xAI counts reasoning beside the completion, not inside it
+    if not prompt and total > completion and "prompt_tokens" not in raw:
+        prompt = total - completion
+
+    cached = min(_cached(raw, prompt_details), prompt)
+    written = min(read_count(prompt_details.get("cache_write_tokens")), prompt - cached)
+    heard = min(read_count(prompt_details.get("audio_tokens")), prompt - cached - written)
+    reasoning = min(reasoning, completion)
+    spoken = min(read_count(output_details.get("audio_tokens")), completion - reasoning)
+    return Usage(
+        input_tokens=prompt - cached - written - heard,
+        cache_read_tokens=cached,
+        cache_write_5m_tokens=written,
+        input_audio_tokens=heard,
+        output_tokens=completion - reasoning - spoken,
+        reasoning_tokens=reasoning,
+        output_audio_tokens=spoken,
+        raw=dict(raw),
+    )
+
+
+def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
+    """Two counts and their sum, as self-hosted servers send them; None where they do not fit."""
+    prompt, completion = raw["prompt_tokens"], raw["completion_tokens"]
+    if type(prompt) is not int or type(completion) is not int:
+        return None
+    if not 0 <= prompt <= LARGEST_COUNT or not 0 <= completion <= LARGEST_COUNT:
+        return None
+    if raw["total_tokens"] != prompt + completion:
+        return None
+    return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
+
+
+def reported_usage(raw: Any) -> Usage | None:
+    """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
+    if not isinstance(raw, dict) or not any(name in raw for name in _COUNTERS):
+        return None
+    return usage_from_openai(raw)
+
+
+def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:
+    """The usage that a chunk of a stream reports, wherever vendors put it."""
+    places = [chunk.get("usage"), object_or_empty(chunk.get("x_groq")).get("usage")]
+    choices = chunk.get("choices")
+    if isinstance(choices, list):
+        places += [
+            choice.get("usage") for choice in choices if isinstance(choice, dict)
+        ]  # Moonshot
+    return next((usage for raw in places if (usage := reported_usage(raw)) is not None), None)
+
+
+def usage_to_openai(usage: Usage) -> dict[str, Any]:
+    """The usage object that a client of this dialect expects."""
+    prompt, completion = usage.total_input_tokens, usage.total_output_tokens
+    raw = usage.raw
+    if raw is not None and (raw.get("prompt_tokens"), raw.get("completion_tokens", 0)) == (
+        prompt,
+        completion,
+    ):
+        return dict(raw)
+    written = usage.cache_write_5m_tokens + usage.cache_write_1h_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            # Not OpenAI's own: OpenRouter and others report it so.
+            **({"cache_write_tokens": written} if written else {}),
+            "audio_tokens": usage.input_audio_tokens,
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning_tokens,
+            "audio_tokens": usage.output_audio_tokens,
+        },
+    }
+
+
+def _cached(raw: Mapping[str, Any], details: Mapping[str, Any]) -> int:
+    # DeepSeek and Moonshot report cache hits outside the details.
+    for value in (
+        details.get("cached_tokens"),
+        raw.get("prompt_cache_hit_tokens"),
+        raw.get("cached_tokens"),
+    ):
+        if value is not None:
+            return read_count(value)
+    return 0

@@ -1,0 +1,39 @@
+"""What every client-facing route needs: the stages, the snapshot in force, the live exchanges.
+
+Settings that can change while the gateway runs are in it: a change makes a new entrance, and the
+requests that have come in by the old one keep it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conduit.gateway.live import LiveExchanges
+from conduit.gateway.pipeline import Stages
+from conduit.gateway.server.addresses import ClientAddresses
+from conduit.gateway.server.body import BodyLimits
+from conduit.gateway.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """`counting` are the stages of a call whose tokens are to be counted only.
+
+    `snapshot` gives the configuration in force; a request asks once and keeps the answer.
+    """
+
+    stages: Stages
+    counting: Stages
+    live: LiveExchanges
+    snapshot: Callable[[], Snapshot]
+    addresses: ClientAddresses
+    body_limits: BodyLimits
+    client_stall_timeout_s: float
+
+
+class CurrentEntrance:
+    """Holds the entrance for the next request, as an application's own keys are frozen at start."""
+
+    __slots__ = ("now",)
+
+    def __init__(self, entrance: Entrance) -> None:
+        self.now = entrance

@@ -1,0 +1,142 @@
+"""The in-process bus: numbers events, keeps the last of them, hands them to subscribers.
+
+Publishing is on the request path, so it keeps a tuple and makes no object, encodes nothing and
+waits for nobody. Readers that can be late (the socket, the backfill) read the ring by number; only
+those that count every event subscribe. All of it belongs to the event loop's thread.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from conduit.core.events import Event, EventKind
+from conduit.core.ids import now_ms
+
+logger = logging.getLogger(__name__)
+
+Data = Mapping[str, Any]
+Subscriber = Callable[[EventKind, int, Data], None]
+"""Called with the kind, the time in ms and the data of each event; must return at once."""
+
+RING_EVENTS = 10_000
+_FAILURES_UNTIL_DROPPED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events that cannot be had any more, first and last number included.
+
+    `last` is None where they belong to an earlier run of the gateway: nobody knows how many they
+    were. What they told of requests is in the request records.
+    """
+
+    first: int
+    last: int | None
+
+    def as_json(self) -> dict[str, int | None]:
+        return {"from": self.first, "to": self.last}
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What the ring holds after a number, oldest first, and what it lost."""
+
+    events: list[Event]
+    gap: Gap | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Subscription:
+    callback: Subscriber
+    failures: int = 0
+
+
+class Bus:
+    """Publishes events of one run of the gateway, which `boot` names."""
+
+    def __init__(
+        self,
+        boot: str,
+        clock: Callable[[], int] = now_ms,
+        *,
+        ring_events: int = RING_EVENTS,
+        scrub: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        self.boot = boot
+        self.scrub = scrub
+        """Takes secrets out of an event's JSON. Whoever lets an event leave applies it: only then
+        is there time for it, and most events are never looked at."""
+        self.last_seq = 0
+        self._clock = clock
+        self._ring: deque[tuple[int, int, EventKind, Data]] = deque(maxlen=ring_events)
+        self._subscriptions: Mapping[EventKind, tuple[_Subscription, ...]] = {}
+
+    @property
+    def first_seq(self) -> int:
+        """The number of the oldest event in the ring; of the next one while it is empty."""
+        return self._ring[0][0] if self._ring else self.last_seq + 1
+
+    def publish(self, kind: EventKind, data: Data) -> None:
+        """Make an event of `data`, which must not change afterwards. Never raises."""
+        self.last_seq = seq = self.last_seq + 1
+        at_ms = self._clock()
+        self._ring.append((seq, at_ms, kind, data))
+        if kind in self._subscriptions:
+            for subscription in self._subscriptions[kind]:
+                self._call(subscription, kind, at_ms, data)
+
+    def subscribe(
+        self, callback: Subscriber, kinds: Collection[EventKind] = tuple(EventKind)
+    ) -> Callable[[], None]:
+        """Call back for every event of these kinds from now on. Returns what ends it."""
+        subscription = _Subscription(callback)
+        # Replaced, never changed in place: `publish` may be iterating over the old one.
+        self._subscriptions = {
+            kind: (
+                *self._subscriptions.get(kind, ()),
+                *((subscription,) if kind in kinds else ()),
+            )
+            for kind in {*self._subscriptions, *kinds}
+        }
+        return lambda: self._drop(subscription)
+
+    def after(self, seq: int, boot: str | None = None, *, limit: int | None = None) -> Backlog:
+        """The events after `seq` of the run that `boot` names; None stands for the present one.
+
+        Where there are more than `limit`, the oldest of them.
+        """
+        if boot is not None and boot != self.boot:
+            return Backlog(self._newest(len(self._ring), limit), Gap(seq + 1, None))
+        first = self.first_seq
+        gap = Gap(seq + 1, first - 1) if seq + 1 < first else None
+        return Backlog(self._newest(self.last_seq - max(seq, first - 1), limit), gap)
+
+    def _newest(self, count: int, limit: int | None) -> list[Event]:
+        # From the right: a deque is slow in its middle, and most readers want the last few.
+        count = max(count, 0)
+        skipped = 0 if limit is None else max(count - limit, 0)
+        newest = islice(reversed(self._ring), skipped, count)
+        events = [Event(self.boot, *entry) for entry in newest]
+        events.reverse()
+        return events
+
+    def _call(self, subscription: _Subscription, kind: EventKind, at_ms: int, data: Data) -> None:
+        try:
+            subscription.callback(kind, at_ms, data)
+        except Exception:  # a subscriber's fault must not become the request's
+            subscription.failures += 1
+            logger.exception("a subscriber of %s failed", kind)
+            if subscription.failures >= _FAILURES_UNTIL_DROPPED:
+                logger.error("a subscriber failed %d times: dropped", subscription.failures)
+                self._drop(subscription)
+        else:
+            subscription.failures = 0
+
+    def _drop(self, subscription: _Subscription) -> None:
+        self._subscriptions = {
+            kind: tuple(each for each in subscriptions if each is not subscription)
+            for kind, subscriptions in self._subscriptions.items()
+        }

@@ -1,0 +1,186 @@
+"""Rates and percentiles of the last minute, published once a second for overviews."""
+
+import asyncio
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from conduit.core.events import EventKind
+from conduit.gateway.events.bus import Bus, Data
+
+T = TypeVar("T")
+
+WINDOW_S = 60
+RATE_WINDOW_S = 10
+_INTERVAL_S = 1.0
+_MILLI = 1_000
+_MOST_PROVIDERS = 100
+_OTHER = "other"
+# Below 64 ms a bin is a millisecond, above it a thirty-second of a power of two: 3 % wide.
+_BIN_BITS = 6
+_BIN_MASK = (1 << _BIN_BITS) - 1
+
+
+@dataclass(slots=True)
+class _Second:
+    """What finished within one second."""
+
+    at_s: int
+    requests: int = 0
+    errors: int = 0
+    tokens: int = 0
+    cost_nanodollars: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+    latencies: Counter[int] = field(default_factory=Counter)
+    ttfts: Counter[int] = field(default_factory=Counter)
+    providers: Counter[str] = field(default_factory=Counter)
+    provider_errors: Counter[str] = field(default_factory=Counter)
+
+
+def bin_of(milliseconds: int) -> int:
+    """The number of the histogram bin that a duration falls into."""
+    shift = max(0, milliseconds.bit_length() - _BIN_BITS)
+    return (shift << _BIN_BITS) + (milliseconds >> shift)
+
+
+def middle_of(number: int) -> int:
+    """The duration in the middle of a bin."""
+    shift = number >> _BIN_BITS
+    return ((number & _BIN_MASK) << shift) + ((1 << shift) >> 1)
+
+
+def percentile(bins: Counter[int], percent: int) -> int | None:
+    """The duration that so many percent do not exceed; None where there is none."""
+    total = sum(bins.values())
+    left = -(-total * percent // 100)
+    for number in sorted(bins):
+        left -= bins[number]
+        if left <= 0:
+            return middle_of(number)
+    return None
+
+
+class Stats:
+    """Counts `request.finished` as it happens; a sample is made only while somebody looks.
+
+    `clock` gives seconds. Percentiles and shares are of the last minute, rates of the last ten
+    seconds.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        in_flight: Callable[[], int],
+        *,
+        viewers: Callable[[], int] = lambda: 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bus = bus
+        self._in_flight = in_flight
+        self._viewers = viewers
+        self._clock = clock
+        self._begun_s = int(clock())
+        self._seconds: deque[_Second] = deque(maxlen=WINDOW_S + 1)
+        self._published: dict[str, Any] | None = None
+        self._viewed_by = 0
+        self._task: asyncio.Task[None] | None = None
+        self._unsubscribe = bus.subscribe(self._count, {EventKind.REQUEST_FINISHED})
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="stats")
+
+    async def stop(self) -> None:
+        self._unsubscribe()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def publish(self) -> bool:
+        """Publish a sample if somebody looks and it says anything new to them."""
+        viewers = self._viewers()
+        newcomers = viewers > self._viewed_by
+        self._viewed_by = viewers
+        if not viewers:
+            return False
+        sample = self.sample()
+        if sample == self._published and not newcomers:
+            return False
+        self._published = sample
+        self._bus.publish(EventKind.STATS_SAMPLED, sample)
+        return True
+
+    def sample(self) -> dict[str, Any]:
+        """The present figures: integers, thousandths where the name ends in `_milli`."""
+        now_s = int(self._clock())
+        window = [each for each in self._seconds if each.at_s > now_s - WINDOW_S]
+        recent = [each for each in window if each.at_s > now_s - RATE_WINDOW_S]
+        recent_s = max(1, min(RATE_WINDOW_S, now_s - self._begun_s + 1))
+        latencies = _sum(each.latencies for each in window)
+        providers = _sum(each.providers for each in window)
+        provider_errors = _sum(each.provider_errors for each in window)
+        requests = sum(each.requests for each in window)
+        errors = sum(each.errors for each in window)
+        cost = sum(each.cost_nanodollars for each in recent)
+        return {
+            "window_s": WINDOW_S,
+            "rate_window_s": RATE_WINDOW_S,
+            "in_flight": self._in_flight(),
+            "requests": requests,
+            "errors": errors,
+            "error_share_milli": errors * _MILLI // requests if requests else 0,
+            "requests_per_s_milli": sum(each.requests for each in recent) * _MILLI // recent_s,
+            "tokens_per_s_milli": sum(each.tokens for each in recent) * _MILLI // recent_s,
+            "cost_nanodollars_per_min": cost * 60 // recent_s,
+            "latency_p50_ms": percentile(latencies, 50),
+            "latency_p95_ms": percentile(latencies, 95),
+            "latency_p99_ms": percentile(latencies, 99),
+            "ttft_p95_ms": percentile(_sum(each.ttfts for each in window), 95),
+            "statuses": {
+                f"{hundreds}xx": count
+                for hundreds, count in sorted(_sum(each.statuses for each in window).items())
+            },
+            "providers": {
+                name: {"requests": count, "errors": provider_errors[name]}
+                for name, count in sorted(providers.items())
+            },
+        }
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_INTERVAL_S)
+            self.publish()
+
+    def _count(self, kind: EventKind, at_ms: int, record: Data) -> None:
+        second = self._second()
+        status = record["status"]
+        second.requests += 1
+        second.tokens += record["input_tokens"] + record["output_tokens"]
+        second.cost_nanodollars += record["cost_nanodollars"]
+        second.statuses[status // 100] += 1
+        second.latencies[bin_of(record["duration_ms"])] += 1
+        ttft_ms, provider = record["ttft_ms"], record["provider"]
+        if ttft_ms is not None:
+            second.ttfts[bin_of(ttft_ms)] += 1
+        if provider is not None:
+            if provider not in second.providers and len(second.providers) >= _MOST_PROVIDERS:
+                provider = _OTHER
+            second.providers[provider] += 1
+        if status >= 400:
+            second.errors += 1
+            if provider is not None:
+                second.provider_errors[provider] += 1
+
+    def _second(self) -> _Second:
+        now_s = int(self._clock())
+        if not self._seconds or self._seconds[-1].at_s != now_s:
+            self._seconds.append(_Second(now_s))
+        return self._seconds[-1]
+
+
+def _sum(counters: Iterable[Counter[T]]) -> Counter[T]:
+    total: Counter[T] = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total

@@ -1,0 +1,194 @@
+"""All that is known of one request on its way through the pipeline.
+
+What is made for every request is a msgspec struct: it is made in a fifth of a dataclass's time.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+from conduit.core.errors import ConduitError
+from conduit.core.ids import new_id, now_ms
+from conduit.gateway.capabilities import Capabilities, capabilities_of
+from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.bridge import AnswerStream
+from conduit.gateway.dialects.chat_call import ReadCall
+from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.target import EncodedRequest
+from conduit.gateway.ledger.entries import AttemptOutcome, Hold, UsageSource
+from conduit.gateway.pricing import Rates
+from conduit.gateway.pricing.cost import Bound
+from conduit.gateway.provider import Operation, Quirks
+from conduit.gateway.snapshot import KeyGrant, Snapshot, Upstream
+
+CLIENT_GONE_STATUS = 499
+"""The status recorded for a caller that left before its answer; never sent."""
+
+
+class Incoming(Protocol):
+    """A client's request as the pipeline sees it: the head at once, the body on demand."""
+
+    @property
+    def bearer(self) -> str | None: ...
+
+    @property
+    def forwarded_headers(self) -> Mapping[str, str]:
+        """The client's headers that go on to a provider."""
+        ...
+
+    async def body(self) -> bytes: ...
+
+
+class Relay(Protocol):
+    """The way back to the client. Writing raises ClientGone once nobody reads any more."""
+
+    async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Give a whole answer."""
+        ...
+
+    async def start(self, headers: Mapping[str, str]) -> None:
+        """Begin a stream of events."""
+        ...
+
+    async def write(self, data: bytes) -> None: ...
+
+
+class ClientGone(Exception):
+    """The caller hung up, or takes no bytes any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A target that may serve the request, with its provider and prices at this moment.
+
+    `overrides` are the operator's words on what the model can do. `quirks` are the provider's, as
+    they are for this model.
+    """
+
+    upstream: Upstream
+    model: str
+    params: Mapping[str, Any]
+    rates: Rates
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    bound: Bound = field(init=False, compare=False, repr=False)
+    can: Capabilities = field(init=False, compare=False, repr=False)
+    quirks: Quirks = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        kind = self.upstream.provider.type
+        can = capabilities_of(kind, self.model, self.rates, self.overrides)
+        quirks = replace(kind.quirks, schema=False) if can.schema is False else kind.quirks
+        object.__setattr__(self, "bound", Bound(self.rates))
+        object.__setattr__(self, "can", can)
+        object.__setattr__(self, "quirks", quirks)
+
+
+@dataclass(frozen=True, slots=True)
+class WhyNot:
+    """A target that was left out, and the reason an operator reads."""
+
+    provider: str
+    model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What routing made of an alias: candidates in order, and why others are not among them."""
+
+    alias: str
+    candidates: tuple[Candidate, ...]
+    why_nots: tuple[WhyNot, ...]
+
+
+class Assumed(StrEnum):
+    """What is taken as spent where no usage tells it."""
+
+    NOTHING = "nothing"  # refused, or never sent
+    INPUT = "input"  # the input was read, most likely
+    COUNTED = "counted"  # the input, and the output as counted on the way
+    HOLD = "hold"  # it may be working still: all that was held
+
+
+class Attempt(msgspec.Struct, eq=False):
+    """One dispatch to a provider: what it holds, how it went, what it cost."""
+
+    candidate: Candidate
+    number: int
+    id: str = msgspec.field(default_factory=lambda: new_id("att"))
+    began: float = msgspec.field(default_factory=time.monotonic)
+    hold: Hold | None = None
+    output_cap: int | None = None
+    held_output_tokens: int = 0
+    can_top_up: bool = False  # a stream without a limit of its own holds block by block
+    estimated_input_tokens: int = 0
+    sent: bool = False
+    answering: bool = False  # a byte of its answer has left to the client
+    ttft_ms: int | None = None
+    status: int | None = None
+    outcome: AttemptOutcome | None = None
+    usage: Usage | None = None
+    usage_source: UsageSource = UsageSource.NONE
+    output_tokens: int = 0  # produced so far, as counted on the way
+    error: ConduitError | None = None
+    assumed: Assumed = Assumed.NOTHING
+    ask_again: bool = False  # refused over a field that we added: once more without it
+    encoded: EncodedRequest | None = None  # what was sent, and what was left out of it
+    stream: AnswerStream | None = None  # its answer on the way to the client
+    cost_nanodollars: int = 0
+    billed_nanodollars: int = 0
+
+    def failed(self, error: ConduitError, outcome: AttemptOutcome, assumed: Assumed) -> None:
+        self.error = error
+        self.outcome = outcome
+        self.assumed = assumed
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether the provider may be working on it, and billing it, still."""
+        return self.outcome is AttemptOutcome.AMBIGUOUS and self.assumed is Assumed.HOLD
+
+
+class Exchange(msgspec.Struct, eq=False):
+    """One client request from its head to its record."""
+
+    operation: Operation
+    snapshot: Snapshot
+    id: str = msgspec.field(default_factory=lambda: new_id("req"))
+    at_ms: int = msgspec.field(default_factory=now_ms)
+    began: float = msgspec.field(default_factory=time.monotonic)
+    client_ip: str | None = None
+    user_agent: str | None = None
+    key: KeyGrant | None = None
+    read_call: ReadCall | None = None  # how the body is read; OpenAI's own form where it is None
+    decoded: ClientCall | None = None
+    decision: Decision | None = None
+    attempts: list[Attempt] = msgspec.field(default_factory=list)
+    status: int = 0
+    outcome: str = ""
+    error: ConduitError | None = None
+    stopping: ConduitError | None = None  # why the gateway itself ends this request
+    forwarded_headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+
+    @property
+    def last_attempt(self) -> Attempt | None:
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def call(self) -> ClientCall:
+        if self.decoded is None:
+            raise AssertionError("the pipeline decodes first")
+        return self.decoded
+
+    @property
+    def granted_key(self) -> KeyGrant:
+        if self.key is None:
+            raise AssertionError("the pipeline authenticates first")
+        return self.key
+
+    def elapsed_ms(self) -> int:
+        return int((time.monotonic() - self.began) * 1000)

@@ -1,0 +1,1 @@
+"""Holds, journal, settlement and balances: the money of every dispatched attempt."""

@@ -1,0 +1,182 @@
+"""The balances of all open budgets in memory, where holds are compared and added."""
+
+from asyncio import Future
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from conduit.core.errors import InsufficientQuotaError
+from conduit.gateway.ledger.budgets import BudgetTerms, Scope, dollars
+from conduit.gateway.ledger.entries import Hold
+from conduit.gateway.ledger.records import INT64_MAX, Claim
+
+
+@dataclass(slots=True, eq=False)
+class Balance:
+    """What a budget has spent and holds in one period."""
+
+    spent: int = 0
+    held: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Account:
+    """An open budget: its terms, its balances by period start, and the claims that wait for it.
+
+    No period before the latest one is opened again, whatever the clock says.
+    """
+
+    terms: BudgetTerms
+    first_ms: int
+    latest_ms: int
+    periods: dict[int, Balance]
+    waiters: deque["Waiter"] = field(default_factory=deque)
+
+    def not_before(self, at_ms: int) -> int:
+        """`at_ms`, or the start of the latest period where that would lie before it."""
+        return self.latest_ms if self.terms.start_ms(at_ms) < self.latest_ms else at_ms
+
+    def balance(self, start_ms: int) -> Balance:
+        if (found := self.periods.get(start_ms)) is None:
+            found = self.periods[start_ms] = Balance()
+            self.latest_ms = max(self.latest_ms, start_ms)
+            for earlier in [ms for ms, past in self.periods.items() if ms < start_ms]:
+                if not self.periods[earlier].held:
+                    del self.periods[earlier]
+        return found
+
+    def room(self, at_ms: int) -> int:
+        """What could be held once all that is held comes back."""
+        return max(self.terms.limit_nanodollars - self.present(at_ms).spent, 0)
+
+    def present(self, at_ms: int) -> Balance:
+        """The balance of the period of `at_ms`, which is not begun by asking."""
+        start_ms = max(self.terms.start_ms(at_ms), self.latest_ms)
+        return self.periods.get(start_ms) or Balance()
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """A claim in the queue of the account that is in its way."""
+
+    claim: Claim
+    account: Account
+    granted: Future[Hold]
+
+
+class Place(NamedTuple):
+    """One balance that a claim is held in."""
+
+    account: Account
+    start_ms: int
+    balance: Balance
+
+
+class Balances:
+    """All accounts, found by what they cover, in a fixed order."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, Account] = {}
+        self._by_key: dict[str, tuple[Account, ...]] = {}
+        self._others: tuple[Account, ...] = ()
+
+    def get(self, budget_id: str) -> Account | None:
+        return self._accounts.get(budget_id)
+
+    def add(self, account: Account) -> None:
+        terms = account.terms
+        self._accounts[terms.id] = account
+        if terms.scope_kind == "key":
+            of_key = (*self._by_key.get(terms.scope_id, ()), account)
+            self._by_key[terms.scope_id] = _in_order(of_key)
+        else:
+            self._others = _in_order((*self._others, account))
+
+    def remove(self, budget_id: str) -> Account | None:
+        account = self._accounts.pop(budget_id, None)
+        if account is not None:
+            key_id = account.terms.scope_id
+            remaining = tuple(a for a in self._by_key.pop(key_id, ()) if a is not account)
+            if remaining:
+                self._by_key[key_id] = remaining
+            self._others = tuple(a for a in self._others if a is not account)
+        return account
+
+    def of_keys(self) -> Iterator[Account]:
+        """The accounts of all keys."""
+        for accounts in self._by_key.values():
+            yield from accounts
+
+    def covering(self, key_id: str, alias: str | None) -> tuple[Account, ...]:
+        """The budgets of a call; without an alias, those that do not depend on it."""
+        of_key = self._by_key.get(key_id, ())
+        if not self._others:
+            return of_key
+        return of_key + tuple(
+            account
+            for account in self._others
+            if alias is not None or account.terms.scope_kind == "gateway"
+            if account.terms.covers(key_id, alias or "")
+        )
+
+    def place(self, claim: Claim) -> tuple[Claim, tuple[Place, ...]]:
+        """Where the claim is to be held, and the claim with the moment that decides its periods."""
+        accounts = self.covering(claim.key_id, claim.alias)
+        at_ms = claim.at_ms
+        for account in accounts:
+            at_ms = account.not_before(at_ms)
+        if at_ms != claim.at_ms:
+            claim = msgspec.structs.replace(claim, at_ms=at_ms)
+        places = []
+        for account in accounts:
+            start_ms = account.terms.start_ms(at_ms)
+            places.append(Place(account, start_ms, account.balance(start_ms)))
+        return claim, tuple(places)
+
+    def of_scopes(self, scopes: Iterable[Scope]) -> Iterator[Place]:
+        """The balances of a hold, less those of budgets that have been closed."""
+        for budget_id, start_ms in scopes:
+            if (account := self._accounts.get(budget_id)) is not None:
+                yield Place(account, start_ms, account.balance(start_ms))
+
+
+def obstacle(
+    places: Iterable[Place], nanodollars: int, *, served: Account | None = None
+) -> Account | None:
+    """The first budget in which held money is in the way; None: there is room in all.
+
+    Who comes where others wait stands behind them, but for the account whose queue is being
+    `served`. Raises InsufficientQuotaError where the spent money alone leaves no room.
+    """
+    blocking: Account | None = None
+    for place in places:
+        terms, balance = place.account.terms, place.balance
+        taken = balance.spent + balance.held + nanodollars
+        if terms.hard and balance.spent + nanodollars > terms.limit_nanodollars:
+            raise _exhausted(terms, balance.spent, nanodollars)
+        if taken > INT64_MAX:
+            raise InsufficientQuotaError(f"{terms.label} has reached the most that can be counted")
+        queued = bool(place.account.waiters) and place.account is not served
+        if blocking is None and terms.hard and (taken > terms.limit_nanodollars or queued):
+            blocking = place.account
+    return blocking
+
+
+def _exhausted(terms: BudgetTerms, spent: int, nanodollars: int) -> InsufficientQuotaError:
+    limit = terms.limit_nanodollars
+    if spent >= limit:
+        return InsufficientQuotaError(
+            f"{terms.label} has spent its budget ({dollars(spent)} of {dollars(limit)})"
+        )
+    return InsufficientQuotaError(
+        f"{terms.label} has {dollars(limit - spent)} left of its budget of {dollars(limit)}, "
+        f"and this request may cost {dollars(nanodollars)}",
+        hint="lower max_tokens, or raise the budget",
+    )
+
+
+def _in_order(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+    return tuple(sorted(accounts, key=lambda account: account.terms.id))

@@ -1,0 +1,246 @@
+"""The invariants of the ledger, checked over the tables of one database and its journal."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from conduit.core.ids import now_ms
+from conduit.core.money import format_usd
+from conduit.gateway.ledger.binding import bound_journal
+from conduit.gateway.ledger.budgets import BudgetTerms
+from conduit.gateway.ledger.entries import Finding
+from conduit.gateway.ledger.journal import Position, journal_numbers, journal_path
+from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
+from conduit.gateway.ledger.records import INT64_MAX, BadLineError, decode_line
+from conduit.gateway.ledger.recovery import terms_of
+from conduit.gateway.storage.ledger import (
+    Engine,
+    LedgerReader,
+    Spending,
+    StoredBalance,
+    StoredBudget,
+)
+from conduit.gateway.storage.ledger_tables import LedgerTables
+
+# A call that is not streamed may last this long, and its settlement a minute more.
+_DEADLINE_MS = 660_000
+# Streams have no total deadline; one that is open for a day was lost.
+_STREAM_DEADLINE_MS = 86_400_000
+# Calls may slip in between the row of a budget and its opening or change.
+_SLIP_MS = 1000
+_MOST_VIOLATIONS = 100
+_CHECK_S = 600.0
+_JOURNAL = "journal"
+_JOURNAL_TITLE = "what the database does not have yet can be read from the journal"
+
+_TITLES = {
+    "I1": "what a budget has spent is the sum of its attempts' costs and its adjustments",
+    "I2": "what a budget holds is the sum of its open holds",
+    "I3": "each attempt has one row, and the row is sound",
+    "I4": "every call that reached a provider has a row",
+    "I5": "no hard budget was overshot by more than its attempts cost beyond their holds",
+    "I6": "no attempt is open for longer than a call can last",
+}
+
+
+async def check_database(
+    engine: Engine, *, seen: Iterable[str] | None = None, at_ms: int | None = None
+) -> tuple[list[Finding], dict[str, int]]:
+    """Findings for I1 to I6 and counts, of one consistent state of the tables.
+
+    `seen` are attempt ids that reached a provider; without them I4 is left out. Of a running
+    ledger, call `caught_up` first. Raises StorageFailedError.
+    """
+    now = now_ms() if at_ms is None else at_ms
+    return await LedgerTables(engine).read(lambda reader: _check(reader, seen, now), _CHECK_S)
+
+
+async def unapplied_bytes(engine: Engine, folder: Path) -> int:
+    """Bytes of the journal files in `folder` that the database does not have yet."""
+    file, offset = await _applied_to(engine, folder)
+    sizes = {
+        number: journal_path(folder, number).stat().st_size for number in journal_numbers(folder)
+    }
+    later = sum(size for number, size in sizes.items() if number > file)
+    return later + max(sizes.get(file, 0) - offset, 0)
+
+
+async def check_journal(engine: Engine, folder: Path) -> Finding:
+    """Whether the next start can replay what the database does not have yet; nothing is changed.
+
+    Only for a journal that nobody writes to. Raises StorageFailedError, OSError.
+    """
+    records, torn, damage = _read_through(folder, await _applied_to(engine, folder))
+    detail = _counted(records, "record") + " to apply"
+    if torn:
+        detail += "; the next start cuts a torn end off"
+    if damage is not None:
+        detail += ", then damage: no start until it is mended"
+    return Finding(
+        _JOURNAL,
+        _JOURNAL_TITLE,
+        damage is None,
+        detail,
+        () if damage is None else (damage,),
+    )
+
+
+def _read_through(folder: Path, position: Position) -> tuple[int, bool, str | None]:
+    """How many records can be read, whether an end is torn, and what stops the reading."""
+    records, torn = 0, False
+    reader = JournalReader(folder, position)
+    while True:
+        try:
+            batch = reader.read(1)
+        except JournalDamagedError as error:
+            if _is_damage(folder, reader.position):
+                return records, torn, str(error)
+            # As the start does: it cuts the end off, and goes on with the next file.
+            torn = True
+            reader = JournalReader(folder, Position(reader.position.file + 1, 0))
+            continue
+        if not batch.size:
+            return records, torn, None
+        records += len(batch.records)
+
+
+def _is_damage(folder: Path, position: Position) -> bool:
+    """Whether a bad line is more than the torn end of a file: a readable one follows it."""
+    with open(journal_path(folder, position.file), "rb") as file:
+        file.seek(position.offset)
+        file.readline()
+        return any(_is_readable(line.rstrip(b"\n")) for line in file)
+
+
+def _is_readable(line: bytes) -> bool:
+    try:
+        decode_line(line)
+    except BadLineError:
+        return False
+    return True
+
+
+async def _applied_to(engine: Engine, folder: Path) -> Position:
+    journal = bound_journal(folder.parent)
+    position = await LedgerTables(engine, journal).read(lambda reader: reader.position())
+    return Position(*position) if position is not None else Position(0, 0)
+
+
+def _check(
+    reader: LedgerReader, seen: Iterable[str] | None, at_ms: int
+) -> tuple[list[Finding], dict[str, int]]:
+    violations: dict[str, list[str]] = {name: [] for name in _TITLES}
+    counts = reader.counts()
+    counts["budgets"] = _check_budgets(reader, violations)
+    violations["I3"] = [*reader.repeated(), *reader.malformed()]
+    if seen is None:
+        del violations["I4"]
+    else:
+        ids = sorted(set(seen))
+        violations["I4"] = sorted(set(ids) - reader.known(ids))
+        counts["seen"] = len(ids)
+    violations["I6"] = _check_ages(reader, at_ms)
+    return [_finding(name, found, counts) for name, found in violations.items()], counts
+
+
+def _finding(name: str, violations: list[str], counts: dict[str, int]) -> Finding:
+    checked = counts["budgets"] if name in ("I1", "I2", "I5") else counts["attempts"]
+    of = "budget" if name in ("I1", "I2", "I5") else "attempt"
+    checked_text = f"{_counted(checked, of)} checked"
+    detail = _counted(len(violations), "violation") if violations else checked_text
+    return Finding(
+        name, _TITLES[name], not violations, detail, tuple(violations[:_MOST_VIOLATIONS])
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _check_ages(reader: LedgerReader, at_ms: int) -> list[str]:
+    return [
+        *reader.stale(at_ms - _DEADLINE_MS, stream=False),
+        *reader.stale(at_ms - _STREAM_DEADLINE_MS, stream=True),
+    ]
+
+
+def _check_budgets(reader: LedgerReader, violations: dict[str, list[str]]) -> int:
+    """I1, I2 and I5, a balance at a time; the number of budgets. Those not open yet have none."""
+    balances: dict[str, list[StoredBalance]] = {}
+    for balance in reader.balances():
+        balances.setdefault(balance.budget_id, []).append(balance)
+    totals: dict[str, dict[str, Spending]] = {}
+    adjusted = reader.adjusted()
+    for budget in reader.budgets():
+        of_budget = balances.get(budget.id)
+        if of_budget is None:
+            continue
+        terms = terms_of(budget)
+        if terms.period == "total":
+            if terms.scope_kind not in totals:
+                totals[terms.scope_kind] = reader.spending_by(terms.scope_kind)
+            scope_id = "" if terms.scope_kind == "gateway" else terms.scope_id
+            sums = {0: totals[terms.scope_kind].get(scope_id, _NOTHING)}
+        else:
+            first_ms = min(balance.period_start_ms for balance in of_budget)
+            sums = _sums_by_period(reader, terms, first_ms)
+        found = {balance.period_start_ms: balance for balance in of_budget}
+        for start_ms in sorted(sums.keys() | found.keys()):
+            balance = found.get(start_ms, StoredBalance(budget.id, start_ms, 0, 0))
+            added = adjusted.get((budget.id, start_ms), 0)
+            _compare(budget, balance, sums.get(start_ms, _NOTHING).plus(added), violations)
+    return len(balances)
+
+
+def _sums_by_period(reader: LedgerReader, terms: BudgetTerms, first_ms: int) -> dict[int, Spending]:
+    sums: dict[int, Spending] = {}
+    for held_at_ms, state, hold, cost in reader.amounts(terms.scope_kind, terms.scope_id, first_ms):
+        start_ms = terms.start_ms(held_at_ms)
+        so_far = sums.get(start_ms, _NOTHING)
+        done = state == "done"
+        sums[start_ms] = Spending(
+            so_far.spent + (cost if done else 0),
+            so_far.held + (0 if done else hold),
+            so_far.excess + (max(cost - hold, 0) if done else 0),
+            min(so_far.first_held_at_ms or held_at_ms, held_at_ms),
+            max(so_far.last_held_at_ms or held_at_ms, held_at_ms),
+        )
+    return sums
+
+
+def _compare(
+    budget: StoredBudget,
+    balance: StoredBalance,
+    sums: Spending,
+    violations: dict[str, list[str]],
+) -> None:
+    name = f"budget {budget.id} of {budget.scope_kind} {budget.key_name or budget.scope_id}"
+    if balance.period_start_ms:
+        name += f", period {balance.period_start_ms}"
+    # A balance stops at what 64 bits hold.
+    for invariant, stored, counted in (
+        ("I1", balance.spent_nanodollars, min(sums.spent, INT64_MAX)),
+        ("I2", balance.held_nanodollars, min(sums.held, INT64_MAX)),
+    ):
+        if stored != counted:
+            violations[invariant].append(
+                f"{name}: the balance says ${format_usd(stored)}, "
+                f"the attempts ${format_usd(counted)}"
+            )
+    taken = balance.spent_nanodollars + balance.held_nanodollars
+    over = taken - budget.limit_nanodollars - sums.excess
+    if budget.mode == "hard" and over > 0 and _admitted_under_present_terms(budget, sums):
+        violations["I5"].append(f"{name}: ${format_usd(over)} over its limit")
+
+
+def _admitted_under_present_terms(budget: StoredBudget, sums: Spending) -> bool:
+    """Whether a hold was granted since the limit is what it is.
+
+    A limit may be set below what is spent already; only a hold granted after that is wrong.
+    """
+    if sums.first_held_at_ms is None or sums.last_held_at_ms is None:
+        return False
+    slip_ms = 0 if sums.first_held_at_ms > budget.updated_at_ms else _SLIP_MS
+    return sums.last_held_at_ms > budget.updated_at_ms + slip_ms
+
+
+_NOTHING = Spending(0, 0, 0, None, None)

@@ -1,0 +1,283 @@
+"""The append-only files that hold every record before anything is sent to a provider."""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from conduit.gateway.ledger.records import Record, encode_line
+
+log = logging.getLogger(__name__)
+
+Sync = Literal["interval", "always", "off"]
+
+ROTATE_BYTES = 64 << 20
+_SYNC_INTERVAL_S = 0.05
+_RETRY_S = 0.25
+# Neither macOS nor Windows has fdatasync.
+_fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+
+
+class Position(NamedTuple):
+    """A place between two records: bytes `offset` of journal file `file`."""
+
+    file: int
+    offset: int
+
+
+class JournalUnwritableError(Exception):
+    """A record could not be written; it is not in the journal."""
+
+
+def journal_path(folder: Path, number: int) -> Path:
+    return folder / f"{number:08d}.log"
+
+
+def journal_numbers(folder: Path) -> list[int]:
+    """The numbers of the journal files in a folder, ascending."""
+    return sorted(int(path.stem) for path in folder.glob("*.log") if path.stem.isdigit())
+
+
+class Journal:
+    """Appends records to the newest file of a folder; belongs to one event loop.
+
+    Records of one turn of the loop leave in one write at its end; `append_now` writes at once. A
+    write that fails or is cut short (a full disk) is undone by truncating to the last good byte:
+    the records stay in memory and are tried again every 250 ms until they are written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        *,
+        sync: Sync = "interval",
+        rotate_bytes: int = ROTATE_BYTES,
+    ) -> None:
+        self._folder = folder
+        self._sync = sync
+        self._rotate_bytes = rotate_bytes
+        self.on_written: Callable[[], None] = lambda: None
+        self._loop = asyncio.get_running_loop()
+        self._number = number
+        self._descriptor = os.open(journal_path(folder, number), _APPEND, 0o600)
+        self._offset = os.fstat(self._descriptor).st_size
+        self._retired: list[int] = []  # descriptors of earlier files that are not synced yet
+        self._folder_synced = False
+        self._lines: list[bytes] = []
+        self._scheduled = False
+        self._torn = False  # bytes of a failed write may stand behind the last good one
+        self._write_failure: str | None = None
+        self._sync_failure: str | None = None
+        self._bytes = 0
+        self._synced_bytes = 0
+        self._sync_task: asyncio.Task[None] | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._drained: list[asyncio.Future[None]] = []
+
+    @property
+    def position(self) -> Position:
+        """The end of what has been written."""
+        return Position(self._number, self._offset)
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    @property
+    def path(self) -> Path:
+        return journal_path(self._folder, self._number)
+
+    @property
+    def bytes_written(self) -> int:
+        """Since this object was made, over all files."""
+        return self._bytes
+
+    @property
+    def waiting(self) -> int:
+        """Records in memory that have not been written yet."""
+        return len(self._lines)
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be written now, None while all is well."""
+        return self._write_failure or self._sync_failure
+
+    def append(self, record: Record) -> None:
+        """Write the record at the end of this turn of the loop, or as soon as it can be."""
+        self._lines.append(encode_line(record))
+        if not self._scheduled and self._write_failure is None:
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
+
+    def append_now(self, record: Record) -> None:
+        """Write the record, and those that wait, before returning. Raises JournalUnwritableError.
+
+        While earlier records cannot be written the error is raised without trying.
+        """
+        if (failure := self.failure) is not None:
+            raise JournalUnwritableError(failure)
+        self._lines.append(encode_line(record))
+        self.flush()
+        if self._write_failure is not None:
+            refused = self._lines.pop()
+            if not self._lines:
+                # The retry needs something to write, or nobody would notice that there is room
+                # for such a record again. Readers skip empty lines.
+                self._lines.append(b"\n" * len(refused))
+            raise JournalUnwritableError(self._write_failure)
+
+    def flush(self) -> None:
+        """Write all records that wait; a failure is kept in `failure` and tried again."""
+        self._scheduled = False
+        if not self._lines:
+            return
+        try:
+            self._mend()
+            lines = b"".join(self._lines)
+            self._torn = True
+            if os.write(self._descriptor, lines) != len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._fail(error)
+            return
+        self._torn = False
+        self._lines.clear()
+        self._offset += len(lines)
+        self._bytes += len(lines)
+        self._written()
+
+    async def synced(self) -> None:
+        """Wait until everything written so far is on the disk; one sync serves all who wait.
+
+        Raises JournalUnwritableError when the disk reports an error.
+        """
+        wanted = self._bytes
+        while self._synced_bytes < wanted:
+            await asyncio.shield(self._start_sync())
+            if self._sync_failure is not None:
+                raise JournalUnwritableError(self._sync_failure)
+
+    async def drained(self) -> None:
+        """Wait until no record waits in memory."""
+        self.flush()
+        if self._lines:
+            written = self._loop.create_future()
+            self._drained.append(written)
+            await written
+
+    async def close(self) -> None:
+        """Write and sync what can be, and close the files."""
+        self.flush()
+        if self._sync_task is not None:
+            await self._sync_task
+        if self._sync != "off":
+            await self._start_sync()
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._lines:
+            log.error("%d journal records could not be written: %s", self.waiting, self.failure)
+        for descriptor in (*self._retired, self._descriptor):
+            os.close(descriptor)
+
+    def _written(self) -> None:
+        if self._write_failure is not None:
+            log.warning("the journal %s can be written again", self.path)
+            self._write_failure = None
+        for waiting in self._drained:
+            if not waiting.done():
+                waiting.set_result(None)
+        self._drained.clear()
+        if self._offset >= self._rotate_bytes:
+            self._rotate()
+        if self._sync == "interval":
+            self._later("sync", _SYNC_INTERVAL_S, self._start_sync)
+        self.on_written()
+
+    def _fail(self, error: OSError) -> None:
+        if self._write_failure is None:
+            log.error("the journal %s cannot be written: %s", self.path, error)
+        self._write_failure = _reason(error)
+        try:
+            self._mend()
+        except OSError as second:  # it is tried again before the next write
+            log.error("the journal %s cannot be truncated: %s", self.path, second)
+        self._later("retry", _RETRY_S, self.flush)
+
+    def _mend(self) -> None:
+        """Take away what a failed write has left behind the last good record."""
+        if self._torn:
+            os.ftruncate(self._descriptor, self._offset)
+            self._torn = False
+
+    def _rotate(self) -> None:
+        try:
+            successor = os.open(journal_path(self._folder, self._number + 1), _APPEND, 0o600)
+        except OSError as error:
+            # The present file serves on; the next write tries again.
+            log.warning("no new journal file can be made: %s", error)
+            return
+        if self._sync == "off":
+            os.close(self._descriptor)
+        else:
+            self._retired.append(self._descriptor)
+        self._descriptor = successor
+        self._number += 1
+        self._offset = 0
+        self._folder_synced = False
+
+    def _start_sync(self) -> asyncio.Task[None]:
+        """The sync that runs, or a new one."""
+        if self._sync_task is None:
+            self._sync_task = self._loop.create_task(self._sync_once())
+        return self._sync_task
+
+    async def _sync_once(self) -> None:
+        wanted = self._bytes
+        retired = tuple(self._retired)
+        folder = None if self._folder_synced else self._folder
+        try:
+            await self._loop.run_in_executor(None, _sync_all, (*retired, self._descriptor), folder)
+        except OSError as error:
+            log.error("the journal %s cannot be synced: %s", self.path, error)
+            self._sync_failure = _reason(error)
+            self._later("sync", _RETRY_S, self._start_sync)
+        else:
+            self._sync_failure = None
+            self._synced_bytes = wanted
+            # A file that was begun meanwhile makes the folder new again.
+            self._folder_synced = retired == tuple(self._retired)
+            for descriptor in retired:
+                os.close(descriptor)
+            del self._retired[: len(retired)]
+        finally:
+            self._sync_task = None
+
+    def _later(self, name: str, delay_s: float, action: Callable[[], object]) -> None:
+        """Run `action` after a delay, once however often it is asked for."""
+        if name not in self._timers:
+
+            def run() -> None:
+                del self._timers[name]
+                action()
+
+            self._timers[name] = self._loop.call_later(delay_s, run)
+
+
+def _sync_all(descriptors: tuple[int, ...], folder: Path | None) -> None:
+    for descriptor in descriptors:
+        _fdatasync(descriptor)
+    if folder is not None and os.name == "posix":
+        directory = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)

@@ -1,0 +1,473 @@
+"""The ledger of a single process: balances in memory, a journal on disk, the database behind."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+
+from conduit.core.errors import LedgerUnavailableError
+from conduit.core.ids import new_id, now_ms
+from conduit.gateway.ledger.applier import Applier
+from conduit.gateway.ledger.balances import Account, Balance, Balances, Place, obstacle
+from conduit.gateway.ledger.budgets import SCOPE_KINDS, BudgetTerms
+from conduit.gateway.ledger.entries import (
+    EMPTY_USAGE,
+    AttemptOutcome,
+    Hold,
+    LedgerState,
+    Settlement,
+    UsageSource,
+)
+from conduit.gateway.ledger.journal import Journal, JournalUnwritableError, Sync
+from conduit.gateway.ledger.lock import LedgerLock
+from conduit.gateway.ledger.records import (
+    INT64_MAX,
+    AdjustRecord,
+    BudgetClosed,
+    BudgetOpened,
+    Claim,
+    ProgressRecord,
+    RequestRecord,
+    SettleRecord,
+    TopUpRecord,
+    bounded,
+)
+from conduit.gateway.ledger.recovery import Recovery
+from conduit.gateway.ledger.waiting import WaitingRoom
+
+MOST_UNAPPLIED_BYTES = 1 << 30
+_NOTE_TOKENS = 256
+_NOTE_S = 1.0
+# Request records that may wait in memory while the journal cannot be written; settlements always.
+_MOST_WAITING = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerParts:
+    """What opening a ledger puts together."""
+
+    balances: Balances
+    journal: Journal
+    applier: Applier
+    recovery: Recovery
+    lock: LedgerLock
+
+
+class LocalLedger:
+    """Implements `entries.Ledger`; made by `opening.open_ledger`, belongs to one event loop."""
+
+    def __init__(
+        self,
+        parts: LedgerParts,
+        *,
+        sync: Sync,
+        most_unapplied_bytes: int = MOST_UNAPPLIED_BYTES,
+        clock_ms: Callable[[], int] = now_ms,
+    ) -> None:
+        self.recovery = parts.recovery
+        self._balances = parts.balances
+        self._journal = parts.journal
+        self._applier = parts.applier
+        self._lock = parts.lock
+        self._sync = sync
+        self._most_unapplied_bytes = most_unapplied_bytes
+        self._clock_ms = clock_ms
+        self._open: dict[str, Hold] = {}
+        self._held = 0
+        self._latest_ms = 0  # of the claims
+        self._dropped = 0
+        self._closed = False
+        self.unwritten = 0
+        """Records that were lost when the ledger was closed, because the disk did not take them."""
+        self._room = WaitingRoom(parts.balances, self._take, self._give_back)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # The request path
+
+    async def hold(self, claim: Claim, *, wait_s: float = 2.0) -> Hold:
+        """See `entries.Ledger`. A cancelled call holds nothing."""
+        if (reason := self._unavailable()) is not None:
+            raise _unavailable(reason)
+        if claim.attempt_id in self._open:
+            raise ValueError(f"attempt {claim.attempt_id} is held already")
+        claim, places = self._balances.place(_storable(claim))
+        blocking = obstacle(places, claim.hold_nanodollars)
+        if blocking is None:
+            hold = self._take(claim, places)
+        else:
+            hold = await self._room.wait(claim, blocking, wait_s)
+        try:
+            self._journal.append_now(hold.claim)
+        except JournalUnwritableError as error:
+            self._give_back(hold)
+            raise _unavailable(f"the journal cannot be written ({error})") from error
+        if self._sync == "always":
+            await self._sync_hold(hold)
+        return hold
+
+    def affordable(self, key_id: str) -> int | None:
+        at_ms = self._clock_ms()
+        rooms = [
+            account.room(at_ms)
+            for account in self._balances.covering(key_id, None)
+            if account.terms.hard
+        ]
+        return min(rooms, default=None)
+
+    def is_exhausted(self, key_id: str) -> bool:
+        at_ms = self._clock_ms()
+        for account in self._balances.covering(key_id, None):
+            terms = account.terms
+            if terms.mode == "hard" and account.present(at_ms).spent >= terms.limit_nanodollars:
+                return True
+        return False
+
+    def progress(self, hold: Hold, output_tokens: int) -> None:
+        """May be called for every chunk: a note is written every second or 256 tokens."""
+        now = time.monotonic()
+        if output_tokens - hold.noted_tokens < _NOTE_TOKENS and now - hold.noted_at < _NOTE_S:
+            return
+        # A note is of no use once it is late, so none waits for a full disk.
+        if hold.settled or self._journal.failure is not None:
+            return
+        hold.noted_tokens = output_tokens
+        hold.noted_at = now
+        self._journal.append(ProgressRecord(hold.claim.attempt_id, bounded(output_tokens)))
+
+    def top_up(self, hold: Hold, nanodollars: int) -> bool:
+        """See `entries.Ledger`. A stream that runs goes before claims that wait."""
+        if hold.settled or nanodollars < 0:
+            return False
+        places = tuple(self._balances.of_scopes(hold.scopes))
+        for place in places:
+            terms, balance = place.account.terms, place.balance
+            limit = terms.limit_nanodollars if terms.hard else INT64_MAX
+            if balance.spent + balance.held + nanodollars > limit:
+                return False
+        if hold.nanodollars + nanodollars > INT64_MAX:
+            return False
+        for place in places:
+            place.balance.held += nanodollars
+        hold.nanodollars += nanodollars
+        self._held += nanodollars
+        self._journal.append(TopUpRecord(hold.claim.attempt_id, hold.nanodollars))
+        return True
+
+    def settle(self, hold: Hold, settlement: Settlement) -> None:
+        """See `entries.Ledger`. The cost is what still fits 64 bits in every budget."""
+        if hold.settled:
+            return
+        places = tuple(self._balances.of_scopes(hold.scopes))
+        cost = bounded(settlement.cost_nanodollars)
+        for place in places:
+            cost = min(cost, INT64_MAX - place.balance.spent)
+        self._close_hold(hold)
+        for place in places:
+            place.balance.held -= hold.nanodollars
+            place.balance.spent += cost
+        self._journal.append(_settle_record(hold, settlement, cost))
+        for place in places:
+            if place.account.waiters:
+                self._room.serve(place.account)
+
+    def record(self, record: RequestRecord) -> None:
+        """See `entries.Ledger`."""
+        if self._journal.failure is not None and self._journal.waiting >= _MOST_WAITING:
+            self._dropped += 1
+            return
+        self._journal.append(_storable_record(record))
+
+    def state(self) -> LedgerState:
+        reason = self._unavailable()
+        return LedgerState(
+            open_holds=len(self._open),
+            held_nanodollars=self._held,
+            waiting=self._room.count,
+            journal_bytes_unapplied=self._unapplied_bytes(),
+            journal_file=self._journal.path.name,
+            sync=self._sync,
+            available=reason is None,
+            reason=reason or self._warning(),
+        )
+
+    @property
+    def lost(self) -> str | None:
+        """Why another gateway may take the database at this moment; None while none can."""
+        return self._applier.lost
+
+    # Administration
+
+    async def open_budget(self, terms: BudgetTerms) -> None:
+        """Let a budget count, beginning with what the ledger holds of its present period.
+
+        It is enforced from now on, and exactly so once this has returned. Its row is stored
+        before: a budget without one does not outlive a restart.
+        """
+        if terms.scope_kind not in SCOPE_KINDS:
+            raise ValueError(f"budgets of a {terms.scope_kind} are not counted")
+        if self._balances.get(terms.id) is not None:
+            raise ValueError(f"budget {terms.id} is open already")
+        at_ms = max(self._clock_ms(), self._latest_ms)
+        start_ms = terms.start_ms(at_ms)
+        balance = Balance()
+        account = Account(terms, start_ms, start_ms, {start_ms: balance})
+        for hold in self._open.values():
+            claim = hold.claim
+            if terms.covers(claim.key_id, claim.alias) and claim.at_ms >= start_ms:
+                hold.scopes = (*hold.scopes, (terms.id, start_ms))
+                balance.held += hold.nanodollars
+        self._balances.add(account)
+        self._journal.append(
+            BudgetOpened(
+                terms.id, terms.scope_kind, terms.scope_id, terms.period, terms.timezone, at_ms
+            )
+        )
+        await self.caught_up()
+
+    def change_budget(self, terms: BudgetTerms) -> None:
+        """New limit, mode or name of an open budget. Raises KeyError, ValueError."""
+        account = self._account(terms.id)
+        if _fixed(terms) != _fixed(account.terms):
+            raise ValueError("the scope, period and timezone of a budget cannot be changed")
+        account.terms = terms
+        self._room.serve(account)
+
+    async def reset_spent(self, budget_id: str) -> int:
+        """Let a budget begin its present period anew; returns what it had spent, now nothing.
+
+        What is held stays held. Raises KeyError, LedgerUnavailableError.
+        """
+        await self.caught_up()  # a budget that was just opened has counted what came before it
+        account = self._account(budget_id)
+        at_ms = self._clock_ms()
+        balance = account.present(at_ms)
+        spent = balance.spent
+        if not spent:
+            return 0
+        start_ms = account.terms.start_ms(account.not_before(at_ms))
+        record = AdjustRecord(new_id("adj", at_ms), budget_id, start_ms, -spent, at_ms)
+        try:
+            self._journal.append_now(record)
+        except JournalUnwritableError as error:
+            raise LedgerUnavailableError(
+                f"nothing was reset: the journal cannot be written ({error})", retry_after_s=1.0
+            ) from error
+        balance.spent = 0
+        self._room.serve(account)
+        if self._sync == "always":
+            await self._synced()
+        await self.caught_up()
+        return spent
+
+    def overspent_keys(self) -> set[str]:
+        """The ids of keys of which a budget is spent up, soft ones too."""
+        at_ms = self._clock_ms()
+        return {
+            account.terms.scope_id
+            for account in self._balances.of_keys()
+            if account.present(at_ms).spent >= account.terms.limit_nanodollars
+        }
+
+    def close_budget(self, budget_id: str) -> None:
+        """Count no more for a budget and forget its balances; nothing to do if there is none."""
+        account = self._balances.remove(budget_id)
+        if account is not None:
+            self._journal.append(BudgetClosed(budget_id))
+            self._room.serve(account)  # it is in nobody's way any more
+
+    def balance_of(self, budget_id: str, at_ms: int) -> tuple[int, int, int]:
+        """(spent, held, period start in ms) of the period that holds `at_ms`. Raises KeyError."""
+        account = self._account(budget_id)
+        balance = account.present(at_ms)
+        return balance.spent, balance.held, account.terms.start_ms(account.not_before(at_ms))
+
+    async def caught_up(self) -> None:
+        """Wait until everything written before this call is in the database.
+
+        Raises LedgerUnavailableError where a damaged journal prevents it.
+        """
+        await self._journal.drained()
+        await self._applier.caught_up()
+
+    async def close(self, *, timeout_s: float = 10.0) -> None:
+        """Refuse further holds, write, apply within `timeout_s`, close all and free the lock.
+
+        What is not applied by then is applied at the next start.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(TimeoutError, LedgerUnavailableError):
+            async with asyncio.timeout(timeout_s):
+                await self.caught_up()
+        await self._applier.stop()
+        await self._journal.close()
+        self.unwritten = self._journal.waiting
+        self._lock.release()
+
+    def count_opened(self, budget_id: str, spent: int) -> None:
+        """Add what was spent before a budget was opened; called once its opening is applied."""
+        if (account := self._balances.get(budget_id)) is not None:
+            balance = account.balance(account.first_ms)
+            balance.spent = min(balance.spent + spent, INT64_MAX)
+            self._room.serve(account)
+
+    # Inside
+
+    def _take(self, claim: Claim, places: tuple[Place, ...]) -> Hold:
+        amount = claim.hold_nanodollars
+        for place in places:
+            place.balance.held += amount
+        scopes = tuple((place.account.terms.id, place.start_ms) for place in places)
+        hold = Hold(claim, scopes, amount, noted_at=time.monotonic())
+        self._open[claim.attempt_id] = hold
+        self._held += amount
+        if claim.at_ms > self._latest_ms:
+            self._latest_ms = claim.at_ms
+        return hold
+
+    def _give_back(self, hold: Hold) -> None:
+        """Undo a hold that is not in the journal."""
+        self._close_hold(hold)
+        for place in self._balances.of_scopes(hold.scopes):
+            place.balance.held -= hold.nanodollars
+            self._room.serve(place.account)
+
+    def _close_hold(self, hold: Hold) -> None:
+        hold.settled = True
+        del self._open[hold.claim.attempt_id]
+        self._held -= hold.nanodollars
+
+    async def _synced(self) -> None:
+        """Wait for the disk. Raises LedgerUnavailableError."""
+        try:
+            await self._journal.synced()
+        except JournalUnwritableError as error:
+            raise _unavailable(f"the journal cannot be synced ({error})") from error
+
+    async def _sync_hold(self, hold: Hold) -> None:
+        """Wait for the disk; a hold that was in vain settles at nothing."""
+        try:
+            await self._synced()
+        except (LedgerUnavailableError, asyncio.CancelledError):
+            self.settle(hold, self._unused())
+            raise
+
+    def _unused(self) -> Settlement:
+        return Settlement(
+            outcome=AttemptOutcome.STOPPED,
+            usage=EMPTY_USAGE,
+            usage_source=UsageSource.NONE,
+            cost_nanodollars=0,
+            billed_nanodollars=0,
+            at_ms=self._clock_ms(),
+            error_code=LedgerUnavailableError.code,
+        )
+
+    def _unavailable(self) -> str | None:
+        """Why no money can be held, None if it can."""
+        if self._closed:
+            return "the ledger is closed"
+        if (failure := self._journal.failure) is not None:
+            return f"the journal cannot be written ({failure})"
+        if (damage := self._applier.damage) is not None:
+            return damage
+        if self._unapplied_bytes() > self._most_unapplied_bytes:
+            return f"too much waits to be applied to the database: {self._warning()}"
+        return None
+
+    def _warning(self) -> str | None:
+        """What the operator should know although money can be held."""
+        if (trouble := self._applier.trouble) is not None:
+            return f"the database does not take the journal ({trouble})"
+        if self._dropped:
+            return f"{self._dropped} request records were dropped while the disk was full"
+        return None
+
+    def _unapplied_bytes(self) -> int:
+        return self._journal.bytes_written - self._applier.bytes_applied
+
+    def _account(self, budget_id: str) -> Account:
+        if (account := self._balances.get(budget_id)) is None:
+            raise KeyError(budget_id)
+        return account
+
+
+def _unavailable(reason: str) -> LedgerUnavailableError:
+    return LedgerUnavailableError(f"no money can be held: {reason}", retry_after_s=1.0)
+
+
+def _storable(claim: Claim) -> Claim:
+    """The claim with its numbers in 64 bits without a sign."""
+    numbers = claim.hold_nanodollars | claim.input_tokens
+    numbers |= claim.input_nanodollars | claim.output_rate
+    if not numbers >> 63:
+        return claim
+    return msgspec.structs.replace(
+        claim,
+        hold_nanodollars=bounded(claim.hold_nanodollars),
+        input_tokens=bounded(claim.input_tokens),
+        input_nanodollars=bounded(claim.input_nanodollars),
+        output_rate=bounded(claim.output_rate),
+    )
+
+
+def _storable_record(record: RequestRecord) -> RequestRecord:
+    """The record with its numbers in 64 bits without a sign."""
+    numbers = record.input_tokens | record.cached_tokens | record.output_tokens
+    numbers |= record.reasoning_tokens | record.cost_nanodollars | record.billed_nanodollars
+    numbers |= record.tokens_per_s_milli or 0
+    if not numbers >> 63:
+        return record
+    numbered = {
+        name: bounded(value)
+        for name, value in msgspec.structs.asdict(record).items()
+        if type(value) is int
+    }
+    return msgspec.structs.replace(record, **numbered)
+
+
+def _fixed(terms: BudgetTerms) -> tuple[str, str, str, str]:
+    return terms.scope_kind, terms.scope_id, terms.period, terms.timezone
+
+
+def _settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord:
+    usage = settlement.usage
+    numbers = [
+        settlement.billed_nanodollars,
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.input_audio_tokens + usage.output_audio_tokens,
+    ]
+    if min(numbers) < 0 or max(numbers) > INT64_MAX:
+        numbers = [bounded(number) for number in numbers]
+    billed, uncached, cache_read, cache_write, output, reasoning, audio = numbers
+    return SettleRecord(
+        hold.claim.attempt_id,
+        settlement.outcome,
+        settlement.status,
+        settlement.error_code,
+        settlement.ambiguous,
+        cost,
+        billed,
+        settlement.usage_source,
+        uncached,
+        cache_read,
+        cache_write,
+        output,
+        reasoning,
+        audio,
+        settlement.at_ms,
+    )

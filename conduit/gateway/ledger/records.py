@@ -1,0 +1,180 @@
+"""The records of the journal and the form of its lines.
+
+A line is `crc32 json\\n`: eight hexadecimal digits of the CRC-32 of the JSON, which is an array
+that begins with the kind of the record. Lines are text, so that a person can read and mend a file.
+"""
+
+import re
+import zlib
+from typing import Any
+
+import msgspec
+
+INT64_MAX = 2**63 - 1
+
+
+class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="hold"):
+    """What one attempt wants to hold, and all that its ledger row needs; once granted, its record.
+
+    `input_nanodollars` is the cost of the estimated input and `output_rate` the price of a million
+    output tokens: recovery prices an attempt from these two and the last progress note.
+    """
+
+    attempt_id: str
+    request_id: str
+    key_id: str
+    alias: str
+    provider: str
+    model: str
+    credential_id: str | None
+    operation: str
+    stream: bool
+    at_ms: int
+    hold_nanodollars: int
+    input_tokens: int
+    input_nanodollars: int
+    output_rate: int
+    price_version: str
+
+
+class TopUpRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="top_up"):
+    """`hold_nanodollars` is the whole hold from now on."""
+
+    attempt_id: str
+    hold_nanodollars: int
+
+
+class ProgressRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="progress"):
+    attempt_id: str
+    output_tokens: int
+
+
+class SettleRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="settle"):
+    """The end of an attempt."""
+
+    attempt_id: str
+    outcome: str
+    status: int | None
+    error_code: str | None
+    ambiguous: bool
+    cost_nanodollars: int
+    billed_nanodollars: int
+    usage_source: str
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_tokens: int
+    at_ms: int
+
+
+class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="request"):
+    """One row of the request log; written for every request, failures too.
+
+    Times are epoch or duration milliseconds, money nano-dollars. `tokens_per_s_milli` is a
+    thousandth of a token per second, an integer like all the rest.
+    """
+
+    id: str
+    at_ms: int
+    operation: str
+    stream: bool
+    status: int
+    outcome: str
+    error_code: str | None
+    key_id: str | None
+    key_name: str | None
+    alias: str | None
+    provider: str | None
+    model: str | None
+    attempts: int
+    duration_ms: int
+    ttft_ms: int | None
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    usage_source: str
+    cost_nanodollars: int
+    billed_nanodollars: int
+    tokens_per_s_milli: int | None
+    client_ip: str | None = None
+    user_agent: str | None = None
+
+
+class BudgetOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="budget_opened"):
+    """From here on the budget counts, beginning with what the ledger holds of its period."""
+
+    budget_id: str
+    scope_kind: str
+    scope_id: str
+    period: str
+    timezone: str
+    at_ms: int
+
+
+class BudgetClosed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="budget_closed"):
+    budget_id: str
+
+
+class AdjustRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="adjust"):
+    """`nanodollars` are added to what a budget has spent in a period; negative for a reset."""
+
+    id: str
+    budget_id: str
+    period_start_ms: int
+    nanodollars: int
+    at_ms: int
+
+
+AttemptRecord = Claim | TopUpRecord | ProgressRecord | SettleRecord
+Record = AttemptRecord | RequestRecord | BudgetOpened | BudgetClosed | AdjustRecord
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Record).decode
+_NUL = b"\\u0000"
+# What a database cannot store as text: NUL (PostgreSQL) and lone surrogates (UTF-8).
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class BadLineError(ValueError):
+    """A line that is not what was written."""
+
+
+def encode_line(record: Record) -> bytes:
+    """The line of a record, newline included. Text that cannot be stored is replaced by U+FFFD."""
+    try:
+        json = _encode(record)
+    except UnicodeEncodeError:
+        json = _encode(_storable(record))
+    else:
+        if _NUL in json:
+            json = _encode(_storable(record))
+    return b"%08x %b\n" % (zlib.crc32(json), json)
+
+
+def decode_line(line: bytes) -> Record:
+    """The record of a line without its newline. Raises BadLineError."""
+    json = line[9:]
+    if line[:9] != b"%08x " % zlib.crc32(json):
+        raise BadLineError("its checksum does not match")
+    try:
+        record: Record = _decode(json)
+    except msgspec.DecodeError as error:
+        raise BadLineError(f"it is no record that this release knows: {error}") from error
+    return record
+
+
+def bounded(number: int) -> int:
+    """`number` as 64 bits without a sign can hold it; what a provider reports may be anything."""
+    return min(max(number, 0), INT64_MAX)
+
+
+def _storable(record: Record) -> Record:
+    changed: dict[str, Any] = {
+        name: _UNSTORABLE.sub("\ufffd", value)
+        for name in record.__struct_fields__
+        if isinstance(value := getattr(record, name), str)
+    }
+    return msgspec.structs.replace(record, **changed)

@@ -1,0 +1,45 @@
+"""The life of a request, readable on one screen.
+
+Money belongs to the attempt: each dispatch to a provider has its own id, hold, price and
+settlement. Nothing below `settled` and `recorded` awaits, so that a caller who hangs up (which
+cancels this coroutine) can stop the work but never the bookkeeping.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from conduit.gateway.exchange import Attempt, Exchange, Incoming, Relay
+from conduit.gateway.snapshot import KeyGrant
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The steps of a request, filled in `app.py`; tests pass plain functions."""
+
+    authenticate: Callable[[str | None], Awaitable[KeyGrant]]
+    admit: Callable[[Exchange], None]
+    decode: Callable[[Exchange, bytes], None]
+    resolve: Callable[[Exchange], None]
+    attempts: Callable[[Exchange], Iterator[Attempt]]
+    hold: Callable[[Exchange, Attempt], Awaitable[None]]
+    settled: Callable[[Exchange, Attempt], AbstractContextManager[None]]
+    call: Callable[[Exchange, Attempt, Relay], Awaitable[None]]
+    recorded: Callable[[Exchange], AbstractContextManager[None]]
+
+
+async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Relay) -> None:
+    """Serve one client request of any operation; raises ConduitError while nothing has left.
+
+    A failed attempt is followed by the next candidate only while no byte of an answer has left
+    and the failure allows it; `attempts` ends the row by raising the last error.
+    """
+    exchange.key = await stages.authenticate(incoming.bearer)  # before the body is read
+    with stages.recorded(exchange):  # record and events, whatever happens
+        stages.admit(exchange)  # an exhausted budget is refused before the body too
+        stages.decode(exchange, await incoming.body())
+        stages.resolve(exchange)  # alias → ordered candidates, with why-nots
+        for attempt in stages.attempts(exchange):  # next candidate
+            await stages.hold(exchange, attempt)  # in the journal before it is sent
+            with stages.settled(exchange, attempt):  # hold … settle, exactly once
+                await stages.call(exchange, attempt, relay)  # send and relay

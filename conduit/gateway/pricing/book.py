@@ -1,0 +1,228 @@
+"""The shipped price book: public prices of many vendors' models, as a file of our own form.
+
+`prices.json` is made by `scripts/make_price_book.py`. Nothing is downloaded at run time.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from functools import cached_property
+from importlib.resources import files
+
+import msgspec
+
+from conduit.gateway.pricing import Rates, Tier
+
+_CACHED_LOOKUPS = 4096
+
+# Some vendors accept `name-20251211` for `name-2025-12-11`.
+_COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=-|:|$)")
+
+
+class _TierRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rates of calls with a longer input; what is left out is as in the model's own row."""
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    input_audio: int | None = None
+    output_audio: int | None = None
+
+
+class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Names that a row answers to, in lower case; any one that fits is enough."""
+
+    equals: tuple[str, ...] = ()
+    starts_with: tuple[str, ...] = ()
+    ends_with: tuple[str, ...] = ()
+    contains: tuple[str, ...] = ()
+    regex: tuple[str, ...] = ()
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    input: int
+    output: int
+    cache_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    input_audio: int | None = None
+    output_audio: int | None = None
+    per_request: int = 0
+    max_output_tokens: int | None = None
+    context_tokens: int | None = None
+    tiers: tuple[tuple[int, _TierRow], ...] = ()
+    match: _Match = _Match()
+
+
+class _Vendor(msgspec.Struct, forbid_unknown_fields=True, dict=True):
+    """`fallback` names vendors whose models this one resells at their prices.
+
+    `source` is "local" where nothing is paid; `label` is shown in the place of the book's version.
+    """
+
+    models: dict[str, _Row]
+    fallback: tuple[str, ...] = ()
+    source: str = "book"
+    label: str | None = None
+
+    @cached_property
+    def exact(self) -> dict[str, str]:
+        """The model of each full name; the first row that claims a name has it."""
+        names: dict[str, str] = {}
+        for model, row in self.models.items():
+            for name in row.match.equals:
+                names.setdefault(name, model)
+        return names
+
+    @cached_property
+    def patterns(self) -> tuple[tuple[re.Pattern[str], str], ...]:
+        """One pattern for each row that answers to more than full names, in the book's order."""
+        found = ((_pattern(row.match), model) for model, row in self.models.items())
+        return tuple((re.compile(text), model) for text, model in found if text)
+
+
+class _BookFile(msgspec.Struct, forbid_unknown_fields=True):
+    version: str
+    generated_from: str
+    license: str
+    units: str
+    vendors: dict[str, _Vendor]
+
+
+class PriceBook:
+    """Rates by vendor and model name. Immutable but for its bounded cache of look-ups."""
+
+    def __init__(self, encoded: bytes) -> None:
+        """`encoded` is the JSON of a book. Raises msgspec.DecodeError if it is not one."""
+        book = msgspec.json.decode(encoded, type=_BookFile)
+        self.version = book.version
+        self.generated_from = book.generated_from
+        self._vendors = book.vendors
+        self._found: dict[tuple[str, str], Rates | None] = {}
+
+    @classmethod
+    def load(cls) -> "PriceBook":
+        """The book of this release."""
+        return cls(files("conduit.gateway.pricing").joinpath("prices.json").read_bytes())
+
+    @property
+    def vendors(self) -> tuple[str, ...]:
+        return tuple(self._vendors)
+
+    def models(self, vendor: str) -> tuple[str, ...]:
+        """The names under which the book lists a vendor's models; none of an unknown vendor."""
+        found = self._vendors.get(vendor)
+        return tuple(found.models) if found else ()
+
+    def rows(self) -> Iterator[tuple[str, str, Rates]]:
+        """Vendor, model and rates of every row."""
+        for vendor_name, vendor in self._vendors.items():
+            for model, row in vendor.models.items():
+                yield vendor_name, model, self._rates(vendor, row)
+
+    def rates(self, vendor: str, model: str) -> Rates | None:
+        """The rates of a model by any name its vendor knows it by; None where none are known."""
+        asked = (vendor, model)
+        try:
+            return self._found[asked]
+        except KeyError:
+            pass
+        if len(self._found) >= _CACHED_LOOKUPS:
+            self._found.clear()
+        found = self._found[asked] = self._look_up(vendor, model)
+        return found
+
+    def entry(self, vendor: str, model: str) -> tuple[str, str] | None:
+        """The vendor and the name under which the book has the price of a model."""
+        found = self._vendors.get(vendor)
+        if found is None:
+            return None
+        name = model.lower()
+        spellings = dict.fromkeys((name, _with_dashed_date(name)))
+        for spelling in spellings:
+            for candidate in (vendor, *found.fallback):
+                listed = _name_in(self._vendors[candidate], spelling)
+                if listed is not None:
+                    return candidate, listed
+        return (vendor, model) if model in found.models else None
+
+    def _look_up(self, vendor: str, model: str) -> Rates | None:
+        entry = self.entry(vendor, model)
+        if entry is None:
+            return None
+        seller, name = entry
+        return self._rates(self._vendors[vendor], self._vendors[seller].models[name])
+
+    def _rates(self, vendor: _Vendor, row: _Row) -> Rates:
+        version = vendor.label or self.version
+        tiers = tuple(
+            Tier(over_tokens, _tier_rates(row, tier, version, vendor.source))
+            for over_tokens, tier in row.tiers
+        )
+        return Rates(
+            input=row.input,
+            output=row.output,
+            cache_read=row.cache_read,
+            cache_write_5m=row.cache_write_5m,
+            cache_write_1h=row.cache_write_1h,
+            reasoning=row.reasoning,
+            input_audio=row.input_audio,
+            output_audio=row.output_audio,
+            per_request=row.per_request,
+            max_output_tokens=row.max_output_tokens,
+            context_tokens=row.context_tokens,
+            version=version,
+            source=vendor.source,
+            tiers=tiers,
+        )
+
+
+def _tier_rates(row: _Row, tier: _TierRow, version: str, source: str) -> Rates:
+    return Rates(
+        input=row.input if tier.input is None else tier.input,
+        output=row.output if tier.output is None else tier.output,
+        cache_read=row.cache_read if tier.cache_read is None else tier.cache_read,
+        cache_write_5m=row.cache_write_5m if tier.cache_write_5m is None else tier.cache_write_5m,
+        cache_write_1h=row.cache_write_1h if tier.cache_write_1h is None else tier.cache_write_1h,
+        reasoning=row.reasoning if tier.reasoning is None else tier.reasoning,
+        input_audio=row.input_audio if tier.input_audio is None else tier.input_audio,
+        output_audio=row.output_audio if tier.output_audio is None else tier.output_audio,
+        per_request=row.per_request,
+        max_output_tokens=row.max_output_tokens,
+        context_tokens=row.context_tokens,
+        version=version,
+        source=source,
+    )
+
+
+def _name_in(vendor: _Vendor, name: str) -> str | None:
+    """The name of the row that answers to a name in lower case."""
+    model = vendor.exact.get(name)
+    if model is None:
+        model = next((each for pattern, each in vendor.patterns if pattern.search(name)), None)
+    return model
+
+
+def _pattern(match: _Match) -> str:
+    alternatives = [
+        *(f"^{re.escape(text)}" for text in match.starts_with),
+        *(f"{re.escape(text)}$" for text in match.ends_with),
+        *(re.escape(text) for text in match.contains),
+        *match.regex,
+    ]
+    return "|".join(f"(?:{each})" for each in alternatives)
+
+
+def _with_dashed_date(name: str) -> str:
+    def dashed(found: re.Match[str]) -> str:
+        year, month, day = found.groups()
+        try:
+            return f"-{date(int(year), int(month), int(day)).isoformat()}"
+        except ValueError:
+            return found.group(0)
+
+    return _COMPACT_DATE.sub(dashed, name)

@@ -1,0 +1,1 @@
+"""Client-facing endpoints: parse, call the pipeline, write."""

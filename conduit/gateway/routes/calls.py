@@ -1,0 +1,116 @@
+"""What clients ask for by a path of its own: chats in three dialects, and all else that is done."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from conduit.core.errors import RequestTimeoutError
+from conduit.gateway.dialects.chat_call import ReadCall, reader_in
+from conduit.gateway.dialects.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
+from conduit.gateway.dialects.whole_calls import read_moderation, read_rerank
+from conduit.gateway.entrance import CurrentEntrance
+from conduit.gateway.exchange import ClientGone, Exchange
+from conduit.gateway.pipeline import Stages, run
+from conduit.gateway.provider import Operation
+from conduit.gateway.routes.relay import HttpIncoming, HttpRelay
+from conduit.gateway.server.expect import defer_continue
+from conduit.gateway.server.headers import REQUEST_ID
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRoute:
+    """What a client asks for, and in which dialect; `read_call` None is OpenAI's own reading.
+
+    `counts` says that the tokens of the call are to be counted, and no more.
+    """
+
+    operation: Operation
+    dialect: str = OPENAI_CHAT
+    read_call: ReadCall | None = None
+    counts: bool = False
+
+
+_RERANK: Final = ClientRoute(Operation.RERANK, read_call=read_rerank)
+
+ROUTES: Final[Mapping[str, ClientRoute]] = {
+    "/v1/chat/completions": ClientRoute(Operation.CHAT),
+    "/v1/completions": ClientRoute(Operation.COMPLETION),
+    "/v1/embeddings": ClientRoute(Operation.EMBEDDING),
+    "/v1/rerank": _RERANK,
+    "/v2/rerank": _RERANK,  # where Cohere's clients ask
+    "/rerank": _RERANK,
+    "/v1/moderations": ClientRoute(Operation.MODERATION, read_call=read_moderation),
+    "/v1/messages": ClientRoute(Operation.CHAT, ANTHROPIC_MESSAGES, reader_in(ANTHROPIC_MESSAGES)),
+    "/v1/messages/count_tokens": ClientRoute(
+        Operation.CHAT,
+        ANTHROPIC_MESSAGES,
+        reader_in(ANTHROPIC_MESSAGES, "decode_count_request"),
+        counts=True,
+    ),
+    "/v1/responses": ClientRoute(Operation.CHAT, OPENAI_RESPONSES, reader_in(OPENAI_RESPONSES)),
+}
+
+
+def routes(handlers: Mapping[str, Handler]) -> list[web.RouteDef]:
+    return [
+        web.post(path, handler, expect_handler=defer_continue) for path, handler in handlers.items()
+    ]
+
+
+def handlers_of(current: CurrentEntrance) -> dict[str, Handler]:
+    """The handler of each route, by its path. They need no application around them."""
+    return {path: _handler_of(route, current) for path, route in ROUTES.items()}
+
+
+def _handler_of(route: ClientRoute, current: CurrentEntrance) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await serve(request, route, current)
+
+    return handle
+
+
+async def serve(
+    request: web.Request, route: ClientRoute, current: CurrentEntrance
+) -> web.StreamResponse:
+    """Serve one request of a route, whichever way it came."""
+    entrance = current.now
+    exchange = Exchange(
+        route.operation,
+        entrance.snapshot(),
+        client_ip=entrance.addresses.of(request) or None,
+        user_agent=request.headers.get("User-Agent"),
+        read_call=route.read_call,
+    )
+    request[REQUEST_ID] = exchange.id
+    incoming = HttpIncoming(request, entrance.body_limits, route.dialect)
+    exchange.forwarded_headers = incoming.forwarded_headers
+    relay = HttpRelay(request, entrance.client_stall_timeout_s)
+    with entrance.live.entered(exchange):
+        stages = entrance.counting if route.counts else entrance.stages
+        await _run(stages, exchange, incoming, relay)
+    if relay.response is None:
+        raise RequestTimeoutError("the request was not completed by its sender")
+    return relay.response
+
+
+async def _run(
+    stages: Stages, exchange: Exchange, incoming: HttpIncoming, relay: HttpRelay
+) -> None:
+    """Serve the request; one that is ended because the gateway stops is answered all the same."""
+    try:
+        # A client that is gone needs no telling: what was begun is left as it is.
+        with suppress(ClientGone):
+            await run(stages, exchange, incoming, relay)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if exchange.stopping is None or task is None:
+            raise  # the client has hung up
+        task.uncancel()
+        if relay.response is None:
+            raise exchange.stopping from None

@@ -1,0 +1,41 @@
+"""`/health/live`, `/health/ready` and `/metrics`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether requests should be sent here, and every reason why not."""
+
+    reasons: tuple[str, ...]
+
+    @property
+    def ready(self) -> bool:
+        return not self.reasons
+
+
+def routes(
+    readiness: Callable[[], Readiness], metrics: Callable[[], tuple[bytes, str]]
+) -> list[web.RouteDef]:
+    async def live(request: web.Request) -> web.Response:
+        return web.json_response({"status": "live"})
+
+    async def ready(request: web.Request) -> web.Response:
+        state = readiness()
+        status = "ready" if state.ready else "not_ready"
+        return web.json_response(
+            {"status": status, "reasons": list(state.reasons)}, status=200 if state.ready else 503
+        )
+
+    async def show_metrics(request: web.Request) -> web.Response:
+        body, content_type = metrics()
+        return web.Response(body=body, headers={"content-type": content_type})
+
+    return [
+        web.get("/health/live", live),
+        web.get("/health/ready", ready),
+        web.get("/metrics", show_metrics),
+    ]

@@ -1,0 +1,115 @@
+"""The aliases that a key may use, nothing else, in the shape that each kind of client reads.
+
+`GET /v1/models` and `/v1/models/{id}` have OpenAI's, or Anthropic's where `anthropic-version` is
+sent; `/v1beta/models` has Gemini's. All are one page.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from aiohttp import web
+
+from conduit.core.errors import ModelNotFoundError
+from conduit.core.moments import time_of_ms
+from conduit.gateway.appkeys import ENTRANCE
+from conduit.gateway.provider import Operation
+from conduit.gateway.routing.allowed import may_use
+from conduit.gateway.routing.resolve import find_mapping
+from conduit.gateway.server.headers import client_key_of
+from conduit.gateway.snapshot import AliasMapping, Snapshot
+
+_ANTHROPIC: Final = "anthropic-version"
+_METHODS: Final[Mapping[Operation, tuple[str, ...]]] = {
+    Operation.CHAT: ("generateContent", "streamGenerateContent", "countTokens"),
+    Operation.EMBEDDING: ("embedContent", "batchEmbedContents"),
+}
+
+
+def routes() -> list[web.RouteDef]:
+    return [
+        web.get("/v1/models", list_models),
+        web.get("/v1/models/{model:.+}", show_model),
+        web.get("/v1beta/models", list_gemini_models),
+        web.get("/v1beta/models/{model:.+}", show_gemini_model),
+    ]
+
+
+async def list_models(request: web.Request) -> web.Response:
+    snapshot, mappings = await _usable(request)
+    if _ANTHROPIC in request.headers:
+        return web.json_response(_anthropic_page(mappings))
+    data = [_model(snapshot, mapping, mapping.alias) for mapping in mappings]
+    return web.json_response({"object": "list", "data": data})
+
+
+async def show_model(request: web.Request) -> web.Response:
+    snapshot, mapping, name = await _named(request)
+    if _ANTHROPIC in request.headers:
+        return web.json_response(_anthropic_model(mapping, name))
+    return web.json_response(_model(snapshot, mapping, name))
+
+
+async def list_gemini_models(request: web.Request) -> web.Response:
+    snapshot, mappings = await _usable(request)
+    found = [_gemini_model(snapshot, mapping, mapping.alias) for mapping in mappings]
+    return web.json_response({"models": found})
+
+
+async def show_gemini_model(request: web.Request) -> web.Response:
+    return web.json_response(_gemini_model(*await _named(request)))
+
+
+async def _usable(request: web.Request) -> tuple[Snapshot, list[AliasMapping]]:
+    entrance = request.app[ENTRANCE].now
+    key = await entrance.stages.authenticate(client_key_of(request))
+    snapshot = entrance.snapshot()
+    return snapshot, [each for each in snapshot.mappings.values() if may_use(key, each.alias)]
+
+
+async def _named(request: web.Request) -> tuple[Snapshot, AliasMapping, str]:
+    entrance = request.app[ENTRANCE].now
+    key = await entrance.stages.authenticate(client_key_of(request))
+    name = request.match_info["model"]
+    snapshot = entrance.snapshot()
+    mapping = find_mapping(snapshot, name)
+    if mapping is None or not may_use(key, name):
+        raise ModelNotFoundError(f"there is no model {name!r}", param="model")
+    return snapshot, mapping, name
+
+
+def _model(snapshot: Snapshot, mapping: AliasMapping, name: str) -> dict[str, Any]:
+    first = mapping.targets[0].provider
+    upstream = snapshot.upstreams.get(first)
+    simulated = upstream is not None and upstream.provider.type.simulated
+    model = {
+        "id": name,
+        "object": "model",
+        "created": mapping.created_at_ms // 1000,
+        "owned_by": first,
+    }
+    return {**model, "simulated": True} if simulated else model
+
+
+def _anthropic_page(mappings: Iterable[AliasMapping]) -> dict[str, Any]:
+    data = [_anthropic_model(mapping, mapping.alias) for mapping in mappings]
+    ids = [model["id"] for model in data]
+    ends = {"first_id": ids[0], "last_id": ids[-1]} if ids else {"first_id": None, "last_id": None}
+    return {"data": data, "has_more": False, **ends}
+
+
+def _anthropic_model(mapping: AliasMapping, name: str) -> dict[str, Any]:
+    created_at = time_of_ms(mapping.created_at_ms)
+    return {"type": "model", "id": name, "display_name": name, "created_at": created_at}
+
+
+def _gemini_model(snapshot: Snapshot, mapping: AliasMapping, name: str) -> dict[str, Any]:
+    offered = {
+        operation
+        for target in mapping.targets
+        if (upstream := snapshot.upstreams.get(target.provider)) is not None
+        for operation in upstream.provider.type.operations
+    }
+    methods = [
+        each for operation in _METHODS if operation in offered for each in _METHODS[operation]
+    ]
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}

@@ -1,0 +1,157 @@
+"""The client's side of a request over aiohttp: its head and body, and the way back to it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from conduit.core.errors import UnknownParameterError
+from conduit.gateway.exchange import ClientGone
+from conduit.gateway.server.bare import BareStream
+from conduit.gateway.server.body import BodyLimits, read_body
+from conduit.gateway.server.headers import client_key_of
+from conduit.gateway.server.prepared import StreamedAnswer, WholeAnswer, takes_prepared
+
+_READ_AHEAD_BYTES = 64 * 1024
+"""What may wait for a client before its provider is read more slowly."""
+
+_OPENAI: Final = ("openai-organization", "openai-project", "openai-beta")
+FORWARDED_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "openai_chat": _OPENAI,
+    "openai_responses": _OPENAI,
+    "anthropic_messages": ("anthropic-beta", "anthropic-version"),
+}
+"""By the client's dialect, the only headers of its that go on to a provider of the same one."""
+
+_OPERATORS_HEADERS = (
+    "api-base", "api_base", "base-url", "base_url", "callback-url", "x-api-base", "x-base-url",
+)  # fmt: skip
+"""Headers with which other gateways let a caller choose where a request goes. As in a body, they
+are refused rather than ignored. Headers that carry a key are not among them: they are logins."""
+
+
+def forwarded_headers(request: web.Request, dialect: str = "openai_chat") -> dict[str, str]:
+    """What of the client's head a provider is told."""
+    headers = request.headers
+    names = FORWARDED_HEADERS.get(dialect, ())
+    found = {name: headers[name] for name in names if name in headers}
+    return _end_to_end(found, request) if found else found
+
+
+def _end_to_end(found: Mapping[str, str], request: web.Request) -> dict[str, str]:
+    """Without what the client meant for this connection alone, and what is no plain text."""
+    options = ",".join(request.headers.getall(hdrs.CONNECTION, ())).lower().split(",")
+    own = {option.strip() for option in options}
+    return {name: value for name, value in found.items() if name not in own and value.isascii()}
+
+
+def refuse_operators_headers(request: web.Request) -> None:
+    """Raise UnknownParameterError for a header that wants to send the request elsewhere."""
+    headers = request.headers
+    # Written out, as above: a loop takes twice the time, and every request comes by here.
+    if (
+        "api-base" in headers
+        or "api_base" in headers
+        or "base-url" in headers
+        or "base_url" in headers
+        or "callback-url" in headers
+        or "x-api-base" in headers
+        or "x-base-url" in headers
+    ):
+        name = next(name for name in _OPERATORS_HEADERS if name in headers)
+        raise UnknownParameterError(
+            f'the header "{name}" cannot be set by a client: where a request goes belongs to the '
+            "gateway's configuration",
+            param=name,
+        )
+
+
+class HttpIncoming:
+    """A client's request whose body is read only when the pipeline asks for it."""
+
+    __slots__ = ("_limits", "_request", "bearer", "forwarded_headers")
+
+    def __init__(
+        self, request: web.Request, limits: BodyLimits, dialect: str = "openai_chat"
+    ) -> None:
+        self._request = request
+        self._limits = limits
+        self.bearer = client_key_of(request)
+        self.forwarded_headers: Mapping[str, str] = forwarded_headers(request, dialect)
+
+    async def body(self) -> bytes:
+        refuse_operators_headers(self._request)
+        return await read_body(self._request, self._limits)
+
+
+class HttpRelay:
+    """Writes an answer or a stream to the client; notices that nobody reads any more."""
+
+    __slots__ = ("_request", "_stall_timeout_s", "_streamed", "_transport", "response")
+
+    def __init__(self, request: web.Request, stall_timeout_s: float) -> None:
+        self._request = request
+        self._stall_timeout_s = stall_timeout_s
+        self._transport: asyncio.WriteTransport | None = None
+        self._streamed: StreamedAnswer | None = None
+        self.response: web.StreamResponse | None = None
+
+    async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        if len(body) <= _READ_AHEAD_BYTES and takes_prepared(self._request):
+            # The server sends it once the handler returns it; the connection takes it all at once.
+            self.response = WholeAnswer(status, headers, body)
+            return
+        response = BareStream(status=status, headers=headers)
+        response.content_length = len(body)
+        await self._prepare(response)
+        for start in range(0, len(body), _READ_AHEAD_BYTES):
+            await self._write_by(response, body[start : start + _READ_AHEAD_BYTES])
+
+    async def start(self, headers: Mapping[str, str]) -> None:
+        if takes_prepared(self._request):
+            self._transport = self._request.transport
+            self.response = self._streamed = StreamedAnswer(headers, self._request)
+        else:
+            await self._prepare(BareStream(headers=headers))
+
+    async def write(self, data: bytes) -> None:
+        """Write one piece of a stream."""
+        if not data:
+            return  # an empty chunk would end the answer
+        streamed, transport = self._streamed, self._transport
+        if streamed is None or transport is None:
+            await self._write_by(self.response, data)
+            return
+        if transport.is_closing():
+            raise ClientGone  # writes to a lost client are dropped in silence
+        streamed.write_chunk(transport, data)
+        if transport.get_write_buffer_size() > _READ_AHEAD_BYTES:
+            await self._wait_for_reader(transport)
+
+    async def _wait_for_reader(self, transport: asyncio.WriteTransport) -> None:
+        try:
+            async with asyncio.timeout(self._stall_timeout_s):
+                await self._request.writer.drain()
+        except (OSError, TimeoutError) as error:
+            transport.abort()
+            raise ClientGone from error
+
+    async def _prepare(self, response: web.StreamResponse) -> None:
+        self.response = response
+        try:
+            await response.prepare(self._request)
+        except OSError as error:
+            raise ClientGone from error
+
+    async def _write_by(self, response: web.StreamResponse | None, data: bytes) -> None:
+        """Through aiohttp, for what it alone knows to frame."""
+        transport = self._request.transport
+        if response is None or transport is None or transport.is_closing():
+            raise ClientGone
+        try:
+            async with asyncio.timeout(self._stall_timeout_s):
+                await response.write(data)
+        except (OSError, TimeoutError) as error:
+            transport.abort()
+            raise ClientGone from error

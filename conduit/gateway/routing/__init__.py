@@ -1,0 +1,1 @@
+"""From an alias to the candidates that may serve it."""

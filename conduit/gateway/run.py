@@ -1,0 +1,330 @@
+"""Running a gateway in this process: start, announce, signals, drain, exit code."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiohttp import web
+
+from conduit.core.announcement import Announcement
+from conduit.core.errors import ShuttingDownError, UnavailableError
+from conduit.core.events import EventKind
+from conduit.core.redaction import LiveSecrets, scrubbed
+from conduit.core.settings import (
+    GatewaySettings,
+    SettingsError,
+    SettingsSource,
+    unknown_variables,
+)
+from conduit.gateway import logs
+from conduit.gateway.app import (
+    Gateway,
+    NoMasterKeyError,
+    edge_options,
+    make_app,
+    master_access,
+    open_gateway,
+)
+from conduit.gateway.dialects.client_errors import encode_error
+from conduit.gateway.first_start import (
+    FIRST_KEY_NAME,
+    Discovery,
+    Found,
+    announced_providers,
+    ensure_first_key,
+    ensure_master_key,
+)
+from conduit.gateway.ledger.binding import ForeignJournalError
+from conduit.gateway.ledger.journal import JournalUnwritableError
+from conduit.gateway.ledger.lock import LedgerLockedError
+from conduit.gateway.ledger.reading import JournalDamagedError
+from conduit.gateway.sealing import SealingKeyError
+from conduit.gateway.server.descriptors import allow_many_connections
+from conduit.gateway.server.runner import GatewayRunner
+from conduit.gateway.storage.engine import DatabaseError, outages_reported
+from conduit.gateway.storage.ledger import StorageFailedError
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["serve", "up"]
+Announce = Callable[[Announcement], None]
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+_OPERATORS_MATTERS = (
+    SettingsError,
+    DatabaseError,
+    StorageFailedError,
+    ForeignJournalError,
+    JournalUnwritableError,
+    JournalDamagedError,
+    LedgerLockedError,
+    NoMasterKeyError,
+    SealingKeyError,
+)
+_PORTS_TRIED = 100
+_YOUNG_OBJECTS = 20_000
+_STOPPING_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where the gateway accepts connections; `wanted_port` where that one was taken."""
+
+    url: str
+    wanted_port: int | None = None
+
+
+def serve(
+    overrides: Mapping[str, object],
+    *,
+    config_file: str | None,
+    mode: Mode,
+    announce: Announce,
+    simulator: bool = False,
+) -> int:
+    """Run until a signal; returns the exit code.
+
+    `up` makes what is missing (keys, providers) and takes the next free port; `serve` refuses.
+    Nothing is printed but `error: …` on standard error; `announce` is called once it accepts calls.
+    """
+    os.umask(0o077)  # whatever it makes is for its owner alone, folders too
+    secrets = LiveSecrets()
+    try:
+        read_settings = SettingsSource(overrides, config_file)
+        settings, _ = read_settings()
+        logs.set_up(settings.log_format, settings.log_level, secrets.scrub)
+        logs.log_crashes()
+        for name in unknown_variables():
+            logger.warning("the variable %s is no setting of Conduit: is it misspelt?", name)
+        run = _Run(read_settings, secrets, mode, announce, simulator=simulator)
+        return _run_on_fastest_loop(run)
+    except _OPERATORS_MATTERS as error:
+        print(secrets.scrub(f"error: {error}"), file=sys.stderr)
+        return EXIT_USAGE
+    except OSError as error:
+        print(secrets.scrub(f"error: {error.strerror or error}"), file=sys.stderr)
+        return EXIT_FAILED
+    except Exception:
+        # The last stop: the log alone knows which secrets to take out of the trace.
+        logger.critical("the gateway failed", exc_info=True)
+        return EXIT_FAILED
+
+
+def _run_on_fastest_loop(run: "_Run") -> int:
+    try:
+        import uvloop  # noqa: PLC0415  # optional: there is none for Windows
+    except ImportError:
+        return asyncio.run(run())
+    return uvloop.run(run())
+
+
+class _Run:
+    """One life of a gateway, from the settings to the exit code."""
+
+    def __init__(
+        self,
+        read_settings: SettingsSource,
+        secrets: LiveSecrets,
+        mode: Mode,
+        announce: Announce,
+        *,
+        simulator: bool,
+    ) -> None:
+        self._read_settings = read_settings
+        self._secrets = secrets
+        self._mode = mode
+        self._announce = announce
+        self._simulator = simulator
+        self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+
+    async def __call__(self) -> int:
+        self._listen_to_signals()
+        async with (
+            open_gateway(self._read_settings, self._secrets) as gateway,
+            reloading_on_hangup(gateway),
+        ):
+            found = await self._prepare(gateway)
+            app = make_app(gateway, await master_access(gateway))
+            options = edge_options(gateway, allow_many_connections())
+            runner = GatewayRunner(app, encode_error, options, shutdown_timeout=_STOPPING_S)
+            await runner.setup()
+            try:
+                calm_collector()
+                listening = await self._listen(gateway.settings, runner)
+                self._announce(announcement(gateway, found, listening))
+                logger.info("listening on %s", listening.url)
+                await self._signals.get()
+                await self._drain(gateway, runner)
+            finally:
+                await runner.cleanup()
+        if gateway.ledger.unwritten:
+            logger.error("%d journal records could not be written", gateway.ledger.unwritten)
+            return EXIT_FAILED
+        logger.info("stopped")
+        return EXIT_OK
+
+    async def _prepare(self, gateway: Gateway) -> Found:
+        """What `up` makes at its first start, and finds at each."""
+        if self._mode == "serve":
+            return Found()
+        first = None
+        if gateway.settings.supplied_master_key() is None:
+            first = await ensure_master_key(gateway.database)
+        discovery = Discovery(
+            gateway.database, gateway.configuration, gateway.endpoints, gateway.tokens.headers
+        )
+        found = await discovery.run(simulator=self._simulator)
+        found.master_key = first
+        found.virtual_key = await ensure_first_key(gateway.database)
+        if found.virtual_key is not None:
+            found.key_name = FIRST_KEY_NAME
+            await gateway.keyring.load()
+        return found
+
+    async def _listen(self, settings: GatewaySettings, runner: GatewayRunner) -> Listening:
+        """Bind the wanted port; `up` takes the next free one where it is taken."""
+        for port in range(settings.port, settings.port + _PORTS_TRIED):
+            site = web.TCPSite(runner, settings.host, port, backlog=1024, reuse_address=True)
+            try:
+                await site.start()
+            except OSError as error:
+                await site.stop()
+                if error.errno != errno.EADDRINUSE or self._mode == "serve":
+                    # asyncio's own text says it all again; a resolver's numbers are its own.
+                    known = not isinstance(error, socket.gaierror) and error.errno
+                    reason = os.strerror(error.errno or 0) if known else error.strerror
+                    raise OSError(
+                        error.errno, f"cannot listen on {settings.host}:{port}: {reason}"
+                    ) from error
+                continue
+            actual = runner.addresses[0][1]
+            changed = settings.port if settings.port not in (0, actual) else None
+            return Listening(f"http://{shown_host(settings.host)}:{actual}", changed)
+        raise OSError(errno.EADDRINUSE, f"no free port from {settings.port} on")
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # Windows' loops have no signal handlers: there Ctrl-C raises KeyboardInterrupt.
+            with contextlib.suppress(NotImplementedError):
+                loop.add_signal_handler(number, self._signals.put_nowait, number)
+
+    async def _drain(self, gateway: Gateway, runner: GatewayRunner) -> None:
+        """Let live calls finish. A second signal skips the waiting, never the settling."""
+        settings = gateway.settings
+        gateway.draining = True
+        gateway.bus.publish(EventKind.GATEWAY_STOPPING, {"in_flight": len(gateway.live)})
+        on_terminal = sys.stdin is not None and sys.stdin.isatty()
+        if settings.drain_accept_s and not on_terminal:
+            await self._unless_signalled(asyncio.sleep(settings.drain_accept_s))
+        for site in list(runner.sites):
+            await site.stop()
+        gateway.live.closed = True
+        if len(gateway.live):
+            logger.info("waiting for %d calls to finish", len(gateway.live))
+            await self._unless_signalled(gateway.live.wait_until_empty(settings.drain_s))
+        if stopped := gateway.live.stop_all(ShuttingDownError("the gateway is shutting down")):
+            logger.warning("%d calls were ended before they had finished", stopped)
+            await gateway.live.wait_until_empty(_STOPPING_S)
+
+    async def _unless_signalled(self, waiting: Coroutine[Any, Any, object]) -> None:
+        """Wait for it, or for the next signal, whichever is first."""
+        tasks = {
+            asyncio.create_task(waiting),
+            asyncio.create_task(self._signals.get()),
+        }
+        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+
+
+@asynccontextmanager
+async def reloading_on_hangup(gateway: Gateway) -> AsyncIterator[None]:
+    """Let SIGHUP read settings and credentials again meanwhile, where the system has it."""
+    if sys.platform == "win32":
+        yield
+        return
+    hangup = asyncio.Event()
+
+    async def reload() -> None:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            await reload_settings(gateway)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup.set)
+    task = asyncio.create_task(reload(), name="reload")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def reload_settings(gateway: Gateway) -> None:
+    """What SIGHUP asks for; settings that are wrong change nothing."""
+    try:
+        reload = gateway.reload_settings()
+    except SettingsError as error:
+        logger.error("the settings stay as they are: %s", error)  # one clear line
+        return
+    logger.info("settings read again; changed: %s", ", ".join(reload.changed) or "none")
+    if reload.restart_needed:
+        logger.warning("these count after a restart: %s", ", ".join(reload.restart_needed))
+    try:
+        with outages_reported():
+            await gateway.configuration.reload()
+    except UnavailableError as error:
+        logger.error("the credentials stay as they are: %s", error)
+        return
+    for warning in gateway.configuration.warnings:
+        logger.warning("%s", warning)
+
+
+def calm_collector() -> None:
+    """Take what start-up has made out of the garbage collector's sight, and let it come less.
+
+    Hundreds of thousands of objects live as long as the process; a request makes a few hundred,
+    almost all of which die by their reference counts.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+    gc.enable()  # the commands that start a gateway put it off while everything is imported
+
+
+def shown_host(host: str) -> str:
+    """A host as it stands in a URL that can be opened from this machine."""
+    if host in ("0.0.0.0", "::", ""):  # recognised, not bound
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+def announcement(gateway: Gateway, found: Found, listening: Listening) -> Announcement:
+    """What the terminal tells of a gateway that has started."""
+    snapshot = gateway.configuration.snapshot
+    return Announcement(
+        url=listening.url,
+        first_start=found.master_key is not None or found.virtual_key is not None,
+        providers=announced_providers(snapshot, found),
+        models=tuple(snapshot.mappings),
+        data_folder=str(gateway.folder),
+        database=scrubbed(gateway.settings.database_location()),
+        key_name=found.key_name,
+        port_changed_from=listening.wanted_port,
+        warnings=(*gateway.warnings, *gateway.configuration.warnings, *found.warnings),
+        master_key=found.master_key,
+        virtual_key=found.virtual_key,
+    )

@@ -1,0 +1,73 @@
+"""Request ids, and the headers that every answer carries."""
+
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from conduit.core.ids import new_id
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+_ID_HEADER: Final = "x-request-id"
+_CLIENT_API: Final = ("/v1/", "/v1beta/", "/v2/")
+_MESSAGES: Final = "/v1/messages"
+_KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key")
+SECURE: Final = (
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+_ADMIN: Final = (
+    *SECURE,
+    ("cache-control", "no-store"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+)
+HSTS: Final = "max-age=31536000"
+
+
+def request_id(request: web.BaseRequest) -> str:
+    """Our own id of a request, made when it is first asked for; a client's is never taken over."""
+    found = request.get(REQUEST_ID)
+    if found is None:
+        found = request[REQUEST_ID] = new_id("req")
+    return found
+
+
+def bearer_of(request: web.BaseRequest) -> str | None:
+    """The token of `Authorization: Bearer …`; None for another scheme or two such headers."""
+    headers = request.headers.getall(hdrs.AUTHORIZATION, ())
+    if len(headers) != 1:
+        return None
+    scheme, _, token = headers[0].partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
+def client_key_of(request: web.BaseRequest) -> str | None:
+    """The virtual key of a request: a bearer token, or what Anthropic's or Google's SDKs send."""
+    headers = request.headers
+    if hdrs.AUTHORIZATION in headers:
+        return bearer_of(request)
+    for name in _KEY_HEADERS:
+        found = headers.getall(name, ())
+        if found:
+            return found[0].strip() if len(found) == 1 else None
+    return None
+
+
+def is_client_api(path: str) -> bool:
+    """Whether a path belongs to the API of applications, which has errors of its own shapes."""
+    return path.startswith(_CLIENT_API) or path in ("/v1", "/rerank")
+
+
+async def finish_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """An application's `on_response_prepare`: what all answers say, and what none says."""
+    headers = response.headers
+    headers.popall(hdrs.SERVER, None)
+    headers[_ID_HEADER] = request_id(request)
+    if response.status >= 400 and request.path.startswith(_MESSAGES):
+        headers["request-id"] = request_id(request)  # good answers bring it themselves
+    for name, value in SECURE if is_client_api(request.path) else _ADMIN:
+        headers.setdefault(name, value)
+    # Only where this process speaks TLS itself: before a proxy that does, it is the proxy's word.
+    if request.secure:
+        headers.setdefault(hdrs.STRICT_TRANSPORT_SECURITY, HSTS)

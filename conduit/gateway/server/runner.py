@@ -1,0 +1,262 @@
+"""aiohttp's server with our guard before it and our words for its refusals."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.typedefs import Handler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
+
+from conduit.core.errors import (
+    ConduitError,
+    HeadTooLargeError,
+    InvalidRequestError,
+    UpstreamTimeoutError,
+)
+from conduit.gateway.server.bare import BareResponse
+from conduit.gateway.server.errors import EncodeError, error_headers, forget_trace, unexpected
+from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard
+from conduit.gateway.server.headers import request_id
+
+_log = logging.getLogger(__name__)
+
+AnyHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+DIRECT = web.AppKey("direct", Mapping[str, Handler])
+"""An application's handlers, by their paths, that are called past it: those of every request."""
+
+# Put into the queue of requests as the library puts its own; the exception is never raised.
+_TOO_LARGE: Final = _ErrInfo(400, LineTooLong(b"", 0), "")
+_TOO_MANY: Final = "Too many headers received"
+_LIMITS: Final = "the request line and each header may have 8 KiB; 64 headers, 32 KiB in all"
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeOptions:
+    """Limits of the connections that the server accepts.
+
+    `stall_s` is asked anew each time: how long a client may take none of the bytes that wait for
+    it. `max_head_bytes` is for all header lines of a request together.
+    """
+
+    head_deadline_s: float = HEAD_DEADLINE_S
+    keepalive_s: float = 75.0
+    max_incomplete_heads: int = 2_000
+    max_line_bytes: int = 8 * 1024
+    max_field_bytes: int = 8 * 1024
+    max_headers: int = 64
+    max_head_bytes: int = 32 * 1024
+    stall_s: Callable[[], float] = lambda: 60.0
+
+
+class GatewayRunner(web.AppRunner):
+    """Runs an application behind the edge."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        encode_error: EncodeError,
+        options: EdgeOptions | None = None,
+        *,
+        shutdown_timeout: float = 60.0,
+    ) -> None:
+        super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout)
+        self._encode_error = encode_error
+        self._options = options or EdgeOptions()
+
+    async def _make_server(self) -> web.Server:
+        plain = await super()._make_server()
+        direct = self.app.get(DIRECT, {})
+        return EdgeServer(plain, self._encode_error, self._options, direct)
+
+
+class EdgeServer(web.Server):
+    """Makes a guarded handler for each connection."""
+
+    def __init__(
+        self,
+        plain: web.Server,
+        encode_error: EncodeError,
+        options: EdgeOptions,
+        direct: Mapping[str, Handler],
+    ) -> None:
+        super().__init__(
+            _past_the_application(direct, plain.request_handler),
+            request_factory=plain.request_factory,
+            # A caller that hangs up cancels its handler: the provider's connection is closed at
+            # once. What must not be cancelled (settling, changes of configuration) is synchronous
+            # or shielded.
+            handler_cancellation=True,
+        )
+        loop = asyncio.get_running_loop()
+        self.encode_error = encode_error
+        self.max_head_bytes = options.max_head_bytes
+        self.heads = DeadlineGuard(
+            loop, lambda: options.head_deadline_s, most=options.max_incomplete_heads
+        )
+        self.stalls = DeadlineGuard(loop, options.stall_s)
+        self.handler_options: dict[str, Any] = {
+            "loop": loop,
+            "keepalive_timeout": options.keepalive_s,
+            "max_line_size": options.max_line_bytes,
+            "max_field_size": options.max_field_bytes,
+            "max_headers": options.max_headers,
+            "access_log": None,
+            "auto_decompress": False,  # a compressed body is refused, never inflated
+        }
+
+    def __call__(self) -> RequestHandler:
+        return EdgeHandler(self)
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        self.heads.close()
+        await super().shutdown(timeout)
+        self.stalls.close()
+
+
+def _past_the_application(direct: Mapping[str, Handler], application: AnyHandler) -> AnyHandler:
+    """Calls what is asked for all day without routing and middlewares, everything else through."""
+
+    def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        handler = direct.get(request.raw_path)
+        # The application knows what to tell other methods, and how to wait for a body.
+        if handler is None or request.method != hdrs.METH_POST or hdrs.EXPECT in request.headers:
+            return application(request)
+        return handler(cast(web.Request, request))
+
+    return handle
+
+
+class EdgeHandler(RequestHandler):
+    """One connection: tells the guards what it waits for, and answers what is not HTTP."""
+
+    __slots__ = ("_awaits_head", "_edge", "_ending", "_head_bytes", "_wire")
+
+    def __init__(self, server: EdgeServer) -> None:
+        super().__init__(server, **server.handler_options)
+        self._edge = server
+        self._awaits_head = False
+        self._head_bytes = 0
+        self._ending = False
+        self._wire: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._wire = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+        super().connection_made(transport)
+        if (serving := self._task_handler) is not None:
+            serving.add_done_callback(self._served)
+        self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        edge, before = self._edge, self._request_count
+        # Heads are small enough if all of what came is. Nothing new means that what the library
+        # had put aside is read now.
+        suspicious = not data or len(data) + self._head_bytes > edge.max_head_bytes
+        super().data_received(data)
+        if self._request_count != before:
+            if self._awaits_head:
+                self._awaits_head = False
+                self._head_bytes = 0
+                edge.heads.release(self)
+            if suspicious:
+                self._refuse_large_heads()
+        elif self._awaits_head:
+            self._head_bytes += len(data)
+            if suspicious:
+                self._refuse_unfinished_head()
+        elif data and (waiter := self._waiter) is not None and not waiter.done():
+            self._head_bytes = len(data)
+            self._expect_head()  # a part of the next head, on a connection that was idle
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._edge.stalls.expect(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if not self._ending:
+            self._edge.stalls.release(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._wire = None
+        self._edge.heads.release(self)
+        self._edge.stalls.release(self)
+        super().connection_lost(exc)
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        if self._wire is not None:  # the library forgets its own when it begins to close
+            self._wire.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun: no error can take its place")
+        error: ConduitError
+        if status == 400:
+            # Not its text: it repeats the line that the caller sent.
+            _log.debug("not HTTP: %s", type(exc).__name__)
+            error = _refusal_of(exc)
+        elif status == 504:
+            error = UpstreamTimeoutError("the request took too long")
+        else:
+            error = unexpected(request, exc or RuntimeError(f"status {status}"))
+        forget_trace(exc)
+        response = BareResponse(
+            status=error.status,
+            body=self._edge.encode_error(error, request.path, request_id(request)),
+            content_type="application/json",
+            headers=error_headers(error),
+        )
+        response.force_close()
+        return response
+
+    def _expect_head(self) -> None:
+        self._awaits_head = True
+        self._edge.heads.expect(self)
+
+    def _refuse_unfinished_head(self) -> None:
+        """Answer a head that is too large before its end; what still comes is not read."""
+        self._awaits_head = False
+        self._edge.heads.release(self)
+        self._request_count += 1
+        self._messages.append((_TOO_LARGE, EMPTY_PAYLOAD))
+        if (waiter := self._waiter) is not None and not waiter.done():
+            waiter.set_result(None)
+        self._close = True
+
+    def _refuse_large_heads(self) -> None:
+        """Put a refusal in the place of each waiting request whose head is too large."""
+        most = self._edge.max_head_bytes
+        for index, (message, _) in enumerate(self._messages):
+            if isinstance(message, RawRequestMessage) and _size_of(message) > most:
+                self._messages[index] = (_TOO_LARGE, EMPTY_PAYLOAD)
+
+    def _served(self, _: "asyncio.Task[None]") -> None:
+        """No more requests are read: what is left to send must not wait for ever."""
+        self._ending = True
+        if self._wire is not None and self._wire.get_write_buffer_size():
+            self._edge.stalls.expect(self)
+
+
+def _size_of(message: RawRequestMessage) -> int:
+    """The bytes of the header lines, with their colons and line ends."""
+    return sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+
+
+def _refusal_of(error: BaseException | None) -> ConduitError:
+    too_many = isinstance(error, BadHttpMessage) and error.message == _TOO_MANY
+    if too_many or isinstance(error, LineTooLong):
+        return HeadTooLargeError(_LIMITS)
+    return InvalidRequestError("the request is not valid HTTP")

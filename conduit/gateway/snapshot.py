@@ -1,0 +1,99 @@
+"""What the request path knows of the configuration: one immutable value, swapped whole.
+
+A request takes the snapshot once and keeps it, so that a change of configuration never mixes two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from conduit.gateway.pricing import Rates
+from conduit.gateway.provider import Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential of a provider whose secret has been resolved; `secret` never leaves memory."""
+
+    id: str
+    name: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A stored provider, ready to be called. `credentials` are those enabled and resolvable.
+
+    `expects_credential` says that some are stored, usable or not: such a provider is not called
+    without one, even where its type could be.
+    """
+
+    id: str
+    name: str
+    provider: Provider
+    base_url: str
+    allow_private: bool
+    enabled: bool
+    credentials: tuple[Credential, ...]
+    expects_credential: bool = False
+
+    @property
+    def lacks_credential(self) -> bool:
+        """Whether it cannot be called because no credential is usable."""
+        wanted = self.expects_credential or self.provider.type.needs_credential
+        return wanted and not self.credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One provider and model that a mapping may be served by. Lower `order` first.
+
+    `capabilities` are what an operator says that the model can do, and not.
+    """
+
+    provider: str
+    model: str
+    order: int = 0
+    weight: int = 1
+    params: Mapping[str, Any] = field(default_factory=dict)
+    capabilities: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    on: str
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMapping:
+    """An alias and its targets."""
+
+    id: str
+    alias: str
+    strategy: str
+    targets: tuple[Target, ...]
+    fallbacks: tuple[Fallback, ...]
+    created_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGrant:
+    """What a virtual key may do; found by the digest of the key."""
+
+    id: str
+    name: str
+    enabled: bool
+    allowed_models: tuple[str, ...]
+    expires_at_ms: int | None
+    has_hard_budget: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Providers and mappings by name; `rates`: the operator's prices by (provider, model)."""
+
+    revision: int
+    upstreams: Mapping[str, Upstream]
+    mappings: Mapping[str, AliasMapping]
+    rates: Mapping[tuple[str, str], Rates]

@@ -1,0 +1,1 @@
+"""The steps of a request, one file each, put together in `app.py`."""

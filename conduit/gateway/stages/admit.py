@@ -1,0 +1,150 @@
+"""What a request may cost, and holding it before anything is sent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from conduit.core.errors import InsufficientQuotaError
+from conduit.core.ids import now_ms
+from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.openai_wire import answers, output_cap
+from conduit.gateway.dialects.whole_calls import most_requests
+from conduit.gateway.exchange import Attempt, Candidate, Exchange
+from conduit.gateway.ledger.entries import Hold, Ledger
+from conduit.gateway.ledger.records import Claim
+from conduit.gateway.pricing.cost import output_tokens_for, upper_bound
+from conduit.gateway.provider import Operation
+
+STREAM_BLOCK_TOKENS = 1024
+"""What a stream without an output limit holds at first, and by which it tops up."""
+
+SMALLEST_OUTPUT_CAP = 256
+"""An answer is never cut shorter than this to fit what is left of a budget."""
+
+
+InputTokens = Callable[[ClientCall, Candidate], int]
+"""An upper estimate of the tokens of a call's input, for a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRules:
+    """`wait_s` for held money, `default_output_tokens` where the model's largest is unknown."""
+
+    wait_s: float
+    default_output_tokens: int
+
+
+class Extent(NamedTuple):
+    """How much an attempt may use: `cap` is the output limit to send, None where none is added.
+
+    `requests` is how often a price per request may be charged.
+
+    Where the client set no limit of its own, a stream `can_top_up` and an answer that is waited for
+    `can_be_capped`.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cap: int | None = None
+    can_be_capped: bool = False
+    can_top_up: bool = False
+    requests: int = 1
+
+
+class Admit:
+    """Refuses what cannot be paid, and holds what may be spent."""
+
+    def __init__(self, ledger: Ledger, rules: HoldRules, input_tokens_of: InputTokens) -> None:
+        self._ledger = ledger
+        self._rules = rules
+        self._input_tokens_of = input_tokens_of
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Refuse a key whose budget is spent, before its body is read."""
+        key = exchange.granted_key
+        if key.has_hard_budget and self._ledger.is_exhausted(key.id):
+            raise InsufficientQuotaError(
+                f"the key {key.name!r} has spent its budget",
+                hint=f"conduit keys update {key.name} --budget …",
+            )
+
+    async def hold(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Hold an attempt's upper bound; when it returns, the journal has it."""
+        extent = self._extent(exchange, attempt)
+        try:
+            attempt.hold = await self._take(exchange, attempt, extent)
+        except InsufficientQuotaError:
+            capped = self._capped(exchange, attempt, extent)
+            if capped is None:
+                raise
+            attempt.hold = await self._take(exchange, attempt, extent := capped)
+        attempt.output_cap = extent.cap
+        attempt.held_output_tokens = extent.output_tokens
+        attempt.can_top_up = extent.can_top_up
+        attempt.estimated_input_tokens = extent.input_tokens
+        exchange.attempts.append(attempt)
+
+    async def _take(self, exchange: Exchange, attempt: Attempt, extent: Extent) -> Hold:
+        claim = _claim(exchange, attempt, extent)
+        return await self._ledger.hold(claim, wait_s=self._rules.wait_s)
+
+    def _extent(self, exchange: Exchange, attempt: Attempt) -> Extent:
+        call = exchange.call
+        input_tokens = self._input_tokens_of(call, attempt.candidate)
+        rates = attempt.candidate.rates
+        operation = exchange.operation
+        if operation is not Operation.CHAT and not operation.writes:
+            return Extent(input_tokens, 0, requests=most_requests(call))
+        params = attempt.candidate.params  # a target's own parameters win
+        limit, choices = output_cap(call, params), answers(call, params)
+        if limit is not None:
+            return Extent(input_tokens, limit * choices)
+        if call.stream:
+            return Extent(input_tokens, STREAM_BLOCK_TOKENS * choices, can_top_up=True)
+        largest = rates.max_output_tokens or self._rules.default_output_tokens
+        return Extent(input_tokens, largest * choices, can_be_capped=True)
+
+    def _capped(self, exchange: Exchange, attempt: Attempt, whole: Extent) -> Extent | None:
+        """What is left of the balance as an output limit; None where that is no answer's worth."""
+        affordable = self._ledger.affordable(exchange.granted_key.id)
+        if affordable is None or not whole.can_be_capped:
+            return None
+        rates = attempt.candidate.rates
+        left = affordable - upper_bound(whole.input_tokens, 0, rates)
+        tokens = output_tokens_for(left, rates, input_tokens=whole.input_tokens)
+        choices = answers(exchange.call, attempt.candidate.params)
+        cap = tokens // choices
+        if cap < SMALLEST_OUTPUT_CAP:
+            return None
+        return Extent(whole.input_tokens, cap * choices, cap)
+
+
+def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
+    candidate = attempt.candidate
+    rates = candidate.rates
+    call = exchange.call
+    credentials = candidate.upstream.credentials
+    hold, input_nanodollars, output_rate = candidate.bound(
+        extent.input_tokens, extent.output_tokens
+    )
+    if extent.requests > 1:
+        further = (extent.requests - 1) * rates.per_request
+        hold += further
+        input_nanodollars += further
+    return Claim(
+        attempt_id=attempt.id,
+        request_id=exchange.id,
+        key_id=exchange.granted_key.id,
+        alias=call.model,
+        provider=candidate.upstream.name,
+        model=candidate.model,
+        credential_id=credentials[0].id if credentials else None,
+        operation=exchange.operation,
+        stream=call.stream,
+        at_ms=now_ms(),
+        hold_nanodollars=hold,
+        input_tokens=extent.input_tokens,
+        input_nanodollars=input_nanodollars,
+        output_rate=output_rate,
+        price_version=rates.version,
+    )

@@ -1,0 +1,35 @@
+"""Who is calling: the virtual key in the request's head."""
+
+from collections.abc import Awaitable, Callable
+
+from conduit.core.errors import AuthenticationError
+from conduit.core.ids import now_ms
+from conduit.gateway.snapshot import KeyGrant
+
+_NO_KEY = "no API key was given: send one as 'Authorization: Bearer condt_…'"
+_BAD_KEY = "the API key is not valid"
+
+
+class Authenticate:
+    """Finds the grant of a bearer token, from memory whenever it can.
+
+    An unknown, disabled and deleted key get the same sentence, so that nothing can be learnt.
+    """
+
+    def __init__(
+        self,
+        cached: Callable[[str], KeyGrant | None],
+        find: Callable[[str], Awaitable[KeyGrant | None]],
+    ) -> None:
+        self._cached = cached
+        self._find = find
+
+    async def __call__(self, bearer: str | None) -> KeyGrant:
+        if not bearer:
+            raise AuthenticationError(_NO_KEY)
+        grant = self._cached(bearer) or await self._find(bearer)
+        if grant is None or not grant.enabled:
+            raise AuthenticationError(_BAD_KEY)
+        if grant.expires_at_ms is not None and grant.expires_at_ms <= now_ms():
+            raise AuthenticationError("the API key has expired")
+        return grant

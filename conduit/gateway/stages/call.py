@@ -1,0 +1,162 @@
+"""Sending one attempt to its provider, and judging what comes back."""
+
+from collections.abc import Callable
+
+from conduit.core.errors import (
+    ConduitError,
+    InvalidRequestError,
+    RequestError,
+    UpstreamFailure,
+)
+from conduit.gateway.dialects import openai_chat
+from conduit.gateway.dialects.bridge import Sending
+from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.openai_errors import refuses_stream_usage
+from conduit.gateway.dialects.registry import DIALECTS
+from conduit.gateway.exchange import Assumed, Attempt, Exchange, Relay
+from conduit.gateway.ledger.entries import AttemptOutcome
+from conduit.gateway.provider import OutgoingRequest
+from conduit.gateway.reach import Authorize
+from conduit.gateway.snapshot import Upstream
+from conduit.gateway.stages.failures import scrub_for, transport_failure
+from conduit.gateway.stages.relay import Asked, RelayAnswer
+from conduit.gateway.upstream import Deadlines, Endpoint, TransportError, UpstreamResponse
+
+ERROR_BODY_LIMIT_BYTES = 64 * 1024
+_UNSURE_STATUSES = frozenset({502, 504})
+
+
+class Call:
+    """The only sender. It never raises for a provider's failure: that is noted on the attempt."""
+
+    def __init__(
+        self,
+        endpoint_of: Callable[[Upstream], Endpoint],
+        authorize: Authorize,
+        relay_answer: RelayAnswer,
+        deadlines: Deadlines,
+    ) -> None:
+        self._endpoint_of = endpoint_of
+        self._authorize = authorize
+        self._relay_answer = relay_answer
+        self._whole = deadlines
+        self._streamed = Deadlines(
+            pool_s=deadlines.pool_s,
+            connect_s=deadlines.connect_s,
+            first_event_s=deadlines.first_event_s,
+            gap_s=deadlines.gap_s,
+            total_s=None,
+        )
+        # Where stream_options was answered by 400 or 422: provider and base URL.
+        self._refuses_stream_usage: set[tuple[str, str]] = set()
+
+    async def __call__(self, exchange: Exchange, attempt: Attempt, relay: Relay) -> None:
+        call = exchange.call
+        upstream = attempt.candidate.upstream
+        asks_usage = (
+            call.stream
+            and upstream.provider.type.quirks.asks_stream_usage
+            and (upstream.id, upstream.base_url) not in self._refuses_stream_usage
+        )
+        bridge = bridge_between(call.dialect, upstream.provider.type.dialect, exchange.operation)
+        sending = Sending(
+            attempt.candidate.model,
+            attempt.candidate.params,
+            attempt.candidate.quirks,
+            asks_usage,
+            attempt.output_cap,
+            attempt.candidate.rates.max_output_tokens,
+        )
+        try:
+            encoded = attempt.encoded = bridge.encode(call, sending)
+            path = upstream.provider.path(
+                exchange.operation, attempt.candidate.model, stream=call.stream
+            )
+        except RequestError as error:  # what the provider cannot be asked, or named in a path
+            attempt.failed(error, AttemptOutcome.REFUSED, Assumed.NOTHING)
+            return
+        body = encoded.body
+        request = OutgoingRequest("POST", upstream.base_url + path, body)
+        try:
+            headers = await headers_for(self._authorize, exchange, attempt, request)
+            endpoint = self._endpoint_of(upstream)
+        except UpstreamFailure as error:
+            attempt.failed(error, AttemptOutcome.REFUSED, Assumed.NOTHING)
+            return
+        except InvalidRequestError as error:
+            # Its base URL was good when it was stored: the operator's matter, not the caller's.
+            failure = UpstreamFailure(f"the provider {upstream.name!r} cannot be called: {error}")
+            attempt.failed(failure, AttemptOutcome.REFUSED, Assumed.NOTHING)
+            return
+        attempt.sent = True  # until the transport knows better
+        try:
+            response = await endpoint.send(
+                path, body, headers, self._streamed if call.stream else self._whole
+            )
+        except TransportError as error:
+            attempt.sent = error.sent
+            _not_answered(attempt, error)
+            return
+        try:
+            await self._judge(Asked(exchange, attempt, bridge, sending), response, relay)
+        finally:
+            response.close()
+
+    async def _judge(self, asked: Asked, response: UpstreamResponse, relay: Relay) -> None:
+        exchange, attempt = asked.exchange, asked.attempt
+        attempt.status = response.status
+        if 200 <= response.status < 300:
+            await self._relay_answer(asked, response, relay)
+            return
+        error = await refusal(attempt, response)
+        unsure = response.status in _UNSURE_STATUSES
+        attempt.failed(
+            error,
+            AttemptOutcome.AMBIGUOUS if unsure else AttemptOutcome.REFUSED,
+            Assumed.INPUT if unsure else Assumed.NOTHING,
+        )
+        if not asked.sending.ask_stream_usage or not refuses_stream_usage(error):
+            return
+        if exchange.call.dialect == openai_chat.NAME and exchange.call.wants_stream_usage:
+            return  # then the refusal is the client's own
+        upstream = attempt.candidate.upstream
+        self._refuses_stream_usage.add((upstream.id, upstream.base_url))
+        attempt.ask_again = True
+
+
+async def headers_for(
+    authorize: Authorize, exchange: Exchange, attempt: Attempt, request: OutgoingRequest
+) -> dict[str, str]:
+    """The head of a request to a provider; raises UpstreamFailure where it cannot be signed."""
+    upstream = attempt.candidate.upstream
+    secret = upstream.credentials[0].secret if upstream.credentials else None
+    headers = {"content-type": "application/json"}
+    if exchange.call.dialect == upstream.provider.type.dialect:
+        headers |= exchange.forwarded_headers  # in another dialect they mean nothing
+    headers |= await authorize(upstream.provider, secret, request)
+    if (name := upstream.provider.type.quirks.request_id_header) is not None:
+        headers[name] = attempt.id
+    return headers
+
+
+async def refusal(attempt: Attempt, response: UpstreamResponse) -> ConduitError:
+    """The provider's error answer as ours."""
+    try:
+        body = await response.read(ERROR_BODY_LIMIT_BYTES)
+    except TransportError:
+        body = b""  # its status says enough
+    upstream = attempt.candidate.upstream
+    decode_error = DIALECTS[upstream.provider.type.dialect].decode_error
+    error: ConduitError = decode_error(
+        response.status, response.headers, body, secrets_scrub=scrub_for(upstream)
+    )
+    return error
+
+
+def _not_answered(attempt: Attempt, error: TransportError) -> None:
+    """No head of an answer came."""
+    failure = transport_failure(attempt, error)
+    if error.sent:
+        attempt.failed(failure, AttemptOutcome.AMBIGUOUS, Assumed.HOLD)
+    else:
+        attempt.failed(failure, AttemptOutcome.REFUSED, Assumed.NOTHING)

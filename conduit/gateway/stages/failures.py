@@ -1,0 +1,37 @@
+"""Failures of a provider in the words of a caller, without its secrets."""
+
+from functools import partial
+
+from conduit.core.errors import UpstreamFailure, UpstreamTimeoutError
+from conduit.gateway.dialects.openai_errors import Scrub, scrub
+from conduit.gateway.exchange import Attempt
+from conduit.gateway.snapshot import Upstream
+from conduit.gateway.upstream import TransportError, TransportFault
+
+_SENTENCES = {
+    TransportFault.POOL_TIMEOUT: "has no free connection",
+    TransportFault.NAME: "cannot be found: its host name does not resolve",
+    TransportFault.REFUSED_ADDRESS: "has an address that is not allowed",
+    TransportFault.CONNECT: "cannot be reached",
+    TransportFault.CONNECT_TIMEOUT: "did not accept a connection in time",
+    TransportFault.TLS: "could not be reached over TLS",
+    TransportFault.RESET: "closed the connection before it answered",
+    TransportFault.CUT: "broke off its answer",
+    TransportFault.HEAD_TIMEOUT: "did not begin to answer in time",
+    TransportFault.GAP_TIMEOUT: "fell silent in the middle of its answer",
+    TransportFault.TOTAL_TIMEOUT: "did not finish its answer in time",
+    TransportFault.PROTOCOL: "did not answer in HTTP",
+    TransportFault.TOO_LARGE: "sent an answer that is too large",
+}
+
+
+def transport_failure(attempt: Attempt, error: TransportError) -> UpstreamFailure:
+    """A failure below HTTP as the caller sees it."""
+    sentence = f"the provider {attempt.candidate.upstream.name!r} {_SENTENCES[error.fault]}"
+    failure = UpstreamTimeoutError if error.fault.is_timeout else UpstreamFailure
+    return failure(sentence)
+
+
+def scrub_for(upstream: Upstream) -> Scrub:
+    """Takes the provider's own secrets out of whatever it says."""
+    return partial(scrub, secrets=[each.secret for each in upstream.credentials])

@@ -1,0 +1,147 @@
+"""The record of a request and its events: one row for every request, failures too."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from conduit.core.errors import ConduitError
+from conduit.core.events import EventKind
+from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
+from conduit.gateway.ledger.entries import EMPTY_USAGE
+from conduit.gateway.ledger.records import RequestRecord
+
+Publish = Callable[[EventKind, Mapping[str, Any]], None]
+
+
+class Record:
+    """Writes the record when a request ends, however it ends. Synchronous throughout."""
+
+    def __init__(
+        self,
+        write: Callable[[RequestRecord], None],
+        publish: Publish,
+        observe: Callable[[RequestRecord], None],
+    ) -> None:
+        self._write = write
+        self._publish = publish
+        self._observe = observe
+
+    def recorded(self, exchange: Exchange) -> "Recording":
+        """Within its block an exchange is served; when it is left, the record is written."""
+        return Recording(self._finish, exchange)
+
+    def started(self, exchange: Exchange) -> None:
+        key = exchange.granted_key
+        self._publish(
+            EventKind.REQUEST_STARTED,
+            {
+                "id": exchange.id,
+                "key": key.name,
+                "alias": exchange.call.model,
+                "operation": exchange.operation,
+                "stream": exchange.call.stream,
+            },
+        )
+
+    def _finish(self, exchange: Exchange) -> None:
+        record = record_of(exchange)
+        self._write(record)
+        self._observe(record)
+        self._publish(EventKind.REQUEST_FINISHED, as_event(record))
+
+
+class Recording:
+    """The block of one exchange: notes how it ended, then has it recorded.
+
+    A class, as one is made for every request: a generator's context manager takes twice the time.
+    """
+
+    __slots__ = ("_exchange", "_finish")
+
+    def __init__(self, finish: Callable[[Exchange], None], exchange: Exchange) -> None:
+        self._finish = finish
+        self._exchange = exchange
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            _note_failure(self._exchange, error)
+        self._finish(self._exchange)
+
+
+def _note_failure(exchange: Exchange, error: BaseException) -> None:
+    match error:
+        case ConduitError():
+            exchange.error = exchange.error or error
+            exchange.status = exchange.status or error.status
+            exchange.outcome = exchange.outcome or "failed"
+        case asyncio.CancelledError() | ClientGone():
+            stopping = exchange.stopping
+            if not exchange.outcome:
+                exchange.error = stopping
+            exchange.status = exchange.status or (
+                stopping.status if stopping else CLIENT_GONE_STATUS
+            )
+            exchange.outcome = exchange.outcome or ("stopped" if stopping else "client_gone")
+        case _:
+            exchange.status = 500
+            exchange.outcome = "failed"
+
+
+def record_of(exchange: Exchange) -> RequestRecord:
+    """The row of a finished exchange: usage of the answering attempt, cost of all of them."""
+    attempt = exchange.last_attempt
+    usage = (attempt.usage if attempt else None) or EMPTY_USAGE
+    key = exchange.key
+    duration_ms = exchange.elapsed_ms()
+    output_tokens = usage.total_output_tokens
+    return RequestRecord(
+        id=exchange.id,
+        at_ms=exchange.at_ms,
+        operation=exchange.operation,
+        stream=exchange.decoded is not None and exchange.decoded.stream,
+        status=exchange.status,
+        outcome=exchange.outcome,
+        error_code=exchange.error.code if exchange.error else None,
+        key_id=key.id if key else None,
+        key_name=key.name if key else None,
+        alias=exchange.decoded.model if exchange.decoded else None,
+        provider=attempt.candidate.upstream.name if attempt else None,
+        model=attempt.candidate.model if attempt else None,
+        attempts=len(exchange.attempts),
+        duration_ms=duration_ms,
+        ttft_ms=attempt.ttft_ms if attempt else None,
+        input_tokens=usage.total_input_tokens,
+        cached_tokens=usage.cache_read_tokens,
+        output_tokens=output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        usage_source=attempt.usage_source if attempt else "none",
+        cost_nanodollars=sum([each.cost_nanodollars for each in exchange.attempts]),
+        billed_nanodollars=sum([each.billed_nanodollars for each in exchange.attempts]),
+        tokens_per_s_milli=_tokens_per_s_milli(attempt, duration_ms, output_tokens),
+        client_ip=exchange.client_ip,
+        user_agent=exchange.user_agent,
+    )
+
+
+def _tokens_per_s_milli(
+    attempt: Attempt | None, duration_ms: int, output_tokens: int
+) -> int | None:
+    if attempt is None or not output_tokens or not duration_ms:
+        return None
+    return output_tokens * 1_000_000 // duration_ms
+
+
+def as_event(record: RequestRecord) -> dict[str, Any]:
+    """The record as event data: the same names, money in integer nano-dollars."""
+    return msgspec.structs.asdict(record)

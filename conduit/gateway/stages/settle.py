@@ -1,0 +1,128 @@
+"""The end of an attempt, settled once: what it used and what that costs.
+
+Synchronous throughout, so that nothing can come between.
+"""
+
+import asyncio
+from types import TracebackType
+
+from conduit.core.ids import now_ms
+from conduit.gateway.conversation import Usage
+from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange
+from conduit.gateway.ledger.entries import (
+    EMPTY_USAGE,
+    AttemptOutcome,
+    Ledger,
+    Settlement,
+    UsageSource,
+)
+from conduit.gateway.pricing.cost import cost_of
+
+_DELIVERED = frozenset(
+    {AttemptOutcome.SUCCEEDED, AttemptOutcome.CUT, AttemptOutcome.CLIENT_GONE}
+    | {AttemptOutcome.STOPPED}
+)
+
+
+class Settle:
+    """Settles attempts with the usage that is known, or what must be assumed."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def settled(self, exchange: Exchange, attempt: Attempt) -> "Settling":
+        """Whatever happens inside its block, the attempt is settled when it is left."""
+        return Settling(self, exchange, attempt)
+
+    def __call__(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Settle now; a second call changes nothing."""
+        hold = attempt.hold
+        if hold is None or hold.settled:
+            return
+        if attempt.outcome is None:
+            # An error of our own: if the call went out, the provider may be billing it.
+            attempt.outcome = AttemptOutcome.AMBIGUOUS if attempt.sent else AttemptOutcome.REFUSED
+            attempt.assumed = Assumed.HOLD if attempt.sent else Assumed.NOTHING
+        usage, cost_nanodollars = _spent(attempt)
+        attempt.usage = usage
+        attempt.cost_nanodollars = cost_nanodollars
+        delivered = attempt.outcome in _DELIVERED and attempt.assumed is not Assumed.HOLD
+        attempt.billed_nanodollars = cost_nanodollars if delivered else 0
+        self._ledger.settle(
+            hold,
+            Settlement(
+                outcome=attempt.outcome,
+                usage=usage,
+                usage_source=attempt.usage_source,
+                cost_nanodollars=cost_nanodollars,
+                billed_nanodollars=attempt.billed_nanodollars,
+                at_ms=now_ms(),
+                ttft_ms=attempt.ttft_ms,
+                status=attempt.status,
+                error_code=attempt.error.code if attempt.error else None,
+                ambiguous=attempt.assumed is Assumed.HOLD
+                or attempt.outcome is AttemptOutcome.AMBIGUOUS,
+            ),
+        )
+
+
+class Settling:
+    """The block of one attempt. A class for the sake of speed, as `record.Recording`."""
+
+    __slots__ = ("_attempt", "_exchange", "_settle")
+
+    def __init__(self, settle: Settle, exchange: Exchange, attempt: Attempt) -> None:
+        self._settle = settle
+        self._exchange = exchange
+        self._attempt = attempt
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        attempt = self._attempt
+        if attempt.outcome is None and isinstance(error, asyncio.CancelledError | ClientGone):
+            _left_alone(self._exchange, attempt)
+        self._settle(self._exchange, attempt)
+
+
+def _left_alone(exchange: Exchange, attempt: Attempt) -> None:
+    """The caller hung up, or the gateway stops: what has the provider done by now?"""
+    attempt.outcome = (
+        AttemptOutcome.STOPPED if exchange.stopping is not None else AttemptOutcome.CLIENT_GONE
+    )
+    if not attempt.sent:
+        attempt.assumed = Assumed.NOTHING
+    elif exchange.call.stream:
+        attempt.assumed = Assumed.COUNTED
+    else:
+        attempt.assumed = Assumed.HOLD
+
+
+def _spent(attempt: Attempt) -> tuple[Usage, int]:
+    """Usage and cost in nano-dollars; sets where they came from."""
+    rates = attempt.candidate.rates
+    if attempt.usage is not None:
+        attempt.usage_source = (
+            UsageSource.PROVIDER
+            if attempt.outcome is AttemptOutcome.SUCCEEDED
+            else UsageSource.PROVIDER_PARTIAL
+        )
+        return attempt.usage, cost_of(attempt.usage, rates)
+    hold = attempt.hold
+    if hold is None or attempt.assumed is Assumed.NOTHING:
+        attempt.usage_source = UsageSource.NONE
+        return EMPTY_USAGE, 0
+    attempt.usage_source = UsageSource.ESTIMATED
+    # An estimate is never above what was held for it, as an honest provider keeps its limit.
+    counted = min(attempt.output_tokens, attempt.held_output_tokens)
+    output_tokens = counted if attempt.assumed is Assumed.COUNTED else 0
+    usage = Usage(input_tokens=attempt.estimated_input_tokens, output_tokens=output_tokens)
+    if attempt.assumed is Assumed.HOLD:
+        return usage, hold.nanodollars
+    return usage, cost_of(usage, rates)

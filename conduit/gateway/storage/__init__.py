@@ -1,0 +1,1 @@
+"""The database: schema, engine, migrations, and one file of statements a resource."""

@@ -1,0 +1,123 @@
+"""Statements for the credentials of providers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from sqlalchemy import Row, case, delete, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conduit.core.errors import NotFoundError
+from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage.rows import (
+    Found,
+    Window,
+    change_row,
+    insert_row,
+    read_page,
+    refuse_stale,
+)
+from conduit.gateway.storage.schema import credentials
+
+Kind = Literal["env", "file", "sealed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCredential:
+    """Where a secret is found. `reference` is a variable or path, `sealed` an envelope.
+
+    Of a provider's credentials, the one with the lowest `position` is used first, then the oldest.
+    """
+
+    id: str
+    provider_id: str
+    name: str
+    kind: Kind
+    reference: str | None
+    sealed: str | None = field(repr=False)
+    hint: str | None
+    host: str
+    enabled: bool
+    created_at_ms: int
+    updated_at_ms: int
+    version: int
+    position: int = 0
+
+
+def _credential(row: Row[Any]) -> StoredCredential:
+    return StoredCredential(**row._mapping)
+
+
+async def insert(connection: AsyncConnection, credential: StoredCredential) -> None:
+    """Raises ConflictError where the provider has a credential of that name."""
+    taken = f"the provider has a credential named {credential.name} already"
+    await insert_row(connection, credentials, credential, taken=taken)
+
+
+async def page(
+    connection: AsyncConnection, provider_id: str, window: Window
+) -> Found[StoredCredential]:
+    return await read_page(
+        connection,
+        select(credentials).where(credentials.c.provider_id == provider_id),
+        credentials.c.name,
+        _credential,
+        window,
+    )
+
+
+async def everything(connection: AsyncConnection) -> tuple[StoredCredential, ...]:
+    """All credentials, those of one provider in the order in which they are used."""
+    found = await connection.execute(
+        select(credentials).order_by(
+            credentials.c.provider_id, credentials.c.position, credentials.c.id
+        )
+    )
+    return tuple(_credential(row) for row in found)
+
+
+async def of_providers(
+    connection: AsyncConnection, provider_ids: Sequence[str]
+) -> tuple[StoredCredential, ...]:
+    """Those of these providers, in the order in which they are used."""
+    found = await connection.execute(
+        select(credentials)
+        .where(credentials.c.provider_id.in_(provider_ids))
+        .order_by(credentials.c.position, credentials.c.id)
+    )
+    return tuple(_credential(row) for row in found)
+
+
+async def find(connection: AsyncConnection, provider_id: str, name_or_id: str) -> StoredCredential:
+    """Raises NotFoundError."""
+    found = await connection.execute(
+        select(credentials)
+        .where(
+            credentials.c.provider_id == provider_id,
+            or_(credentials.c.id == name_or_id, credentials.c.name == name_or_id),
+        )
+        .order_by(case((credentials.c.id == name_or_id, 0), else_=1))
+    )
+    if (row := found.first()) is None:
+        raise NotFoundError(f"the provider has no credential {name_or_id}")
+    return _credential(row)
+
+
+async def change(
+    connection: AsyncConnection,
+    credential: StoredCredential,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+) -> StoredCredential:
+    """Raises ConflictError where `version` is not the present one."""
+    refuse_stale(f"credential {credential.name}", credential.version, version)
+    await change_row(
+        connection, credentials, credential.id, changes, expected_version=credential.version
+    )
+    return replace(credential, **changes, version=credential.version + 1)
+
+
+async def remove(connection: AsyncConnection, credential_id: str) -> None:
+    await connection.execute(delete(credentials).where(credentials.c.id == credential_id))
+    await raise_revision(connection)

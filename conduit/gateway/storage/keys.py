@@ -1,0 +1,161 @@
+"""Statements for virtual keys.
+
+A deleted key keeps its row, because records point at it.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sqlalchemy import LargeBinary, Row, bindparam, case, func, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conduit.core.errors import ConflictError, NotFoundError
+from conduit.gateway.storage.rows import (
+    Found,
+    Window,
+    change_row,
+    cursor_after,
+    insert_row,
+    read_page,
+    refuse_stale,
+)
+from conduit.gateway.storage.schema import keys
+
+PREFIX_BYTES = 8
+_PREFIXES_A_READ = 10_000
+_KEYS_A_READ = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A key without itself: its digest, and the start that may be shown.
+
+    After a rotation the secret before it may be good until `former_expires_at_ms`.
+    """
+
+    id: str
+    name: str
+    digest: bytes = field(repr=False)
+    start: str
+    allowed_models: Sequence[str]
+    enabled: bool
+    expires_at_ms: int | None
+    created_at_ms: int
+    updated_at_ms: int
+    deleted_at_ms: int | None
+    last_used_at_ms: int | None
+    version: int
+    former_digest: bytes | None = field(default=None, repr=False)
+    former_expires_at_ms: int | None = None
+
+
+def _key(row: Row[Any]) -> StoredKey:
+    return StoredKey(**row._mapping)
+
+
+def _live() -> Any:  # noqa: ANN401  # the type of a select over a whole table
+    return select(keys).where(keys.c.deleted_at_ms.is_(None))
+
+
+async def insert(connection: AsyncConnection, key: StoredKey) -> None:
+    """Raises ConflictError where a key that is not deleted has the name."""
+    await _refuse_taken(connection, key.name)
+    await insert_row(connection, keys, key, taken="the key exists already")
+
+
+async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
+    # Not a unique index, as the names of deleted keys are free again.
+    if (await connection.execute(_live().where(keys.c.name == name))).first() is not None:
+        raise ConflictError(f"there is a key named {name} already")
+
+
+async def page(
+    connection: AsyncConnection,
+    window: Window,
+    *,
+    expires_before_ms: int | None = None,
+    among: Collection[str] | None = None,
+) -> Found[StoredKey]:
+    """Keys by name; only those that expire before a moment, only those `among` some ids."""
+    statement = _live()
+    if expires_before_ms is not None:
+        statement = statement.where(keys.c.expires_at_ms < expires_before_ms)
+    if among is None:
+        return await read_page(connection, statement, keys.c.name, _key, window)
+    # Told apart here: the ids may be more than a statement takes parameters.
+    chosen: list[StoredKey] = []
+    cursor = window.cursor
+    while len(chosen) <= window.limit:
+        read = Window(_KEYS_A_READ, cursor)
+        found = await read_page(connection, statement, keys.c.name, _key, read)
+        chosen += [key for key in found.rows if key.id in among]
+        if (cursor := found.next_cursor) is None:
+            break
+    shown = tuple(chosen[: window.limit])
+    more = len(chosen) > window.limit
+    return Found(shown, cursor_after(shown[-1].name) if more else None)
+
+
+async def count(connection: AsyncConnection) -> int:
+    found = await connection.execute(
+        select(func.count()).select_from(keys).where(keys.c.deleted_at_ms.is_(None))
+    )
+    return int(found.scalar_one())
+
+
+async def find(connection: AsyncConnection, name_or_id: str) -> StoredKey:
+    """Raises NotFoundError, for deleted keys too."""
+    found = await connection.execute(
+        _live()
+        .where(or_(keys.c.id == name_or_id, keys.c.name == name_or_id))
+        .order_by(case((keys.c.id == name_or_id, 0), else_=1))
+    )
+    if (row := found.first()) is None:
+        raise NotFoundError(f"there is no key {name_or_id}")
+    return _key(row)
+
+
+async def find_by_digest(connection: AsyncConnection, digest: bytes) -> StoredKey | None:
+    """The key whose secret, or whose former secret, has the digest; the caller looks which."""
+    same = or_(keys.c.digest == digest, keys.c.former_digest == digest)
+    row = (await connection.execute(_live().where(same))).first()
+    return None if row is None else _key(row)
+
+
+async def digest_prefixes(connection: AsyncConnection) -> AsyncIterator[Sequence[bytes]]:
+    """The first eight bytes of every live key's digests, a batch at a time."""
+    for digest in (keys.c.digest, keys.c.former_digest):
+        prefix = func.substr(digest, 1, PREFIX_BYTES, type_=LargeBinary())
+        statement = select(prefix).where(keys.c.deleted_at_ms.is_(None), digest.is_not(None))
+        stream = await connection.stream(statement)
+        async for batch in stream.scalars().partitions(_PREFIXES_A_READ):
+            yield batch
+
+
+async def change(
+    connection: AsyncConnection,
+    key: StoredKey,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+) -> StoredKey:
+    """Raises ConflictError where `version` is not the present one, or a new name is taken."""
+    refuse_stale(f"key {key.name}", key.version, version)
+    if (name := changes.get("name", key.name)) != key.name:
+        await _refuse_taken(connection, name)
+    await change_row(connection, keys, key.id, changes, expected_version=key.version)
+    return replace(key, **changes, version=key.version + 1)
+
+
+async def note_last_used(connection: AsyncConnection, used_at_ms: Mapping[str, int]) -> None:
+    """Write when keys were last used; no change of configuration. Not for none at all."""
+    statement = (
+        update(keys)
+        .where(keys.c.id == bindparam("key_id"))
+        .values(last_used_at_ms=bindparam("used_at_ms"))
+    )
+    await connection.execute(
+        statement,
+        [{"key_id": key_id, "used_at_ms": at_ms} for key_id, at_ms in used_at_ms.items()],
+    )

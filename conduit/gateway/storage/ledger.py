@@ -1,0 +1,420 @@
+"""Statements for attempts, balances, request records and the position of the journal.
+
+Those that run for every request are in storage/batches.py.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from conduit.core.ids import first_id
+from conduit.gateway.storage.batches import BatchStatements, Row
+from conduit.gateway.storage.requests import ID_PREFIX
+from conduit.gateway.storage.schema import (
+    adjustments,
+    balances,
+    budgets,
+    installation,
+    journal_position,
+    keys,
+    ledger,
+    requests,
+)
+
+Engine = AsyncEngine
+FIRST_JOURNAL = 1
+
+# Sums of many 64-bit numbers are made in two halves: an engine's own sum would overflow.
+_BILLION = 1_000_000_000
+
+
+class StorageFailedError(Exception):
+    """The database refused or could not be reached; the transaction has changed nothing."""
+
+
+class AlreadyStoredError(StorageFailedError):
+    """A row that was to be inserted is there, or is not one that the table takes."""
+
+
+class StoredAttempt(NamedTuple):
+    """What applying and recovery need to know of an attempt in the ledger."""
+
+    attempt_id: str
+    state: str
+    hold_nanodollars: int
+    progress_tokens: int
+    key_id: str
+    alias: str
+    held_at_ms: int
+    request_id: str
+    stream: bool
+    input_tokens: int
+    input_nanodollars: int
+    output_rate: int
+
+
+class StoredBudget(NamedTuple):
+    """A budget as it is stored, with the name of its key."""
+
+    id: str
+    scope_kind: str
+    scope_id: str
+    period: str
+    timezone: str
+    limit_nanodollars: int
+    mode: str
+    created_at_ms: int
+    updated_at_ms: int
+    key_name: str | None
+
+
+class StoredBalance(NamedTuple):
+    budget_id: str
+    period_start_ms: int
+    spent_nanodollars: int
+    held_nanodollars: int
+
+
+class StoredAdjustment(NamedTuple):
+    """What was added to the spent money of a balance without an attempt."""
+
+    id: str
+    budget_id: str
+    period_start_ms: int
+    nanodollars: int
+    at_ms: int
+
+
+class Spending(NamedTuple):
+    """Sums over attempts: cost of the done ones, holds of the open ones, cost beyond holds."""
+
+    spent: int
+    held: int
+    excess: int
+    first_held_at_ms: int | None
+    last_held_at_ms: int | None
+
+    def plus(self, nanodollars: int) -> "Spending":
+        """The same with an adjustment of what is spent."""
+        return self._replace(spent=self.spent + nanodollars)
+
+
+# In the words of the partial index, which a parameter would keep from being used.
+_OPEN = ledger.c.state == text("'open'")
+
+_STORED_ATTEMPT = tuple(ledger.c[name] for name in StoredAttempt._fields)
+
+
+class LedgerReader:
+    """Reads within one transaction; `journal` is the number of the one that is applied."""
+
+    def __init__(self, connection: Connection, journal: int = FIRST_JOURNAL) -> None:
+        self._connection = connection
+        self._journal = journal
+
+    def position(self) -> tuple[int, int] | None:
+        """Number of the journal file and bytes of it that have been applied."""
+        return self.positions().get(self._journal)
+
+    def positions(self) -> dict[int, tuple[int, int]]:
+        """How far each journal has been applied that ever was: a data folder has one."""
+        found = self._connection.execute(select(journal_position))
+        return {row.id: (row.file, row.offset) for row in found}
+
+    def created_at_ms(self) -> int:
+        """When this database was made or last restored, which tells it from others."""
+        return int(self._connection.execute(select(installation.c.created_at_ms)).scalar_one())
+
+    def budgets(self) -> list[StoredBudget]:
+        of_key = (budgets.c.scope_kind == "key") & (budgets.c.scope_id == keys.c.id)
+        statement = select(
+            *(budgets.c[name] for name in StoredBudget._fields[:-1]), keys.c.name
+        ).select_from(budgets.outerjoin(keys, of_key))
+        rows = self._connection.execute(statement)
+        return [StoredBudget._make(row) for row in rows]
+
+    def balances(self) -> list[StoredBalance]:
+        statement = select(*(balances.c[name] for name in StoredBalance._fields))
+        return [StoredBalance(*row) for row in self._connection.execute(statement)]
+
+    def adjusted(self) -> dict[tuple[str, int], int]:
+        """What was added to each balance without an attempt, by budget and period start."""
+        sums: dict[tuple[str, int], int] = {}
+        for row in self._connection.execute(select(adjustments)):
+            balance = (row.budget_id, row.period_start_ms)
+            sums[balance] = sums.get(balance, 0) + int(row.nanodollars)
+        return sums
+
+    def requests_purged_before_ms(self) -> int | None:
+        """The records of requests that began before it have been deleted; None: of none."""
+        found = self._connection.execute(select(installation.c.requests_purged_before_ms))
+        return found.scalar()
+
+    def open_attempts(self) -> list[StoredAttempt]:
+        # By the column of the index first, or SQLite reads the whole table in the other order.
+        in_order = (ledger.c.held_at_ms, ledger.c.attempt_id)
+        statement = select(*_STORED_ATTEMPT).where(_OPEN).order_by(*in_order)
+        return [StoredAttempt(*row) for row in self._connection.execute(statement)]
+
+    def latest_held_at_ms(self) -> int:
+        """When the youngest attempt was held; 0 with none."""
+        # By way of every key that has attempts, which is two steps of an index for each.
+        key = select(func.min(ledger.c.key_id).label("id")).cte("key", recursive=True)
+        later = select(func.min(ledger.c.key_id)).where(ledger.c.key_id > key.c.id)
+        key = key.union_all(select(later.scalar_subquery()).where(key.c.id.is_not(None)))
+        latest = select(func.max(ledger.c.held_at_ms)).where(ledger.c.key_id == key.c.id)
+        statement = select(func.max(latest.scalar_subquery())).select_from(key)
+        return self._connection.execute(statement).scalar() or 0
+
+    def spending_by(self, scope_kind: str) -> dict[str, Spending]:
+        """The sums over all attempts by key, by mapping's alias or, under "", over everything."""
+        group = {"key": ledger.c.key_id, "mapping": ledger.c.alias}.get(scope_kind)
+        named: ColumnElement[str] = func.min("") if group is None else group
+        statement = select(named, *_SUMS)
+        if group is not None:
+            statement = statement.group_by(group)
+        rows = self._connection.execute(statement)
+        return {name or "": _spending(row) for name, *row in rows}
+
+    def amounts(
+        self, scope_kind: str, scope_id: str, since_ms: int
+    ) -> list[tuple[int, str, int, int]]:
+        """(held at, state, hold, cost) of a scope's attempts since a moment."""
+        statement = select(
+            ledger.c.held_at_ms,
+            ledger.c.state,
+            ledger.c.hold_nanodollars,
+            ledger.c.cost_nanodollars,
+        ).where(_covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms)
+        return [tuple(row) for row in self._connection.execute(statement)]
+
+    def scope_spending(self, scope_kind: str, scope_id: str, since_ms: int) -> Spending:
+        """The sums over a scope's attempts held since a moment."""
+        statement = select(*_SUMS).where(
+            _covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms
+        )
+        return _spending((self._connection.execute(statement)).one())
+
+    def stale(self, before_ms: int, *, stream: bool) -> list[str]:
+        """Open attempts held before a moment."""
+        statement = select(ledger.c.attempt_id).where(
+            _OPEN, ledger.c.stream == stream, ledger.c.held_at_ms < before_ms
+        )
+        return list((self._connection.execute(statement)).scalars())
+
+    def repeated(self) -> list[str]:
+        """Attempts that have several rows, which only a damaged index would let in."""
+        statement = select(ledger.c.attempt_id).group_by(ledger.c.attempt_id)
+        return list(self._connection.execute(statement.having(func.count() > 1)).scalars())
+
+    def malformed(self) -> list[str]:
+        """Attempts whose row contradicts itself: a state unknown, a negative sum, half an end."""
+        amounts = (
+            ledger.c.hold_nanodollars,
+            ledger.c.cost_nanodollars,
+            ledger.c.billed_nanodollars,
+        )
+        wrong: ColumnElement[bool] = ledger.c.state.not_in(("open", "done"))
+        for amount in amounts:
+            wrong |= amount < 0
+        wrong |= (ledger.c.state == "done") & ledger.c.settled_at_ms.is_(None)
+        wrong |= (ledger.c.state == "open") & (ledger.c.settled_at_ms.is_not(None))
+        wrong |= (ledger.c.state == "open") & (ledger.c.cost_nanodollars != 0)
+        statement = select(ledger.c.attempt_id).where(wrong)
+        return list((self._connection.execute(statement)).scalars())
+
+    def known(self, attempt_ids: Sequence[str]) -> set[str]:
+        """Those of the ids that have a row."""
+        found: set[str] = set()
+        for start in range(0, len(attempt_ids), 1000):
+            some = attempt_ids[start : start + 1000]
+            statement = select(ledger.c.attempt_id).where(ledger.c.attempt_id.in_(some))
+            found.update((self._connection.execute(statement)).scalars())
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """How many attempts, by state, recovered, ambiguous, and how many requests."""
+        done = ledger.c.state == "done"
+        counted = {
+            "attempts": func.count(),
+            "open": func.count().filter(ledger.c.state == "open"),
+            "recovered": func.count().filter(done & (ledger.c.outcome == "recovered")),
+            "ambiguous": func.count().filter(ledger.c.ambiguous.is_(True)),
+        }
+        row = (self._connection.execute(select(*counted.values()).select_from(ledger))).one()
+        counts = dict(zip(counted, map(int, row), strict=True))
+        requested = self._connection.execute(select(func.count()).select_from(requests))
+        counts["requests"] = int(requested.scalar_one())
+        return counts
+
+
+class LedgerWriter(LedgerReader):
+    """Writes within one transaction."""
+
+    def __init__(
+        self, connection: Connection, batch: BatchStatements, journal: int = FIRST_JOURNAL
+    ) -> None:
+        super().__init__(connection, journal)
+        self._batch = batch
+
+    def attempts(self, attempt_ids: Iterable[str]) -> list[StoredAttempt]:
+        if not (wanted := list(attempt_ids)):
+            return []
+        statement = select(*_STORED_ATTEMPT).where(ledger.c.attempt_id.in_(wanted))
+        return [StoredAttempt(*row) for row in self._connection.execute(statement)]
+
+    def insert_attempts(self, rows: list[Row]) -> None:
+        """Rows of all columns in the order of the table."""
+        self._many(self._batch.insert_attempts, rows)
+
+    def settle_attempts(self, rows: list[Row]) -> None:
+        """Rows of SETTLED_COLUMNS and the attempt's id."""
+        self._many(self._batch.settle_attempts, rows)
+
+    def note_attempts(self, rows: list[Row]) -> None:
+        """Rows of NOTED_COLUMNS and the attempt's id."""
+        self._many(self._batch.note_attempts, rows)
+
+    def insert_requests(self, rows: list[Row]) -> None:
+        """Rows of all columns in the order of the table; ids that are there stay."""
+        self._many(self._batch.insert_requests, rows)
+
+    def add_to_balances(self, rows: list[Row]) -> None:
+        """Rows of budget id, period start, change of spent, change of held."""
+        self._many(self._batch.add_to_balances, rows)
+
+    def add_adjustment(self, adjustment: StoredAdjustment) -> None:
+        """Add to what a balance has spent; one that is stored already changes nothing."""
+        known = select(adjustments.c.id).where(adjustments.c.id == adjustment.id)
+        if self._connection.execute(known).first() is not None:
+            return
+        self._connection.execute(insert(adjustments).values(adjustment._asdict()))
+        balance = (adjustment.budget_id, adjustment.period_start_ms)
+        self.add_to_balances([(*balance, adjustment.nanodollars, 0)])
+
+    def set_position(self, file: int, offset: int) -> None:
+        self._many(self._batch.set_position, [(self._journal, file, offset)])
+
+    def set_balance(self, balance: StoredBalance) -> None:
+        self._connection.execute(
+            delete(balances).where(
+                balances.c.budget_id == balance.budget_id,
+                balances.c.period_start_ms == balance.period_start_ms,
+            )
+        )
+        self._connection.execute(insert(balances).values(tuple(balance)))
+
+    def delete_balances(self, budget_id: str) -> None:
+        self._connection.execute(delete(balances).where(balances.c.budget_id == budget_id))
+
+    def delete_orphaned_balances(self) -> None:
+        """Those of budgets that are no more."""
+        self._connection.execute(
+            delete(balances).where(balances.c.budget_id.not_in(select(budgets.c.id)))
+        )
+
+    def record_lost_requests(self, since_ms: int) -> int:
+        """Make a record for each request that has none and an attempt held since then.
+
+        None is made of a request whose record may have been purged.
+        """
+        recorded = select(requests.c.id).where(requests.c.id == ledger.c.request_id).exists()
+        lost = (
+            select(ledger.c.request_id)
+            .where(ledger.c.state == "done", ledger.c.held_at_ms >= since_ms, ~recorded)
+            .distinct()
+        )
+        if (purged_ms := self.requests_purged_before_ms()) is not None:
+            lost = lost.where(ledger.c.request_id >= first_id(ID_PREFIX, purged_ms))
+        statement = (
+            select(ledger, keys.c.name.label("key_name"))
+            .select_from(ledger.outerjoin(keys, keys.c.id == ledger.c.key_id))
+            .where(ledger.c.request_id.in_(lost))
+            .order_by(ledger.c.request_id, ledger.c.held_at_ms)
+        )
+        attempts_by_request: dict[str, list[Any]] = {}
+        for row in self._connection.execute(statement):
+            attempts_by_request.setdefault(row.request_id, []).append(row)
+        if attempts_by_request:
+            self._connection.execute(
+                insert(requests), [_lost_request(rows) for rows in attempts_by_request.values()]
+            )
+        return len(attempts_by_request)
+
+    def _many(self, statement: str, rows: list[Row]) -> None:
+        if rows:
+            self._connection.exec_driver_sql(statement, rows)
+
+
+def _sums_of(
+    amount: ColumnElement[int], condition: ColumnElement[bool]
+) -> list[ColumnElement[Any]]:
+    return [
+        func.coalesce(func.sum(half).filter(condition), 0)
+        for half in (amount // _BILLION, amount % _BILLION)
+    ]
+
+
+_DONE = ledger.c.state == "done"
+_SUMS = (
+    *_sums_of(ledger.c.cost_nanodollars, _DONE),
+    *_sums_of(ledger.c.hold_nanodollars, ledger.c.state == "open"),
+    *_sums_of(
+        ledger.c.cost_nanodollars - ledger.c.hold_nanodollars,
+        _DONE & (ledger.c.cost_nanodollars > ledger.c.hold_nanodollars),
+    ),
+    func.min(ledger.c.held_at_ms),
+    func.max(ledger.c.held_at_ms),
+)
+
+
+def _spending(row: Sequence[Any]) -> Spending:
+    spent, held, excess = (int(row[n]) * _BILLION + int(row[n + 1]) for n in (0, 2, 4))
+    return Spending(spent, held, excess, row[6], row[7])
+
+
+def _covered(scope_kind: str, scope_id: str) -> ColumnElement[bool]:
+    match scope_kind:
+        case "key":
+            return ledger.c.key_id == scope_id
+        case "mapping":
+            return ledger.c.alias == scope_id
+        case _:
+            return ledger.c.attempt_id.is_not(None)
+
+
+def _lost_request(attempts: list[Any]) -> dict[str, Any]:
+    """A request record from the attempts of a request that a crash cut off."""
+    first, last = attempts[0], attempts[-1]
+    return {
+        "id": first.request_id,
+        "at_ms": first.held_at_ms,
+        "operation": first.operation,
+        "stream": first.stream,
+        "status": 0,
+        "outcome": "recovered",
+        "key_id": first.key_id,
+        "key_name": first.key_name,
+        "alias": first.alias,
+        "provider": last.provider,
+        "model": last.model,
+        "attempts": len(attempts),
+        "duration_ms": 0,
+        "input_tokens": sum(a.input_tokens for a in attempts),
+        "cached_tokens": sum(a.cache_read_tokens for a in attempts),
+        "output_tokens": sum(a.output_tokens for a in attempts),
+        "reasoning_tokens": sum(a.reasoning_tokens for a in attempts),
+        "usage_source": last.usage_source,
+        "cost_nanodollars": sum(a.cost_nanodollars for a in attempts),
+        "billed_nanodollars": sum(a.billed_nanodollars for a in attempts),
+    }

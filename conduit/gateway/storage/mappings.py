@@ -1,0 +1,91 @@
+"""Statements for mappings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row, case, delete, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conduit.core.errors import NotFoundError
+from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage.rows import (
+    Found,
+    Window,
+    change_row,
+    insert_row,
+    read_page,
+    refuse_stale,
+)
+from conduit.gateway.storage.schema import mappings
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMapping:
+    """`targets` hold provider, model, order, weight, params; `fallbacks` hold on and alias."""
+
+    id: str
+    alias: str
+    strategy: str
+    targets: Sequence[Mapping[str, Any]]
+    fallbacks: Sequence[Mapping[str, Any]]
+    enabled: bool
+    created_at_ms: int
+    updated_at_ms: int
+    version: int
+
+    def uses(self, provider: str) -> bool:
+        return any(target["provider"] == provider for target in self.targets)
+
+
+def _mapping(row: Row[Any]) -> StoredMapping:
+    return StoredMapping(**row._mapping)
+
+
+async def insert(connection: AsyncConnection, mapping: StoredMapping) -> None:
+    """Raises ConflictError where the alias is taken."""
+    taken = f"there is a mapping for {mapping.alias} already"
+    await insert_row(connection, mappings, mapping, taken=taken)
+
+
+async def page(connection: AsyncConnection, window: Window) -> Found[StoredMapping]:
+    return await read_page(connection, select(mappings), mappings.c.alias, _mapping, window)
+
+
+async def everything(connection: AsyncConnection) -> tuple[StoredMapping, ...]:
+    found = await connection.execute(select(mappings).order_by(mappings.c.alias))
+    return tuple(_mapping(row) for row in found)
+
+
+async def count(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(func.count()).select_from(mappings))).scalar_one())
+
+
+async def find(connection: AsyncConnection, alias_or_id: str) -> StoredMapping:
+    """Raises NotFoundError."""
+    found = await connection.execute(
+        select(mappings)
+        .where(or_(mappings.c.id == alias_or_id, mappings.c.alias == alias_or_id))
+        .order_by(case((mappings.c.id == alias_or_id, 0), else_=1))
+    )
+    if (row := found.first()) is None:
+        raise NotFoundError(f"there is no mapping for {alias_or_id}")
+    return _mapping(row)
+
+
+async def change(
+    connection: AsyncConnection,
+    mapping: StoredMapping,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+) -> StoredMapping:
+    """Raises ConflictError where `version` is not the present one."""
+    refuse_stale(f"mapping {mapping.alias}", mapping.version, version)
+    await change_row(connection, mappings, mapping.id, changes, expected_version=mapping.version)
+    return replace(mapping, **changes, version=mapping.version + 1)
+
+
+async def remove(connection: AsyncConnection, mapping_id: str) -> None:
+    await connection.execute(delete(mappings).where(mappings.c.id == mapping_id))
+    await raise_revision(connection)

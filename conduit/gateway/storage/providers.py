@@ -1,0 +1,89 @@
+"""Statements for providers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row, case, delete, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conduit.core.errors import NotFoundError
+from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage.rows import (
+    Found,
+    Window,
+    change_row,
+    insert_row,
+    read_page,
+    refuse_stale,
+)
+from conduit.gateway.storage.schema import credentials, prices, providers
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProvider:
+    id: str
+    name: str
+    type: str
+    base_url: str
+    allow_private: bool
+    enabled: bool
+    created_at_ms: int
+    updated_at_ms: int
+    version: int
+
+
+def _provider(row: Row[Any]) -> StoredProvider:
+    return StoredProvider(**row._mapping)
+
+
+async def insert(connection: AsyncConnection, provider: StoredProvider) -> None:
+    """Raises ConflictError where the name is taken."""
+    taken = f"there is a provider named {provider.name} already"
+    await insert_row(connection, providers, provider, taken=taken)
+
+
+async def page(connection: AsyncConnection, window: Window) -> Found[StoredProvider]:
+    return await read_page(connection, select(providers), providers.c.name, _provider, window)
+
+
+async def everything(connection: AsyncConnection) -> tuple[StoredProvider, ...]:
+    found = await connection.execute(select(providers).order_by(providers.c.name))
+    return tuple(_provider(row) for row in found)
+
+
+async def count(connection: AsyncConnection) -> int:
+    return int((await connection.execute(select(func.count()).select_from(providers))).scalar_one())
+
+
+async def find(connection: AsyncConnection, name_or_id: str) -> StoredProvider:
+    """Raises NotFoundError."""
+    found = await connection.execute(
+        select(providers)
+        .where(or_(providers.c.id == name_or_id, providers.c.name == name_or_id))
+        .order_by(case((providers.c.id == name_or_id, 0), else_=1))
+    )
+    if (row := found.first()) is None:
+        raise NotFoundError(f"there is no provider {name_or_id}")
+    return _provider(row)
+
+
+async def change(
+    connection: AsyncConnection,
+    provider: StoredProvider,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+) -> StoredProvider:
+    """The provider with `changes`. Raises ConflictError where `version` is not its present one."""
+    refuse_stale(f"provider {provider.name}", provider.version, version)
+    await change_row(connection, providers, provider.id, changes, expected_version=provider.version)
+    return replace(provider, **changes, version=provider.version + 1)
+
+
+async def remove(connection: AsyncConnection, provider: StoredProvider) -> None:
+    """Delete a provider with its credentials and the prices that were set for it."""
+    await connection.execute(delete(credentials).where(credentials.c.provider_id == provider.id))
+    await connection.execute(delete(prices).where(prices.c.provider == provider.name))
+    await connection.execute(delete(providers).where(providers.c.id == provider.id))
+    await raise_revision(connection)

@@ -1,0 +1,134 @@
+"""What the statements of all resources share: pages, names that are taken, versions."""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Row, Select, Table, insert, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conduit.core.errors import ConflictError, ValidationFailedError
+from conduit.gateway.storage.installation import raise_revision
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of a list is wanted: at most `limit` rows after `cursor`."""
+
+    limit: int = 50
+    cursor: str | None = None
+
+    def after(self) -> str | None:
+        """The key of the last row that was seen. Raises ValidationFailedError."""
+        return None if self.cursor is None else _opened(self.cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """A part of a list; `next_cursor` is None at its end."""
+
+    rows: tuple[T, ...]
+    next_cursor: str | None
+
+
+def cursor_after(key: str) -> str:
+    """An opaque cursor: callers hand it back and know nothing of what is in it."""
+    return base64.urlsafe_b64encode(key.encode()).rstrip(b"=").decode("ascii")
+
+
+def _opened(cursor: str) -> str:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError) as error:
+        raise ValidationFailedError(
+            "cursor: not one that this gateway gave", param="cursor"
+        ) from error
+
+
+async def read_page(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    by: ColumnElement[str],
+    make: Callable[[Row[Any]], T],
+    window: Window,
+) -> Found[T]:
+    """One page in ascending order of a unique column, named by the cursor rather than counted."""
+    if (after := window.after()) is not None:
+        statement = statement.where(by > after)
+    # One row more than asked for tells whether there is a next page.
+    found = await connection.execute(statement.order_by(by).limit(window.limit + 1))
+    return cut(found.all(), make, window, str(by.key))
+
+
+def cut(
+    rows: Sequence[Row[Any]],
+    make: Callable[[Row[Any]], T],
+    window: Window,
+    key: str,
+) -> Found[T]:
+    """The page out of rows of which one more than asked for was read."""
+    shown = rows[: window.limit]
+    more = len(rows) > window.limit
+    return Found(
+        rows=tuple(make(row) for row in shown),
+        next_cursor=cursor_after(str(shown[-1]._mapping[key])) if more else None,
+    )
+
+
+async def insert_row(
+    connection: AsyncConnection, table: Table, record: "DataclassInstance", *, taken: str
+) -> None:
+    """Add a record of the configuration; `taken` says what is in the way of its unique name."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    try:
+        await connection.execute(insert(table).values(values))
+    except IntegrityError as error:
+        raise ConflictError(taken) from error
+    await raise_revision(connection)
+
+
+async def change_row(
+    connection: AsyncConnection,
+    table: Table,
+    record_id: str,
+    changes: Mapping[str, Any],
+    *,
+    expected_version: int,
+) -> None:
+    """Change a record of the configuration, provided it is still at the version that was read."""
+    statement = (
+        update(table)
+        .where(table.c.id == record_id, table.c.version == expected_version)
+        .values({**changes, "version": table.c.version + 1})
+    )
+    result = await connection.execute(statement)
+    if result.rowcount == 0:
+        raise ConflictError("the record was changed by somebody else meanwhile: read it again")
+    await raise_revision(connection)
+
+
+def refuse_stale(what: str, version: int, claimed: int | None) -> None:
+    """Raise ConflictError where a caller changes a version that is no longer the present one."""
+    if claimed is not None and claimed != version:
+        raise ConflictError(
+            f"{what} is at version {version}, not {claimed}: somebody changed it meanwhile",
+            hint="read it again and repeat the change",
+        )
+
+
+def page_of(everything: Sequence[T], key: Callable[[T], str], window: Window) -> Found[T]:
+    """One page of what is in memory, in ascending order of a unique key already."""
+    after = window.after()
+    rest = everything if after is None else [each for each in everything if key(each) > after]
+    shown = tuple(rest[: window.limit])
+    more = len(rest) > window.limit
+    return Found(rows=shown, next_cursor=cursor_after(key(shown[-1])) if more else None)

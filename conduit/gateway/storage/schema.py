@@ -1,0 +1,256 @@
+"""The tables.
+
+Money is integer nano-dollars, prices nano-dollars per million units, time epoch milliseconds UTC,
+ids text (`prefix_<ULID>`), booleans 0 or 1. JSON columns hold small lists that are read whole.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# One row, id 1: facts about this database as a whole.
+installation = Table(
+    "installation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # When this database was made, by a first start or a restore; tells it from others.
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),  # raised by every change of configuration
+    Column("requests_purged_before_ms", BigInteger),  # of records from before then none is made
+)
+
+master_keys = Table(
+    "master_keys",
+    metadata,
+    Column("slot", Integer, primary_key=True),  # 1, and 2 while a rotation overlaps
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("expires_at_ms", BigInteger),
+)
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("base_url", Text, nullable=False),
+    Column("allow_private", Boolean, nullable=False),  # plain http and private addresses
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("provider_id", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # env | file | sealed
+    Column("reference", Text),  # the variable or the path
+    Column("sealed", Text),  # c1.<key id>.… envelope of the secret
+    Column("hint", Text),  # its last four characters
+    Column("host", Text, nullable=False),  # the host it was entered for, and is only sent to
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("position", Integer, nullable=False, server_default="0"),  # the lowest is used first
+    UniqueConstraint("provider_id", "name"),
+)
+
+mappings = Table(
+    "mappings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("alias", Text, nullable=False, unique=True),
+    Column("strategy", Text, nullable=False),
+    Column("targets", JSON, nullable=False),  # [{provider, model, order, weight, params}]
+    Column("fallbacks", JSON, nullable=False),  # [{on, alias}]
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary(32), nullable=False, unique=True),
+    Column("start", Text, nullable=False),  # what may be shown of it
+    Column("allowed_models", JSON, nullable=False),  # patterns with *, ["*"] for all
+    Column("enabled", Boolean, nullable=False),
+    Column("expires_at_ms", BigInteger),
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("deleted_at_ms", BigInteger),
+    Column("last_used_at_ms", BigInteger),
+    Column("version", Integer, nullable=False),
+    Column("former_digest", LargeBinary(32)),  # of the secret before the last rotation
+    Column("former_expires_at_ms", BigInteger),  # when that one ends; null with no former secret
+    Index("ix_keys_name", "name"),
+    Index("ix_keys_former_digest", "former_digest"),
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("scope_kind", Text, nullable=False),  # key | group | mapping | gateway
+    Column("scope_id", Text, nullable=False),
+    Column("period", Text, nullable=False),  # total | day | week | month
+    Column("timezone", Text, nullable=False),
+    Column("limit_nanodollars", BigInteger, nullable=False),
+    Column("mode", Text, nullable=False),  # hard | soft
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("ix_budgets_scope", "scope_kind", "scope_id"),
+)
+
+balances = Table(
+    "balances",
+    metadata,
+    Column("budget_id", Text, primary_key=True),
+    Column("period_start_ms", BigInteger, primary_key=True),
+    Column("spent_nanodollars", BigInteger, nullable=False),
+    Column("held_nanodollars", BigInteger, nullable=False),
+)
+
+# What changed the spent money of a balance without an attempt; append-only.
+adjustments = Table(
+    "adjustments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("budget_id", Text, nullable=False, index=True),
+    Column("period_start_ms", BigInteger, nullable=False),
+    Column("nanodollars", BigInteger, nullable=False),  # added to what is spent; below 0: a reset
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+# One row per dispatched attempt; append-only once its state is "done".
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("attempt_id", Text, primary_key=True),
+    Column("request_id", Text, nullable=False, index=True),
+    Column("key_id", Text, nullable=False),
+    Column("alias", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("credential_id", Text),
+    Column("operation", Text, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("state", Text, nullable=False),  # open | done
+    Column("outcome", Text),
+    Column("status", Integer),
+    Column("error_code", Text),
+    Column("ambiguous", Boolean, nullable=False),
+    Column("hold_nanodollars", BigInteger, nullable=False),
+    Column("cost_nanodollars", BigInteger, nullable=False),
+    Column("billed_nanodollars", BigInteger, nullable=False),
+    Column("price_version", Text, nullable=False),
+    Column("usage_source", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("audio_tokens", BigInteger, nullable=False),
+    Column("progress_tokens", BigInteger, nullable=False),
+    Column("input_nanodollars", BigInteger, nullable=False),  # for recovery
+    Column("output_rate", BigInteger, nullable=False),  # for recovery
+    Column("held_at_ms", BigInteger, nullable=False),
+    Column("settled_at_ms", BigInteger),
+    Index("ix_ledger_key_held", "key_id", "held_at_ms"),
+    # Of the few that are open: a row that is inserted when it is done never enters it.
+    Index(
+        "ix_ledger_open_held",
+        "held_at_ms",
+        sqlite_where=text("state = 'open'"),
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+
+journal_position = Table(
+    "journal_position",
+    metadata,
+    Column("id", Integer, primary_key=True),  # of the journal: each data folder has its own
+    Column("file", BigInteger, nullable=False),  # number of the journal file
+    Column("offset", BigInteger, nullable=False),  # bytes of it that have been applied
+)
+
+# Read by id alone, which sorts by time; another index would cost every request.
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("error_code", Text),
+    Column("key_id", Text),
+    Column("key_name", Text),
+    Column("alias", Text),
+    Column("provider", Text),
+    Column("model", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("ttft_ms", BigInteger),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("cached_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("usage_source", Text, nullable=False),
+    Column("cost_nanodollars", BigInteger, nullable=False),
+    Column("billed_nanodollars", BigInteger, nullable=False),
+    Column("tokens_per_s_milli", BigInteger),
+    Column("client_ip", Text),
+    Column("user_agent", Text),
+)
+
+# Prices that an operator set; what ships with the program is a data file.
+prices = Table(
+    "prices",
+    metadata,
+    Column("provider", Text, primary_key=True),  # the provider's name
+    Column("model", Text, primary_key=True),
+    Column("input", BigInteger, nullable=False),
+    Column("output", BigInteger, nullable=False),
+    Column("cache_read", BigInteger),
+    Column("cache_write_5m", BigInteger),
+    Column("cache_write_1h", BigInteger),
+    Column("reasoning", BigInteger),
+    Column("input_audio", BigInteger),
+    Column("output_audio", BigInteger),
+    Column("per_request", BigInteger, nullable=False),
+    Column("max_output_tokens", BigInteger),
+    Column("context_tokens", BigInteger),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+)

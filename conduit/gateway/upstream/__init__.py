@@ -1,0 +1,106 @@
+"""The narrow interface to providers' servers; HTTP clients behind it are interchangeable.
+
+`Endpoint.send` gives a response or raises `TransportError`, which says whether bytes of the request
+may have reached the server (`sent`) and whether the connection had been used before (`reused`):
+the ledger and the retries decide by these two facts.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Seconds that each step of a call may take; `total_s` None means no limit in all."""
+
+    pool_s: float = 2.0
+    connect_s: float = 5.0
+    first_event_s: float = 300.0
+    gap_s: float = 120.0
+    total_s: float | None = 600.0
+
+
+class TransportFault(StrEnum):
+    """What went wrong below HTTP."""
+
+    POOL_TIMEOUT = "pool_timeout"
+    NAME = "name_resolution"
+    REFUSED_ADDRESS = "refused_address"
+    CONNECT = "connect"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+    RESET = "reset"
+    CUT = "cut"
+    HEAD_TIMEOUT = "head_timeout"
+    GAP_TIMEOUT = "gap_timeout"
+    TOTAL_TIMEOUT = "total_timeout"
+    PROTOCOL = "protocol"
+    TOO_LARGE = "too_large"
+
+    @property
+    def is_timeout(self) -> bool:
+        return self.value.endswith("timeout")
+
+
+class TransportError(Exception):
+    """A call that failed below HTTP. `sent` is True unless it is certain that nothing left."""
+
+    def __init__(self, fault: TransportFault, message: str, *, sent: bool, reused: bool) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.sent = sent
+        self.reused = reused
+
+
+class UpstreamResponse(Protocol):
+    """A provider's answer whose body has not been read. Must be closed; closing is idempotent.
+
+    `close` before the end of the body closes the connection, so that the provider stops.
+    """
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields; look-ups ignore case."""
+        ...
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the whole body has been read, its end included."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Pieces of the body as they arrive; raises TransportError when it is cut."""
+        ...
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body; raises TransportError (TOO_LARGE) past `limit` bytes."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Endpoint(Protocol):
+    """One provider's base URL, ready to be sent to."""
+
+    async def send(
+        self, path: str, body: bytes, headers: Mapping[str, str], deadlines: Deadlines
+    ) -> UpstreamResponse:
+        """POST `body`; returns as soon as the head of the answer is there."""
+        ...
+
+    async def get(
+        self, path: str, headers: Mapping[str, str], deadlines: Deadlines
+    ) -> UpstreamResponse: ...
+
+
+class Upstreams(Protocol):
+    """Gives the endpoint for a base URL, and owns the connections."""
+
+    def endpoint(self, base_url: str, *, allow_private: bool) -> Endpoint: ...
+
+    async def close(self) -> None: ...

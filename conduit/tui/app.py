@@ -1,0 +1,570 @@
+"""The application: screens, keys, palette, `:` line, messages, and the link behind them."""
+
+import asyncio
+import inspect
+import os
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+from textual import events
+from textual.app import App
+from textual.driver import Driver
+from textual.scrollbar import ScrollBar, ScrollBarRender
+from textual.widgets import Input, TextArea
+
+from conduit.client import contexts
+from conduit.client.errors import ApiError, ClientError
+from conduit.core.redaction import redacted
+from conduit.tui import glyphs as glyph_tables
+from conduit.tui.actions import APP, APP_ACTIONS, Action
+from conduit.tui.clipboard import Copied, copy
+from conduit.tui.farewell import Farewell, farewell_of
+from conduit.tui.gateway import GatewayLink
+from conduit.tui.journal import write_trace
+from conduit.tui.places import PLACES, START, Place, place_named
+from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
+from conduit.tui.store import Store, label_of
+from conduit.tui.themes import THEMES
+from conduit.tui.trail import Chord, Trail
+from conduit.tui.widgets.bars import AsciiScrollBar
+from conduit.tui.widgets.command_line import CommandLine
+from conduit.tui.widgets.frame import FrameScreen, bindings_of, clock_time
+from conduit.tui.widgets.picker import Choice, Picker
+from conduit.tui.widgets.secrets import SecretText
+
+MakeLink = Callable[..., GatewayLink]
+_SETTLE_S = 0.02
+_GONE_WITHIN_S = 2.0
+_SIGNALLED = 128
+_GO = "go:"
+_OPEN = "open:"
+_OPEN_S = 10.0
+_OPEN_POLL_S = 0.02
+
+
+class ConduitApp(App[None]):
+    """`conduit-tui`."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "conduit"
+    ENABLE_COMMAND_PALETTE = False  # ours is the picker, fed by the registry
+    BINDINGS = bindings_of(APP_ACTIONS)
+    NOTIFICATION_TIMEOUT = 5
+
+    def __init__(
+        self,
+        target: Target,
+        look: Look = DEFAULT_LOOK,
+        *,
+        store: Store | None = None,
+        make_link: MakeLink = GatewayLink,
+        check: "Future[ClientError | None] | None" = None,
+    ) -> None:
+        self.target = target
+        self.look = look
+        self.store = store or Store()
+        self.glyphs = glyph_tables.ASCII if look.ascii else glyph_tables.UNICODE
+        self.chord: Chord | None = None
+        self.farewell: Farewell | None = None
+        self.trail = Trail()
+        known = {place.name for place in PLACES}
+        self._first = look.screen if look.screen in known else START
+        self._make_link = make_link
+        self._check = check
+        self._lines: list[str] = []
+        self._shown: tuple[object, ...] = ()
+        self.link: GatewayLink = self._linked()
+        # Of this run: the first frame is already that of the screen that was asked for.
+        self.DEFAULT_MODE = self._first  # type: ignore[misc]
+        super().__init__(driver_class=driver_class())
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = look.theme
+        for place in PLACES:
+            self.add_mode(place.name, place.load_screen)
+            if place.key:
+                self._bind_place(place)
+        if look.lite:
+            self.animation_level = "none"
+        ScrollBar.renderer = AsciiScrollBar if look.ascii else ScrollBarRender
+        self.set_class(look.ascii, "-ascii")
+        self.set_class(look.lite, "-lite")
+
+    def _bind_place(self, place: Place) -> None:
+        self._bindings.bind(
+            place.key, f"app.go('{place.name}')", place.title, show=False, priority=True
+        )
+
+    # Life
+
+    def on_mount(self) -> None:
+        self.trail.visit(self._first)
+        self.set_interval(1 / self.look.flush_hz, self._draw_changes)
+        # The network's libraries come after the first frame.
+        self.call_after_refresh(self.link.start)
+        if self._check is not None:
+            self.attempt(self._end_if_refused(self._check), "the first look at the gateway")
+        if os.name == "posix" and not self.is_headless:
+            self._heed_signals()
+
+    def _heed_signals(self) -> None:
+        """Give the terminal back before ending, as a shell expects of whoever took it."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end_by, number)
+
+        def terminal_gone(number: int, _frame: object) -> None:
+            # Whoever still writes to it may wait for ever, the loop itself among them.
+            last = threading.Timer(_GONE_WITHIN_S, os._exit, (_SIGNALLED + number,))
+            last.daemon = True
+            last.start()
+            loop.call_soon_threadsafe(self._end_by, number)
+
+        signal.signal(signal.SIGHUP, terminal_gone)
+
+    def _end_by(self, number: int) -> None:
+        self.exit(return_code=_SIGNALLED + number)
+
+    async def on_unmount(self) -> None:
+        await self.link.stop()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        # A blinking cursor is all the traffic that an idle screen would have.
+        if isinstance(event.widget, Input | TextArea):
+            event.widget.cursor_blink = False
+
+    def _linked(self) -> GatewayLink:
+        return self._make_link(self.target, self.store, on_error=self._link_failed)
+
+    def _link_failed(self, what: str, error: BaseException) -> None:
+        self.crashed(what, error)
+
+    async def _end_if_refused(self, check: "Future[ClientError | None]") -> None:
+        """Leave when the very first answer says that this cannot work."""
+        error = await asyncio.wrap_future(check)
+        if error is not None and self.store.boot is None:
+            self.farewell = farewell_of(error)
+            self.exit(return_code=self.farewell.exit_code)
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual would print a trace with all local variables, secrets among them.
+        path = write_trace("the interface failed", error)
+        if not self.is_running:
+            return  # it is being taken down: a widget missed another that has gone already
+        summary = redacted(f"{type(error).__name__}: {error}".splitlines()[0])
+        where = f"\n  details: {path}" if path else ""
+        self.farewell = Farewell(1, f"error: unexpected failure: {summary}{where}")
+        self._return_code = 1
+        if self._exception is None:
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
+
+    # Where one is
+
+    @property
+    def here(self) -> str:
+        return self.current_mode
+
+    @property
+    def frame(self) -> FrameScreen:
+        """The screen of the present place, whatever dialog stands before it."""
+        bottom = self.screen_stack[0]
+        assert isinstance(bottom, FrameScreen), "every mode begins with a frame"
+        return bottom
+
+    def go(self, name: str, *, remember: bool = True) -> None:
+        """Show a place."""
+        if name == self.here:
+            return
+        if remember:
+            self.trail.visit(name)
+        _ = self.switch_mode(name)
+
+    def action_go(self, name: str) -> None:
+        self.go(name)
+
+    def screen_shown(self, screen: FrameScreen) -> None:
+        """A place came to the front: its tables are the ones to keep fresh."""
+        self.link.watch(screen.watched_tables())
+
+    def open_record(self, place_name: str, name: str) -> None:
+        """Show a record by its name, on its screen."""
+        self.go(place_name)
+        self.attempt(self._open_there(place_name, name), f"Open {name}")
+
+    async def _open_there(self, place_name: str, name: str) -> bool:
+        """Open a record once its screen knows its records; says whether there was one."""
+        if not await self._arrived(place_name):
+            return False
+        found = self.frame.open_record(name)
+        if not found:
+            self.tell(f"no {place_name} record is called {name!r}", severity="warning")
+        return found
+
+    async def _arrived(self, place_name: str) -> bool:
+        """Wait until a screen stands with its records; False when somebody has left it."""
+        place = place_named(place_name)
+        assert place is not None, "one of ours"
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_OPEN_S):
+                # Frame, table and place change in three hands: a look each 20 ms is simplest.
+                while self.here == place_name and not self._knows_records(place):  # noqa: ASYNC110
+                    await asyncio.sleep(_OPEN_POLL_S)
+        return self.here == place_name and self.frame.can_draw
+
+    def _knows_records(self, place: Place) -> bool:
+        table = self.store.table(place.table) if place.table else None
+        known = table is None or table.is_loaded or table.error is not None
+        return known and self.frame.can_draw
+
+    # Actions
+
+    def actions(self) -> list[Action]:
+        """What can be done here: the screen's first."""
+        return [*self.frame.ACTIONS, *APP_ACTIONS]
+
+    def why_not(self, action: Action) -> str | None:
+        """Why an action cannot be done now, or None."""
+        if action.owner != APP:
+            reason = self.frame.why_not(action)
+            if reason is not None:
+                return reason
+        return self.link.why_no_change() if action.changes else None
+
+    def perform(self, id: str) -> None:
+        """Do an action, or say why not."""
+        action = next((action for action in self.actions() if action.id == id), None)
+        if action is None:
+            return
+        if self.screen is not self.frame and action.owner != APP:
+            return
+        reason = self.why_not(action)
+        if reason is not None:
+            self.tell(f"{action.title}: {reason}", severity="warning")
+            return
+        owner = self if action.owner == APP else self.frame
+        outcome = getattr(owner, action.method)()
+        if inspect.iscoroutine(outcome):
+            self.attempt(outcome, action.title)
+
+    def action_perform(self, id: str) -> None:
+        self.perform(id)
+
+    def attempt(
+        self,
+        work: Coroutine[Any, Any, object] | Awaitable[object],
+        what: str,
+        *,
+        group: str = "app",
+    ) -> None:
+        """Do something that waits; whatever goes wrong is shown, and the interface stays up."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except ClientError as error:
+                self.report(error, what)
+            except Exception as error:  # noqa: BLE001  # the last catcher of the interface
+                self.crashed(what, error)
+
+        self.run_worker(guarded(), group=group, exit_on_error=False)
+
+    def ask_key(self, title: str, options: Mapping[str, tuple[str, Callable[[], object]]]) -> None:
+        """Wait for one of these keys; the footer shows them, any other key is a no."""
+        self.chord = Chord(title, options)
+        self.frame.refresh_frame()
+
+    async def on_event(self, event: events.Event) -> None:
+        # Typed ahead, the second key is on its way through the widgets when the first one acts.
+        if isinstance(event, events.Key) and self.chord is not None:
+            chord, self.chord = self.chord, None
+            self.frame.refresh_frame()
+            found = chord.options.get(event.character or "") or chord.options.get(event.key)
+            if found is not None:
+                outcome = found[1]()
+                if inspect.iscoroutine(outcome):
+                    self.attempt(outcome, chord.title)
+            return
+        await super().on_event(event)
+
+    # What the app itself does
+
+    def do_palette(self) -> None:
+        if self.screen is self.frame:
+            picker = Picker("palette", [*self._offers(), *self._record_offers()])
+            _ = self.push_screen(picker, self._run_offer)
+
+    def _offers(self) -> Iterator[Choice]:
+        """All that can be done, and all places."""
+        for action in self.actions():
+            notes = ", ".join(f":{command}" for command in action.commands)
+            reason = self.why_not(action)
+            yield Choice(action.id, action.title, action.shown_key, notes, reason)
+        for place in PLACES:
+            yield Choice(f"{_GO}{place.name}", f"Go to {place.title}", place.shown_key)
+
+    def _record_offers(self) -> Iterator[Choice]:
+        for place in PLACES:
+            rows = self.store.table(place.table).rows if place.table else {}
+            for row in rows.values():
+                name = label_of(row)
+                yield Choice(f"{_OPEN}{place.name} {name}", f"{place.nouns[1]} {name}", note="open")
+
+    def _run_offer(self, id: str | None) -> None:
+        if id is None:
+            return
+        if id.startswith(_GO):
+            self.go(id.removeprefix(_GO))
+        elif id.startswith(_OPEN):
+            self.open_record(*id.removeprefix(_OPEN).split(" ", 1))
+        else:
+            self.call_later(self.perform, id)
+
+    def do_goto(self) -> None:
+        options = {p.letter: (p.title, lambda name=p.name: self.go(name)) for p in PLACES}
+        self.ask_key("go to", options)
+
+    def do_previous(self) -> None:
+        before = self.trail.step(-1)
+        if before is not None:
+            # `-` goes to and fro between two screens.
+            self.trail.at += 1
+            self.go(before)
+
+    def do_back(self) -> None:
+        self._travel(-1)
+
+    def do_forward(self) -> None:
+        self._travel(1)
+
+    def _travel(self, by: int) -> None:
+        name = self.trail.step(by)
+        if name is not None:
+            self.go(name, remember=False)
+
+    def do_help(self) -> None:
+        if self.screen is self.frame:
+            _ = self.push_screen(
+                Picker(f"help: {self.here}", list(self._offers())), self._run_offer
+            )
+
+    def do_messages(self) -> None:
+        choices = [
+            Choice(str(number), message.text, clock_time(message.at_ms), _note_of(message))
+            for number, message in reversed(list(enumerate(self.store.messages)))
+        ]
+        picker = Picker("messages: Enter copies", choices, empty="nothing has been said yet")
+        _ = self.push_screen(picker, self._copy_message)
+
+    def _copy_message(self, number: str | None) -> None:
+        if number is not None:
+            message = self.store.messages[int(number)]
+            self.copy_text(" ".join(filter(None, (message.text, message.hint, message.request_id))))
+
+    def do_theme(self) -> None:
+        choices = [Choice(name, name, note="now" if name == self.theme else "") for name in THEMES]
+        _ = self.push_screen(Picker("theme", choices), self._set_theme)
+
+    def _set_theme(self, name: str | None) -> None:
+        if name is not None:
+            self.theme = name
+
+    def do_context(self) -> None:
+        known = contexts.load().by_name
+        choices = [
+            Choice(name, name, note=context.url, reason=None) for name, context in known.items()
+        ]
+        picker = Picker("context", choices, empty="none yet: conduit context add NAME --url URL")
+        _ = self.push_screen(picker, self._use_context)
+
+    def _use_context(self, name: str | None) -> None:
+        if name is not None:
+            self.attempt(self.switch_context(name), "Switch to another context")
+
+    async def switch_context(self, name: str) -> None:
+        """Look at another gateway from now on."""
+        try:
+            found = contexts.resolve(contexts.load(), contexts.Choice(context=name), os.environ)
+        except contexts.ContextError as error:
+            self.tell(str(error), severity="error")
+            return
+        if found.master_key is None:
+            self.tell(f"no master key is stored for {name}: conduit auth login", severity="error")
+            return
+        await self.link.stop()
+        self.target = target_of(found)
+        self.link = self._linked()
+        self.link.watch(self.frame.watched_tables())
+        self.link.start()
+        self._draw_changes()
+
+    def do_reconnect(self) -> None:
+        self.link.reconnect()
+
+    async def do_quit(self) -> None:
+        busy = next((why for screen in self._frames() if (why := screen.is_busy())), None)
+        if busy is not None:
+            from conduit.tui.widgets.dialogs import Confirm  # noqa: PLC0415  # deferred: rare
+
+            if not await self.push_screen_wait(Confirm("Quit?", busy, verb="Quit")):
+                return
+        self.exit()
+
+    async def action_quit(self) -> None:
+        await self.do_quit()
+
+    def _frames(self) -> Iterator[FrameScreen]:
+        for stack in self._screen_stacks.values():
+            if stack and isinstance(stack[0], FrameScreen):
+                yield stack[0]
+
+    def do_command(self) -> None:
+        words = sorted({*(p.name for p in PLACES), *_app_commands(), *self._record_words()})
+        _ = self.push_screen(CommandLine(words, self._lines), self.run_line)
+
+    def _record_words(self) -> Iterator[str]:
+        for place in PLACES:
+            if place.table is not None:
+                rows = self.store.table(place.table).rows
+                yield from (f"{place.name} {label_of(row)}" for row in rows.values())
+
+    def run_line(self, line: str | None) -> None:
+        """Do what a `:` line says."""
+        if not line:
+            return
+        self._lines.append(line)
+        word, _, rest = line.partition(" ")
+        rest = rest.strip()
+        place = place_named(word)
+        if place is not None:
+            self._run_at(place, rest)
+        elif word == "theme" and rest:
+            self._run_theme(rest)
+        elif word == "context" and rest:
+            self._use_context(rest.removeprefix("use ").strip())
+        else:
+            action = next((a for a in APP_ACTIONS if line in a.commands), None)
+            if action is not None:
+                self.perform(action.id)
+            else:
+                self.tell(f"no such command: {word}", hint=":help lists them", severity="warning")
+
+    def _run_theme(self, name: str) -> None:
+        if name in THEMES:
+            self.theme = name
+        else:
+            known = ", ".join(THEMES)
+            self.tell(f"no such theme: {name}", hint=known, severity="warning")
+
+    def _run_at(self, place: Place, rest: str) -> None:
+        """A screen, a verb of it, or a record on it."""
+        self.go(place.name)
+        if not rest:
+            return
+        verb, _, name = rest.partition(" ")
+        found = next((a for a in place.load().ACTIONS if a.verb == verb), None)
+        record = name.strip() if found is not None or verb == "show" else rest
+        if record or found is not None:
+            self.attempt(self._do_there(place, record, found), f"{place.name} {rest}")
+
+    async def _do_there(self, place: Place, record: str, action: Action | None) -> None:
+        there = self._open_there(place.name, record) if record else self._arrived(place.name)
+        if await there and action is not None:
+            self.call_after_refresh(self.perform, action.id)
+
+    # What is said
+
+    def tell(
+        self,
+        text: str,
+        *,
+        severity: Any = "information",
+        hint: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Say something in a toast, and keep it for `:messages`."""
+        self.store.say(text, severity=severity, hint=hint, request_id=request_id)
+        shown = text if hint is None else f"{text}\n{hint}"
+        self.notify(shown, severity=severity, markup=False)
+
+    def report(self, error: ClientError, what: str = "") -> None:
+        """Tell of an error of the gateway or the way to it."""
+        request_id = error.request_id if isinstance(error, ApiError) else None
+        hint = error.hint if isinstance(error, ApiError) else None
+        text = redacted(f"{what}: {error.message}" if what else error.message)
+        self.tell(text, severity="error", hint=hint, request_id=request_id)
+
+    def crashed(self, what: str, error: BaseException) -> None:
+        """Tell of a fault of ours; the trace is in the journal."""
+        path = write_trace(what, error)
+        summary = redacted(f"{type(error).__name__}: {error}".splitlines()[0])
+        where = f"details: {path}" if path else None
+        self.tell(f"{what}: {summary}", severity="error", hint=where)
+
+    def copy_text(self, text: str) -> None:
+        """Copy, and say which way it went."""
+        self.attempt(self.copied(text), "Copy")
+
+    async def copied(self, text: str) -> Copied:
+        """Copy and tell; says how it was done."""
+        outcome = await asyncio.to_thread(copy, text, self._send_osc52)
+        severity = "warning" if outcome.way == "none" else "information"
+        self.tell(outcome.note, severity=severity)
+        return outcome
+
+    def _send_osc52(self, text: str) -> None:
+        self.call_from_thread(self.copy_to_clipboard, text)
+
+    # Drawing
+
+    def delay_update(self, delay: float = _SETTLE_S) -> None:
+        """Hold drawing back until a screen that comes to the front has found its shape."""
+        super().delay_update(delay)
+
+    def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
+        """An SVG of the screen, without the secret that may stand on it."""
+        secrets = list(self.screen.query(SecretText))
+        for secret in secrets:
+            secret.exported = True
+        try:
+            return super().export_screenshot(title=title, simplify=simplify)
+        finally:
+            for secret in secrets:
+                secret.exported = False
+
+    def _draw_changes(self) -> None:
+        """Draw what has changed; nothing at all is written while nothing does."""
+        connectivity = self.store.connectivity
+        state = connectivity.shown()
+        now = (self.store.revision, state, self.store.epoch)
+        if now == self._shown:
+            return
+        frame = self.frame
+        if not frame.can_draw:
+            return
+        self._shown = now
+        frame.show_store()
+        frame.refresh_frame()
+
+
+def driver_class() -> type[Driver] | None:
+    """What writes to the terminal; None: what Textual would choose."""
+    if os.name != "posix" or "TEXTUAL_DRIVER" in os.environ:
+        return None
+    from conduit.tui.thrift import ThriftyDriver  # noqa: PLC0415  # deferred: not on Windows
+
+    return ThriftyDriver
+
+
+def _note_of(message: Any) -> str:
+    return "  ".join(filter(None, (message.hint, message.request_id)))
+
+
+def _app_commands() -> Iterator[str]:
+    for action in APP_ACTIONS:
+        yield from action.commands

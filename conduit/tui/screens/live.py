@@ -1,0 +1,343 @@
+"""Requests and other events as they happen, with a look into each."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from conduit.client.errors import ClientError
+from conduit.client.timeline import curl_of
+from conduit.core import people
+from conduit.core.filters import compile_filter, parse_filter
+from conduit.tui.actions import Action
+from conduit.tui.fitting import Piece
+from conduit.tui.glyphs import Glyphs
+from conduit.tui.ring import Ring
+from conduit.tui.traffic import Finished, Happened, Mark
+from conduit.tui.widgets.frame import FrameScreen, milliseconds
+from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.inspector import Inspected, Inspector, Page
+from conduit.tui.widgets.line import Line
+from conduit.tui.widgets.records import FilterLine, as_json
+from conduit.tui.widgets.ring_grid import RingGrid, everything
+
+Entry = Finished | Happened | Mark
+
+_EMPTY = 'Nothing has happened yet.\n\nAsk a model, here with F2 or with: conduit chat "hello"'
+_FILTER_HELP = 'field:op value, such as  status:>=400 alias:gpt* ms:>2000 -key:ci "rate limit"'
+
+
+def _clock(entry: Entry, _: Glyphs) -> str:
+    return datetime.fromtimestamp(entry.at_ms / 1000).astimezone().strftime("%H:%M:%S")
+
+
+REQUEST_COLUMNS = (
+    Column("TIME", _clock, 8, priority=0),
+    Column("ST", lambda e, _: Cell(str(e.status), "bad" if e.failed else "good"), 3, priority=0),
+    Column("ALIAS", lambda e, _: e.alias or "-", 13, grow=3, priority=0),
+    Column("PROVIDER", lambda e, _: e.provider or "-", 11, grow=1, priority=1),
+    Column("MS", lambda e, _: milliseconds(e.duration_ms), 6, right=True, priority=1),
+    Column("TOK", lambda e, _: f"{e.tokens:,}", 6, right=True, priority=3),
+    Column("COST", lambda e, _: people.money(e.cost_usd), 9, right=True, priority=2),
+    Column("KEY", lambda e, _: e.key_name or "-", 7, grow=1, priority=2),
+    Column("ERROR", lambda e, _: e.error_code or "", 18, grow=1, priority=4),
+    Column("ID", lambda e, _: e.key, 30, priority=5),
+)
+EVENT_COLUMNS = (
+    Column("TIME", _clock, 8, priority=0),
+    Column("EVENT", lambda e, _: Cell(e.kind, "accent"), 22, priority=0),
+    Column("WHAT", lambda e, _: told(e), 30, grow=1, priority=0),
+)
+
+
+def told(event: Happened) -> str:
+    """An event's data on one line."""
+    return "  ".join(f"{name}={value}" for name, value in event.data.items() if value is not None)
+
+
+class LiveScreen(FrameScreen):
+    """Two lists over the rings of the store, and an inspector beside or before them."""
+
+    PLACE = "live"
+    CSS_PATH = "live.tcss"
+    AUTO_FOCUS = "#requests"
+    ACTIONS = (
+        Action("live.pause", "Pause, or go on", ("space",), "pause", 1),
+        Action("live.inspect", "Look into the request", ("enter",), "inspect", 1),
+        Action("live.filter", "Filter", ("slash",), "filter", 2),
+        Action("live.view", "Requests, or other events", ("v",), "events", 3),
+        Action("live.follow", "Follow the newest", ("f",), "follow", 4),
+        Action("live.fit", "Filter by the alias of this request", ("a",), "same alias", 6),
+        Action("live.next", "The next one, looked into", ("J",)),
+        Action("live.before", "The one before, looked into", ("K",)),
+        Action("live.summary", "Page of the inspector: summary", ("1",)),
+        Action("live.timeline", "Page of the inspector: timeline", ("2",)),
+        Action("live.json", "Page of the inspector: the record as JSON", ("3",)),
+        Action("live.copy", "Copy: id, curl or JSON", ("y",), "copy", 5),
+        Action("live.clear", "Clear the list", ("c",), "clear", 6),
+        Action("live.close", "Close the inspector or the filter", ("escape", "q")),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._filter_text = ""
+        self._filter_error = ""
+        self._shows_events = False
+
+    def compose_body(self) -> ComposeResult:
+        yield FilterLine(id="filter", placeholder=_FILTER_HELP, compact=True)
+        yield Static("", id="banner", classes="banner", markup=False)
+        with Horizontal(id="lists"):
+            yield RingGrid(REQUEST_COLUMNS, self._traffic, id="requests")
+            yield RingGrid(EVENT_COLUMNS, self._events, id="events")
+            yield Inspector(id="inspector")
+        yield Static("", id="state", classes="state", markup=False)
+        yield BelowLine(id="below")
+
+    def on_mount(self) -> None:
+        self.query_one("#filter").display = False
+
+    def _traffic(self) -> Ring[Finished | Mark]:
+        return self.store.traffic
+
+    def _events(self) -> Ring[Happened | Mark]:
+        return self.store.events
+
+    @property
+    def grid(self) -> RingGrid:
+        return self.query_one("#events" if self._shows_events else "#requests", RingGrid)
+
+    @property
+    def inspector(self) -> Inspector:
+        return self.query_one("#inspector", Inspector)
+
+    @property
+    def _inspecting(self) -> bool:
+        return self.has_class("-inspecting")
+
+    @property
+    def entry(self) -> Finished | Happened | None:
+        """What the cursor stands on; a mark is nothing to look into."""
+        found = self.grid.cursor_row
+        return None if isinstance(found, Mark) else found
+
+    def title_pieces(self) -> Sequence[Piece]:
+        if not self.is_mounted:
+            return ()
+        grid = self.grid
+        paused = [Piece("PAUSED", 1, "bold $warn")] if grid.paused else []
+        ring = self._events() if self._shows_events else self._traffic()
+        counted = f"{grid.count():,} of {len(ring):,}"
+        return [*paused, Piece(counted, 3)]
+
+    # What is shown
+
+    def show_store(self) -> None:
+        grid = self.grid
+        grid.take()
+        nothing = grid.count() == 0
+        state = self.query_one("#state", Static)
+        text = self._state_text() if nothing else ""
+        if state.content != text:  # an update lays the whole screen out anew
+            state.update(text)
+            state.set_class(nothing, "-on")
+        self.redraw_lines()
+
+    def _state_text(self) -> str:
+        if self._filter_text and not self._shows_events:
+            return f"Nothing fits {self._filter_text!r}. / and then Esc shows everything again."
+        return _EMPTY
+
+    def on_grid_moved(self) -> None:
+        if self._inspecting:
+            self._inspect()
+        self.refresh_frame()
+
+    def on_grid_opened(self) -> None:
+        self.conduit.perform("live.inspect")
+
+    # Verbs
+
+    def why_not(self, action: Action) -> str | None:
+        if not self.is_mounted:
+            return None
+        if action.verb in ("inspect", "copy", "next", "before") and self.entry is None:
+            return "there is nothing to choose"
+        if action.verb == "fit" and not isinstance(self.entry, Finished):
+            return "there is no request to choose"
+        if action.verb in ("summary", "timeline", "json") and not self._inspecting:
+            return "the inspector is closed"
+        return None
+
+    def do_pause(self) -> None:
+        self.grid.pause(not self.grid.paused)
+        self.show_store()
+
+    def do_follow(self) -> None:
+        self.grid.follow()
+        self.show_store()
+
+    def do_clear(self) -> None:
+        self.grid.clear()
+        self.show_store()
+
+    def do_view(self) -> None:
+        self._shows_events = not self._shows_events
+        self.set_class(self._shows_events, "-events")
+        self._close_inspector()
+        self.show_store()
+
+    def do_filter(self) -> None:
+        line = self.query_one("#filter", Input)
+        line.display = True
+        line.focus()
+
+    def do_fit(self) -> None:
+        if isinstance(self.entry, Finished) and self.entry.alias:
+            self.set_filter(f'alias:"{self.entry.alias}"')
+
+    def set_filter(self, text: str) -> None:
+        """Filter as if it had been typed."""
+        line = self.query_one("#filter", Input)
+        line.value = text
+        line.display = bool(text)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "filter":
+            self._apply_filter(event.value.strip())
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "filter":
+            self.action_end_filter(False)
+
+    def action_end_filter(self, clear: bool) -> None:
+        """Enter, Down and Esc in the filter line."""
+        line = self.query_one("#filter", Input)
+        if clear:
+            line.value = ""
+        line.display = bool(line.value)
+        self.grid.focus()
+
+    def _apply_filter(self, text: str) -> None:
+        """Filter while it is typed; a filter that cannot be read changes nothing."""
+        banner = self.query_one("#banner", Static)
+        try:
+            wanted = parse_filter(text)
+        except ValueError as error:
+            banner.update(f"{self.glyphs.bad} {error}")
+            banner.set_class(True, "-on")
+            return
+        banner.set_class(False, "-on")
+        self._filter_text = text
+        grid = self.query_one("#requests", RingGrid)
+        if not wanted.terms:
+            grid.set_filter(everything)
+        else:
+            fits = compile_filter(wanted)
+            grid.set_filter(lambda entry: isinstance(entry, Mark) or fits(entry.record))
+        self.show_store()
+
+    # The inspector
+
+    def do_inspect(self) -> None:
+        self.set_class(True, "-inspecting")
+        self._inspect()
+        self.refresh_frame()
+
+    def _inspect(self) -> None:
+        entry = self.entry
+        if entry is None:
+            self.inspector.show(None)
+            return
+        self.inspector.show(Inspected(entry))
+        if isinstance(entry, Finished):
+            self.conduit.attempt(self._load(entry), "Read the request", group="inspect")
+
+    async def _load(self, entry: Finished) -> None:
+        """The record with its attempts; dropped when something else is shown by then."""
+        epoch = self.store.epoch
+        detail, failure = None, None
+        try:
+            detail = await self.conduit.link.call("requests.show", entry.key)
+        except ClientError as error:
+            failure = error.message
+        now = self.entry
+        if epoch == self.store.epoch and now is not None and now.key == entry.key:
+            self.inspector.show(Inspected(entry, detail, failure))
+
+    def do_next(self) -> None:
+        self.grid.action_move(1)
+
+    def do_before(self) -> None:
+        self.grid.action_move(-1)
+
+    def do_summary(self) -> None:
+        self._turn_to("summary")
+
+    def do_timeline(self) -> None:
+        self._turn_to("timeline")
+
+    def do_json(self) -> None:
+        self._turn_to("json")
+
+    def _turn_to(self, page: Page) -> None:
+        self.inspector.turn_to(page)
+
+    def do_close(self) -> None:
+        if self._inspecting:
+            self._close_inspector()
+        elif self._filter_text:
+            self.set_filter("")
+
+    def _close_inspector(self) -> None:
+        self.set_class(False, "-inspecting")
+        self.grid.focus()
+        self.refresh_frame()
+
+    def do_copy(self) -> None:
+        entry = self.entry
+        if entry is None:
+            return
+        copy = self.conduit.copy_text
+        options: dict[str, tuple[str, Callable[[], object]]] = {
+            "j": ("JSON", lambda: copy(as_json(_record_of(entry))))
+        }
+        if isinstance(entry, Finished):
+            record, url = entry.record, self.conduit.target.core_url
+            options |= {
+                "i": ("id", lambda: copy(entry.key)),
+                "c": ("curl", lambda: copy(curl_of(record, url))),
+            }
+        self.conduit.ask_key("copy", options)
+
+    def open_record(self, name: str) -> bool:
+        """A request by its id, as far as the ring holds it."""
+        if self._shows_events:
+            self.do_view()
+        self.set_filter("")
+        self.grid.take()
+        if not self.grid.move_to_key(name):
+            return False
+        self.do_inspect()
+        return True
+
+
+def _record_of(entry: Finished | Happened) -> dict[str, object]:
+    return dict(entry.record if isinstance(entry, Finished) else entry.data)
+
+
+class BelowLine(Line):
+    """How much has come since one stopped following."""
+
+    def pieces(self) -> Sequence[Piece]:
+        screen = self.screen
+        if not isinstance(screen, LiveScreen) or not screen.is_mounted:
+            return ()
+        grid = screen.grid
+        if grid.following and not grid.paused:
+            return ()
+        new = f"{screen.glyphs.down} {grid.behind:,} new"
+        hint = "space goes on" if grid.paused else "End follows"
+        return [Piece(f"{new}, {hint}", 0, "bold $warn", "app.perform('live.follow')", right=True)]

@@ -1,0 +1,380 @@
+"""The start screen: traffic, spending, providers and the newest requests at a glance."""
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+
+from conduit.core import people
+from conduit.core.money import NANODOLLARS_PER_DOLLAR
+from conduit.tui.actions import Action
+from conduit.tui.glyphs import Glyphs
+from conduit.tui.store import Sample, id_of
+from conduit.tui.traffic import Finished, Mark, Record
+from conduit.tui.widgets import standing
+from conduit.tui.widgets.charts import Chart
+from conduit.tui.widgets.frame import FrameScreen, Said, app_of, clock_time, milliseconds
+from conduit.tui.widgets.grid import Cell, Column, Grid
+
+LOADING_AFTER_S = 0.3
+NEWEST_EVERY_S = 1.0
+_ERRORS_WARN = 0.05
+_METER_CELLS = 10
+_NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: conduit providers add"
+
+
+class Figures(Widget):
+    """A few lines that are drawn again when they say something new."""
+
+    _drawn: Content | None = None
+
+    def redraw(self) -> None:
+        if self.content() != self._drawn:
+            self.refresh()
+
+    def render(self) -> Content:
+        self._drawn = self.content()
+        return self._drawn
+
+    def content(self) -> Content:
+        """What the lines say now."""
+        return Content()
+
+
+class Summary(Figures):
+    """Traffic in three lines, for terminals without room for charts."""
+
+    def content(self) -> Content:
+        app = app_of(self)
+        figures = app.store.figures
+        if figures is None:
+            return Content.styled("no requests since the gateway was asked", "$dim")
+        latencies = (
+            f"p{number} {milliseconds(figures[f'latency_p{number}_ms'])}" for number in (50, 95, 99)
+        )
+        return Content("\n").join(
+            [
+                Content.assemble(
+                    (f"{figures['requests_per_s_milli'] / 1000:.1f} rq/s  ", "bold"),
+                    f"{figures['in_flight']} in flight",
+                    f"  {figures['tokens_per_s_milli'] // 1000:,} tok/s",
+                ),
+                Content("  ".join(latencies)),
+                Content("  ".join(shares(figures)) or "nothing finished in the last minute"),
+            ]
+        )
+
+
+class Spending(Figures):
+    """What is spent now, and the keys that are nearest to the end of their budgets."""
+
+    def content(self) -> Content:
+        app = app_of(self)
+        width, height = self.content_size.width, self.content_size.height
+        figures = app.store.figures
+        now = figures["cost_nanodollars_per_min"] if figures else 0
+        rate = f"${now / NANODOLLARS_PER_DOLLAR:.4f} "
+        lines = [Content.assemble((rate, "bold"), "a minute now")]
+        budgets = sorted(
+            budgets_of(app.store.table("keys").rows.values()), key=lambda each: -each[1]
+        )
+        shown = [
+            (name, share, f"{share:4.0%} of ${limit:.2f}")
+            for name, share, limit in budgets[: max(0, height - 1)]
+        ]
+        cells = max((len(figure) for _, _, figure in shown), default=0)
+        lines += [
+            self._budget(name, share, figure.ljust(cells), app.glyphs, width)
+            for name, share, figure in shown
+        ]
+        if not budgets and app.store.table("keys").is_loaded:
+            lines.append(Content.styled("no key has a budget", "$dim"))
+        return Content("\n").join(lines)
+
+    def _budget(self, name: str, share: float, figure: str, glyphs: Glyphs, width: int) -> Content:
+        tone = "$bad" if share >= 1 else "$warn" if share >= 0.8 else "$good"
+        label_cells = max(4, width - _METER_CELLS - len(figure) - 2)
+        label = glyphs.shortened(name, label_cells).ljust(label_cells)
+        return Content.assemble(
+            label, " ", (glyphs.meter(share, _METER_CELLS), tone), " ", (figure, "$foreground")
+        )
+
+
+class Newest(Grid, can_focus=False):
+    """The newest requests, without a cursor."""
+
+    HAS_CURSOR = False
+
+    def fill(self) -> None:
+        """As many as there is room for."""
+        entries = app_of(self).store.traffic.newest(max(0, self.size.height - 1))
+        self.set_rows(entries, [entry.key for entry in entries])
+
+    def on_resize(self) -> None:
+        self.fill()
+
+
+def _on_request(draw: Callable[[Finished, Glyphs], Cell | str]) -> Callable[..., Cell | str]:
+    """A column that is empty beside a mark."""
+
+    def cell(entry: Finished | Mark, glyphs: Glyphs) -> Cell | str:
+        return "" if isinstance(entry, Mark) else draw(entry, glyphs)
+
+    return cell
+
+
+def _alias(entry: Finished | Mark, glyphs: Glyphs) -> Cell | str:
+    if isinstance(entry, Mark):
+        return Cell(f"{glyphs.gap} {entry.text}", "warn")
+    return entry.alias or "-"
+
+
+def _status(entry: Finished, glyphs: Glyphs) -> Cell:
+    return Cell(str(entry.status), "bad" if entry.failed else "good")
+
+
+NEWEST_COLUMNS = (
+    Column("TIME", lambda entry, _: clock_time(entry.at_ms), 8, priority=0),
+    Column("ST", _on_request(_status), 3, priority=0),
+    Column("ALIAS", _alias, 14, grow=2, priority=0),
+    Column("PROVIDER", _on_request(lambda entry, _: entry.provider or "-"), 12, grow=1),
+    Column("MS", _on_request(lambda e, _: milliseconds(e.duration_ms)), 6, right=True, priority=1),
+    Column("TOK", _on_request(lambda e, _: f"{e.tokens:,}"), 7, right=True, priority=3),
+    Column(
+        "COST",
+        _on_request(lambda e, _: people.money(e.cost_usd)),
+        9,
+        right=True,
+        priority=2,
+    ),
+    Column("KEY", _on_request(lambda e, _: e.key_name or "-"), 8, grow=1, priority=2),
+    Column("ID", _on_request(lambda e, _: e.key), 30, priority=5),
+)
+
+
+class OverviewScreen(FrameScreen):
+    """Reads what the gateway samples, the providers, and the budgets of keys."""
+
+    PLACE = "overview"
+    CSS_PATH = "overview.tcss"
+    TABLES = frozenset({"providers", "keys"})
+    AUTO_FOCUS = "#providers"
+    ACTIONS = (
+        Action("overview.open", "Open the provider", ("enter",), "open", 1),
+        Action("overview.test", "Test the provider", ("t",), "test", 2),
+        Action("overview.live", "Live traffic", ("l",), "live", 3),
+        Action("overview.refresh", "Read everything again", ("r",), "refresh", 4),
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loading_is_due = False
+        self._providers_height = 0
+        self._newest_rests = False
+        self._newest_wanted = False
+        self._columns = (
+            Column("PROVIDER", lambda row, _: row["name"], 14, grow=2, priority=0),
+            Column("STATE", self._state, 11, priority=0),
+            Column("TYPE", lambda row, _: row["type"], 12, priority=4),
+            Column("RPM", self._rpm, 5, right=True),
+            Column("ERR%", self._errors, 5, right=True),
+            Column("P95", self._p95, 6, right=True, priority=2),
+            Column("LAST ERROR", self._last_error, 16, grow=2, priority=3),
+        )
+
+    def compose_body(self) -> ComposeResult:
+        with Horizontal(id="figures"):
+            with Vertical(id="charts"):
+                with Horizontal(classes="row"):
+                    yield Chart("req/s", _milli("requests_per_s_milli"), _decimal, id="rps")
+                    yield Chart("p95", _p95_of, _latency, id="p95")
+                with Horizontal(classes="row"):
+                    yield Chart("error %", _percent, _decimal, id="errors")
+                    yield Chart("tokens/s", _milli("tokens_per_s_milli"), _whole, id="tokens")
+            summary = Summary(id="summary", classes="pane")
+            summary.border_title = "Traffic, last minute"
+            yield summary
+            spending = Spending(id="spending", classes="pane")
+            spending.border_title = "Spending"
+            yield spending
+        yield Grid(self._columns, id="providers")
+        yield Said(id="state", classes="state")
+        yield Newest(NEWEST_COLUMNS, id="newest")
+        yield Said(id="quiet")
+
+    def on_mount(self) -> None:
+        self.set_timer(LOADING_AFTER_S, self._loading_due)
+
+    def _loading_due(self) -> None:
+        self._loading_is_due = True
+        self.show_store()
+
+    def show_store(self) -> None:
+        for chart in self.query(Chart):
+            chart.redraw()
+        self.query_one(Summary).redraw()
+        self.query_one(Spending).redraw()
+        self._show_providers()
+        self._show_newest()
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.show_store)
+
+    def _show_providers(self) -> None:
+        rows = list(self.store.table("providers").rows.values())
+        grid = self.query_one("#providers", Grid)
+        grid.set_rows(rows, [id_of(row) for row in rows])
+        grid.display = bool(rows)
+        most = 12 if self.has_class("-tall") else 3 if self.has_class("-short") else 5
+        height = 1 + min(most, len(rows))
+        if height != self._providers_height:
+            # Only then: it is the layout of the whole screen that follows.
+            self._providers_height = grid.styles.height = height
+        state = self.query_one("#state", Said)
+        state.say("" if rows else self._state_text())
+        state.set_class(not rows, "-on")
+
+    def _state_text(self) -> str:
+        table = self.store.table("providers")
+        if table.error is not None:
+            return f"{self.glyphs.bad} {table.error}\nr reads again."
+        if table.is_loaded:
+            return _NO_PROVIDERS
+        loading = self._loading_is_due and self.store.connectivity.is_live
+        return "loading" + self.glyphs.ellipsis if loading else ""
+
+    def _show_newest(self) -> None:
+        """Once a second: every request moves every line, which a slow terminal feels."""
+        if self._newest_rests:
+            self._newest_wanted = True
+            return
+        self._newest_rests, self._newest_wanted = True, False
+        self.set_timer(NEWEST_EVERY_S, self._newest_rested)
+        self._draw_newest()
+
+    def _newest_rested(self) -> None:
+        self._newest_rests = False
+        if self._newest_wanted:
+            self._show_newest()
+
+    def _draw_newest(self) -> None:
+        grid = self.query_one("#newest", Newest)
+        quiet = not len(self.store.traffic)
+        grid.fill()
+        grid.display = not quiet
+        note = self.query_one("#quiet", Said)
+        note.display = quiet
+        known = self.store.status is not None
+        note.say("no requests yet: conduit chat hello makes one" if known else "")
+
+    # Columns
+
+    def _window(self, row: Record) -> Mapping[str, int]:
+        figures = self.store.figures
+        found: Mapping[str, int] = (figures or {}).get("providers", {}).get(row["name"], {})
+        return found
+
+    def _error_share(self, row: Record) -> float:
+        window = self._window(row)
+        return window["errors"] / window["requests"] if window.get("requests") else 0.0
+
+    def _state(self, row: Record, glyphs: Glyphs) -> Cell:
+        return standing.of_provider(row, glyphs, self._error_share(row))
+
+    def _rpm(self, row: Record, glyphs: Glyphs) -> str:
+        return str(self._window(row).get("requests", 0))
+
+    def _errors(self, row: Record, glyphs: Glyphs) -> Cell | str:
+        if not self._window(row).get("requests"):
+            return "-"
+        share = self._error_share(row)
+        return Cell(f"{share * 100:.1f}", "bad" if share >= _ERRORS_WARN else "")
+
+    def _p95(self, row: Record, glyphs: Glyphs) -> str:
+        seen = self.store.providers.get(row["name"])
+        return milliseconds(seen.p95_ms() if seen else None)
+
+    def _last_error(self, row: Record, glyphs: Glyphs) -> Cell | str:
+        seen = self.store.providers.get(row["name"])
+        if seen is None or seen.last_error is None:
+            return "-"
+        return Cell(f"{clock_time(seen.last_error_ms)} {seen.last_error}", "dim")
+
+    # Actions
+
+    @property
+    def _row(self) -> Record | None:
+        row: Record | None = self.query_one("#providers", Grid).cursor_row
+        return row
+
+    def why_not(self, action: Action) -> str | None:
+        if action.verb in ("open", "test") and self.can_draw and self._row is None:
+            return "there is no provider to choose"
+        return None
+
+    def on_grid_opened(self) -> None:
+        self.conduit.perform("overview.open")
+
+    def do_open(self) -> None:
+        if self._row is not None:
+            self.conduit.open_record("providers", self._row["name"])
+
+    def do_live(self) -> None:
+        self.conduit.go("live")
+
+    def do_refresh(self) -> None:
+        self.conduit.link.refresh(self.TABLES)
+
+    async def do_test(self) -> None:
+        row = self._row
+        if row is None:
+            return
+        found = await self.conduit.link.call("providers.test", id_of(row))
+        if found["ok"]:
+            text = f"{row['name']}: ok, {found['models']} models, {found['latency_ms']} ms"
+            self.conduit.tell(text)
+        else:
+            self.conduit.tell(f"{row['name']}: {found['error']}", severity="error")
+
+
+def shares(figures: Record) -> Iterator[str]:
+    """How the last minute's requests ended, by class of status."""
+    requests = figures["requests"]
+    for name, count in figures["statuses"].items():
+        yield f"{name} {count / requests:.1%}"
+
+
+def budgets_of(keys: Any) -> Iterator[tuple[str, float, Decimal]]:
+    """(name, share that is spent or held, limit) of every budget of every key."""
+    for key in keys:
+        for budget in key["budgets"]:
+            yield key["name"], standing.share_used(budget), Decimal(budget["limit"])
+
+
+def _milli(name: str) -> Callable[[Sample], float | None]:
+    return lambda sample: sample.figures[name] / 1000
+
+
+def _p95_of(sample: Sample) -> float | None:
+    found: float | None = sample.figures["latency_p95_ms"]
+    return found
+
+
+def _percent(sample: Sample) -> float | None:
+    return float(sample.figures["error_share_milli"]) / 10
+
+
+def _decimal(value: float) -> str:
+    return f"{value:.1f}"
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _latency(value: float) -> str:
+    return milliseconds(int(value))

@@ -1,0 +1,80 @@
+"""Small charts of what the gateway samples once a second."""
+
+from collections.abc import Callable, Sequence
+
+from textual.content import Content
+from textual.widget import Widget
+
+from conduit.tui.store import Sample
+from conduit.tui.widgets.frame import app_of
+
+SPAN_MS = 15 * 60 * 1000
+
+Reading = Callable[[Sample], float | None]
+
+
+def series(
+    samples: Sequence[Sample], reading: Reading, columns: int, now_ms: int
+) -> list[float | None]:
+    """The last quarter of an hour in so many columns, each with its highest value.
+
+    The gateway samples only what has changed, so a value holds until the next one.
+    """
+    values: list[float | None] = [None] * columns
+    begun_ms = now_ms - SPAN_MS
+    held: float | None = None
+    filled = 0
+    for sample in samples:
+        column = (sample.at_ms - begun_ms) * columns // SPAN_MS
+        while filled < min(column, columns):
+            values[filled] = _higher(values[filled], held)
+            filled += 1
+        held = reading(sample)
+        if 0 <= column < columns:
+            values[column] = _higher(values[column], held)
+    for left in range(filled, columns):
+        values[left] = _higher(values[left], held)
+    return values
+
+
+def _higher(one: float | None, other: float | None) -> float | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return max(one, other)
+
+
+class Chart(Widget):
+    """A line of bars with the present value behind it; in --lite the value alone."""
+
+    DEFAULT_CSS = """
+    Chart { height: 3; width: 1fr; }
+    """
+
+    def __init__(
+        self, title: str, reading: Reading, shown: Callable[[float], str], *, id: str
+    ) -> None:
+        super().__init__(id=id, classes="pane")
+        self.border_title = title
+        self._reading = reading
+        self._shown = shown
+        self._drawn: object = None
+
+    def redraw(self) -> None:
+        """Draw again if that changes anything."""
+        if self.is_on_screen and self._content() != self._drawn:
+            self.refresh()
+
+    def render(self) -> Content:
+        text, bars = self._drawn = self._content()
+        return Content.assemble((bars, "$accent"), (text, "bold $foreground"))
+
+    def _content(self) -> tuple[str, str]:
+        app, width = app_of(self), self.content_size.width
+        samples = app.store.samples
+        latest = self._reading(samples[-1]) if samples else None
+        text = "-" if latest is None else self._shown(latest)
+        columns = width - len(text) - 1
+        if app.look.lite or columns < 4 or not samples:
+            return text, ""
+        values = series(list(samples), self._reading, columns, app.store.wall_ms())
+        return f" {text}", app.glyphs.spark(values)

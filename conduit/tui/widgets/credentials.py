@@ -1,0 +1,199 @@
+"""The credentials of a provider: adding, replacing, testing and ordering them."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from conduit.core.redaction import redacted
+from conduit.tui.actions import Action
+from conduit.tui.store import id_of
+from conduit.tui.traffic import Record
+from conduit.tui.widgets import standing
+from conduit.tui.widgets.detailed import DetailedScreen
+from conduit.tui.widgets.dialogs import Confirm
+from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.picker import Choice, Picker
+
+CREDENTIAL_ACTIONS = (
+    Action("providers.credential", "Credentials: add, test, change", ("c",), "credentials", 3),
+    Action("providers.credential-add", "Add a credential", changes=True),
+    Action("providers.credential-enter", "Enter a credential anew", changes=True),
+    Action("providers.credential-toggle", "Enable or disable a credential", changes=True),
+    Action("providers.credential-first", "Use a credential before the others", changes=True),
+    Action("providers.credential-test", "Test a credential"),
+    Action("providers.credential-remove", "Remove a credential", changes=True),
+)
+_CHORD = {
+    "a": ("add", "add"),
+    "e": ("enter anew", "enter"),
+    "x": ("on/off", "toggle"),
+    "p": ("first", "first"),
+    "t": ("test", "test"),
+    "D": ("remove", "remove"),
+}
+CREDENTIAL_COLUMNS = (
+    Column("CREDENTIAL", lambda row, _: row["name"], 11, grow=1, priority=0),
+    Column("STATE", standing.of_credential, 13, priority=0),
+    Column("FROM", lambda row, _: row["source"], 18, grow=2, priority=1),
+    Column("ENDS", lambda row, _: row["hint"] or "-", 8, priority=2),
+    Column("", lambda row, _: Cell("first", "accent") if row.get("primary") else "", 5, priority=0),
+)
+
+
+class CredentialsScreen(DetailedScreen):
+    """The verbs of the credentials of the provider under the cursor."""
+
+    def why_not(self, action: Action) -> str | None:
+        if action.verb.startswith("credential") and self.can_draw:
+            if self.row is None:
+                return "there is no provider to choose"
+            if action.verb not in ("credential", "credential-add") and not self.row["credentials"]:
+                return f"{self.row['name']} has no credential"
+        return super().why_not(action)
+
+    def do_credential(self) -> None:
+        """Wait for the letter of what is to be done."""
+        options: dict[str, tuple[str, Callable[[], object]]] = {
+            key: (label, partial(self.conduit.perform, f"providers.credential-{verb}"))
+            for key, (label, verb) in _CHORD.items()
+        }
+        self.conduit.ask_key("credential", options)
+
+    async def do_credential_add(self) -> None:
+        row = self.row
+        if row is None:
+            return
+
+        async def add(values: Values) -> Mapping[str, Any]:
+            body = {"name": values["name"], **entered(values, needed=True)}
+            return await self.conduit.link.change("credentials.create", id_of(row), body=body)
+
+        name = Field("name", "Name", "" if row["credentials"] else "default", required=True)
+        title = f"new credential of {row['name']}"
+        await self._ask(row, title, [name, *credential_fields()], add, "added")
+
+    async def do_credential_enter(self) -> None:
+        row, credential = await self._choose()
+        if row is None or credential is None:
+            return
+
+        async def enter(values: Values) -> Mapping[str, Any]:
+            return await self._update(row, credential, entered(values, needed=True))
+
+        title = f"enter {credential['name']} of {row['name']} anew"
+        await self._ask(row, title, credential_fields(), enter, "entered")
+
+    async def _ask(
+        self, row: Record, title: str, fields: list[Field], submit: Any, done: str
+    ) -> None:
+        dialog = FormDialog(title, fields, submit)
+        made: Record | None = await self.conduit.push_screen_wait(dialog)
+        if made is not None:
+            self.conduit.tell(f"{done} {_named(row, made)}")
+            await self.read_again(row)
+
+    async def do_credential_toggle(self) -> None:
+        row, credential = await self._choose()
+        if row is not None and credential is not None:
+            enabled = not credential["enabled"]
+            await self._change(row, credential, {"enabled": enabled}, enabled)
+
+    async def do_credential_first(self) -> None:
+        row, credential = await self._choose()
+        if row is not None and credential is not None:
+            await self._update(row, credential, {"primary": True})
+            self.conduit.tell(f"{_named(row, credential)} is used first now")
+            await self.read_again(row)
+
+    async def _change(
+        self, row: Record, credential: Record, body: Mapping[str, Any], enabled: bool
+    ) -> None:
+        await self._update(row, credential, body)
+        self.conduit.tell(f"{'enabled' if enabled else 'disabled'} {_named(row, credential)}")
+        await self.read_again(row)
+
+    async def _update(self, row: Record, credential: Record, body: Mapping[str, Any]) -> Record:
+        sent = {**body, "version": credential["version"]}
+        names = id_of(row), id_of(credential)
+        return await self.conduit.link.change("credentials.update", *names, body=sent)
+
+    async def do_credential_test(self) -> None:
+        row, credential = await self._choose()
+        if row is None or credential is None:
+            return
+        names = id_of(row), id_of(credential)
+        found = await self.conduit.link.call("credentials.test", *names)
+        if found["ok"]:
+            text = f"{_named(row, credential)}: {answered(found)}"
+            self.conduit.tell(text)
+        else:
+            text = f"{_named(row, credential)}: {redacted(found['error'])}"
+            self.conduit.tell(text, severity="error")
+
+    async def do_credential_remove(self) -> None:
+        row, credential = await self._choose()
+        if row is None or credential is None:
+            return
+        others = len(row["credentials"]) - 1
+        rest = f"{others} of its credentials stay." if others else "It has no other one."
+        effect = f"{row['name']} cannot use it any more. {rest}"
+        question = Confirm(f"Remove the credential {credential['name']}?", effect, verb="Remove")
+        if await self.conduit.push_screen_wait(question):
+            names = id_of(row), id_of(credential)
+            await self.conduit.link.change("credentials.delete", *names)
+            self.conduit.tell(f"removed {_named(row, credential)}")
+            await self.read_again(row)
+
+    async def _choose(self) -> tuple[Record | None, Record | None]:
+        """The provider under the cursor, and one of its credentials; of several, ask which."""
+        row = self.row
+        if row is None or not row["credentials"]:
+            return row, None
+        if len(row["credentials"]) == 1:
+            return row, row["credentials"][0]
+        choices = [
+            Choice(id_of(each), each["name"], note=f"{each['source']}  {each['state']}")
+            for each in row["credentials"]
+        ]
+        chosen = await self.conduit.push_screen_wait(Picker(f"which of {row['name']}", choices))
+        return row, next((each for each in row["credentials"] if id_of(each) == chosen), None)
+
+
+def credential_fields(*, needed: bool = True) -> list[Field]:
+    """A key in one of two ways: entered here, or as a reference that the gateway reads."""
+    hint = "stored sealed, never shown again" if needed else "if it needs one"
+    return [
+        Field("secret", "API key", kind="secret", hint=hint),
+        Field("reference", "or from", check=reference, hint="env:NAME or file:PATH of the gateway"),
+    ]
+
+
+def reference(text: str) -> dict[str, str]:
+    """What `env:NAME` and `file:PATH` mean. Raises ValueError."""
+    kind, separator, rest = text.partition(":")
+    if kind not in ("env", "file") or not separator or not rest:
+        raise ValueError("env:NAME or file:PATH is expected")
+    return {kind: rest}
+
+
+def entered(values: Values, *, needed: bool) -> dict[str, Any]:
+    """The part of a credential that the two fields say. Raises Misfit."""
+    secret, referred = values["secret"], values["reference"]
+    if secret and referred:
+        raise Misfit("reference", "give the key or where it is from, not both")
+    if needed and not secret and not referred:
+        raise Misfit("secret", "is needed, here or as a reference")
+    return {"secret": secret} if secret else dict(referred or {})
+
+
+def answered(test: Mapping[str, Any]) -> str:
+    """What a test that went well found out."""
+    if test.get("note"):  # it lists no models, so no credential was looked at
+        return f"answers, {test['latency_ms']} ms; its key is tried when a model is asked"
+    models = "" if test["models"] is None else f", {test['models']:,} models"
+    return f"ok{models}, {test['latency_ms']} ms"
+
+
+def _named(row: Record, credential: Mapping[str, Any]) -> str:
+    return f"credential {credential['name']} of {row['name']}"

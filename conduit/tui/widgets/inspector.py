@@ -1,0 +1,185 @@
+"""One request in full: a summary, its steps over time, the record itself."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from conduit.client.timeline import bar_of, steps_of
+from conduit.core import people
+from conduit.core.redaction import redacted_fields
+from conduit.tui.connectivity import Tone
+from conduit.tui.fitting import Piece
+from conduit.tui.glyphs import Glyphs
+from conduit.tui.traffic import Finished, Happened, Record
+from conduit.tui.widgets.frame import app_of
+from conduit.tui.widgets.line import Line
+
+Page = Literal["summary", "timeline", "json"]
+PAGES: tuple[Page, ...] = ("summary", "timeline", "json")
+_LABEL_CELLS = 13
+_STEP_CELLS = 11
+_NOT_STORED = "Prompts and answers are not stored, so there are none to show."
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What is shown: an entry of a ring, and the whole record once it has been read."""
+
+    entry: Finished | Happened
+    detail: Record | None = None
+    error: str | None = None
+
+
+class PageTabs(Line):
+    """The pages, and which of them is shown."""
+
+    GAP = 1
+
+    def pieces(self) -> Sequence[Piece]:
+        inspector = self.parent
+        assert isinstance(inspector, Inspector)
+        return [
+            Piece(
+                f"{number} {name}",
+                0 if name == inspector.page else 1,
+                "current" if name == inspector.page else "",
+                f"app.perform('live.{name}')",
+            )
+            for number, name in enumerate(PAGES, 1)
+        ]
+
+    def draw(self, piece: Piece) -> Content:
+        if piece.style == "current":
+            return Content.styled(f" {piece.text} ", "bold $cursor-text on $cursor")
+        return Content.styled(f" {piece.text} ", "$dim")
+
+
+class Inspector(VerticalScroll, can_focus=True):
+    """Draws what it is given; it asks nobody."""
+
+    DEFAULT_CSS = """
+    Inspector { height: 1fr; }
+    Inspector PageTabs { padding: 0; margin: 0 0 1 0; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, classes="pane")
+        self.page: Page = "summary"
+        self._shown: Inspected | None = None
+
+    def compose(self) -> ComposeResult:
+        yield PageTabs()
+        yield Static("", id="inspected", markup=False)
+
+    def show(self, inspected: Inspected | None) -> None:
+        """Show another entry, or more of the same one."""
+        before, self._shown = self._shown, inspected
+        if inspected is None or before is None or before.entry.key != inspected.entry.key:
+            self.scroll_home(animate=False)
+        self.draw()
+
+    def turn_to(self, page: Page) -> None:
+        self.page = page
+        self.query_one(PageTabs).refresh()
+        self.scroll_home(animate=False)
+        self.draw()
+
+    def draw(self) -> None:
+        self.query_one("#inspected", Static).update(self._content())
+
+    def on_resize(self) -> None:
+        self.draw()
+
+    def _content(self) -> Content:
+        shown = self._shown
+        if shown is None:
+            return Content.styled("nothing is chosen", "$dim")
+        entry = shown.entry
+        self.border_title = entry.key if isinstance(entry, Finished) else entry.kind
+        if self.page == "json" or isinstance(entry, Happened):
+            record = entry.data if isinstance(entry, Happened) else shown.detail or entry.record
+            return Content(json.dumps(redacted_fields(record), indent=2, ensure_ascii=False))
+        if self.page == "timeline":
+            return self._timeline(shown)
+        return Content("\n").join(self._summary(entry, shown))
+
+    def _summary(self, entry: Finished, shown: Inspected) -> Iterable[Content]:
+        glyphs = app_of(self).glyphs
+        record = shown.detail or entry.record
+        tone: Tone = "bad" if entry.failed else "good"
+        error = f"  {entry.error_code}" if entry.error_code else ""
+        status = f"{glyphs.of(tone)} {entry.status} {entry.outcome}{error}"
+        yield _fact("status", Content.styled(status, f"bold ${tone}"))
+        yield _fact("at", people.moment(record.get("at")) if "at" in record else _at(entry))
+        route = f"{entry.alias or '-'} {glyphs.arrow} {entry.provider or '-'}/{entry.model or '-'}"
+        yield _fact("route", route)
+        attempts = record["attempts"]
+        yield _fact("attempts", f"{attempts}" + ("" if attempts == 1 else "  (2 timeline)"))
+        yield _fact("operation", f"{record['operation']}{', streamed' * record['stream']}")
+        yield _fact("key", entry.key_name or "-")
+        ttft = people.milliseconds(record["ttft_ms"])
+        yield _fact("took", f"{people.milliseconds(entry.duration_ms)}, first byte after {ttft}")
+        yield _fact("tokens", _tokens(record))
+        yield _fact("cost", _cost(entry, record))
+        yield _fact("client", f"{record['client_ip'] or '-'}  {record['user_agent'] or ''}")
+        if shown.error is not None:
+            yield Content.styled(f"\n{glyphs.bad} {shown.error}", "$bad")
+        yield Content.styled(f"\n{_NOT_STORED}", "$dim")
+
+    def _timeline(self, shown: Inspected) -> Content:
+        if shown.detail is None:
+            return Content.styled(shown.error or "loading", "$bad" if shown.error else "$dim")
+        steps = steps_of(shown.detail)
+        longest = max(step["to_ms"] for step in steps)
+        cells = max(10, self.content_size.width - _STEP_CELLS - 16)
+        glyphs = app_of(self).glyphs
+        return Content("\n").join(
+            line for step in steps for line in _step_lines(step, longest, cells, glyphs)
+        )
+
+
+def _step_lines(step: Record, longest: int, cells: int, glyphs: Glyphs) -> Iterable[Content]:
+    start, width = bar_of(step, longest, cells)
+    bar = glyphs.filled * width or glyphs.bars[-1 if glyphs.ellipsis == ".." else 0]
+    tone = "$good" if step["ok"] else "$bad"
+    took = people.milliseconds(step["to_ms"] - step["from_ms"])
+    yield Content.assemble(
+        (step["step"].ljust(_STEP_CELLS), "bold"),
+        people.milliseconds(step["from_ms"]).rjust(7),
+        took.rjust(8),
+        " ",
+        (" " * start + bar, tone),
+    )
+    if step["note"]:
+        yield Content.assemble(" " * _STEP_CELLS, (step["note"], "$dim"))
+
+
+def _fact(name: str, value: Content | str) -> Content:
+    shown = value if isinstance(value, Content) else Content(value)
+    return Content.assemble((name.ljust(_LABEL_CELLS), "$dim"), shown)
+
+
+def _at(entry: Finished) -> str:
+    return datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def _tokens(record: Record) -> str:
+    words = [f"{record['input_tokens']:,} in"]
+    if record["cached_tokens"]:
+        words.append(f"({record['cached_tokens']:,} cached)")
+    words.append(f"{record['output_tokens']:,} out")
+    if record["reasoning_tokens"]:
+        words.append(f"({record['reasoning_tokens']:,} reasoning)")
+    return " ".join(words)
+
+
+def _cost(entry: Finished, record: Record) -> str:
+    cost = people.money(entry.cost_usd)
+    return f"{cost}, usage: {record['usage_source']}"

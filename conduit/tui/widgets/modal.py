@@ -1,0 +1,14 @@
+"""What every dialog is: a screen before the others that answers with a value."""
+
+from typing import Generic, TypeVar
+
+from textual.screen import ModalScreen
+
+T = TypeVar("T")
+
+
+class Modal(ModalScreen[T], Generic[T]):
+    """A dialog. `answer` closes it with its result, from any handler, awaited by nobody."""
+
+    def answer(self, result: T | None = None) -> None:
+        _ = self.dismiss(result)

@@ -1,0 +1,430 @@
+"""A screen that lists the records of one noun, with the same verbs and states everywhere."""
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.timer import Timer
+from textual.widgets import Input, Static
+
+from conduit.client.api import build_request
+from conduit.client.errors import ApiError, ClientError
+from conduit.core.redaction import redacted_fields
+from conduit.tui.actions import Action
+from conduit.tui.fitting import Piece
+from conduit.tui.store import Table, id_of, label_of
+from conduit.tui.traffic import Record
+from conduit.tui.widgets.dialogs import Confirm, TypeName
+from conduit.tui.widgets.forms import Field, FormDialog
+from conduit.tui.widgets.frame import FrameScreen
+from conduit.tui.widgets.grid import Cell, Column, Grid
+from conduit.tui.widgets.modal import Modal
+
+LOADING_AFTER_S = 0.3
+CONFLICT = 409
+_SORT_KEYS = "123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """What stands in an empty list: what is missing, and the two ways to add it."""
+
+    text: str
+    command: str
+
+
+class FilterLine(Input):
+    """The line that `/` opens; Esc empties and closes it, Enter and Down go to the list."""
+
+    BINDINGS = [
+        Binding("escape", "screen.end_filter(True)", show=False),
+        Binding("down", "screen.end_filter(False)", show=False),
+    ]
+
+
+class RecordsScreen(FrameScreen):
+    """Subclasses give TABLE, NOUN, COLUMNS, EMPTY, ACTIONS, and what is special to the noun."""
+
+    TABLE: ClassVar[str] = ""
+    NOUN: ClassVar[str] = ""
+    COLUMNS: ClassVar[Sequence[Column]] = ()
+    EMPTY: ClassVar[Empty] = Empty("", "")
+    SEVERE: ClassVar[bool] = False
+    """Whether deleting asks for the name to be typed."""
+    AUTO_FOCUS = "Grid"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.columns: Sequence[Column] = self.COLUMNS
+        """Those of the class, or what a subclass that needs the store for them puts here."""
+        self._filter = ""
+        self._sort: tuple[Column, bool] | None = None
+        self._loading_shown = False
+        self._loading_timer: Timer | None = None
+        self._drawn: tuple[object, ...] = ()
+
+    def compose_body(self) -> ComposeResult:
+        yield Static("", id="banner", classes="banner", markup=False)
+        yield FilterLine(id="filter", placeholder="words that a row must have", compact=True)
+        yield from self.compose_list()
+        yield Static("", id="state", classes="state", markup=False)
+
+    def compose_list(self) -> ComposeResult:
+        """The list; a subclass puts panes beside it here."""
+        yield Grid(self.columns, id="grid")
+
+    def on_mount(self) -> None:
+        self.query_one("#filter").display = False
+
+    @property
+    def grid(self) -> Grid:
+        return self.query_one("#grid", Grid)
+
+    @property
+    def table(self) -> Table:
+        return self.store.table(self.TABLE)
+
+    @property
+    def row(self) -> Record | None:
+        """The record under the cursor, as it is known now, which may be drawn a moment later."""
+        drawn: Record | None = self.grid.cursor_row
+        return drawn if drawn is None else self.table.rows.get(id_of(drawn), drawn)
+
+    def chosen(self) -> list[Record]:
+        """The marked records, else the one under the cursor."""
+        marked = [row for row in self.shown_rows() if id_of(row) in self.grid.marked]
+        return marked or ([self.row] if self.row is not None else [])
+
+    def watched_tables(self) -> frozenset[str]:
+        return self.TABLES | {self.TABLE}
+
+    def title_pieces(self) -> Sequence[Piece]:
+        if not self.can_draw or not self.table.is_loaded:
+            return ()
+        every, shown = len(self.table.rows), self.grid.count()
+        more = "+" if self.table.truncated else ""
+        counted = f"{every:,}{more} {self.NOUN if every == 1 else self.TABLE}"
+        pieces = [Piece(counted if shown == every else f"{shown:,} of {counted}", 3)]
+        marked = len(self.grid.marked)
+        return [*pieces, Piece(f"{marked:,} marked", 2, "bold")] if marked else pieces
+
+    # What is shown
+
+    def shown_rows(self) -> list[Record]:
+        rows = [row for row in self.table.rows.values() if self._fits(row)]
+        if self._sort is not None:
+            column, backwards = self._sort
+            key = column.sort or (lambda row: text_of(column, row, self).lower())
+            rows.sort(key=key, reverse=backwards)
+        return rows
+
+    def _fits(self, row: Record) -> bool:
+        if not self._filter:
+            return True
+        text = " ".join(text_of(column, row, self) for column in self.columns).lower()
+        return all(word in text for word in self._filter.split())
+
+    def show_store(self) -> None:
+        table = self.table
+        loading = self._loading()
+        drawn = (
+            table.revision,
+            self.store.epoch,
+            table.error,
+            loading,
+            self._filter,
+            self._sort,
+            self.store.connectivity.phase,
+        )
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self.draw_list(loading)
+
+    def draw_list(self, loading: bool) -> None:
+        rows = self.shown_rows()
+        self.grid.set_rows(rows, [id_of(row) for row in rows])
+        self.grid.display = bool(rows)
+        state = "" if rows else self.state_text(loading)
+        self._say("#state", state)
+        failed = self.table.error is not None and bool(self.table.rows)
+        self._say("#banner", f"{self.table.error}  (r reads again)" if failed else "")
+        if rows and self.focused is None:
+            self.grid.focus()
+        if rows:
+            self.show_record(self.row)
+
+    def _say(self, selector: str, text: str) -> None:
+        line = self.query_one(selector, Static)
+        line.update(text)
+        line.set_class(bool(text), "-on")
+
+    def state_text(self, loading: bool) -> str:
+        """What stands there instead of rows."""
+        table, connectivity = self.table, self.store.connectivity
+        if table.rows:
+            return f"Nothing fits {self._filter!r}. Esc shows everything again."
+        if table.error is not None:
+            return f"{self.glyphs.bad} {table.error}\n\nr reads again."
+        if table.is_loaded:
+            return f"{self.EMPTY.text}\n\nPress a, or run: {self.EMPTY.command}"
+        reason = connectivity.why_no_change()
+        if reason is not None and connectivity.phase != "connecting":
+            return f"{self.glyphs.bad} {reason}\n\n{connectivity.reason}"
+        return "loading" + self.glyphs.ellipsis if loading else ""
+
+    def _loading(self) -> bool:
+        """Whether to say that something is being loaded, which is not said of short waits."""
+        if self.table.is_loaded or self.table.error is not None:
+            self._loading_shown = False
+        elif not self._loading_shown and self._loading_timer is None:
+            self._loading_timer = self.set_timer(LOADING_AFTER_S, self._loading_is_due)
+        return self._loading_shown
+
+    def _loading_is_due(self) -> None:
+        self._loading_timer = None
+        self._loading_shown = not self.table.is_loaded
+        self.show_store()
+
+    def show_record(self, row: Record | None) -> None:
+        """The cursor stands on another record, or its record has changed: draw what hangs on it."""
+
+    def on_grid_moved(self) -> None:
+        self.show_record(self.row)
+        self.refresh_frame()
+
+    def on_grid_opened(self) -> None:
+        self.conduit.perform(f"{self.TABLE}.open")
+
+    def open_record(self, name: str) -> bool:
+        row = self.table.find(name)
+        if row is None:
+            return False
+        self._set_filter("")
+        return self.grid.move_to_key(id_of(row))
+
+    def why_not(self, action: Action) -> str | None:
+        needs_row = action.verb in ("open", "edit", "test", "toggle", "delete", "copy", "mark")
+        if needs_row and self.can_draw and self.row is None:
+            return f"there is no {self.NOUN} to choose"
+        return None
+
+    # Verbs
+
+    def do_open(self) -> None:
+        """Enter: a subclass shows more of the record."""
+        self.show_record(self.row)
+
+    def do_refresh(self) -> None:
+        self.conduit.link.refresh(self.watched_tables())
+
+    def do_mark(self) -> None:
+        if (key := self.grid.cursor_key) is not None:
+            self.grid.toggle_mark(key)
+            self.grid.action_move(1)
+            self.refresh_frame()
+
+    def do_mark_all(self) -> None:
+        every = {id_of(row) for row in self.shown_rows()}
+        self.grid.marked = set() if self.grid.marked >= every else every
+        self.grid.repaint()
+        self.refresh_frame()
+
+    def do_filter(self) -> None:
+        line = self.query_one("#filter", Input)
+        line.display = True
+        line.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        if event.input.id == "filter":
+            self._filter = event.value.lower().strip()
+            self.show_store()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if event.input.id == "filter":
+            self.action_end_filter(False)
+
+    def action_end_filter(self, clear: bool) -> None:
+        if clear:
+            self._set_filter("")
+        line = self.query_one("#filter", Input)
+        line.display = bool(line.value)
+        self.grid.focus()
+
+    def _set_filter(self, text: str) -> None:
+        self.query_one("#filter", Input).value = text
+        self._filter = text.lower().strip()
+        self.show_store()
+
+    def do_sort(self) -> None:
+        titled = [column for column in self.columns if column.title]
+        options: dict[str, tuple[str, Callable[[], object]]] = {
+            key: (column.title.lower(), partial(self._sort_by, column))
+            for key, column in zip(_SORT_KEYS, titled, strict=False)
+        }
+        options["0"] = ("as listed", lambda: self._sort_by(None))
+        self.conduit.ask_key("sort", options)
+
+    def _sort_by(self, column: Column | None) -> None:
+        if column is None:
+            self._sort = None
+        else:
+            again = self._sort == (column, False)
+            self._sort = (column, again)
+        self.show_store()
+
+    def do_copy(self) -> None:
+        row = self.row
+        if row is None:
+            return
+        copy = self.conduit.copy_text
+        self.conduit.ask_key(
+            "copy",
+            {
+                "i": ("id", lambda: copy(id_of(row))),
+                "n": ("name", lambda: copy(label_of(row))),
+                "j": ("JSON", lambda: copy(as_json(row))),
+                "c": ("curl", lambda: copy(self.curl_of(row))),
+            },
+        )
+
+    def curl_of(self, row: Record) -> str:
+        """A command that reads this record; the key stays a variable."""
+        request = build_request(f"{self.TABLE}.show", *self.names_of(row))
+        url = shlex.quote(self.conduit.target.admin_url + request.target)
+        return f'curl -s {url} -H "Authorization: Bearer $CONDUIT_MASTER_KEY"'
+
+    # Changing
+
+    def names_of(self, row: Record) -> tuple[str, ...]:
+        """What names the record in a path."""
+        return (id_of(row),)
+
+    async def change(
+        self, row: Record, body: Mapping[str, Any], *, versioned: bool = True
+    ) -> Record:
+        """Update a record; refused when somebody has changed it since. Raises ClientError."""
+        sent = {**body, "version": row["version"]} if versioned else body
+        operation = f"{self.TABLE}.update"
+        try:
+            answer = await self.conduit.link.change(operation, *self.names_of(row), body=sent)
+        except ApiError as error:
+            if error.status == CONFLICT:
+                self.conduit.link.refresh({self.TABLE})
+            raise
+        self.store.put(self.TABLE, answer, epoch=self.store.epoch)
+        return answer
+
+    async def read_again(self, row: Record) -> Record:
+        """The record as it stands now: what hangs on it has changed. Raises ClientError."""
+        epoch = self.store.epoch
+        record = await self.conduit.link.call(f"{self.TABLE}.show", *self.names_of(row))
+        self.store.put(self.TABLE, record, epoch=epoch)
+        return record
+
+    async def do_toggle(self) -> None:
+        """Enable what is disabled and the other way round; of several in both states, ask."""
+        rows = self.chosen()
+        states = {row["enabled"] for row in rows}
+        if len(states) == 1:
+            await self.switch(rows, enabled=not states.pop())
+        elif rows:
+            options: dict[str, tuple[str, Callable[[], object]]] = {
+                "e": ("enable", lambda: self.switch(rows, enabled=True)),
+                "d": ("disable", lambda: self.switch(rows, enabled=False)),
+            }
+            self.conduit.ask_key(f"all {len(rows)} {self.TABLE}", options)
+
+    async def switch(self, rows: Sequence[Record], *, enabled: bool) -> None:
+        """Put these into a state; those that are in it stay as they are."""
+        others = [row for row in rows if row["enabled"] is not enabled]
+        done = "enabled" if enabled else "disabled"
+        await self.for_each(others, lambda row: self.change(row, {"enabled": enabled}), done)
+
+    async def do_delete(self) -> None:
+        rows = self.chosen()
+        if not rows or not await self.is_sure(rows):
+            return
+
+        async def delete(row: Record) -> None:
+            await self.conduit.link.change(f"{self.TABLE}.delete", *self.names_of(row))
+            self.store.drop(self.TABLE, id_of(row), epoch=self.store.epoch)
+
+        await self.for_each(rows, delete, "deleted")
+
+    async def is_sure(self, rows: Sequence[Record]) -> bool:
+        """Ask before deleting."""
+        if len(rows) == 1:
+            name = label_of(rows[0])
+            question = f"Delete the {self.NOUN} {name}?"
+        else:
+            name = str(len(rows))
+            names = ", ".join(label_of(row) for row in rows[:5])
+            more = "" if len(rows) <= 5 else f" and {len(rows) - 5} more"
+            question = f"Delete {len(rows)} {self.TABLE}: {names}{more}?"
+        effect = self.delete_effect(rows)
+        dialog: Modal[bool] = Confirm(question, effect)
+        if self.SEVERE or self.conduit.target.confirm_typed:
+            dialog = TypeName(question, effect, name)
+        sure: bool = await self.conduit.push_screen_wait(dialog)
+        return sure
+
+    def delete_effect(self, rows: Sequence[Record]) -> str:
+        """What deleting these does, for the dialog."""
+        return "This cannot be undone."
+
+    async def for_each(
+        self, rows: Sequence[Record], work: Callable[[Record], Any], done: str
+    ) -> None:
+        """Do it to each; failures are told one by one, successes together."""
+        good = 0
+        for row in rows:
+            try:
+                await work(row)
+            except ClientError as error:
+                self.conduit.report(error, label_of(row))
+            else:
+                good += 1
+        if good:
+            what = label_of(rows[0]) if len(rows) == 1 else f"{good} {self.TABLE}"
+            self.conduit.tell(f"{done} {what}")
+            self.grid.marked.clear()
+        self.grid.repaint()
+        self.refresh_frame()
+
+    async def ask_form(
+        self,
+        title: str,
+        fields: Sequence[Field],
+        submit: Callable[[dict[str, Any]], Any],
+        *,
+        verb: str = "Save",
+        only_changes: bool = False,
+    ) -> Record | None:
+        """Show a form; the record that it made is put into the table."""
+        dialog = FormDialog(title, fields, submit, verb=verb, only_changes=only_changes)
+        record: Record | None = await self.conduit.push_screen_wait(dialog)
+        if record and "id" in record:
+            self.store.put(self.TABLE, without_secret(record), epoch=self.store.epoch)
+            self.show_store()
+            self.grid.move_to_key(id_of(record))
+        return record
+
+
+def text_of(column: Column, row: Record, screen: FrameScreen) -> str:
+    """What a column says of a record, without its tone."""
+    drawn = column.cell(row, screen.glyphs)
+    return drawn.text if isinstance(drawn, Cell) else drawn
+
+
+def as_json(row: Record) -> str:
+    return json.dumps(redacted_fields(row), indent=2, ensure_ascii=False)
+
+
+def without_secret(record: Record) -> Record:
+    """A record as lists hold it: the store keeps no secrets."""
+    return {name: value for name, value in record.items() if name != "secret"}

@@ -1,0 +1,325 @@
+"""Make `conduit/gateway/pricing/prices.json` from the public package genai-prices.
+
+Run it in an environment of its own, since Conduit does not depend on that package:
+
+    python -m venv /tmp/prices && /tmp/prices/bin/pip install genai-prices
+    /tmp/prices/bin/python scripts/make_price_book.py
+
+Every number is carried over by Decimal arithmetic into integers. Where the source knows more than
+our form, the dearer price is taken, so that a hold is never too low: the dearest of prices that
+depend on the hour, and the dearest of a side's kinds of tokens that `Usage` does not tell apart
+(pictures, video). Left out are prices of other grades of service (batch, flex, priority), of cached
+audio, of searches, and those that are announced for a day after the book's.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import ROUND_CEILING, Decimal
+from importlib.metadata import distribution, version
+from pathlib import Path
+from typing import Any
+
+# deferred to a virtual environment of its own, see above
+from genai_prices import data  # type: ignore[import-not-found]
+
+BOOK = Path(__file__).parent.parent / "conduit" / "gateway" / "pricing" / "prices.json"
+NANODOLLARS = 1_000_000_000
+
+VENDORS = (
+    "anthropic",
+    "aws",
+    "azure",
+    "baseten",
+    "cerebras",
+    "cloudflare",
+    "cohere",
+    "databricks",
+    "deepseek",
+    "fireworks",
+    "google",
+    "groq",
+    "meta",
+    "minimax",
+    "mistral",
+    "moonshotai",
+    "novita",
+    "openai",
+    "openrouter",
+    "ovhcloud",
+    "perplexity",
+    "together",
+    "voyageai",
+    "x-ai",
+    "zai",
+)
+HUGGINGFACE = "huggingface_"
+
+# Our component: its own price in the source, then those of tokens that `Usage` counts with it.
+COMPONENTS: Mapping[str, tuple[str, ...]] = {
+    "input": ("input_mtok", "input_image_mtok", "input_video_mtok"),
+    "output": ("output_mtok", "output_image_mtok", "output_video_mtok", "output_citation_mtok"),
+    "cache_read": ("cache_read_mtok",),
+    "cache_write_5m": ("cache_write_mtok",),
+    "cache_write_1h": ("cache_write_1h_mtok",),
+    "reasoning": ("output_reasoning_mtok",),
+    "input_audio": ("input_audio_mtok",),
+    "output_audio": ("output_audio_mtok",),
+}
+
+Row = dict[str, Any]
+
+
+def whole(amount: Decimal) -> int:
+    """An amount as an int, rounded up: some prices are thirds, cut off after many digits."""
+    return int(amount.to_integral_value(rounding=ROUND_CEILING))
+
+
+def at_input(price: Any, input_tokens: int) -> Decimal:
+    """A price in the tier of a call with that many input tokens."""
+    if isinstance(price, Decimal):
+        return price
+    found: Decimal = price.base
+    for tier in price.tiers:
+        if input_tokens > tier.start:
+            found = tier.price
+    return found
+
+
+def rates(prices: Any, input_tokens: int) -> dict[str, int]:
+    """Our components of one price of the source, for a call with that many input tokens."""
+    found = {}
+    for component, names in COMPONENTS.items():
+        known = [getattr(prices, name) for name in names if getattr(prices, name) is not None]
+        if known:
+            found[component] = whole(
+                max(at_input(each, input_tokens) for each in known) * NANODOLLARS
+            )
+    # The source prices writes of any lifetime by `cache_write` unless it says otherwise.
+    if "cache_write_5m" in found:
+        found.setdefault("cache_write_1h", found["cache_write_5m"])
+    return found
+
+
+def thresholds(prices: Any) -> list[int]:
+    starts: set[int] = set()
+    for price in vars(prices).values():
+        starts.update(tier.start for tier in getattr(price, "tiers", ()))
+    return sorted(starts)
+
+
+def prices_on(model: Any, day: date) -> list[Any]:
+    """The prices that are in force at some hour of that day, the ordinary ones first."""
+    if not isinstance(model.prices, list):
+        return [model.prices]
+    ordinary = model.prices[0].prices
+    by_hour = []
+    for conditional in model.prices:
+        start = getattr(conditional.constraint, "start_date", None)
+        if hasattr(conditional.constraint, "start_time"):
+            by_hour.append(conditional.prices)
+        elif start is None or start <= day:
+            # A later price in the list replaces whatever stood before it.
+            ordinary, by_hour = conditional.prices, []
+    return [ordinary, *by_hour]
+
+
+def dearest(candidates: list[dict[str, int]]) -> dict[str, int]:
+    names = [name for name in COMPONENTS if any(name in each for each in candidates)]
+    return {name: max(each[name] for each in candidates if name in each) for name in names}
+
+
+def row_of(model: Any, day: date) -> Row | None:
+    """Our row of a model; None where it is not priced by tokens or requests."""
+    prices = prices_on(model, day)
+    row: Row = dearest([rates(each, 0) for each in prices])
+    per_request = max(each.requests_kcount or Decimal(0) for each in prices) / 1000
+    if not ({"input", "output"} & row.keys()) and not per_request:
+        return None
+    row = {"input": 0, "output": 0, **row}
+    if per_request:
+        row["per_request"] = whole(per_request * NANODOLLARS)
+    if model.context_window:
+        row["context_tokens"] = model.context_window
+    tiers = []
+    for start in sorted({start for each in prices for start in thresholds(each)}):
+        above = dearest([rates(each, start + 1) for each in prices])
+        tiers.append([start, {name: rate for name, rate in above.items() if rate != row.get(name)}])
+    if tiers:
+        row["tiers"] = tiers
+    return row
+
+
+def as_regex(rule: Any) -> str:
+    """A rule as one regular expression to be searched for, for rules joined by "and"."""
+    match type(rule).__name__:
+        case "ClauseEquals":
+            return f"^{re.escape(rule.equals.lower())}$"
+        case "ClauseStartsWith":
+            return f"^{re.escape(rule.starts_with.lower())}"
+        case "ClauseEndsWith":
+            return f"{re.escape(rule.ends_with.lower())}$"
+        case "ClauseContains":
+            return str(re.escape(rule.contains.lower()))
+        case "ClauseRegex":
+            return str(rule.regex)
+        case "ClauseOr":
+            return "|".join(f"(?:{as_regex(each)})" for each in rule.or_)
+        case "ClauseAnd":
+            return "^" + "".join(f"(?=.*?(?:{as_regex(each)}))" for each in rule.and_)
+        case unknown:
+            raise ValueError(f"unknown rule: {unknown}")
+
+
+def clauses(rule: Any) -> Iterator[tuple[str, str]]:
+    """The kinds and texts of which any one must fit."""
+    match type(rule).__name__:
+        case "ClauseEquals":
+            yield "equals", rule.equals.lower()
+        case "ClauseStartsWith":
+            yield "starts_with", rule.starts_with.lower()
+        case "ClauseEndsWith":
+            yield "ends_with", rule.ends_with.lower()
+        case "ClauseContains":
+            yield "contains", rule.contains.lower()
+        case "ClauseOr":
+            for each in rule.or_:
+                yield from clauses(each)
+        case _:
+            yield "regex", as_regex(rule)
+
+
+def match_of(rule: Any) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for kind, text in clauses(rule):
+        texts = found.setdefault(kind, [])
+        if text not in texts:
+            texts.append(text)
+    return found
+
+
+def vendor_of(provider: Any, day: date) -> Row:
+    models = {}
+    for model in provider.models:
+        row = row_of(model, day)
+        if row is not None:
+            models[model.id] = {**row, "match": match_of(model.match)}
+    vendor: Row = {"models": models}
+    fallback = [each for each in provider.fallback_model_providers or () if each in VENDORS]
+    if fallback:
+        vendor["fallback"] = fallback
+    return vendor
+
+
+def huggingface(providers: Mapping[str, Any], day: date) -> Row:
+    """One vendor of the many that its router sends to: `model:provider`, or the dearest of all."""
+    models: dict[str, Row] = {}
+    offers: dict[str, list[dict[str, int]]] = {}
+    for provider_id, provider in providers.items():
+        if not provider_id.startswith(HUGGINGFACE):
+            continue
+        route = provider_id.removeprefix(HUGGINGFACE)
+        for model in provider.models:
+            row = row_of(model, day)
+            if row is None:
+                continue
+            names = match_of(model.match)["equals"]
+            models[f"{model.id}:{route}"] = {
+                **row,
+                "match": {"equals": [f"{each}:{route}" for each in names]},
+            }
+            for name in names:
+                offers.setdefault(name, []).append({k: row[k] for k in COMPONENTS if k in row})
+    for name, rows in offers.items():
+        models[name] = {**dearest(rows), "match": {"equals": [name]}}
+    return {"models": models}
+
+
+def simulator() -> Row:
+    """Made-up prices of the built-in simulator, the small model's for any name it does not list."""
+
+    def row(source: str, output: str, **match: list[str]) -> Row:
+        return {
+            "input": whole(Decimal(source) * NANODOLLARS),
+            "output": whole(Decimal(output) * NANODOLLARS),
+            "max_output_tokens": 4096,
+            "context_tokens": 128_000,
+            "match": match,
+        }
+
+    return {
+        "label": "simulated",
+        "models": {
+            "simulated-large": row("2.50", "10.00", equals=["simulated-large"]),
+            "simulated-embedding": row("0.02", "0", contains=["embed"]),
+            "simulated-small": row("0.15", "0.60", starts_with=[""]),
+        },
+    }
+
+
+def ollama() -> Row:
+    """A local server: nothing is paid for any model."""
+    return {
+        "source": "local",
+        "label": "local",
+        "models": {"*": {"input": 0, "output": 0, "match": {"starts_with": [""]}}},
+    }
+
+
+def license_text() -> str:
+    """The source's license, which asks to be kept with every copy."""
+    text = distribution("genai-prices").read_text("licenses/LICENSE")
+    if not text:
+        raise FileNotFoundError("the license of genai-prices is not installed with it")
+    return " ".join(text.split())
+
+
+def make_book(day: date) -> Row:
+    providers = {each.id: each for each in data.providers}
+    vendors = {name: vendor_of(providers[name], day) for name in VENDORS}
+    vendors["huggingface"] = huggingface(providers, day)
+    vendors["simulator"] = simulator()
+    vendors["ollama"] = ollama()
+    return {
+        "version": day.isoformat(),
+        "generated_from": f"genai-prices {version('genai-prices')}",
+        "license": f"Prices from genai-prices, under this license: {license_text()}",
+        "units": "nano-USD per million",
+        "vendors": dict(sorted(vendors.items())),
+    }
+
+
+def write(book: Row, path: Path) -> None:
+    """One line a model, so that a new book is a readable change; rows keep their order, as the
+    first that fits a name has it."""
+    lines = []
+    for name, vendor in book["vendors"].items():
+        fields = {key: value for key, value in vendor.items() if key != "models"}
+        models = ",\n".join(
+            f"{json.dumps(model)}:{json.dumps(row, separators=(',', ':'))}"
+            for model, row in vendor["models"].items()
+        )
+        head = "".join(f"{json.dumps(key)}:{json.dumps(value)}," for key, value in fields.items())
+        lines.append(f'{json.dumps(name)}:{{{head}"models":{{\n{models}\n}}}}')
+    header = {key: value for key, value in book.items() if key != "vendors"}
+    opening = json.dumps(header, indent=0)[:-2]
+    vendors = ",\n".join(lines)
+    path.write_text(f'{opening},\n"vendors":{{\n{vendors}\n}}}}\n', encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Make the shipped price book.")
+    parser.add_argument("--date", type=date.fromisoformat, default=datetime.now(UTC).date())
+    parser.add_argument("--output", type=Path, default=BOOK)
+    arguments = parser.parse_args()
+    book = make_book(arguments.date)
+    write(book, arguments.output)
+    rows = sum(len(vendor["models"]) for vendor in book["vendors"].values())
+    sys.stdout.write(f"{arguments.output}: {len(book['vendors'])} vendors, {rows} models\n")
+
+
+if __name__ == "__main__":
+    main()

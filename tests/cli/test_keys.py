@@ -1,0 +1,201 @@
+"""What an operator does to keys and budgets from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from conduit.core.keys import digest_of, make_virtual_key
+from tests.cli.conftest import Conduit, Shell
+from tests.cli.fake_gateway import AT, VIRTUAL_KEY, FakeGateway
+
+
+def test_a_rotation_prints_nothing_but_the_new_secret_when_told_so(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    gateway.add("keys", name="ci")
+    outcome = shell("keys", "rotate", "ci", "--grace", "24h", "-q")
+    assert outcome.out == f"{VIRTUAL_KEY}\n"
+    assert outcome.err == ""
+    assert gateway.seen[-1].body == {"grace_s": 86_400}
+
+
+def test_a_rotation_says_until_when_the_former_secret_is_good(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    gateway.add("keys", name="ci")
+    outcome = conduit("keys", "rotate", "ci", "--grace", "24h")
+    assert outcome.out.count(VIRTUAL_KEY) == 1
+    assert "the former secret is good until 2026-11-20 12:00:00Z" in outcome.err
+    at_once = conduit("keys", "rotate", "ci")
+    assert gateway.requests("POST")[-1].body == {"grace_s": 0}
+    assert "the former secret has ended" in at_once.err
+    assert json.loads(conduit("keys", "rotate", "ci", "--json").out)["secret"] == VIRTUAL_KEY
+
+
+def test_a_rotated_secret_goes_to_a_private_file(
+    conduit: Conduit, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    gateway.add("keys", name="ci")
+    path = tmp_path / "key"
+    outcome = conduit("keys", "rotate", "ci", "--out", str(path))
+    assert path.read_text() == f"{VIRTUAL_KEY}\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert VIRTUAL_KEY not in outcome.out + outcome.err
+    sent = len(gateway.requests("POST"))
+    assert conduit("keys", "rotate", "ci", "--out", str(path)).code == 2
+    assert len(gateway.requests("POST")) == sent
+
+
+def test_a_rotation_that_is_tried_dry_sends_nothing(conduit: Conduit, gateway: FakeGateway) -> None:
+    gateway.add("keys", name="ci")
+    outcome = conduit("keys", "rotate", "ci", "--grace", "1h", "--dry-run")
+    assert outcome.out.startswith("POST /admin/keys/key_")
+    assert '"grace_s": 3600' in outcome.out
+    assert gateway.requests("POST") == []
+    assert conduit("keys", "rotate", "ci", "--grace", "10ms").code == 2
+
+
+def test_keys_are_chosen_by_expiry_and_by_budget(conduit: Conduit, gateway: FakeGateway) -> None:
+    conduit("keys", "list", "--expiring", "7d", "--over-budget")
+    query = gateway.seen[-1].query
+    assert query["expires_before"][0].endswith("Z")
+    assert query["over_budget"] == ["true"]
+    conduit("keys", "list")
+    assert not {"expires_before", "over_budget"} & set(gateway.seen[-1].query)
+
+
+def test_a_filter_chooses_the_keys_that_are_disabled(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    for name in ("ci-1", "ci-2", "prod"):
+        gateway.add("keys", name=name)
+    refused = conduit("keys", "disable", "--filter", "name:ci-*")
+    assert refused.code == 2
+    assert gateway.requests("PATCH") == []
+    outcome = conduit("keys", "disable", "--filter", "name:ci-*", "--yes", "--json")
+    assert outcome.code == 0
+    assert [row["name"] for row in json.loads(outcome.out)["data"]] == ["ci-1", "ci-2"]
+    assert [row["enabled"] for row in gateway.tables["keys"]] == [False, False, True]
+
+
+@pytest.mark.parametrize("verb", [["enable"], ["disable"], ["delete", "--yes"]])
+def test_some_of_several_keys_that_fail_make_a_partial_success(
+    conduit: Conduit, gateway: FakeGateway, verb: list[str]
+) -> None:
+    gateway.add("keys", name="one")
+    gateway.add("keys", name="two")
+    outcome = conduit("keys", *verb, "one", "missing", "two")
+    assert outcome.code == 8
+    assert "error: missing: " in outcome.err
+    assert "1 of 3 failed" in outcome.err
+
+
+def test_usage_is_a_row_for_each_group_and_the_total_is_told(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    gateway.add("keys", name="ci")
+    outcome = conduit("keys", "usage", "ci", "--since", "30d", "--by", "model")
+    assert outcome.out == "gpt-4o\t3\t1\t1000\t204\t0.0041\t0.0041\n"
+    assert "ci: 3 requests, $0.0041 in all" in outcome.err
+    query = gateway.seen[-1].query
+    assert query["by"] == ["model"]
+    assert "since" in query
+    whole = conduit("keys", "usage", "ci", "--since", "ever")
+    assert whole.out.startswith("ci\t3\t1\t")
+    assert "since" not in gateway.seen[-1].query
+    assert json.loads(conduit("keys", "usage", "ci", "--json").out)["total"]["cost"] == "0.0041"
+    assert conduit("keys", "usage", "ci", "--by", "colour").code == 2
+
+
+def test_what_keys_have_spent_is_reset_once_that_is_confirmed(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    budget = gateway.add("budgets", scope={"kind": "key", "id": "k"}, limit="5.00")
+    gateway.add("keys", name="ci", budgets=[budget])
+    gateway.add("keys", name="free")
+    refused = conduit("keys", "reset-spend", "ci")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert budget["spent"] == "1.25"
+    outcome = conduit("keys", "reset-spend", "ci", "--yes")
+    assert outcome.code == 0
+    assert "$1.25 of $5.00 is spent no more" in outcome.err
+    assert budget["spent"] == "0.00"
+    none = conduit("keys", "reset-spend", "free", "--yes")
+    assert none.code == 2
+    assert "has no budget" in none.err
+
+
+def test_a_budget_is_made_shown_changed_reset_and_deleted(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    flags = ("--scope", "key:ci", "--limit", "50", "--period", "total", "--mode", "hard")
+    assert conduit("budgets", "create", *flags).code == 0
+    assert gateway.seen[-1].body == {
+        "scope": {"kind": "key", "id": "ci"},
+        "period": "total",
+        "limit": "50.00",
+        "mode": "hard",
+    }
+    budget = gateway.tables["budgets"][0]
+    assert conduit("budgets", "show", budget["id"], "-q").out == f"{budget['id']}\n"
+    conduit("budgets", "update", budget["id"], "--limit", "60", "--mode", "soft")
+    assert gateway.requests("PATCH")[-1].body == {"limit": "60.00", "mode": "soft"}
+    reset = conduit("budgets", "reset-spend", budget["id"], "--yes")
+    assert reset.code == 0
+    assert "$1.25 of budget" in reset.err
+    assert conduit("budgets", "delete", budget["id"], "--yes").code == 0
+    assert gateway.tables["budgets"] == []
+
+
+def test_a_key_is_checked_by_its_digest_and_never_printed(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    row = gateway.add("keys", name="ci")
+    outcome = shell("keys", "check", "--key-stdin", "--json", stdin=VIRTUAL_KEY)
+    assert outcome.code == 0
+    assert json.loads(outcome.out)["name"] == "ci"
+    assert gateway.seen[-1].body == {"digest": digest_of(VIRTUAL_KEY).hex()}
+    row["state"] = "disabled"
+    disabled = shell("keys", "check", "--key-stdin", stdin=VIRTUAL_KEY)
+    assert disabled.code == 9
+    assert "it is disabled" in disabled.err
+    for each in (outcome, disabled):
+        assert VIRTUAL_KEY not in each.out + each.err
+
+
+def test_a_key_that_is_none_is_found_out_without_a_gateway(
+    lonely_shell: Shell, shell: Shell, gateway: FakeGateway
+) -> None:
+    mistyped = VIRTUAL_KEY[:-1] + ("A" if VIRTUAL_KEY[-1] != "A" else "B")
+    wrong = lonely_shell("keys", "check", "--key-stdin", stdin=mistyped)
+    assert wrong.code == 9
+    assert "checksum" in wrong.err
+    assert mistyped not in wrong.out + wrong.err
+    offline = lonely_shell("keys", "check", "--offline", "--key-stdin", stdin=VIRTUAL_KEY)
+    assert offline.code == 0
+    foreign = shell("keys", "check", "--key-stdin", stdin=make_virtual_key())
+    assert foreign.code == 9
+    assert "knows no such key" in foreign.err
+    assert lonely_shell("keys", "check").code == 2
+
+
+def test_a_former_end_is_a_time(gateway: FakeGateway, conduit: Conduit) -> None:
+    gateway.add("keys", name="ci", former_expires_at=AT)
+    assert json.loads(conduit("keys", "show", "ci", "--json").out)["former_expires_at"] == AT
+
+
+def test_a_budget_is_named_by_its_key_where_that_has_one_alone(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    for number, name in enumerate(("ci", "web", "web")):
+        scope = {"kind": "key", "id": f"key_{number}"}
+        gateway.add("budgets", scope=scope, scope_name=name, limit="5.00")
+    shown = json.loads(conduit("budgets", "show", "key:ci", "--json").out)
+    assert shown["scope_name"] == "ci"
+    assert conduit("budgets", "show", "key:web").code == 2
+    assert conduit("budgets", "show", "key:nobody").code == 5
+    assert conduit("budgets", "delete", "key:ci", "--yes").code == 0
+    assert [row["scope_name"] for row in gateway.tables["budgets"]] == ["web", "web"]
+    assert conduit("budgets", "list", "-o", "table").out.count("key:web") == 2

@@ -1,0 +1,138 @@
+"""A whole gateway in the test's own loop, over real sockets, with our fake as its provider."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from openai import AsyncOpenAI
+
+from conduit.core.keys import make_master_key
+from conduit.core.settings import SettingsSource
+from conduit.gateway.app import Gateway, edge_options, make_app, master_access, open_gateway
+from conduit.gateway.dialects.client_errors import encode_error
+from conduit.gateway.server.runner import GatewayRunner
+from tests.canary import marked
+from tests.fakes.upstream import FakeUpstream
+
+UPSTREAM_SECRET = marked("upstream")
+
+
+class Admin:
+    """The admin API as a script uses it."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, master_key: str) -> None:
+        self._session = session
+        self._url = url
+        self._headers = {"authorization": f"Bearer {master_key}"}
+
+    async def __call__(
+        self, method: str, path: str, body: object = None, *, status: int | None = None
+    ) -> Any:
+        async with self._session.request(
+            method, f"{self._url}/admin{path}", json=body, headers=self._headers
+        ) as response:
+            answer = await response.json() if response.status != 204 else None
+            expected = status or {"POST": 201, "DELETE": 204}.get(method, 200)
+            assert response.status == expected, (response.status, answer)
+            return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A gateway that listens, with the hands to use it."""
+
+    gateway: Gateway
+    url: str
+    admin: Admin
+    http: aiohttp.ClientSession
+    master_key: str
+    clients: list[AsyncOpenAI] = field(default_factory=list)
+
+    async def key(self, name: str = "test", **fields: Any) -> str:
+        created = await self.admin("POST", "/keys", {"name": name, **fields})
+        return str(created["secret"])
+
+    def openai(self, key: str, **options: Any) -> AsyncOpenAI:
+        client = AsyncOpenAI(
+            base_url=f"{self.url}/v1", api_key=key, **{"max_retries": 0, "timeout": 20} | options
+        )
+        self.clients.append(client)
+        return client
+
+    async def last_record(self) -> dict[str, Any]:
+        """The newest request record, once everything written has been applied."""
+        await self.gateway.ledger.caught_up()
+        page = await self.admin("GET", "/requests?limit=1")
+        record: dict[str, Any] = page["data"][0]
+        return record
+
+    async def attempts(self, request_id: str) -> list[dict[str, Any]]:
+        detail = await self.admin("GET", f"/requests/{request_id}")
+        rows: list[dict[str, Any]] = detail["attempt_list"]
+        return rows
+
+    async def ledger_holds(self) -> None:
+        """Every invariant of the ledger holds, and no money is held any more."""
+        report = await self.gateway.check_ledger()
+        assert all(finding.ok for finding in report.findings), report.findings
+        assert self.gateway.ledger.state().open_holds == 0
+
+
+@asynccontextmanager
+async def running_gateway(folder: Path, **overrides: object) -> AsyncIterator[Running]:
+    master_key = make_master_key()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONDUIT_HOME", str(folder))
+        read_settings = SettingsSource({"master_key": master_key, **overrides})
+        async with open_gateway(read_settings) as gateway:
+            app = make_app(gateway, await master_access(gateway))
+            runner = GatewayRunner(app, encode_error, edge_options(gateway), shutdown_timeout=1)
+            await runner.setup()
+            try:
+                site = web.TCPSite(runner, "127.0.0.1", 0)
+                await site.start()
+                url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+                async with aiohttp.ClientSession() as http:
+                    running = Running(gateway, url, Admin(http, url, master_key), http, master_key)
+                    yield running
+                    for client in running.clients:
+                        await client.close()
+            finally:
+                await runner.cleanup()
+
+
+async def connect_fake(running: Running, fake: FakeUpstream, *, alias: str = "fake*") -> None:
+    """The fake as provider `fake`, every name that begins with "fake" mapped to it, priced."""
+    await running.admin(
+        "POST",
+        "/providers",
+        {
+            "name": "fake",
+            "type": "openai_compatible",
+            "base_url": fake.base_url,
+            "credential": {"secret": UPSTREAM_SECRET},
+        },
+    )
+    await running.admin(
+        "POST", "/mappings", {"alias": alias, "targets": [{"provider": "fake", "model": "*"}]}
+    )
+    # 1 USD a million tokens in, 2 out: a token costs 1,000 and 2,000 nano-dollars.
+    await running.admin("PUT", "/prices/fake/*", {"input": "1", "output": "2"})
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeUpstream]:
+    async with FakeUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def running(tmp_path: Path, fake: FakeUpstream) -> AsyncIterator[Running]:
+    async with running_gateway(tmp_path / "home") as gateway:
+        await connect_fake(gateway, fake)
+        yield gateway

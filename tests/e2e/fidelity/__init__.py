@@ -1,0 +1,1 @@
+"""Every client's dialect against every provider's, through real sockets."""

@@ -1,0 +1,229 @@
+"""The journal on a real disk, full ones too."""
+
+import asyncio
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from conduit.gateway.ledger import journal as journal_module
+from conduit.gateway.ledger.journal import (
+    Journal,
+    JournalUnwritableError,
+    Position,
+    journal_numbers,
+)
+from conduit.gateway.ledger.reading import JournalReader
+from conduit.gateway.ledger.records import ProgressRecord, Record
+
+
+def note(number: int) -> ProgressRecord:
+    return ProgressRecord(f"att_{number:04d}", number)
+
+
+def stored(folder: Path) -> tuple[Record, ...]:
+    return JournalReader(folder, Position(1, 0)).read(10_000).records
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """Writes beyond `size` are cut short, then fail, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def failing(journal: Journal) -> bool:
+    return journal.failure is not None
+
+
+async def test_records_of_one_turn_leave_in_one_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+    write = os.write
+
+    def counted(descriptor: int, data: bytes) -> int:
+        writes.append(len(data))
+        return write(descriptor, data)
+
+    journal = Journal(tmp_path, 1, sync="off")
+    monkeypatch.setattr(os, "write", counted)
+    for number in range(5):
+        journal.append(note(number))
+    assert stored(tmp_path) == ()
+    await journal.drained()
+    assert len(writes) == 1
+    assert stored(tmp_path) == tuple(note(n) for n in range(5))
+    await journal.close()
+
+
+async def test_append_now_has_written_all_that_waited_when_it_returns(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    journal.append(note(1))
+    journal.append_now(note(2))
+    assert stored(tmp_path) == (note(1), note(2))
+    assert journal.position == (1, journal.path.stat().st_size)
+    await journal.close()
+
+
+async def test_a_full_disk_refuses_the_record_and_leaves_no_torn_line(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    journal.append_now(note(1))
+    size = journal.path.stat().st_size
+    with files_no_larger_than(size + 10):
+        with pytest.raises(JournalUnwritableError):
+            journal.append_now(note(2))
+        assert journal.path.stat().st_size == size
+        assert failing(journal)
+        with pytest.raises(JournalUnwritableError):
+            journal.append_now(note(3))
+        await asyncio.sleep(0.3)  # a retry fails too
+        assert failing(journal)
+    await journal.drained()
+    assert not failing(journal)
+    journal.append_now(note(4))
+    assert stored(tmp_path) == (note(1), note(4))
+    await journal.close()
+
+
+async def test_what_was_appended_on_a_full_disk_is_written_once_there_is_room(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    with files_no_larger_than(5):
+        journal.append(note(1))
+        journal.flush()
+        journal.append(note(2))
+        waiting = asyncio.ensure_future(journal.drained())
+        gone = asyncio.ensure_future(journal.drained())
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert journal.waiting == 2
+    await waiting
+    assert stored(tmp_path) == (note(1), note(2))
+    await journal.close()
+
+
+async def test_a_refused_record_does_not_take_those_with_it_that_wait(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    journal.append(note(1))
+    with files_no_larger_than(5), pytest.raises(JournalUnwritableError):
+        journal.append_now(note(2))
+    await journal.drained()
+    assert stored(tmp_path) == (note(1),)
+    await journal.close()
+
+
+async def test_a_torn_line_that_cannot_be_truncated_at_once_is_truncated_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    journal.append_now(note(1))
+    truncate = os.ftruncate
+
+    def broken(_descriptor: int, _size: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "ftruncate", broken)
+    with (
+        files_no_larger_than(journal.position.offset + 10),
+        pytest.raises(JournalUnwritableError),
+    ):
+        journal.append_now(note(2))
+    assert journal.path.stat().st_size == journal.position.offset + 10
+    monkeypatch.setattr(os, "ftruncate", truncate)
+    await journal.drained()
+    journal.append_now(note(3))
+    assert stored(tmp_path) == (note(1), note(3))
+    await journal.close()
+
+
+async def test_what_cannot_be_written_at_the_end_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path, 1, sync="interval")
+    with files_no_larger_than(5):
+        journal.append(note(1))
+        await journal.close()
+    assert "1 journal records could not be written" in caplog.text
+
+
+async def test_a_file_that_is_large_enough_is_followed_by_another(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="interval", rotate_bytes=100)
+    for number in range(10):
+        journal.append_now(note(number))
+    await journal.synced()
+    assert len(journal_numbers(tmp_path)) > 2
+    assert stored(tmp_path) == tuple(note(n) for n in range(10))
+    await journal.close()
+
+
+async def test_where_no_new_file_can_be_made_the_present_one_serves_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, 1, sync="off", rotate_bytes=10)
+    (tmp_path / "00000002.log").mkdir()
+    journal.append_now(note(1))
+    assert journal.position.file == 1
+    (tmp_path / "00000002.log").rmdir()
+    journal.append_now(note(2))
+    assert journal.position == (2, 0)
+    await journal.close()
+
+
+async def test_one_sync_serves_all_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncs: list[int] = []
+    monkeypatch.setattr(journal_module, "_fdatasync", syncs.append)
+    journal = Journal(tmp_path, 1, sync="always")
+
+    async def written(number: int) -> None:
+        journal.append_now(note(number))
+        await journal.synced()
+
+    await asyncio.gather(*(written(number) for number in range(50)))
+    assert 1 <= len(syncs) <= 3
+    await journal.close()
+
+
+async def test_a_sync_follows_a_write_within_the_interval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(
+        journal_module, "_fdatasync", lambda _: loop.call_soon_threadsafe(synced.set)
+    )
+    journal = Journal(tmp_path, 1, sync="interval")
+    journal.append(note(1))
+    await asyncio.wait_for(synced.wait(), 5)
+    await journal.close()
+
+
+async def test_a_disk_that_cannot_sync_is_a_failure_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    journal = Journal(tmp_path, 1, sync="always")
+    journal.append_now(note(1))
+    monkeypatch.setattr(journal_module, "_fdatasync", broken)
+    with pytest.raises(JournalUnwritableError, match="Input/output error"):
+        await journal.synced()
+    with pytest.raises(JournalUnwritableError):
+        journal.append_now(note(2))
+    monkeypatch.setattr(journal_module, "_fdatasync", os.fsync)
+    while failing(journal):
+        await asyncio.sleep(0.01)
+    journal.append_now(note(3))
+    await journal.close()
+    assert stored(tmp_path) == (note(1), note(3))

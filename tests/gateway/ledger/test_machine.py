@@ -1,0 +1,227 @@
+"""Any order of holds, settlements, crashes and budgets agrees with a simple model."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from conduit.core.errors import BudgetHeldError, InsufficientQuotaError
+from conduit.gateway.ledger.budgets import BudgetTerms
+from conduit.gateway.ledger.entries import Hold
+from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.storage.engine import create_engine
+from conduit.gateway.storage.migrate import migrate
+from tests import postgresql
+from tests.conftest import SOAKING
+from tests.gateway.ledger.building import (
+    AT_MS,
+    claim,
+    ending,
+    opened,
+    store_budget,
+    terms,
+    violations,
+)
+
+KEYS = ("key_1", "key_2")
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class Modelled:
+    """An attempt as the model knows it."""
+
+    key_id: str
+    at_ms: int
+    amount: int
+    stream: bool
+    noted: int = 0
+    cost: int | None = None
+    hold: Hold | None = field(default=None, repr=False)
+
+
+@dataclass
+class Budget:
+    terms: BudgetTerms
+    first_ms: int
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """The model: a list of attempts; a balance is a sum over it."""
+
+    kind = "sqlite"
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.kind == "postgresql":
+            postgresql.require_server()
+        self.folder = Path(tempfile.mkdtemp(prefix="ledger-machine-"))
+        self.loop = asyncio.new_event_loop()
+        self.now = AT_MS
+        self.attempts: list[Modelled] = []
+        self.budgets: list[Budget] = []
+        self.database = postgresql.database_url(self.kind, self.folder / "conduit.db")
+        self.engine = create_engine(self.run(self.database.__aenter__()))
+        self.run(migrate(self.engine))
+        everything = terms(0, id="bud_all", scope_kind="gateway", scope_id="", mode="soft")
+        self.ledger = self.run(self.start(everything))
+        self.budgets.append(Budget(everything, 0))
+
+    def run(self, work: Awaitable[Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    async def start(self, *new: BudgetTerms) -> LocalLedger:
+        return await opened(
+            self.engine,
+            self.folder,
+            *new,
+            clock_ms=lambda: self.now,
+            apply_interval_s=0.001,
+            rotate_bytes=3_000,
+        )
+
+    def sums(self, budget: Budget, start_ms: int) -> tuple[int, int]:
+        counted = [
+            a
+            for a in self.attempts
+            if budget.terms.covers(a.key_id, "fast")
+            and budget.terms.start_ms(a.at_ms) == start_ms
+            and start_ms >= budget.first_ms
+        ]
+        spent = sum(a.cost for a in counted if a.cost is not None)
+        return spent, sum(a.amount for a in counted if a.cost is None)
+
+    def room(self, key_id: str) -> tuple[int, int]:
+        """What spent money leaves, and what held money too leaves, over all hard budgets."""
+        by_spent = by_all = 10**9
+        for budget in self.budgets:
+            if budget.terms.hard and budget.terms.covers(key_id, "fast"):
+                spent, held = self.sums(budget, budget.terms.start_ms(self.now))
+                by_spent = min(by_spent, budget.terms.limit_nanodollars - spent)
+                by_all = min(by_all, budget.terms.limit_nanodollars - spent - held)
+        return by_spent, by_all
+
+    def running(self) -> list[Modelled]:
+        return [a for a in self.attempts if a.cost is None]
+
+    @rule(key_id=st.sampled_from(KEYS), amount=st.integers(0, 400), stream=st.booleans())
+    def hold(self, key_id: str, amount: int, stream: bool) -> None:
+        wanted = claim(amount, key_id=key_id, at_ms=self.now, stream=stream)
+        by_spent, by_all = self.room(key_id)
+        try:
+            hold = self.run(self.ledger.hold(wanted, wait_s=0))
+        except InsufficientQuotaError:
+            assert amount > by_spent
+        except BudgetHeldError:
+            assert by_spent >= amount > by_all
+        else:
+            assert amount <= by_all
+            self.attempts.append(Modelled(key_id, self.now, amount, stream, hold=hold))
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), cost=st.integers(0, 500))
+    def settle(self, data: st.DataObject, cost: int) -> None:
+        attempt = data.draw(st.sampled_from(self.running()))
+        assert attempt.hold is not None
+        self.ledger.settle(attempt.hold, ending(cost))
+        self.ledger.settle(attempt.hold, ending(cost + 1))
+        attempt.cost = cost
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), more=st.integers(0, 300))
+    def top_up(self, data: st.DataObject, more: int) -> None:
+        attempt = data.draw(st.sampled_from(self.running()))
+        assert attempt.hold is not None
+        if self.ledger.top_up(attempt.hold, more):
+            attempt.amount += more
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), tokens=st.integers(256, 5_000))
+    def progress(self, data: st.DataObject, tokens: int) -> None:
+        attempt = data.draw(st.sampled_from(self.running()))
+        assert attempt.hold is not None
+        if tokens - attempt.noted >= 256:
+            self.ledger.progress(attempt.hold, tokens)
+            attempt.noted = tokens
+
+    @precondition(lambda self: len(self.budgets) < 5)
+    @rule(
+        scope=st.sampled_from([("key", "key_1"), ("key", "key_2"), ("gateway", "")]),
+        period=st.sampled_from(["total", "day"]),
+        mode=st.sampled_from(["hard", "soft"]),
+        limit=st.integers(0, 2_000),
+    )
+    def open_budget(self, scope: tuple[str, str], period: str, mode: str, limit: int) -> None:
+        budget = terms(
+            limit,
+            id=f"bud_{len(self.budgets)}",
+            scope_kind=scope[0],
+            scope_id=scope[1],
+            period=period,
+            mode=mode,
+        )
+        self.run(store_budget(self.engine, budget, at_ms=self.now))
+        self.run(self.ledger.open_budget(budget))
+        self.budgets.append(Budget(budget, budget.start_ms(self.now)))
+
+    @rule(hours=st.integers(1, 30))
+    def time_passes(self, hours: int) -> None:
+        self.now += hours * HOUR_MS
+
+    @rule()
+    def apply(self) -> None:
+        self.run(self.ledger.caught_up())
+        assert self.run(violations(self.engine)) == []
+
+    @rule(applied=st.booleans())
+    def crash_and_restart(self, applied: bool) -> None:
+        """A close that may apply nothing leaves the same files as a crash does."""
+        self.run(self.ledger.close(timeout_s=5.0 if applied else 0.0))
+        for attempt in self.running():
+            attempt.hold = None
+            noted = attempt.stream and attempt.noted
+            cost = 100 + attempt.noted + 256
+            attempt.cost = min(cost, attempt.amount) if noted else attempt.amount
+        self.ledger = self.run(self.start())
+        assert self.run(violations(self.engine)) == []
+
+    @invariant()
+    def the_balances_are_those_of_the_model(self) -> None:
+        for budget in self.budgets:
+            start_ms = budget.terms.start_ms(self.now)
+            spent, held = self.sums(budget, start_ms)
+            assert self.ledger.balance_of(budget.terms.id, self.now) == (spent, held, start_ms)
+            assert spent >= 0
+            assert held >= 0
+        assert self.ledger.state().open_holds == len(self.running())
+
+    def teardown(self) -> None:
+        self.run(self.ledger.caught_up())
+        try:
+            assert [v for v in self.run(violations(self.engine)) if not v.startswith("I6")] == []
+        finally:
+            self.run(self.ledger.close())
+            self.run(self.engine.dispose())
+            self.run(self.database.__aexit__(None, None, None))
+            self.run(self.loop.shutdown_default_executor())
+            self.loop.close()
+            shutil.rmtree(self.folder)
+
+
+class LedgerMachineOnPostgreSQL(LedgerMachine):
+    kind = "postgresql"
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(stateful_step_count=30, max_examples=1000 if SOAKING else 15)
+TestLedgerMachineOnPostgreSQL = LedgerMachineOnPostgreSQL.TestCase
+TestLedgerMachineOnPostgreSQL.settings = settings(
+    stateful_step_count=20, max_examples=100 if SOAKING else 5
+)

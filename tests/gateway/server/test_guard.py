@@ -1,0 +1,163 @@
+"""Connections that do not say what they want, or do not take what they asked for."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from aiohttp import web
+
+from conduit.gateway.server.body import read_body
+from conduit.gateway.server.guard import DeadlineGuard
+from conduit.gateway.server.runner import EdgeOptions
+from tests.gateway.server.edge import PATIENCE_S, echo, post, serving
+
+QUICK = EdgeOptions(head_deadline_s=1.0)
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.dropped = asyncio.Event()
+
+    def drop(self) -> None:
+        self.dropped.set()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_connection_that_says_nothing_is_ended() -> None:
+    async with serving(echo(), QUICK) as edge, edge.connect() as client:
+        assert await client.ended() == b""
+
+
+async def test_a_head_that_never_ends_is_ended() -> None:
+    async with serving(echo(), QUICK) as edge, edge.connect() as client:
+        await client.write(b"GET / HTTP/1.1\r\n")
+        ended = asyncio.ensure_future(client.ended())
+        while not ended.done():
+            try:
+                await client.write(b"x: y\r\n")
+            except ConnectionError:
+                break
+            await asyncio.sleep(0.05)
+        assert await ended == b""
+
+
+async def test_a_slow_second_head_is_ended_too() -> None:
+    async with serving(echo(), QUICK) as edge, edge.connect() as client:
+        await client.write(post(b"{}"))
+        assert (await client.answer()).status == 200
+        await client.write(b"POST ")
+        assert await client.ended() == b""
+
+
+async def test_an_idle_connection_lives_longer_than_a_head_may_take() -> None:
+    async with serving(echo(), QUICK) as edge, edge.connect() as client:
+        for _ in range(2):
+            await client.write(post(b"{}"))
+            assert (await client.answer()).status == 200
+            await asyncio.sleep(1.5)
+
+
+async def test_an_idle_connection_does_not_live_for_ever() -> None:
+    options = EdgeOptions(keepalive_s=0.2)
+    async with serving(echo(), options) as edge, edge.connect() as client:
+        await client.write(post(b"{}"))
+        assert (await client.answer()).status == 200
+        assert await client.ended() == b""
+
+
+async def test_a_slow_body_and_a_slow_answer_are_none_of_its_business() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        body = await read_body(request)
+        await asyncio.sleep(0.8)
+        return web.Response(body=body)
+
+    async with serving(handler, QUICK) as edge, edge.connect() as client:
+        await client.write(post(b"", length=4))
+        for _ in range(4):
+            await asyncio.sleep(0.3)
+            await client.write(b"x")
+        assert (await client.answer()).body == b"xxxx"
+
+
+async def test_connections_beyond_the_most_end_the_oldest_and_no_other() -> None:
+    options = EdgeOptions(max_incomplete_heads=2)
+    async with serving(echo(), options) as edge, edge.connect() as first:
+        await first.write(b"GET /")
+        async with edge.connect() as served:
+            await served.write(post(b"{}"))
+            assert (await served.answer()).status == 200
+            async with edge.connect(), edge.connect():
+                assert await first.ended() == b""
+                await served.write(post(b"{}"))
+                assert (await served.answer()).status == 200
+
+
+async def test_a_client_that_reads_nothing_is_ended_and_its_buffers_with_it() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * (1 << 20))
+
+    options = EdgeOptions(stall_s=lambda: 0.5)
+    async with serving(handler, options) as edge, edge.connect() as client:
+        await client.write(post(b"{}") * 20)
+        server = edge.runner.server
+        assert server is not None
+        await until(lambda: len(server.connections) == 1)
+        await until(lambda: not server.connections)
+
+
+async def test_a_client_that_reads_slowly_is_left_alone() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * (4 << 20))
+
+    options = EdgeOptions(stall_s=lambda: 20.0)
+    async with serving(handler, options) as edge, edge.connect() as client:
+        await client.write(post(b"{}"))
+        await asyncio.sleep(0.5)
+        assert len((await client.answer()).body) == 4 << 20
+
+
+async def test_a_connection_that_is_closing_does_not_wait_for_ever_for_its_client() -> None:
+    # The answers stay below what would be held back, and the last one closes the connection.
+    async def handler(request: web.Request) -> web.StreamResponse:
+        sending = request.get_extra_info("socket")
+        sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return web.Response(body=b"x" * 4000)
+
+    closing = post(b"{}", "connection: close")
+    options = EdgeOptions(stall_s=lambda: 0.5)
+    async with serving(handler, options) as edge:
+        server = edge.runner.server
+        assert server is not None
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", edge.port))
+            client.sendall(post(b"{}") * 14 + closing)
+            await until(lambda: len(server.connections) == 1)
+            await until(lambda: not server.connections)
+
+
+async def test_of_too_many_the_oldest_goes_first() -> None:
+    guard = DeadlineGuard(asyncio.get_running_loop(), most=2)
+    connections = [Connection() for _ in range(3)]
+    for connection in connections:
+        guard.expect(connection)
+    assert [c.dropped.is_set() for c in connections] == [True, False, False]
+    guard.close()
+    assert len(guard) == 0
+
+
+async def test_a_released_connection_is_left_alone() -> None:
+    guard = DeadlineGuard(asyncio.get_running_loop(), lambda: 0.05)
+    slow, done = Connection(), Connection()
+    guard.expect(slow)
+    guard.expect(done)
+    guard.expect(done)
+    guard.release(done)
+    await asyncio.wait_for(slow.dropped.wait(), PATIENCE_S)
+    assert not done.dropped.is_set()
+    assert slow not in guard

@@ -1,0 +1,40 @@
+"""The bytes of prepared answers."""
+
+from email.utils import parsedate_to_datetime
+
+import pytest
+
+from conduit.gateway.server.prepared import WholeAnswer, head_of
+
+
+def lines_of(head: bytes) -> list[str]:
+    assert head.endswith(b"\r\n\r\n")
+    return head.decode().split("\r\n")[:-2]
+
+
+def test_a_head_has_a_status_the_headers_given_and_those_that_every_answer_carries() -> None:
+    first, *lines = lines_of(
+        head_of(200, {"x-request-id": "req_1", "x-note": "é"}, "x-more: 7\r\n")
+    )
+    fields = dict(line.split(": ", 1) for line in lines)
+    assert first == "HTTP/1.1 200 OK"
+    assert parsedate_to_datetime(fields.pop("date")) is not None
+    assert fields == {
+        "x-request-id": "req_1",
+        "x-note": "é",
+        "x-content-type-options": "nosniff",
+        "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+        "x-more": "7",
+    }
+
+
+@pytest.mark.parametrize("value", ["a\r\nset-cookie: b", "a\nb", "a\rb", "a\0b"])
+def test_a_value_that_would_begin_another_header_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="line end"):
+        head_of(200, {"x-conduit-alias": value}, "")
+
+
+async def test_nothing_is_left_to_write_at_the_end() -> None:
+    answer = WholeAnswer(200, {}, b"{}")
+    await answer.write_eof()
+    assert (answer.status, answer.keep_alive) == (200, True)

@@ -1,0 +1,161 @@
+"""How a database comes to the present schema."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from conduit.gateway.storage import installation
+from conduit.gateway.storage.engine import (
+    Database,
+    DatabaseError,
+    create_engine,
+    reading,
+    writing,
+)
+from conduit.gateway.storage.migrate import HEAD, MIGRATIONS, VERSION_TABLE, migrate
+from conduit.gateway.storage.schema import metadata
+from tests import postgresql
+
+
+def _differences(connection: Connection) -> list[Any]:
+    options = {"version_table": VERSION_TABLE, "compare_type": True}
+    return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def _index(index: Mapping[str, Any]) -> str:
+    options = {name: str(value) for name, value in index["dialect_options"].items()}
+    return str({**index, "dialect_options": options})
+
+
+def _described(connection: Connection) -> dict[str, Any]:
+    """All that an engine knows of the tables, in an order of our own."""
+    found = inspect(connection)
+    return {
+        name: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in found.get_columns(name)
+            ],
+            "primary key": found.get_pk_constraint(name),
+            "unique": sorted(map(str, found.get_unique_constraints(name))),
+            "indexes": sorted(_index(index) for index in found.get_indexes(name)),
+        }
+        for name in found.get_table_names()
+        if name != VERSION_TABLE
+    }
+
+
+async def test_a_migrated_database_is_what_the_schema_says(database: Database) -> None:
+    async with reading(database) as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_a_migrated_database_equals_one_made_from_the_tables(
+    database: Database, kind: str, tmp_path: Path
+) -> None:
+    async with postgresql.database_url(kind, tmp_path / "made.db") as url:
+        made = create_engine(url)
+        async with writing(made) as connection:
+            await connection.run_sync(metadata.create_all)
+            wanted = await connection.run_sync(_described)
+        await made.dispose()
+    async with reading(database) as connection:
+        assert await connection.run_sync(_described) == wanted
+
+
+def test_there_is_one_head_and_the_program_knows_it() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+async def test_migrating_again_changes_nothing(database: Database) -> None:
+    async with writing(database) as connection:
+        await installation.raise_revision(connection)
+    await migrate(database)
+    async with reading(database) as connection:
+        assert await installation.revision(connection) == 1
+
+
+async def test_two_that_migrate_at_once_do_it_once(location: str) -> None:
+    first, second = create_engine(location), create_engine(location)
+    await asyncio.gather(migrate(first), migrate(second))
+    async with reading(second) as connection:
+        rows = await connection.execute(text(f"select * from {VERSION_TABLE}"))
+        assert rows.all() == [(HEAD,)]
+    await first.dispose()
+    await second.dispose()
+
+
+async def test_tables_of_another_program_are_refused_and_left_alone(location: str) -> None:
+    database = create_engine(location)
+    async with writing(database) as connection:
+        await connection.execute(text("create table customers (id integer)"))
+    with pytest.raises(DatabaseError, match="another program"):
+        await migrate(database)
+    async with reading(database) as connection:
+        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    await database.dispose()
+    assert tables == ["customers"]
+
+
+async def test_a_file_that_is_no_database_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Sir or Madam, " * 100)
+    database = create_engine(str(path))
+    with pytest.raises(DatabaseError, match=r"letter\.txt cannot be used: file is not a database"):
+        await migrate(database)
+    await database.dispose()
+
+
+async def test_a_newer_schema_is_refused(database: Database) -> None:
+    async with writing(database) as connection:
+        await connection.execute(text(f"update {VERSION_TABLE} set version_num = '9999'"))
+    with pytest.raises(DatabaseError, match="9999, which is newer"):
+        await migrate(database)
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    location: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = create_engine(location)
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(installation, "establish", fail)
+    with pytest.raises(RuntimeError):
+        await migrate(database)
+    async with reading(database) as connection:
+        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+    await database.dispose()
+    assert tables == []
+
+
+async def test_a_start_without_a_migration_loads_no_migration_tool(
+    database: Database, location: str
+) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from conduit.gateway.storage.engine import create_engine\n"
+        "from conduit.gateway.storage.migrate import migrate\n"
+        "async def main():\n"
+        "    database = create_engine(sys.argv[1])\n"
+        "    await migrate(database)\n"
+        "    await database.dispose()\n"
+        "asyncio.run(main())\n"
+        "assert not {'alembic', 'mako', 'cryptography'} & set(sys.modules)\n"
+    )
+    command = [sys.executable, "-c", program, location]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()

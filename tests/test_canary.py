@@ -1,0 +1,91 @@
+"""The net itself: a leak that is planted fails a session in which every test passes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conduit.core.keys import make_master_key, make_virtual_key
+from tests.canary import leaks_in, marked, secrets_in
+
+ROOT = Path(__file__).parents[1]
+
+
+def session_of(folder: Path, *lines: str, mark: str = "") -> tuple[int, str]:
+    """A session with one test that passes: its exit code and what it says."""
+    test = folder / "test_planted.py"
+    body = "".join(f"    {line}\n" for line in lines)
+    test.write_text(
+        "import logging, sys\n\nimport pytest\n\n"
+        "from conduit.core.keys import make_master_key, make_virtual_key\n"
+        "from tests.canary import marked\n\n\n"
+        f"{mark}\ndef test_planted(tmp_path):\n{body}"
+    )
+    left_behind = folder / "left behind"
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    outcome = subprocess.run(
+        [*command, "-c", os.devnull, "--basetemp", str(left_behind), str(test)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    shutil.rmtree(left_behind, ignore_errors=True)  # or the outer session would find it too
+    return outcome.returncode, outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("print(marked('planted'))", "captured stdout call of "),
+        ("print(f'oops {make_virtual_key()}', file=sys.stderr)", "captured stderr call of "),
+        ("logging.getLogger('x').warning('%s', make_master_key())", "captured log call of "),
+        ("(tmp_path / 'gateway.log').write_text(f'a{make_virtual_key()}')", "gateway.log"),
+        ("(tmp_path / 'conduit.db').write_bytes(marked('x').encode() + b'\\0')", "conduit.db"),
+    ],
+)
+def test_a_planted_leak_fails_the_session(line: str, where: str, tmp_path: Path) -> None:
+    code, said = session_of(tmp_path, line)
+    assert code == pytest.ExitCode.TESTS_FAILED, said
+    assert "1 passed" in said
+    _, _, summary = said.partition("secrets found in what the tests left behind")
+    assert where in summary
+
+
+def test_a_clean_session_and_a_file_for_a_secret_pass(tmp_path: Path) -> None:
+    line = "(tmp_path / 'app.key').write_text(make_virtual_key()); print('condt_abc, sk-123')"
+    code, said = session_of(tmp_path, line)
+    assert code == pytest.ExitCode.OK, said
+
+
+def test_a_test_that_plants_a_secret_says_so(tmp_path: Path) -> None:
+    line = "(tmp_path / 'gateway.log').write_text(make_virtual_key())"
+    code, said = session_of(tmp_path, line, mark="@pytest.mark.plants_secrets")
+    assert code == pytest.ExitCode.OK, said
+
+
+def test_a_find_does_not_repeat_the_secret() -> None:
+    secrets = [make_virtual_key(), make_master_key(), marked("x")]
+    found = list(secrets_in("\0".join(secrets).encode()))
+    assert len(found) == 3
+    assert not [each for each in found for secret in secrets if secret in each]
+
+
+@pytest.mark.parametrize(
+    "text", ["condt_" + "a" * 49, "condt_mk_…", "condt_short", "marked secret"]
+)
+def test_what_only_looks_like_a_key_is_no_find(text: str) -> None:
+    assert not list(secrets_in(text.encode()))
+
+
+def test_pictures_of_screens_are_searched(tmp_path: Path) -> None:
+    pictures = tmp_path / "__snapshots__"
+    pictures.mkdir()
+    (pictures / "keys.svg").write_text(f"<svg><text>{(secret := make_virtual_key())}</text></svg>")
+    (found,) = leaks_in(tmp_path, "*.svg")
+    assert found.endswith("keys.svg")
+    assert secret not in found
+    (pictures / "keys.svg").unlink()

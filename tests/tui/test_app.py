@@ -1,0 +1,463 @@
+"""The frame: going about, saying why not, and staying up whatever happens."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from conduit.client import contexts
+from conduit.client.errors import ApiError, AuthenticationFailed, Unreachable
+from conduit.tui.actions import APP_ACTIONS, Action, shown_key
+from conduit.tui.app import ConduitApp
+from conduit.tui.farewell import farewell_of
+from conduit.tui.journal import journal_file
+from conduit.tui.places import PLACES
+from conduit.tui.session import Look
+from conduit.tui.trail import Trail
+from conduit.tui.widgets.picker import Picker
+from tests.tui.events import figures, provider
+from tests.tui.support import (
+    NOW_MS,
+    SIZES,
+    TARGET,
+    link_of,
+    make_app,
+    page,
+    running,
+    screen_text,
+    until,
+    until_shown,
+)
+
+ANSWERS = {
+    "providers.list": page(provider("openai-main")),
+    "keys.list": page(),
+    "mappings.list": page(),
+    "budgets.list": page(),
+}
+OTHERS = [place for place in PLACES if place.name != "overview"]
+# A screen without a text field, where letters act at once.
+OTHER = next(place for place in PLACES if place.name == "live")
+
+
+async def here(app: ConduitApp, name: str, pilot: Pilot[Any]) -> None:
+    await until(lambda: app.here == name, pilot)
+
+
+@pytest.mark.parametrize("place", OTHERS, ids=lambda place: place.name)
+async def test_every_screen_has_a_key_a_letter_and_a_word(place: Any) -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await pilot.press("g", place.letter)
+        await here(app, place.name, pilot)
+        await pilot.press("f8")
+        await here(app, "overview", pilot)
+        app.run_line(place.nouns[-1])
+        await here(app, place.name, pilot)
+        if place.key:
+            await pilot.press("f8")
+            await here(app, "overview", pilot)
+            await pilot.press(place.key)
+            await here(app, place.name, pilot)
+
+
+@pytest.mark.parametrize("place", OTHERS, ids=lambda place: place.name)
+async def test_it_may_begin_on_any_screen(place: Any) -> None:
+    app = make_app(ANSWERS, look=Look(screen=place.name))
+    async with running(app) as pilot:
+        assert app.here == place.name
+        await pilot.press("f8")
+        await here(app, "overview", pilot)
+
+
+async def test_a_screen_stays_as_it_was_left() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        first = app.frame
+        app.go(OTHERS[0].name)
+        await here(app, OTHERS[0].name, pilot)
+        app.go("overview")
+        await here(app, "overview", pilot)
+        assert app.frame is first
+
+
+async def test_minus_goes_to_and_fro_and_brackets_through_history() -> None:
+    app, other = make_app(ANSWERS), OTHER
+    async with running(app) as pilot:
+        await pilot.press("g", other.letter)
+        await here(app, other.name, pilot)
+        await pilot.press("minus")
+        await here(app, "overview", pilot)
+        await pilot.press("minus")
+        await here(app, other.name, pilot)
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        await here(app, other.name, pilot)
+        await pilot.press("left_square_bracket")
+        await here(app, "overview", pilot)
+        await pilot.press("right_square_bracket")
+        await here(app, other.name, pilot)
+
+
+def test_a_trail_forgets_what_was_ahead_when_it_turns_off() -> None:
+    trail = Trail()
+    for name in ("a", "b", "c"):
+        trail.visit(name)
+    assert trail.step(-1) == "b"
+    trail.visit("d")
+    assert trail.places == ["a", "b", "d"]
+    assert trail.step(1) is None
+    assert trail.step(-2) == "a"
+
+
+async def test_a_chord_shows_its_options_and_any_other_key_ends_it() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await pilot.press("g")
+        await until_shown("go to  ", pilot)
+        assert "h Overview" in screen_text(app)
+        await pilot.press("q")
+        await until(lambda: app.chord is None, pilot)
+        assert app.here == "overview"
+
+
+async def test_help_lists_what_can_be_done_here_and_does_it() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await until_shown("openai-main", pilot)
+        await pilot.press("question_mark")
+        await until_shown("help: overview", pilot)
+        text = screen_text(app)
+        for action in app.frame.ACTIONS:
+            assert action.title in text
+        await pilot.press(*"messages", "enter")
+        await until_shown("nothing has been said yet", pilot)
+
+
+async def test_what_cannot_be_done_stays_in_the_help_with_its_reason() -> None:
+    app = make_app({**ANSWERS, "providers.list": page()})
+    async with running(app) as pilot:
+        await pilot.press("f1")
+        await until_shown("Test the provider  there is no provider to choose", pilot)
+        await pilot.press(*"test the", "enter")
+        await until(lambda: "there is no provider to choose" in screen_text(app), pilot)
+        assert isinstance(app.screen, Picker)
+
+
+async def test_the_palette_finds_a_record_and_opens_its_screen() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await until_shown("openai-main", pilot)
+        await pilot.press("ctrl+p")
+        await pilot.press(*"go to overview")
+        await until_shown("F8", pilot)
+        await pilot.press("enter")
+        await until(lambda: not isinstance(app.screen, Picker), pilot)
+
+
+@pytest.mark.parametrize("size", [(60, 24), (80, 24), (120, 40)], ids=lambda size: str(size[0]))
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+async def test_no_hint_tab_or_title_is_cut(place: Any, size: tuple[int, int]) -> None:
+    app = make_app(ANSWERS, look=Look(screen=place.name))
+    async with running(app, size) as pilot:
+        app.store.receive(
+            [{"boot": "b", "seq": 1, "at_ms": NOW_MS, "kind": "stats.sampled", "data": figures()}]
+        )
+        await pilot.pause()
+        footer = screen_text(app).splitlines()[-1]
+        assert "? help" in footer
+        assert "^p palette" in footer
+        hints = [f"{action.shown_key} {action.hint}" for action in app.actions() if action.hint]
+        rest = footer
+        for hint in sorted(hints, key=len, reverse=True):
+            rest = rest.replace(hint, "", 1)
+        assert not rest.strip(), f"{rest!r} is left of {footer!r}"
+        assert "LIVE 41ms" in screen_text(app).splitlines()[0]
+        tabs = screen_text(app).splitlines()[1]
+        assert f"{place.shown_key} {place.title}" in tabs
+
+
+async def test_the_whole_tab_strip_fits_into_eighty_columns() -> None:
+    app = make_app(ANSWERS)
+    async with running(app, SIZES["80x24"]):
+        tabs = screen_text(app).splitlines()[1]
+        for place in PLACES:
+            assert f"{place.shown_key} {place.title}" in tabs
+
+
+async def test_a_click_on_a_hint_and_on_a_tab_does_what_it_says() -> None:
+    app, other = make_app(ANSWERS), OTHER
+    async with running(app) as pilot:
+        lines = screen_text(app).splitlines()
+        await pilot.click(offset=(lines[1].index(other.title) + 1, 1))
+        await here(app, other.name, pilot)
+        lines = screen_text(app).splitlines()
+        await pilot.click(offset=(lines[-1].index("? help") + 2, len(lines) - 1))
+        await until_shown("help: ", pilot)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (20, 5), (59, 30), (100, 15), (40, 12)])
+async def test_a_terminal_that_is_too_small_is_told_so_and_nothing_breaks(
+    size: tuple[int, int],
+) -> None:
+    app = make_app(ANSWERS)
+    async with running(app, size) as pilot:
+        for key in (
+            "question_mark",
+            "escape",
+            "colon",
+            "escape",
+            "g",
+            "escape",
+            "ctrl+p",
+            "escape",
+        ):
+            await pilot.press(key)
+        for place in PLACES:
+            app.go(place.name)
+            await here(app, place.name, pilot)
+        if size[0] >= 20:
+            await until_shown(f"{size[0]}x{size[1]} is", pilot)
+        await pilot.resize_terminal(80, 24)
+        await until(lambda: "is too small" not in screen_text(app), pilot)
+
+
+async def test_sixty_by_sixteen_is_small_but_works() -> None:
+    app = make_app(ANSWERS)
+    async with running(app, (60, 16)) as pilot:
+        await until_shown("openai-main", pilot)
+        assert "too small" not in screen_text(app)
+
+
+async def test_a_storm_of_resizes_leaves_a_whole_screen() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        for width in (1, 200, 60, 7, 120, 80):
+            await pilot.resize_terminal(width, max(1, width // 4))
+        await pilot.resize_terminal(80, 24)
+        await until_shown("openai-main", pilot)
+
+
+async def test_nothing_is_changed_while_there_is_no_connection_and_the_reason_is_said() -> None:
+    app = make_app(ANSWERS, connected=False)
+    action = Action("overview.change", "Change it", changes=True)
+    async with running(app):
+        assert app.why_not(action) == "the gateway has not answered yet"
+        app.store.connectivity.refused("no")
+        assert app.why_not(action) == "the gateway refused the master key"
+
+
+async def test_a_lost_connection_is_told_on_every_screen_with_its_reason() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        app.store.connectivity.lost("connection refused", 4)
+        await until_shown("RETRY 1 (4s)", pilot)
+        await until_shown("not connected to the gateway for 0s: connection refused", pilot)
+        app.store.connectivity.connected()
+        await until(lambda: "connection refused" not in screen_text(app), pilot)
+
+
+async def test_an_error_of_the_gateway_is_a_toast_and_stays_in_the_messages() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        app.report(ApiError("conflict", "it is taken", "use another", "req_42", 409), "Add a key")
+        await until_shown("Add a key: it is taken", pilot)
+        app.run_line("messages")
+        await until_shown("req_42", pilot)
+
+
+async def test_a_fault_in_background_work_is_shown_and_written_down_without_secrets() -> None:
+    app = make_app(ANSWERS)
+
+    async def work() -> None:
+        raise ValueError("broken by condt_0123456789abcdefghij")
+
+    async with running(app) as pilot:
+        app.attempt(work(), "Some work")
+        await until_shown("Some work: ValueError", pilot)
+        assert "0123456789abcdef" not in screen_text(app)
+        assert app.is_running
+        await pilot.press("question_mark")
+        await until_shown("help:", pilot)
+    trace = journal_file().read_text()
+    assert "Traceback" in trace
+    assert "0123456789abcdef" not in trace
+    assert journal_file().stat().st_mode & 0o777 == 0o600
+
+
+async def test_an_unexpected_fault_of_the_interface_ends_it_with_a_sentence_and_no_locals() -> None:
+    app = make_app(ANSWERS)
+
+    async def run_into_it() -> None:
+        async with running(app):
+            app.call_later(_broken, "condt_0123456789abcdefghij")
+            await ended(app)
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        await run_into_it()
+    assert app.return_code == 1
+    assert app.farewell is not None
+    assert "unexpected failure: RuntimeError: out of order" in app.farewell.text
+    assert "0123456789abcdef" not in journal_file().read_text()
+
+
+async def ended(app: ConduitApp) -> None:
+    async with asyncio.timeout(20):
+        while app.is_running:
+            await asyncio.sleep(0.01)
+
+
+def _broken(secret: str) -> None:
+    raise RuntimeError("out of order")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense", "no such command: nonsense"),
+        ("theme mauve", "no such theme: mauve"),
+        ("providers nobody", "no providers record is called 'nobody'"),
+    ],
+)
+async def test_a_command_line_that_means_nothing_says_so(line: str, said: str) -> None:
+    if line.startswith("providers") and not any(place.name == "providers" for place in PLACES):
+        line, said = "nonsense", "no such command: nonsense"
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await pilot.press("colon", *line, "enter")
+        await until_shown(said, pilot)
+
+
+async def test_the_command_line_remembers_what_was_typed() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await pilot.press("colon", *"theme conduit-light", "enter")
+        await until(lambda: app.theme == "conduit-light", pilot)
+        app.theme = "conduit-dark"
+        await pilot.press("colon", "up", "enter")
+        await until(lambda: app.theme == "conduit-light", pilot)
+
+
+async def test_a_theme_is_chosen_from_a_list() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await pilot.press("colon", *"theme", "enter")
+        await until_shown("deuteranopia", pilot)
+        await pilot.press(*"high", "enter")
+        await until(lambda: app.theme == "high-contrast", pilot)
+
+
+@pytest.mark.parametrize("keys", [("ctrl+q",), ("colon", "q", "enter")], ids=["key", "command"])
+async def test_it_quits(keys: tuple[str, ...]) -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await pilot.press(*keys)
+        await ended(app)
+    assert app.return_code == 0
+
+
+async def test_quitting_asks_when_something_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        monkeypatch.setattr(app.frame, "is_busy", lambda: "an answer is being streamed")
+        await pilot.press("ctrl+q")
+        await until_shown("an answer is being streamed", pilot)
+        await pilot.press("n")
+        await until(lambda: app.screen is app.frame, pilot)
+        assert app.is_running
+
+
+async def test_a_cursor_does_not_blink() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await pilot.press("colon")
+        await until(lambda: app.focused is not None and app.screen is not app.frame, pilot)
+        await until(lambda: not app.focused.cursor_blink, pilot)  # type: ignore[union-attr]
+
+
+async def test_another_context_forgets_everything_of_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    contexts.save(contexts.Context("other", "http://other.invalid:5000"))
+    contexts.store_secrets("other", "http://other.invalid:5000", master_key="condt_mk_other")
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await until_shown("openai-main", pilot)
+        before = link_of(app)
+        app.run_line("context other")
+        await until(lambda: app.target.name == "other", pilot)
+        assert app.target.master_key == "condt_mk_other"
+        await until(lambda: app.link is not before, pilot)
+        assert app.store.epoch == before.epoch + 1
+        assert not before.store.fill("keys", [], epoch=before.epoch)
+
+
+async def test_a_context_that_is_not_there_is_told() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        app.run_line("context nowhere")
+        await until_shown("there is no context 'nowhere'", pilot)
+
+
+async def test_a_read_only_context_says_so_in_row_one() -> None:
+    app = make_app(ANSWERS, target=replace(TARGET, read_only=True))
+    async with running(app):
+        assert "READ-ONLY" in screen_text(app).splitlines()[0]
+        assert app.why_not(Action("overview.x", "x", changes=True)) == "context 'prod' is read-only"
+
+
+async def test_ascii_draws_nothing_but_ascii() -> None:
+    app = make_app(ANSWERS, look=Look(ascii=True))
+    async with running(app) as pilot:
+        await until_shown("openai-main", pilot)
+        assert screen_text(app).isascii(), screen_text(app)
+        for key in ("question_mark", "colon"):
+            await pilot.press(key)
+            await until(lambda: app.screen is not app.frame, pilot)
+            assert screen_text(app).isascii(), screen_text(app)
+            await pilot.press("escape")
+            await until(lambda: app.screen is app.frame, pilot)
+
+
+async def test_an_idle_screen_is_not_drawn_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await until_shown("openai-main", pilot)
+        drawn: list[object] = []
+        monkeypatch.setattr(app, "_display", lambda *arguments: drawn.append(arguments))
+        async with asyncio.timeout(30):
+            while True:  # what was still on its way may be drawn; then there is a pause
+                drawn.clear()
+                await pilot.pause(3 / app.look.flush_hz)
+                if not drawn:
+                    break
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (AuthenticationFailed("invalid_api_key", "wrong key", status=401), 4, "wrong key"),
+        (Unreachable("no answer from http://x"), 3, "conduit up"),
+        (ApiError("permission_denied", "not you", status=403), 4, "not you"),
+    ],
+)
+def test_what_ends_it_at_the_start_has_the_exit_code_of_the_command_line(
+    error: Any, code: int, said: str
+) -> None:
+    farewell = farewell_of(error)
+    assert farewell.exit_code == code
+    assert said in farewell.text
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [("ctrl+p", "^p"), ("f2", "F2"), ("question_mark", "?"), ("a", "a"), ("enter", "Enter")],
+)
+def test_keys_are_shown_as_people_write_them(key: str, shown: str) -> None:
+    assert shown_key(key) == shown
+
+
+def test_every_action_of_the_app_has_a_key_or_a_command() -> None:
+    for action in APP_ACTIONS:
+        assert action.keys or action.commands, action.id

@@ -1,0 +1,197 @@
+"""The start screen: its figures, its states, its pictures."""
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from conduit.client.errors import Unreachable
+from conduit.tui.app import ConduitApp
+from conduit.tui.session import Look
+from conduit.tui.store import Sample
+from conduit.tui.traffic import Mark
+from conduit.tui.widgets.charts import SPAN_MS, series
+from tests.tui.events import event, figures, finished, key, provider
+from tests.tui.snapshots import assert_looks
+from tests.tui.support import (
+    NOW_MS,
+    SIZES,
+    link_of,
+    make_app,
+    page,
+    running,
+    screen_text,
+    until,
+    until_shown,
+)
+
+PROVIDERS = page(
+    provider("openai-main"),
+    provider("anthropic", type="anthropic"),
+    provider("groq", type="groq"),
+    provider("old", enabled=False),
+    provider("sealed-one", credentials=[{**provider("x")["credentials"][0], "state": "sealed"}]),
+)
+KEYS = page(
+    key("ci", limit="50", spent="41"),
+    key("web", limit="99", spent="12.9"),
+    key("demo", limit="5", spent="5"),
+    key("free"),
+)
+DATA = {"providers.list": PROVIDERS, "keys.list": KEYS}
+EMPTY = {"providers.list": page(), "keys.list": page()}
+LOST = Unreachable("no answer from the gateway at http://gateway.invalid:5000: timed out")
+STATES = ["data", "empty", "loading", "error", "offline"]
+
+
+def samples(count: int = 60) -> list[dict[str, Any]]:
+    """A minute of figures that rise and fall."""
+    made = []
+    for number in range(count):
+        wave = abs(number % 20 - 10)
+        data = figures(
+            requests_per_s_milli=2_400 + 1_000 * wave,
+            latency_p95_ms=400 + 40 * wave,
+            error_share_milli=8 if number % 7 else 60,
+            tokens_per_s_milli=1_930_000 - 40_000 * wave,
+        )
+        at_ms = NOW_MS - (count - number) * SPAN_MS // count
+        made.append({**event(number + 1, "stats.sampled", data), "at_ms": at_ms})
+    return made
+
+
+def requests() -> list[dict[str, Any]]:
+    outcomes: list[dict[str, Any]] = [
+        {},
+        {"alias": "claude-sonnet", "provider": "anthropic", "duration_ms": 1_900},
+        {"alias": "llama-70b", "provider": "groq", "status": 429, "error_code": "rate_limit"},
+        {"alias": "gpt-4o", "key_name": "web", "cost_nanodollars": 3_000_000},
+    ]
+    return [
+        event(100 + number, "request.finished", finished(number, **outcomes[number % 4]))
+        for number in range(24)
+    ]
+
+
+async def arranged(app: ConduitApp, state: str, pilot: Pilot[Any]) -> None:
+    """Bring the screen into a state."""
+    app.store.set_status({"boot": "boot"}, epoch=app.store.epoch)
+    if state in ("data", "offline"):
+        app.store.receive([*samples(), *requests()])
+        await until_shown("516", pilot)
+    if state == "offline":
+        app.store.connectivity.lost("connection refused", 4)
+        await until_shown("connection refused", pilot)
+
+
+def answers_of(state: str) -> dict[str, Any]:
+    match state:
+        case "empty":
+            return EMPTY
+        case "loading":
+            return {}
+        case "error":
+            return {"providers.list": LOST, "keys.list": LOST}
+        case _:
+            return DATA
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("state", STATES)
+async def test_it_looks_as_it_was_looked_at(state: str, size: str) -> None:
+    app = make_app(answers_of(state))
+    async with running(app, SIZES[size]) as pilot:
+        await arranged(app, state, pilot)
+        await assert_looks(pilot, f"overview-{size}-{state}")
+
+
+@pytest.mark.parametrize(
+    ("name", "look", "size"),
+    [
+        ("60x16", Look(), (60, 16)),
+        ("ascii", Look(ascii=True), (80, 24)),
+        ("light", Look(theme="conduit-light"), (120, 40)),
+        ("lite", Look(theme="ansi", lite=True), (120, 40)),
+        ("high-contrast", Look(theme="high-contrast"), (80, 24)),
+        ("deuteranopia", Look(theme="deuteranopia"), (80, 24)),
+    ],
+)
+async def test_it_looks_right_in_every_dress(name: str, look: Look, size: tuple[int, int]) -> None:
+    app = make_app(DATA, look=look)
+    async with running(app, size) as pilot:
+        await arranged(app, "data", pilot)
+        await assert_looks(pilot, f"overview-{name}")
+
+
+async def test_it_looks_right_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app(DATA)
+    async with running(app) as pilot:
+        await arranged(app, "data", pilot)
+        await assert_looks(pilot, "overview-no-color")
+
+
+async def test_providers_show_their_state_as_a_word() -> None:
+    app = make_app(DATA)
+    async with running(app) as pilot:
+        app.store.receive([event(1, "stats.sampled", figures())])
+        await until_shown("openai-main", pilot)
+        await until(lambda: "516" in screen_text(app), pilot)
+        lines = {
+            name: line
+            for line in screen_text(app).splitlines()
+            for name in ("openai-main", "groq", "old", "sealed-one")
+            if f" {name} " in line
+        }
+        assert "up" in lines["openai-main"]
+        assert "errors" in lines["groq"]
+        assert "off" in lines["old"]
+        assert "sealed" in lines["sealed-one"]
+
+
+async def test_a_gap_is_a_line_between_the_requests() -> None:
+    app = make_app(DATA)
+    async with running(app) as pilot:
+        app.store.receive(requests())
+        app.store.mark(Mark("lost:1", NOW_MS, "lost", 120))
+        await until_shown("gap: 120 events lost", pilot)
+
+
+async def test_a_provider_is_tested_from_here() -> None:
+    found = {"ok": True, "provider": "openai-main", "latency_ms": 41, "models": 12, "error": None}
+    app = make_app({**DATA, "providers.test": found})
+    async with running(app) as pilot:
+        await until_shown("openai-main", pilot)
+        await pilot.press("t")
+        await until_shown("openai-main: ok, 12 models, 41 ms", pilot)
+        assert ("providers.test", ("prov_openai-main",), None) in link_of(app).calls
+
+
+async def test_lite_draws_no_bars() -> None:
+    app = make_app(DATA, look=Look(theme="ansi", lite=True))
+    async with running(app, SIZES["120x40"]) as pilot:
+        app.store.receive(samples())
+        await until_shown("1,570", pilot)
+        assert not set(screen_text(app)) & set(app.glyphs.bars[1:-1])
+
+
+def sampled(at_ms: int, value: float) -> Sample:
+    return Sample(at_ms, {"value": value})
+
+
+def test_a_value_holds_until_the_next_sample_and_a_column_shows_its_highest() -> None:
+    minute = SPAN_MS // 15
+    begun = NOW_MS - SPAN_MS
+    told = [
+        sampled(begun + 3 * minute, 2.0),
+        sampled(begun + 5 * minute, 9.0),
+        sampled(begun + 5 * minute + 1, 1.0),
+    ]
+    values = series(told, lambda sample: float(sample.figures["value"]), 15, NOW_MS)
+    assert values == [None] * 3 + [2.0, 2.0, 9.0] + [1.0] * 9
+
+
+def test_samples_from_before_the_span_count_with_the_last_of_their_values() -> None:
+    told = [sampled(NOW_MS - 2 * SPAN_MS, 5.0), sampled(NOW_MS - SPAN_MS - 1, 3.0)]
+    values = series(told, lambda sample: float(sample.figures["value"]), 4, NOW_MS)
+    assert values == [3.0] * 4

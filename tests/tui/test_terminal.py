@@ -1,0 +1,206 @@
+"""The interface on a terminal: what it writes, how it leaves, what it survives.
+
+Refusals (no terminal, a wrong key, no gateway) are in `test_main.py`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from conduit.core.keys import make_master_key
+from tests.tui.ptys import ALTERNATE_ON, CURSOR_OFF, Terminal, on_terminal
+from tests.tui.standin import StandIn, standing_in
+
+ROOT = Path(__file__).parents[2]
+QUIT = "\x11"
+QUIET_S = 1.5
+RING_ENTRIES = 10_000
+FLUSH_BYTES = 30_000
+"""A whole screen of 120x40 with colours, and as much again."""
+TRIFLE_BYTES = 4_000
+
+Open = Callable[..., AbstractAsyncContextManager[Terminal]]
+
+
+@pytest.fixture
+def stand_in() -> StandIn:
+    return StandIn(make_master_key())
+
+
+@pytest.fixture
+async def url(stand_in: StandIn) -> AsyncIterator[str]:
+    async with standing_in(stand_in) as found:
+        yield found
+
+
+@pytest.fixture
+def tui(url: str, stand_in: StandIn, tmp_path: Path) -> Open:
+    """Opens the interface on a terminal of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONDUIT_")}
+    env = {
+        **kept,
+        "CONDUIT_HOME": str(tmp_path / "client"),
+        "CONDUIT_URL": url,
+        "CONDUIT_MASTER_KEY": stand_in.master_key,
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(ROOT),
+    }
+
+    def opened(
+        *options: str, size: tuple[int, int] = (80, 24)
+    ) -> AbstractAsyncContextManager[Terminal]:
+        command = [sys.executable, "-m", "conduit.tui.main", *options]
+        return on_terminal(command, size=size, env=env, cwd=ROOT)
+
+    return opened
+
+
+async def test_it_takes_the_screen_draws_and_gives_it_back(tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE", "openai-main")
+        frame = terminal.first_frame()
+        assert frame is not None
+        assert ALTERNATE_ON in terminal.output
+        assert CURSOR_OFF in terminal.output
+        assert not terminal.is_restored
+        print(f"first frame after {frame.at_s - terminal.began_s:.2f} s")
+        terminal.type(QUIT)
+        assert await terminal.ended() == 0
+        assert terminal.is_restored
+
+
+async def test_what_starts_it_needs_no_network_library_before_the_first_frame(
+    tmp_path: Path,
+) -> None:
+    """As far as the mounted screen: the link is started after it has been drawn."""
+    code = """
+import asyncio, json, sys
+from conduit.tui.app import ConduitApp
+from conduit.tui.session import Look, Target
+
+class Stopped(ConduitApp):
+    CSS_PATH = None
+    def on_mount(self):
+        self.set_timer(0.01, self.exit)
+
+async def main(screen):
+    target = Target("", "http://127.0.0.1:9", "http://127.0.0.1:9", "key")
+    app = Stopped(target, Look(screen=screen))
+    async with app.run_test():
+        pass
+
+asyncio.run(main(sys.argv[1]))
+print(json.dumps(sorted(sys.modules)))
+"""
+    env = {**os.environ, "CONDUIT_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    for screen in ("overview", "live"):
+        outcome = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", code, screen],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        loaded = set(json.loads(outcome.stdout))
+        assert "textual.app" in loaded
+        forbidden = {"aiohttp", "socketio", "pydantic", "sqlalchemy", "textual.widgets.markdown"}
+        assert not loaded & forbidden, screen
+
+
+async def test_a_quiet_gateway_makes_it_write_nothing(tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE", "openai-main")
+        # Whatever still comes after the start; then a second and a half without one byte.
+        await terminal.settled(QUIET_S)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+async def test_a_signal_ends_it_and_the_screen_is_given_back(
+    tui: Open, number: signal.Signals
+) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE")
+        terminal.send(number)
+        assert await terminal.ended() == 128 + number
+        assert terminal.is_restored
+
+
+async def test_it_ends_when_the_terminal_goes_away(tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE")
+        terminal.close()
+        # No code is asked for: there is nobody to tell.
+        await asyncio.to_thread(terminal.process.wait, 60)
+
+
+async def test_it_survives_every_size(tui: Open) -> None:
+    sizes = [(1, 1), (60, 16), (2, 50), (200, 1), (59, 15), (300, 90), (1, 40), (80, 24)]
+    async with tui("--screen", "live") as terminal:
+        await terminal.shows("LIVE")
+        for size in sizes * 3:
+            terminal.resize(*size)
+            await asyncio.sleep(0.02)
+        terminal.resize(59, 15)
+        await terminal.shows("59x15 is too small")
+        for size in ((60, 16), (120, 40), (80, 24)):
+            terminal.resize(*size)
+            await terminal.shows("LIVE", "Nothing has happened yet")
+        terminal.type(QUIT)
+        assert await terminal.ended() == 0
+
+
+async def test_a_second_key_that_is_typed_ahead_still_belongs_to_the_first(tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE", "openai-main")
+        terminal.type("gl")
+        await terminal.shows("Nothing has happened yet")
+        terminal.type("gh")
+        await terminal.shows("openai-main")
+        # And no key is waited for any more: the next one acts at once.
+        terminal.type(QUIT)
+        assert await terminal.ended() == 0
+
+
+async def test_however_much_happens_at_once_one_screen_is_written(
+    tui: Open, stand_in: StandIn
+) -> None:
+    async with tui("--screen", "live", size=(120, 40)) as terminal:
+        await terminal.shows("LIVE", "Nothing has happened yet")
+        await stand_in.hush()
+        await stand_in.fill(RING_ENTRIES)
+        await terminal.shows("10,000 of 10,000")
+        await terminal.settled()
+        before = terminal.written
+        stand_in.finish(200, alias="the-newest")
+        await terminal.shows("the-newest")
+        await terminal.settled()
+        # The events may come in two parts.
+        assert terminal.written - before < 2 * FLUSH_BYTES
+        print(f"200 events on a full ring: {terminal.written - before} bytes")
+
+
+async def test_one_more_request_is_little_to_write_while_another_screen_is_shown(
+    tui: Open, stand_in: StandIn
+) -> None:
+    async with tui("--screen", "keys", size=(120, 40)) as terminal:
+        await terminal.shows("LIVE", "docs")
+        await stand_in.hush()
+        await terminal.settled()
+        before, asked = terminal.written, stand_in.asked["keys"]
+        stand_in.finish(200)
+        # The events have come when the keys are read again for what they have spent.
+        await terminal.until(lambda: stand_in.asked["keys"] > asked)
+        await terminal.settled(QUIET_S)
+        assert terminal.written - before < TRIFLE_BYTES
