@@ -116,6 +116,8 @@ class RelayedStream:
         passed = []
         for event in events:
             for decoded in self._decoder.feed(event):
+                if isinstance(decoded, Started):
+                    self._head = decoded
                 self._seen.note(decoded)
             if self._seen.failure is not None:
                 break
