@@ -33,8 +33,8 @@ LOOKS = [
     "bearer averylongwordofletters",
     "eyJhbGciOiJI.eyJzdWIi.c2ln",
     "condt_abcdef123456",
-    make_virtual_key(),
-    make_master_key(),
+    pytest.param(make_virtual_key(), id="virtual key"),
+    pytest.param(make_master_key(), id="master key"),
 ]
 
 

@@ -125,7 +125,11 @@ def test_a_weak_master_key_refuses_the_start(weak: str, tmp_path: Path) -> None:
     assert weak not in str(raised.value)
 
 
-@pytest.mark.parametrize("strong", [make_master_key(), os.urandom(16).hex(), "Tr0ub4dor&3" * 3])
+@pytest.mark.parametrize(
+    "strong",
+    [make_master_key(), os.urandom(16).hex(), "Tr0ub4dor&3" * 3],
+    ids=["ours", "hexadecimal", "words"],
+)
 def test_a_master_key_of_ones_own_may_be_any_long_text(strong: str) -> None:
     assert load({"master_key": strong})[0].supplied_master_key() == strong
 

@@ -27,7 +27,9 @@ async def test_no_route_answers_without_the_master_key(
 
 
 @pytest.mark.parametrize(
-    "key", [make_master_key(), make_virtual_key(), "x", "", "ключ", "\u00e9" * 40]
+    "key",
+    [make_master_key(), make_virtual_key(), "x", "", "ключ", "\u00e9" * 40],
+    ids=["master", "virtual", "short", "empty", "cyrillic", "accents"],
 )
 async def test_another_key_is_refused(client: TestClient[Any, Any], key: str) -> None:
     assert (await AdminApi(client, key).get("/admin/whoami")).status == 401
