@@ -41,7 +41,9 @@ completions: $(RUNTIME) ## write completions/ and the generated pages of docs/ a
 soak: $(DEVELOPMENT) ## run the repeating tests with their full counts; prints figures
 	@CONDUIT_SOAK=1 $(BIN)/python -m pytest -m soak -s --timeout 3600 $(ARGS)
 
+# Compiled first, as an installed package is: a start must not depend on who may write to __pycache__.
 bench: $(BENCH)/runtime.stamp ## measure the gateway beside nginx and a bare pass-through (Linux)
+	@$(BENCH)/bin/python -m compileall -q conduit
 	@PATH="$(abspath $(BENCH))/bin:$$PATH" $(BENCH)/bin/python bench/run.py $(ARGS)
 
 bench-tui: $(DEVELOPMENT) ## measure the terminal interface on a terminal of its own (Linux)
@@ -72,6 +74,7 @@ $(BIN)/pip:
 $(RUNTIME): requirements.lock pyproject.toml | $(BIN)/pip
 	@$(PIP) install --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@$(BIN)/python -m compileall -q conduit
 	@touch $@
 
 $(DEVELOPMENT): requirements-dev.lock $(RUNTIME)
