@@ -31,9 +31,9 @@ from conduit.gateway.conversation import (
 )
 from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.anthropic_errors import failure_in, reported_failure
-from conduit.gateway.dialects.anthropic_losses import NAME
 from conduit.gateway.dialects.anthropic_read_blocks import decode_citation
 from conduit.gateway.dialects.anthropic_usage import merged_usage, reported_usage
+from conduit.gateway.dialects.anthropic_words import NAME
 from conduit.gateway.dialects.collect import collect, merge
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json

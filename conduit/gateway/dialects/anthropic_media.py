@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from conduit.gateway.conversation import File, Image
-from conduit.gateway.dialects.anthropic_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 _PDF: Final = "application/pdf"
@@ -59,7 +59,7 @@ def _text_file(text: str, title: str | None, mark: Mapping[str, Any] | None) -> 
 
 
 def encode_image(image: Image, losses: Losses) -> dict[str, Any]:
-    losses.drop_if(detail=image.detail)
+    losses.drop_if(detail=image.detail not in (None, "auto"))
     if not image.url.startswith("data:"):
         return {"type": "image", "source": {"type": "url", "url": image.url}}
     kind, data = _read_data_url(image.url, "image")

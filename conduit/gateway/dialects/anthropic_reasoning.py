@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Reasoning
-from conduit.gateway.dialects.anthropic_losses import Losses
 from conduit.gateway.dialects.anthropic_models import Model
 from conduit.gateway.dialects.fields import (
     LARGEST_INTEGER,
@@ -18,6 +17,7 @@ from conduit.gateway.dialects.fields import (
     read_text,
     wrong,
 )
+from conduit.gateway.dialects.losses import Losses
 
 LEAST_BUDGET: Final = 1024
 _BUDGETS: Final[Mapping[str, int]] = {

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from conduit.gateway.conversation import ChatRequest, Sampling, Tool, ToolCall, ToolChoice
 from conduit.gateway.dialects.answer_tool import ask_by_tool
-from conduit.gateway.dialects.anthropic_losses import Losses
 from conduit.gateway.dialects.anthropic_models import Model
 from conduit.gateway.dialects.anthropic_reasoning import Thought, translate_reasoning
 from conduit.gateway.dialects.anthropic_request_fields import (
@@ -21,6 +20,7 @@ from conduit.gateway.dialects.anthropic_request_fields import (
 )
 from conduit.gateway.dialects.anthropic_schema import closed_schema
 from conduit.gateway.dialects.anthropic_turns import conversation_fields, goes_on_unthought
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError, Target
 
 # With thinking, the API takes `top_p` from here on.

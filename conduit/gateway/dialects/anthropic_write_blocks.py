@@ -20,9 +20,10 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.anthropic_losses import NAME, Losses
 from conduit.gateway.dialects.anthropic_media import encode_file, encode_image
+from conduit.gateway.dialects.anthropic_words import NAME
 from conduit.gateway.dialects.lenient_json import read_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 # The pattern of ids that the API takes.

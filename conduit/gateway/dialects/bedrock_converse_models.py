@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from conduit.gateway.conversation import Reasoning
-from conduit.gateway.dialects.bedrock_converse_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 
 # A model's id begins with its vendor, or with the geography of an inference profile before it; in
 # an ARN both stand after the slash. Application profiles and imported models tell nothing.
@@ -116,16 +116,16 @@ def thought_of(wanted: Reasoning, model: Model, cap: int | None, losses: Losses)
         # Nobody but Claude takes a budget, so that is what the client knows the profile to be.
         return _manual(wanted, cap, losses)
     if not off:
-        losses.drop_if(_names(wanted))
+        losses.drop_if(**_names(wanted))
     return Thought()
 
 
-def _names(wanted: Reasoning) -> list[tuple[str, object]]:
-    return [
-        ("reasoning", wanted.enabled),
-        ("effort", wanted.effort),
-        ("budget_tokens", wanted.budget_tokens),
-    ]
+def _names(wanted: Reasoning) -> dict[str, object]:
+    return {
+        "reasoning": wanted.enabled,
+        "effort": wanted.effort,
+        "budget_tokens": wanted.budget_tokens,
+    }
 
 
 def _off(model: Model, losses: Losses) -> Thought:
@@ -139,7 +139,7 @@ def _off(model: Model, losses: Losses) -> Thought:
 
 def _claude(wanted: Reasoning, model: Model, cap: int | None, losses: Losses) -> Thought:
     if model.generation < (3, 7):
-        losses.drop_if(_names(wanted))
+        losses.drop_if(**_names(wanted))
         return Thought()
     by_budget = wanted.budget_tokens is not None and wanted.effort is None
     if model.generation < (4, 6) or (model.generation == (4, 6) and by_budget):
@@ -176,7 +176,7 @@ def _manual(wanted: Reasoning, cap: int | None, losses: Losses) -> Thought:
 
 
 def _nova(wanted: Reasoning, cap: int | None, losses: Losses) -> Thought:
-    losses.drop_if([("budget_tokens", wanted.budget_tokens)])
+    losses.drop_if(budget_tokens=wanted.budget_tokens)
     effort = wanted.effort or "medium"
     level = {"minimal": "low", "low": "low", "medium": "medium"}.get(effort, "high")
     if level == "high" and cap is not None:
@@ -188,7 +188,7 @@ def _nova(wanted: Reasoning, cap: int | None, losses: Losses) -> Thought:
 
 
 def _effort_alone(wanted: Reasoning, model: Model, losses: Losses, *, off: bool) -> Thought:
-    losses.drop_if([("budget_tokens", wanted.budget_tokens)])
+    losses.drop_if(budget_tokens=wanted.budget_tokens)
     if not off:
         return Thought({} if wanted.effort is None else {"reasoning_effort": wanted.effort})
     if "gpt-oss" in model.id or model.vendor != "openai":

@@ -17,10 +17,10 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.bedrock_converse_losses import Losses
 from conduit.gateway.dialects.bedrock_converse_models import Model, Thought, thought_of
 from conduit.gateway.dialects.bedrock_converse_parts import NAME, Block, MessageWriter
 from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 _ANSWER_TOOL: Final = "json_answer"
@@ -34,9 +34,9 @@ _LEAST_TOP_P_WITH_THINKING: Final = 0.95
 def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     """The provider's body; raises InexpressibleError for what Converse cannot say."""
     _refuse(request.sampling)
-    losses = Losses()
+    losses = Losses(NAME, request.dialect)
     model = Model.of(target.model)
-    writer = MessageWriter(model, losses, own=request.dialect == NAME)
+    writer = MessageWriter(model, losses)
     answer_tool = _answer_tool(request, target)
     cap = _cap(request.sampling, target)
     thought = thought_of(_reasoning(request, model, answer_tool, losses), model, cap, losses)
@@ -55,7 +55,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     fields = {name: value for name, value in fields.items() if value or name == "messages"}
     _drop_rest(request, losses)
     return EncodedRequest(
-        write_json(_joined(fields, writer.extras(request.extras))),
+        write_json(_joined(fields, losses.own(request.extras))),
         dropped=losses.dropped,
         emulated=losses.emulated,
         answer_tool=answer_tool,
@@ -72,15 +72,13 @@ def _refuse(sampling: Sampling) -> None:
 def _drop_rest(request: ChatRequest, losses: Losses) -> None:
     sampling = request.sampling
     losses.drop_if(
-        [
-            ("seed", sampling.seed is not None),
-            ("presence_penalty", sampling.presence_penalty),
-            ("frequency_penalty", sampling.frequency_penalty),
-            ("logprobs", sampling.logprobs),
-            ("top_logprobs", sampling.top_logprobs),
-            ("parallel_tool_calls", request.parallel_tool_calls is False),
-            ("user", request.user),
-        ]
+        seed=sampling.seed is not None,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        logprobs=sampling.logprobs,
+        top_logprobs=sampling.top_logprobs,
+        parallel_tool_calls=request.parallel_tool_calls is False,
+        user=request.user,
     )
 
 
@@ -235,7 +233,7 @@ def _tool(tool: Tool, target: Target, writer: MessageWriter, losses: Losses) -> 
         fields["strict"] = True
     elif tool.strict:
         losses.drop("strict")
-    return fields | writer.extras(tool.extras)
+    return fields | losses.own(tool.extras)
 
 
 def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Block:

@@ -21,7 +21,7 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.request_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 _REFUSED = {Audio: "audio", File: "file", Image: "image"}
@@ -44,12 +44,12 @@ def _encode_message(message: Message, losses: Losses) -> list[dict[str, Any]]:
     elif rest or not results:
         role = "system" if message.role == "developer" else message.role
         encoded.append({"role": role, "content": _content(rest, losses)})
-    encoded[0] |= losses.extras(message.extras)
+    encoded[0] |= losses.own(message.extras)
     return encoded
 
 
 def _encode_result(result: ToolResult, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"cache_mark": result.cache_mark, "is_error": result.is_error})
+    losses.drop_if(cache_mark=result.cache_mark, is_error=result.is_error)
     for part in result.parts:
         if isinstance(part, Image):
             raise InexpressibleError("image", "Cohere takes no images in the results of tools")
@@ -70,9 +70,7 @@ def _encode_assistant(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
         rest = [part for part in rest if not isinstance(part, Text | Refusal)]
         if said:
             fields["tool_plan"] = "\n".join(part.text for part in said)
-            losses.drop_where(
-                {"cache_mark": any(getattr(part, "cache_mark", None) for part in said)}
-            )
+            losses.drop_if(cache_mark=any(getattr(part, "cache_mark", None) for part in said))
         fields["tool_calls"] = calls
     content = _content(rest, losses)
     if content or not calls:
@@ -90,12 +88,12 @@ def _is_call(part: Part) -> bool:
 def _encode_call(part: Part, losses: Losses) -> dict[str, Any] | None:
     match part:
         case ToolCall():
-            losses.drop_where({"cache_mark": part.cache_mark})
+            losses.drop_if(cache_mark=part.cache_mark)
             function = {"name": part.name, "arguments": part.arguments or "{}"}
             call = {"id": part.id, "type": "function", "function": function}
-            return call | dict(losses.extras(part.extras))
+            return call | losses.own(part.extras)
         case Opaque(place="tool_calls"):
-            return losses.opaque(part)
+            return losses.own_part(part)
         case _:
             return None
 
@@ -123,7 +121,7 @@ def _content(parts: Sequence[Part], losses: Losses) -> str | list[dict[str, Any]
 
 
 def _block(part: Part, losses: Losses) -> dict[str, Any] | None:
-    losses.drop_where({"cache_mark": getattr(part, "cache_mark", None)})
+    losses.drop_if(cache_mark=getattr(part, "cache_mark", None))
     match part:
         case Text() | Refusal():
             return {"type": "text", "text": part.text}
@@ -133,7 +131,7 @@ def _block(part: Part, losses: Losses) -> dict[str, Any] | None:
         case Thinking():
             return _thinking(part, losses)
         case Opaque():
-            return losses.opaque(part)
+            return losses.own_part(part)
         case _:
             name = _REFUSED.get(type(part), "tool_call")
             raise InexpressibleError(name, f"Cohere takes no part of this kind here ({name})")
@@ -144,4 +142,4 @@ def _thinking(part: Thinking, losses: Losses) -> dict[str, Any] | None:
     if part.signature is not None or part.redacted is not None or not part.text:
         losses.drop("thinking")
         return None
-    return {"type": "thinking", "thinking": part.text} | dict(losses.extras(part.extras))
+    return {"type": "thinking", "thinking": part.text} | losses.own(part.extras)

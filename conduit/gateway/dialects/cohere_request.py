@@ -14,7 +14,7 @@ from conduit.gateway.conversation import (
 )
 from conduit.gateway.dialects.cohere_messages import encode_messages
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.request_losses import Losses, refuse_choices, without_none
+from conduit.gateway.dialects.losses import Losses, refuse_choices, without_none
 from conduit.gateway.dialects.schema_tool import ANSWER_REASON, answer_tool_for
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
@@ -49,9 +49,9 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         losses.emulate("answer_format")
     else:
         fields |= _encode_answer_format(request, losses)
-    losses.drop_where({"user": request.user})
+    losses.drop_if(user=request.user)
     return EncodedRequest(
-        body=write_json(fields | dict(losses.extras(request.extras))),
+        body=write_json(fields | losses.own(request.extras)),
         dropped=losses.dropped,
         emulated=losses.emulated,
         answer_tool=None if answer_tool is None else answer_tool.name,
@@ -62,7 +62,7 @@ def _encode_sampling(sampling: Sampling, target: Target, losses: Losses) -> dict
     refuse_choices(sampling.choices)
     if len(sampling.stop) > MAX_STOPS:
         raise InexpressibleError("stop", f"Cohere takes at most {MAX_STOPS} stop sequences")
-    losses.drop_where({"top_logprobs": sampling.top_logprobs})
+    losses.drop_if(top_logprobs=sampling.top_logprobs)
     return without_none(
         {
             "max_tokens": _cap(sampling, target),
@@ -94,10 +94,10 @@ def _p(top_p: float | None, losses: Losses) -> float | None:
 
 
 def _encode_reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"shown": reasoning.shown is False})
+    losses.drop_if(shown=reasoning.shown is False)
     if reasoning.enabled is False or reasoning.effort == "none":
         return {"thinking": {"type": "disabled"}}
-    losses.drop_where({"effort": reasoning.effort})
+    losses.drop_if(effort=reasoning.effort)
     if reasoning.budget_tokens is not None:
         return {"thinking": {"type": "enabled", "token_budget": reasoning.budget_tokens}}
     return {"thinking": {"type": "enabled"}} if reasoning.enabled else {}
@@ -127,7 +127,7 @@ def _encode_tools(request: ChatRequest, answer_tool: Tool | None, losses: Losses
     choice = request.tool_choice
     mode = "auto" if choice is None else choice.mode
     tools = request.tools
-    losses.drop_where({"parallel_tool_calls": request.parallel_tool_calls is False})
+    losses.drop_if(parallel_tool_calls=request.parallel_tool_calls is False)
     if choice is not None and choice.mode == "named":
         tools = tuple(tool for tool in tools if tool.name == choice.name)
         if not tools:
@@ -149,18 +149,18 @@ def _strictness(tools: tuple[Tool, ...], losses: Losses) -> dict[str, Any]:
     """Cohere is strict with all tools or with none."""
     if all(tool.strict for tool in tools):
         return {"strict_tools": True}
-    losses.drop_where({"strict": any(tool.strict for tool in tools)})
+    losses.drop_if(strict=any(tool.strict for tool in tools))
     return {}
 
 
 def _encode_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"cache_mark": tool.cache_mark})
+    losses.drop_if(cache_mark=tool.cache_mark)
     function = {
         "name": tool.name,
         "description": tool.description,
         "parameters": _NO_PARAMETERS if tool.parameters is None else tool.parameters,
     }
-    extras = dict(losses.extras(tool.extras))
+    extras = losses.own(tool.extras)
     inner = extras.pop("function", {})
     return {"type": "function", "function": without_none(function) | inner} | extras
 

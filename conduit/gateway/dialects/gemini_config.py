@@ -22,7 +22,8 @@ from conduit.gateway.dialects.fields import (
     wrong,
 )
 from conduit.gateway.dialects.gemini_schema import cleaned, json_schema_of
-from conduit.gateway.dialects.gemini_words import Losses, camel, is_third_generation
+from conduit.gateway.dialects.gemini_words import camel, is_third_generation
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import Target
 
 _WHERE: Final = "generationConfig."
@@ -216,7 +217,7 @@ def write_reasoning(reasoning: Reasoning, model: str, losses: Losses) -> dict[st
         fields["includeThoughts"] = reasoning.shown
     effort = "none" if reasoning.enabled is False else reasoning.effort
     if effort is not None and effort not in _LEVELS:
-        losses.drop("reasoning_effort")
+        losses.drop("effort")
         effort = None
     if effort != "none" and reasoning.budget_tokens is not None:
         return fields | {"thinkingBudget": reasoning.budget_tokens}

@@ -21,8 +21,8 @@ from conduit.gateway.dialects.fields import (
     wrong,
 )
 from conduit.gateway.dialects.lenient_json import read_json, write_json
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.openai_errors import reported_error
-from conduit.gateway.dialects.request_losses import Losses, without_none
 from conduit.gateway.dialects.strict_json import read_object
 from conduit.gateway.dialects.target import EncodedRequest, Target
 from conduit.gateway.dialects.vectors import read_vectors, to_numbers
@@ -73,7 +73,7 @@ def decode_request(body: bytes, *, model: str) -> EmbeddingRequest:
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The body for `:batchEmbedContents`, whatever the number of inputs."""
     losses = Losses(NAME, request.dialect)
-    losses.drop_where({"user": request.user})
+    losses.drop_if(user=request.user)
     name = target.model if "/" in target.model else f"models/{target.model}"
     task = None if request.input_type is None else _TASK_TYPES[request.input_type]
     settings = without_none({"taskType": task, "outputDimensionality": request.dimensions})

@@ -20,30 +20,6 @@ _GENERATION = re.compile(r"gemini-(\d+)")
 _MADE_ID = re.compile(r"gemini_[0-9a-f]{16}")
 
 
-class Losses:
-    """What an encoder leaves out or asks for in another way, each name once, in order."""
-
-    __slots__ = ("_dropped", "_emulated")
-
-    def __init__(self) -> None:
-        self._dropped: dict[str, None] = {}
-        self._emulated: dict[str, None] = {}
-
-    def drop(self, *names: str) -> None:
-        self._dropped |= dict.fromkeys(names)
-
-    def emulate(self, name: str) -> None:
-        self._emulated[name] = None
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        return tuple(self._dropped)
-
-    @property
-    def emulated(self) -> tuple[str, ...]:
-        return tuple(self._emulated)
-
-
 def camel(fields: Fields, where: str = "") -> dict[str, Any]:
     """The fields of one object under their camelCase names; the format takes snake_case as well."""
     named: dict[str, Any] = {}

@@ -8,11 +8,11 @@ from conduit.gateway.dialects.gemini_schema import cleaned_parameters
 from conduit.gateway.dialects.gemini_words import (
     ANSWER_TOOL,
     NAME,
-    Losses,
     is_third_generation,
 )
 from conduit.gateway.dialects.gemini_write_contents import Contents
 from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
@@ -28,7 +28,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     for the same models, as a call of one more tool. Signatures of calls are left out where another
     provider made them, with the documented substitute in their place for Gemini 3.
     """
-    losses = Losses()
+    losses = Losses(NAME, request.dialect)
     fields = request_fields(request, target, losses)
     return EncodedRequest(
         body=write_json(fields),
@@ -72,12 +72,8 @@ def request_fields(request: ChatRequest, target: Target, losses: Losses) -> dict
 
 
 def _report(request: ChatRequest, losses: Losses) -> None:
-    if request.user is not None:
-        losses.drop("user")
-    if request.parallel_tool_calls is False:
-        losses.drop("parallel_tool_calls")
-    if request.dialect != NAME:
-        losses.drop(*request.extras)
+    losses.drop_if(user=request.user, parallel_tool_calls=request.parallel_tool_calls is False)
+    losses.own(request.extras)
 
 
 def _must_call(request: ChatRequest) -> bool:
@@ -119,14 +115,8 @@ def _write_tool(tool: Tool, request: ChatRequest, losses: Losses) -> dict[str, A
         fields["description"] = tool.description
     if tool.parameters is not None:
         fields["parametersJsonSchema"] = cleaned_parameters(tool.parameters)
-    if tool.cache_mark is not None:
-        losses.drop("cache_mark")
-    if tool.strict:
-        losses.drop("strict")
-    if request.dialect == NAME:
-        return fields | dict(tool.extras)
-    losses.drop(*tool.extras)
-    return fields
+    losses.drop_if(cache_mark=tool.cache_mark, strict=tool.strict)
+    return fields | losses.own(tool.extras)
 
 
 def _write_choice(choice: ToolChoice) -> dict[str, Any]:

@@ -3,20 +3,30 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from conduit.gateway.conversation import ChatRequest, Opaque
+from conduit.gateway.conversation import Opaque
+from conduit.gateway.dialects.default_words import says_nothing
 from conduit.gateway.dialects.target import InexpressibleError
 
 # Names that clients write all day to say nothing, or that only count the parts of a conversation.
 _SAY_NOTHING: Final = frozenset({"id", "index", "object", "status", "type"})
+# Under names that end so, a dialect keeps the tools that are no functions.
+_OTHER_TOOLS: Final = ".other_tools"
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 
 
 class Losses:
-    """The report on one request that is written in `dialect`; each name stands in it once."""
+    """The report on one request; each name stands in it once, in the order of meeting.
 
-    def __init__(self, request: ChatRequest, dialect: str) -> None:
-        self.is_own = request.dialect == dialect
-        self.asked_in = request.dialect
-        self._dialect = dialect
+    `dialect` is the target's, `source` that of the request: extras and opaque parts go out only
+    where the two are the same (`is_own`).
+    """
+
+    __slots__ = ("_dropped", "_emulated", "dialect", "is_own", "source")
+
+    def __init__(self, dialect: str, source: str) -> None:
+        self.dialect = dialect
+        self.source = source
+        self.is_own = source == dialect
         self._dropped: dict[str, None] = {}
         self._emulated: dict[str, None] = {}
 
@@ -29,9 +39,17 @@ class Losses:
         return tuple(self._emulated)
 
     def drop(self, name: str) -> None:
+        """Say that something was left out which does not change the meaning of the request."""
         self._dropped[name] = None
 
+    def drop_if(self, **asked: object) -> None:
+        """Say so of each name whose value is one; zero is none, as that is every default."""
+        for name, value in asked.items():
+            if value:
+                self.drop(name)
+
     def emulate(self, name: str) -> None:
+        """Say that something is asked for in another way."""
         self._emulated[name] = None
 
     def own(self, extras: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,13 +57,17 @@ class Losses:
         if self.is_own:
             return dict(extras)
         for name, value in extras.items():
-            if name not in _SAY_NOTHING and value not in (None, [], {}, ()):
-                self.drop(name)
+            if name in _SAY_NOTHING or value in _EMPTY or says_nothing(name, value):
+                continue
+            if name.endswith(_OTHER_TOOLS):
+                reason = "Only functions can be offered here: other tools run at their own provider"
+                raise InexpressibleError("tools", reason)
+            self.drop(name)
         return {}
 
     def own_part(self, part: Opaque) -> dict[str, Any]:
         """The value of a part of this dialect; raises InexpressibleError for that of another."""
-        if part.dialect == self._dialect:
+        if part.dialect == self.dialect:
             return dict(part.value)
         kind = part.value.get("type")
         raise InexpressibleError(
@@ -53,3 +75,14 @@ class Losses:
             f'"{kind if isinstance(kind, str) else part.place}" can only be served by a provider '
             "whose own format has it",
         )
+
+
+def refuse_choices(choices: int) -> None:
+    """Refuse more than one choice, for formats that write one answer alone."""
+    if choices > 1:
+        raise InexpressibleError("choices", "This model's provider writes one choice a request")
+
+
+def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}

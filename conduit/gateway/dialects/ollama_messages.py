@@ -21,7 +21,7 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.request_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 
@@ -49,12 +49,12 @@ def _encode_message(
     if rest or not results:
         role = "system" if message.role == "developer" else message.role
         encoded.append({"role": role, **_encode_parts(rest, losses)})
-    encoded[0] |= losses.extras(message.extras)
+    encoded[0] |= losses.own(message.extras)
     return encoded
 
 
 def _encode_result(result: ToolResult, tools: dict[str, str], losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"cache_mark": result.cache_mark, "is_error": result.is_error})
+    losses.drop_if(cache_mark=result.cache_mark, is_error=result.is_error)
     fields: dict[str, Any] = {"role": "tool", **_encode_parts(result.parts, losses)}
     if result.call_id in tools:
         fields["tool_name"] = tools[result.call_id]
@@ -71,22 +71,22 @@ def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
     calls: list[dict[str, Any]] = []
     own: dict[str, Any] = {}
     for part in parts:
-        losses.drop_where({"cache_mark": getattr(part, "cache_mark", None)})
+        losses.drop_if(cache_mark=getattr(part, "cache_mark", None))
         match part:
             case Text() | Refusal():
-                losses.drop_where({"citations": getattr(part, "citations", ())})
+                losses.drop_if(citations=getattr(part, "citations", ()))
                 texts.append(part.text)
             case Thinking():
                 thoughts += _thoughts(part, losses)
             case Image():
-                losses.drop_where({"detail": part.detail not in (None, "auto")})
+                losses.drop_if(detail=part.detail not in (None, "auto"))
                 media.append(_base64_of(part.url))
             case Audio():
                 media.append(part.data)  # sound goes where pictures do
             case ToolCall():
                 calls.append(_encode_call(part, losses))
             case Opaque():
-                own |= losses.opaque(part)
+                own |= losses.own_part(part)
             case _:
                 raise InexpressibleError("file", "Ollama takes no files, only text and images")
     fields: dict[str, Any] = {"content": "\n".join(texts)}
@@ -110,7 +110,7 @@ def _base64_of(url: str) -> str:
 
 
 def _encode_call(call: ToolCall, losses: Losses) -> dict[str, Any]:
-    extras = dict(losses.extras(call.extras))
+    extras = losses.own(call.extras)
     inner = extras.pop("function", {})
     arguments = _arguments(call.arguments.strip() or "{}")
     if arguments is None:

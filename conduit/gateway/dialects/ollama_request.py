@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from conduit.gateway.conversation import AnswerFormat, ChatRequest, Reasoning, Sampling, Tool
 from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.losses import Losses, refuse_choices, without_none
 from conduit.gateway.dialects.ollama_messages import encode_messages
-from conduit.gateway.dialects.request_losses import Losses, refuse_choices, without_none
 from conduit.gateway.dialects.schema_tool import ANSWER_REASON
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
@@ -45,7 +45,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         fields["tools"] = [_encode_tool(tool, losses) for tool in tools]
     fields |= _encode_answer_format(request.answer_format, target, has_tools=bool(tools))
     fields |= _encode_reasoning(request.reasoning, losses)
-    extras = dict(losses.extras(request.extras))
+    extras = losses.own(request.extras)
     options = _options(request.sampling, target) | extras.pop("options", {})
     if options:
         fields["options"] = options
@@ -53,7 +53,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         fields |= without_none(
             {"logprobs": True, "top_logprobs": request.sampling.top_logprobs or None}
         )
-    losses.drop_where({"user": request.user})
+    losses.drop_if(user=request.user)
     return EncodedRequest(
         body=write_json(fields | extras), dropped=losses.dropped, emulated=losses.emulated
     )
@@ -83,18 +83,18 @@ def _tools(request: ChatRequest, losses: Losses) -> tuple[Tool, ...]:
     if choice is not None and choice.mode == "none" and request.tools:
         losses.emulate("tool_choice")
         return ()
-    losses.drop_where({"parallel_tool_calls": request.parallel_tool_calls is False})
+    losses.drop_if(parallel_tool_calls=request.parallel_tool_calls is False)
     return request.tools
 
 
 def _encode_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"cache_mark": tool.cache_mark, "strict": tool.strict})
+    losses.drop_if(cache_mark=tool.cache_mark, strict=tool.strict)
     function = {
         "name": tool.name,
         "description": tool.description,
         "parameters": _NO_PARAMETERS if tool.parameters is None else tool.parameters,
     }
-    extras = dict(losses.extras(tool.extras))
+    extras = losses.own(tool.extras)
     inner = extras.pop("function", {})
     return {"type": "function", "function": without_none(function) | inner} | extras
 
@@ -115,11 +115,11 @@ def _encode_answer_format(
 
 
 def _encode_reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"shown": reasoning.shown is False})
+    losses.drop_if(shown=reasoning.shown is False)
     if reasoning.enabled is False or reasoning.effort == "none":
         return {"think": False}
-    losses.drop_where({"budget_tokens": reasoning.budget_tokens})
+    losses.drop_if(budget_tokens=reasoning.budget_tokens)
     if reasoning.effort in _EFFORTS:
         return {"think": _EFFORTS[reasoning.effort]}
-    losses.drop_where({"effort": reasoning.effort})
+    losses.drop_if(effort=reasoning.effort)
     return {"think": True} if reasoning.enabled or reasoning.budget_tokens else {}

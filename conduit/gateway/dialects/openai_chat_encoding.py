@@ -16,7 +16,7 @@ _DIALECT: Final = "openai_chat"
 
 def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     """The provider's body; raises InexpressibleError for what the format cannot say."""
-    losses = Losses(request, _DIALECT)
+    losses = Losses(_DIALECT, request.dialect)
     if not losses.is_own:
         refuse_native(request)
     answer_tool = None

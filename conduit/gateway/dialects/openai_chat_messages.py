@@ -159,7 +159,7 @@ def _kept(parts: Iterable[Part], losses: Losses) -> Iterable[Part]:
     for part in parts:
         match part:
             case Thinking():
-                if (part.signed_by or losses.asked_in) == _DIALECT:
+                if (part.signed_by or losses.source) == _DIALECT:
                     yield part
                 else:
                     losses.drop("thinking")
@@ -255,7 +255,7 @@ def _file(part: File, losses: Losses) -> dict[str, Any]:
         raise InexpressibleError(
             "file", "this model takes a file by its content, not by an address: send it inline"
         )
-    if part.file_id is not None and losses.asked_in not in _OPENAI:
+    if part.file_id is not None and losses.source not in _OPENAI:
         raise InexpressibleError(
             "file", f'the file "{part.file_id}" is kept by another provider: send it inline'
         )

@@ -41,7 +41,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
 
     Nothing of a foreign conversation is stored at the provider: its thinking comes back encrypted.
     """
-    losses = Losses(request, _DIALECT)
+    losses = Losses(_DIALECT, request.dialect)
     extras: dict[str, Any] = {}
     answer_tool = None
     if not losses.is_own:

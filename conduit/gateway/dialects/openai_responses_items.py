@@ -151,7 +151,7 @@ def _text(part: Text, losses: Losses, *, is_output: bool) -> dict[str, Any]:
 
 
 def _file(part: File, losses: Losses) -> dict[str, Any]:
-    if part.file_id is not None and losses.asked_in not in _OPENAI:
+    if part.file_id is not None and losses.source not in _OPENAI:
         raise InexpressibleError(
             "file", f'the file "{part.file_id}" is kept by another provider: send it inline'
         )

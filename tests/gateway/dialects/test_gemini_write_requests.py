@@ -82,7 +82,7 @@ def test_thinking_is_asked_for_in_the_words_of_the_model(
 
 
 def test_what_cannot_be_said_of_thinking_is_told() -> None:
-    assert encoded(asked(reasoning=Reasoning(effort="odd"))).dropped == ("reasoning_effort",)
+    assert encoded(asked(reasoning=Reasoning(effort="odd"))).dropped == ("effort",)
     assert encoded(asked(reasoning=NONE)).emulated == ("reasoning",)
     assert encoded(asked(reasoning=NONE), "gemini-2.5-pro").emulated == ("reasoning",)
     assert encoded(asked(reasoning=NONE), OLD).emulated == ()
