@@ -192,7 +192,9 @@ it is stale.
   header `x-conduit-dropped` names the client's field.
 - **emulated**: it is asked for in another way; the header `x-conduit-emulated` names the field. A
   schema, say, becomes the parameters of a tool that the model must call, and the client gets its
-  arguments as the text of the answer.
+  arguments as the text of the answer: those of the first call (of a whole answer, of the first
+  whose arguments are an object), and nothing of what the model writes beside it. Where it calls
+  tools of the client's instead, or writes its answer without a call, that is what the client gets.
 - **refused**: leaving it out would change what is asked. The client gets a 400 that names its
   field, and no provider is called.
 

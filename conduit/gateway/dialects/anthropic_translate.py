@@ -85,8 +85,7 @@ def _answer_form(
         raise InexpressibleError(
             "answer_format", "This model answers in JSON by a schema alone; send one"
         )
-    losses.emulate("answer_format")
-    request, name = ask_by_tool(request)
+    request, name = ask_by_tool(request, losses)
     return request, None, name
 
 

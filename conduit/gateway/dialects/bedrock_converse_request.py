@@ -4,7 +4,6 @@ Source: the Bedrock API reference (`Converse`, `ConverseStream` and their types)
 model `bedrock-runtime` 2023-09-30. The model and whether to stream stand in the URL.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,17 +16,15 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
+from conduit.gateway.dialects.answer_tool import ask_by_tool
 from conduit.gateway.dialects.bedrock_converse_models import Model, Thought, thought_of
 from conduit.gateway.dialects.bedrock_converse_parts import NAME, Block, MessageWriter
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
-_ANSWER_TOOL: Final = "json_answer"
-_ANSWER_TOOL_TEXT: Final = "Give the whole answer here, as JSON, instead of writing it as text."
 _STUB_TEXT: Final = "No longer available: do not call."
 _NO_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 _LEAST_TOP_P_WITH_THINKING: Final = 0.95
 
 
@@ -37,7 +34,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     losses = Losses(NAME, request.dialect)
     model = Model.of(target.model)
     writer = MessageWriter(model, losses)
-    answer_tool = _answer_tool(request, target)
+    request, answer_tool = _answer_form(request, target, losses)
     cap = _cap(request.sampling, target)
     thought = thought_of(_reasoning(request, model, answer_tool, losses), model, cap, losses)
     system, messages = writer.write(request.messages)
@@ -45,8 +42,8 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         "messages": messages,
         "system": system,
         "inferenceConfig": _inference(request.sampling, cap, thought, losses),
-        "toolConfig": _tool_config(request, target, writer, losses, answer_tool),
-        "outputConfig": _output_config(request, target, thought, answer_tool, losses),
+        "toolConfig": _tool_config(request, target, writer, losses),
+        "outputConfig": _output_config(request, thought),
         "additionalModelRequestFields": _additional(request.sampling, model, thought, losses),
     }
     if request.sampling.stop and model.reports_stop_sequence:
@@ -133,40 +130,28 @@ def _additional(
     return fields
 
 
-def _answer_tool(request: ChatRequest, target: Target) -> str | None:
-    """The name of the tool that stands for a JSON answer, where one is needed."""
+def _answer_form(
+    request: ChatRequest, target: Target, losses: Losses
+) -> tuple[ChatRequest, str | None]:
+    """The request, and the name of the tool that stands for a JSON answer where one is needed."""
     wanted = request.answer_format
     if wanted.kind == "text" or (_schema(wanted) is not None and target.schema):
-        return None
-    if request.tool_choice is not None and request.tool_choice.mode == "named":
-        return None  # the answer will be that call
-    name = _NOT_IN_NAMES.sub("_", wanted.name or "")[:60] or _ANSWER_TOOL
-    taken = {tool.name for tool in request.tools}
-    while name in taken:
-        name += "_"
-    return name
+        return request, None
+    return ask_by_tool(request, losses)
 
 
 def _schema(wanted: AnswerFormat) -> Mapping[str, Any] | None:
     return wanted.schema if wanted.kind == "json_schema" else None
 
 
-def _output_config(
-    request: ChatRequest,
-    target: Target,
-    thought: Thought,
-    answer_tool: str | None,
-    losses: Losses,
-) -> dict[str, Any]:
+def _output_config(request: ChatRequest, thought: Thought) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     wanted = request.answer_format
     schema = _schema(wanted)
-    if schema is not None and target.schema:
+    if schema is not None:
         definition = {"schema": write_json(schema).decode(), "name": wanted.name}
         structure = {key: value for key, value in definition.items() if value}
         fields["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": structure}}
-    elif wanted.kind != "text":
-        losses.emulate("answer_format")
     if thought.effort is not None:
         fields["effort"] = thought.effort
     return fields
@@ -177,21 +162,17 @@ def _tool_config(
     target: Target,
     writer: MessageWriter,
     losses: Losses,
-    answer_tool: str | None,
 ) -> dict[str, Any]:
     tools: list[Block] = []
     if not (none := _forbids_tools(request, losses)):
         for tool in request.tools:
             tools.append({"toolSpec": _tool(tool, target, writer, losses)})
             tools += writer.cache_point(tool.cache_mark, tools=True)
-    if answer_tool is not None:
-        schema = _schema(request.answer_format) or _NO_SCHEMA
-        tools.append({"toolSpec": _spec(answer_tool, _ANSWER_TOOL_TEXT, schema)})
     if not request.tools:
         tools += _stubs(request, losses)
     if not tools:
         return {}
-    choice = _choice(request, answer_tool, alone=none or not request.tools)
+    choice = None if none or not request.tools else _choice(request)
     return {"tools": tools} | ({} if choice is None else {"toolChoice": choice})
 
 
@@ -243,13 +224,9 @@ def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Bloc
     return fields | {"inputSchema": {"json": schema}}
 
 
-def _choice(request: ChatRequest, answer_tool: str | None, *, alone: bool) -> Block | None:
-    """`alone` says that the client's tools are not among those sent."""
-    if answer_tool is not None:
-        # With tools of the client's, the model calls one of these until it has its answer.
-        return {"tool": {"name": answer_tool}} if alone else {"any": {}}
+def _choice(request: ChatRequest) -> Block | None:
     choice = request.tool_choice
-    if choice is None or alone:
+    if choice is None:
         return None
     match choice.mode:
         case "named":

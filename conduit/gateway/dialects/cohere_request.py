@@ -12,10 +12,10 @@ from conduit.gateway.conversation import (
     Sampling,
     Tool,
 )
+from conduit.gateway.dialects.answer_tool import ask_by_tool
 from conduit.gateway.dialects.cohere_messages import encode_messages
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.losses import Losses, refuse_choices, without_none
-from conduit.gateway.dialects.schema_tool import ANSWER_REASON, answer_tool_for
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 NAME: Final = "cohere_v2"
@@ -35,6 +35,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     required by sending no other.
     """
     losses = Losses(NAME, request.dialect)
+    request, answer_tool = _answer_form(request, target, losses)
     fields: dict[str, Any] = {
         "model": target.model,
         "messages": encode_messages(request.messages, losses),
@@ -43,18 +44,14 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         fields["stream"] = True
     fields |= _encode_sampling(request.sampling, target, losses)
     fields |= _encode_reasoning(request.reasoning, losses)
-    answer_tool = _answer_tool(request, target)
     fields |= _encode_tools(request, answer_tool, losses)
-    if answer_tool is not None:
-        losses.emulate("answer_format")
-    else:
-        fields |= _encode_answer_format(request, losses)
+    fields |= _encode_answer_format(request.answer_format)
     losses.drop_if(user=request.user)
     return EncodedRequest(
         body=write_json(fields | losses.own(request.extras)),
         dropped=losses.dropped,
         emulated=losses.emulated,
-        answer_tool=None if answer_tool is None else answer_tool.name,
+        answer_tool=answer_tool,
     )
 
 
@@ -103,27 +100,21 @@ def _encode_reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any]:
     return {"thinking": {"type": "enabled"}} if reasoning.enabled else {}
 
 
-def _answer_tool(request: ChatRequest, target: Target) -> Tool | None:
-    """The tool by which a schema is asked for, where it cannot be asked for by name."""
+def _answer_form(
+    request: ChatRequest, target: Target, losses: Losses
+) -> tuple[ChatRequest, str | None]:
+    """The request, and the tool by which an answer in JSON is asked for where it must be one."""
     wanted = request.answer_format
-    if wanted.kind != "json_schema" or wanted.schema is None or _must_call(request):
-        return None
-    return (
-        answer_tool_for(wanted, request.tools) if _has_tools(request) or not target.schema else None
-    )
-
-
-def _has_tools(request: ChatRequest) -> bool:
+    if wanted.kind == "text":
+        return request, None
     choice = request.tool_choice
-    return bool(request.tools) and (choice is None or choice.mode != "none")
+    has_tools = bool(request.tools) and (choice is None or choice.mode != "none")
+    if not has_tools and (wanted.schema is None or target.schema):
+        return request, None
+    return ask_by_tool(request, losses, strict=True)
 
 
-def _must_call(request: ChatRequest) -> bool:
-    choice = request.tool_choice
-    return _has_tools(request) and choice is not None and choice.mode in ("required", "named")
-
-
-def _encode_tools(request: ChatRequest, answer_tool: Tool | None, losses: Losses) -> dict[str, Any]:
+def _encode_tools(request: ChatRequest, answer_tool: str | None, losses: Losses) -> dict[str, Any]:
     choice = request.tool_choice
     mode = "auto" if choice is None else choice.mode
     tools = request.tools
@@ -132,11 +123,8 @@ def _encode_tools(request: ChatRequest, answer_tool: Tool | None, losses: Losses
         tools = tuple(tool for tool in tools if tool.name == choice.name)
         if not tools:
             raise InexpressibleError("tool_choice", f"There is no tool {choice.name!r} to choose")
-        losses.emulate("tool_choice")
-    if answer_tool is not None:
-        # Where no tool may be called, the one that carries the answer is left alone.
-        tools = (answer_tool,) if mode == "none" else (*tools, answer_tool)
-        mode = "required"
+        if choice.name != answer_tool:
+            losses.emulate("tool_choice")
     if not tools:
         return {}
     fields: dict[str, Any] = {"tools": [_encode_tool(tool, losses) for tool in tools]}
@@ -165,13 +153,7 @@ def _encode_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
     return {"type": "function", "function": without_none(function) | inner} | extras
 
 
-def _encode_answer_format(request: ChatRequest, losses: Losses) -> dict[str, Any]:
-    wanted: AnswerFormat = request.answer_format
+def _encode_answer_format(wanted: AnswerFormat) -> dict[str, Any]:
     if wanted.kind == "text":
         return {}
-    if _must_call(request):
-        losses.drop("answer_format")  # the answer will be a call, which has its own schema
-        return {}
-    if _has_tools(request):
-        raise InexpressibleError("answer_format", ANSWER_REASON)
     return {"response_format": without_none({"type": "json_object", "json_schema": wanted.schema})}

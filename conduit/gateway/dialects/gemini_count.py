@@ -38,7 +38,7 @@ def encode_count_request(
 ) -> EncodedRequest:
     """The provider's body; `wrapped` as the Gemini API wants more than contents, not Vertex AI."""
     losses = Losses(NAME, request.dialect)
-    whole = request_fields(request, target, losses)
+    whole, _ = request_fields(request, target, losses)
     fields = {name: whole[name] for name in _COUNTED if name in whole}
     if not wrapped:
         fields.pop("toolConfig", None)

@@ -12,9 +12,6 @@ from conduit.gateway.dialects.fields import Fields, wrong
 
 NAME: Final = "gemini"
 
-# The name of a tool whose arguments are the answer, where a schema cannot be asked for otherwise.
-ANSWER_TOOL: Final = "json_answer"
-
 _UNDERSCORE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 _GENERATION = re.compile(r"gemini-(\d+)")
 _MADE_ID = re.compile(r"gemini_[0-9a-f]{16}")

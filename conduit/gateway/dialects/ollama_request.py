@@ -9,7 +9,6 @@ from conduit.gateway.conversation import AnswerFormat, ChatRequest, Reasoning, S
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.losses import Losses, refuse_choices, without_none
 from conduit.gateway.dialects.ollama_messages import encode_messages
-from conduit.gateway.dialects.schema_tool import ANSWER_REASON
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 NAME: Final = "ollama_native"
@@ -105,7 +104,9 @@ def _encode_answer_format(
     if wanted.kind == "text":
         return {}
     if has_tools:
-        raise InexpressibleError("answer_format", ANSWER_REASON)
+        raise InexpressibleError(
+            "answer_format", "This model's provider takes no JSON answers beside tools"
+        )
     if wanted.schema is None:
         return {"format": "json"}
     if not target.schema:

@@ -21,8 +21,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         refuse_native(request)
     answer_tool = None
     if request.answer_format.kind == "json_schema" and not target.schema and not losses.is_own:
-        request, answer_tool = ask_by_tool(request)
-        losses.emulate("answer_format")
+        request, answer_tool = ask_by_tool(request, losses)
     extras = losses.own(request.extras)
     fields: dict[str, Any] = {
         "model": target.model,

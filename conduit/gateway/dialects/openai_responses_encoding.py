@@ -48,8 +48,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         refuse_native(request)
         request, extras = _shared(request)
         if request.answer_format.kind == "json_schema" and not target.schema:
-            request, answer_tool = ask_by_tool(request)
-            losses.emulate("answer_format")
+            request, answer_tool = ask_by_tool(request, losses)
     extras |= losses.own(request.extras)
     instructions, messages = _instructions(request, losses)
     fields: dict[str, Any] = {"model": target.model, "input": encode_items(messages, losses)}
