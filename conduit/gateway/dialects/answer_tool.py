@@ -59,7 +59,7 @@ def ask_by_tool(
     wanted = request.answer_format
     free = replace(request, answer_format=AnswerFormat("text"))
     if must_call(request):
-        losses.drop("answer_format")
+        losses.lack("answer_format")
         return free, None
     schema = wanted.schema or {"type": "object"}
     if schema.get("type", "object") != "object":

@@ -87,7 +87,7 @@ def _own_fields(
     # Where another provider has answered before, what it thought was left out.
     if by_budget and "thinking" in losses.dropped and goes_on_unthought(conversation["messages"]):
         del objects["thinking"]
-        losses.drop("reasoning")
+        losses.lack("reasoning")
     return {
         **head_fields(request, target, cap),
         **conversation,

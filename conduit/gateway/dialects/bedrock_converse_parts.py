@@ -48,7 +48,7 @@ class MessageWriter:
         system: list[Block] = []
         turns: list[Block] = []
         for message in messages:
-            self._losses.drop_if(name=message.name)
+            self._losses.lack_if(name=message.name)
             extras = self._losses.own(message.extras)
             if message.role in ("system", "developer"):
                 if turns:
@@ -70,7 +70,7 @@ class MessageWriter:
         if mark is None:
             return []
         if not (self._model.caches_tools if tools else self._model.caches):
-            self._losses.drop("cache_mark")
+            self._losses.lack("cache_mark")
             return []
         point = {"type": "default"}
         if mark.get("ttl") == "1h":
@@ -140,10 +140,10 @@ class MessageWriter:
 
     def _text(self, text: str, *, drops_citations: bool = False) -> list[Block]:
         if drops_citations:
-            self._losses.drop("citations")
+            self._losses.lack("citations")
         if text.strip():
             return [{"text": text}]
-        self._losses.drop_if(text=text)  # blank text is refused
+        self._losses.lack_if(text=text)  # blank text is refused
         return []
 
     def _thinking(self, part: Thinking) -> list[Block]:
@@ -152,7 +152,7 @@ class MessageWriter:
         if part.signed_by == NAME and part.signature is not None:
             text = {"text": part.text, "signature": part.signature}
             return [{"reasoningContent": {"reasoningText": text}}]
-        self._losses.drop("thinking")
+        self._losses.lack("thinking")
         return []
 
     def _call(self, call: ToolCall) -> Block:
@@ -181,7 +181,7 @@ class MessageWriter:
     def _media(self, part: Image | Audio | File) -> Block:
         match part:
             case Image():
-                self._losses.drop_if(detail=part.detail not in (None, "auto"))
+                self._losses.lack_if(detail=part.detail not in (None, "auto"))
                 return image_block(part)
             case Audio():
                 return audio_block(part)

@@ -21,27 +21,38 @@ from conduit.gateway.dialects.bedrock_converse_models import Model, Thought, tho
 from conduit.gateway.dialects.bedrock_converse_parts import NAME, Block, MessageWriter
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.losses import Losses
+from conduit.gateway.dialects.request_limits import output_cap, stops_of, within
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 _STUB_TEXT: Final = "No longer available: do not call."
 _NO_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
+_MOST_STOPS: Final = 2500
+_LACKING: Final = (
+    "choices",
+    "logprobs",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "parallel_tool_calls",
+    "user",
+)
 _LEAST_TOP_P_WITH_THINKING: Final = 0.95
 
 
 def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     """The provider's body; raises InexpressibleError for what Converse cannot say."""
-    _refuse(request.sampling)
     losses = Losses(NAME, request.dialect)
     model = Model.of(target.model)
     writer = MessageWriter(model, losses)
     request, answer_tool = _answer_form(request, target, losses)
-    cap = _cap(request.sampling, target)
+    losses.lack_of(request, _LACKING)
+    cap = output_cap(request, target, losses)
     thought = thought_of(_reasoning(request, model, answer_tool, losses), model, cap, losses)
     system, messages = writer.write(request.messages)
     fields: Block = {
         "messages": messages,
         "system": system,
-        "inferenceConfig": _inference(request.sampling, cap, thought, losses),
+        "inferenceConfig": _inference(request.sampling, model, cap, thought, losses),
         "toolConfig": _tool_config(request, target, writer, losses),
         "outputConfig": _output_config(request, thought),
         "additionalModelRequestFields": _additional(request.sampling, model, thought, losses),
@@ -50,40 +61,12 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         path = "/delta/stop_sequence" if request.stream else "/stop_sequence"
         fields["additionalModelResponseFieldPaths"] = [path]
     fields = {name: value for name, value in fields.items() if value or name == "messages"}
-    _drop_rest(request, losses)
     return EncodedRequest(
         write_json(_joined(fields, losses.own(request.extras))),
         dropped=losses.dropped,
         emulated=losses.emulated,
         answer_tool=answer_tool,
     )
-
-
-def _refuse(sampling: Sampling) -> None:
-    if sampling.choices != 1:
-        raise InexpressibleError("choices", "Bedrock gives one answer to a request")
-    if sampling.temperature is not None and not 0 <= sampling.temperature <= 1:
-        raise InexpressibleError("temperature", "Bedrock takes a temperature from 0 to 1")
-
-
-def _drop_rest(request: ChatRequest, losses: Losses) -> None:
-    sampling = request.sampling
-    losses.drop_if(
-        seed=sampling.seed is not None,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        logprobs=sampling.logprobs,
-        top_logprobs=sampling.top_logprobs,
-        parallel_tool_calls=request.parallel_tool_calls is False,
-        user=request.user,
-    )
-
-
-def _cap(sampling: Sampling, target: Target) -> int | None:
-    cap = sampling.max_output_tokens
-    if cap is None or target.max_output_tokens is None:
-        return cap
-    return min(cap, target.max_output_tokens)
 
 
 def _reasoning(
@@ -93,27 +76,27 @@ def _reasoning(
     asked = wanted.enabled or wanted.effort not in (None, "none") or wanted.budget_tokens
     if answer_tool is None or not asked or model.vendor not in ("anthropic", ""):
         return wanted
-    losses.drop("reasoning")  # Claude does not think where it is forced to call a tool
+    losses.lack("reasoning")  # Claude does not think where it is forced to call a tool
     return Reasoning(enabled=False)
 
 
 def _inference(
-    sampling: Sampling, cap: int | None, thought: Thought, losses: Losses
+    sampling: Sampling, model: Model, cap: int | None, thought: Thought, losses: Losses
 ) -> dict[str, Any]:
-    temperature, top_p = sampling.temperature, sampling.top_p
+    temperature = within("temperature", sampling.temperature, 0, 1, losses)
+    top_p = sampling.top_p
     if thought.plain_sampling:
         if temperature not in (None, 1):
             temperature = None
-            losses.drop("temperature")
+            losses.lack("temperature")
         if top_p is not None and top_p < _LEAST_TOP_P_WITH_THINKING:
             top_p = None
-            losses.drop("top_p")
-    stop = [text for text in sampling.stop if text]
+            losses.lack("top_p")
     fields = {
         "maxTokens": cap,
         "temperature": temperature,
         "topP": top_p,
-        "stopSequences": stop or None,
+        "stopSequences": stops_of(sampling, most=_MOST_STOPS, blank=model.vendor != "anthropic"),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -124,7 +107,7 @@ def _additional(
     fields = dict(thought.fields)
     if sampling.top_k is not None:
         if thought.plain_sampling:
-            losses.drop("top_k")
+            losses.lack("top_k")
         else:
             fields |= model.top_k(sampling.top_k, losses)
     return fields
@@ -213,7 +196,7 @@ def _tool(tool: Tool, target: Target, writer: MessageWriter, losses: Losses) -> 
     if tool.strict and target.schema:
         fields["strict"] = True
     elif tool.strict:
-        losses.drop("strict")
+        losses.lack("strict")
     return fields | losses.own(tool.extras)
 
 

@@ -40,7 +40,7 @@ _ANSWER_FIELDS = frozenset({"id", "embeddings", "texts", "meta", "response_type"
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The provider's body; vectors come as numbers, and are made base64 for a client here."""
     losses = Losses(NAME, request.dialect)
-    losses.drop_if(user=request.user)
+    losses.lack_if(user=request.user)
     fields = {
         "model": target.model,
         "texts": texts_of(request),

@@ -9,18 +9,19 @@ from conduit.gateway.conversation import (
     AnswerFormat,
     ChatRequest,
     Reasoning,
-    Sampling,
     Tool,
 )
 from conduit.gateway.dialects.answer_tool import ask_by_tool
 from conduit.gateway.dialects.cohere_messages import encode_messages
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.losses import Losses, refuse_choices, without_none
+from conduit.gateway.dialects.losses import Losses, without_none
+from conduit.gateway.dialects.request_limits import output_cap, stops_of, within
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 NAME: Final = "cohere_v2"
 
 MAX_STOPS: Final = 5
+_LACKING: Final = ("choices", "top_logprobs", "parallel_tool_calls", "user")
 LEAST_P: Final = 0.01
 LARGEST_P: Final = 0.99
 
@@ -35,6 +36,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     required by sending no other.
     """
     losses = Losses(NAME, request.dialect)
+    losses.lack_of(request, _LACKING)
     request, answer_tool = _answer_form(request, target, losses)
     fields: dict[str, Any] = {
         "model": target.model,
@@ -42,11 +44,10 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     }
     if request.stream:
         fields["stream"] = True
-    fields |= _encode_sampling(request.sampling, target, losses)
+    fields |= _encode_sampling(request, target, losses)
     fields |= _encode_reasoning(request.reasoning, losses)
     fields |= _encode_tools(request, answer_tool, losses)
     fields |= _encode_answer_format(request.answer_format)
-    losses.drop_if(user=request.user)
     return EncodedRequest(
         body=write_json(fields | losses.own(request.extras)),
         dropped=losses.dropped,
@@ -55,46 +56,34 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     )
 
 
-def _encode_sampling(sampling: Sampling, target: Target, losses: Losses) -> dict[str, Any]:
-    refuse_choices(sampling.choices)
-    if len(sampling.stop) > MAX_STOPS:
-        raise InexpressibleError("stop", f"Cohere takes at most {MAX_STOPS} stop sequences")
-    losses.drop_if(top_logprobs=sampling.top_logprobs)
+def _encode_sampling(request: ChatRequest, target: Target, losses: Losses) -> dict[str, Any]:
+    sampling = request.sampling
+    penalties = {
+        # Zero is the default, and some models refuse to be told of both.
+        name: within(name, getattr(sampling, name) or None, 0, 1, losses)
+        for name in ("frequency_penalty", "presence_penalty")
+    }
     return without_none(
         {
-            "max_tokens": _cap(sampling, target),
-            "stop_sequences": list(sampling.stop) or None,
+            "max_tokens": output_cap(request, target, losses),
+            "stop_sequences": stops_of(sampling, most=MAX_STOPS),
             "temperature": sampling.temperature,
             # Unsigned there; a negative seed of OpenAI's is another one, as good for repeating.
             "seed": None if sampling.seed is None else sampling.seed % 2**64,
-            # Zero is the default, and some models refuse to be told of both.
-            "frequency_penalty": sampling.frequency_penalty or None,
-            "presence_penalty": sampling.presence_penalty or None,
+            **penalties,
             "k": sampling.top_k,
-            "p": _p(sampling.top_p, losses),
+            # Neither 0 nor 1 is taken, and the default is not 1.
+            "p": within("top_p", sampling.top_p, LEAST_P, LARGEST_P, losses),
             "logprobs": sampling.logprobs or None,
         }
     )
 
 
-def _cap(sampling: Sampling, target: Target) -> int | None:
-    caps = [cap for cap in (sampling.max_output_tokens, target.max_output_tokens) if cap]
-    return min(caps) if sampling.max_output_tokens else None
-
-
-def _p(top_p: float | None, losses: Losses) -> float | None:
-    """Cohere takes neither 0 nor 1, and its default is not 1: the nearest it takes."""
-    if top_p is None or LEAST_P <= top_p <= LARGEST_P:
-        return top_p
-    losses.emulate("top_p")
-    return LEAST_P if top_p < LEAST_P else LARGEST_P
-
-
 def _encode_reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any]:
-    losses.drop_if(shown=reasoning.shown is False)
+    losses.lack_if(shown=reasoning.shown is False)
     if reasoning.enabled is False or reasoning.effort == "none":
         return {"thinking": {"type": "disabled"}}
-    losses.drop_if(effort=reasoning.effort)
+    losses.lack_if(effort=reasoning.effort)
     if reasoning.budget_tokens is not None:
         return {"thinking": {"type": "enabled", "token_budget": reasoning.budget_tokens}}
     return {"thinking": {"type": "enabled"}} if reasoning.enabled else {}
@@ -118,7 +107,6 @@ def _encode_tools(request: ChatRequest, answer_tool: str | None, losses: Losses)
     choice = request.tool_choice
     mode = "auto" if choice is None else choice.mode
     tools = request.tools
-    losses.drop_if(parallel_tool_calls=request.parallel_tool_calls is False)
     if choice is not None and choice.mode == "named":
         tools = tuple(tool for tool in tools if tool.name == choice.name)
         if not tools:
@@ -137,12 +125,12 @@ def _strictness(tools: tuple[Tool, ...], losses: Losses) -> dict[str, Any]:
     """Cohere is strict with all tools or with none."""
     if all(tool.strict for tool in tools):
         return {"strict_tools": True}
-    losses.drop_if(strict=any(tool.strict for tool in tools))
+    losses.lack_if(strict=any(tool.strict for tool in tools))
     return {}
 
 
 def _encode_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
-    losses.drop_if(cache_mark=tool.cache_mark)
+    losses.lack_if(cache_mark=tool.cache_mark)
     function = {
         "name": tool.name,
         "description": tool.description,

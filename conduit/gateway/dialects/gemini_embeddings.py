@@ -73,7 +73,7 @@ def decode_request(body: bytes, *, model: str) -> EmbeddingRequest:
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The body for `:batchEmbedContents`, whatever the number of inputs."""
     losses = Losses(NAME, request.dialect)
-    losses.drop_if(user=request.user)
+    losses.lack_if(user=request.user)
     name = target.model if "/" in target.model else f"models/{target.model}"
     task = None if request.input_type is None else _TASK_TYPES[request.input_type]
     settings = without_none({"taskType": task, "outputDimensionality": request.dimensions})

@@ -67,7 +67,7 @@ class Contents:
 
     def _report(self, message: Message) -> None:
         if message.name is not None and message.role != "tool":
-            self.losses.drop("name")
+            self.losses.lack("name")
         self.losses.own(message.extras)
 
     def _add_system(self, message: Message) -> None:
@@ -148,17 +148,17 @@ class Contents:
         if isinstance(part, Image | File):
             self._drop_mark(part)
         if isinstance(part, Image):
-            self.losses.drop_if(detail=part.detail not in (None, "auto"))
+            self.losses.lack_if(detail=part.detail not in (None, "auto"))
         if isinstance(part, File) and part.filename is not None:
             if self._is_own:
                 next(iter(fields.values()))["displayName"] = part.filename
             else:
-                self.losses.drop("filename")
+                self.losses.lack("filename")
         return fields
 
     def _add_thinking(self, part: Thinking, parts: list[dict[str, Any]]) -> None:
         if part.signed_by != NAME or part.redacted is not None:
-            self.losses.drop("thinking")
+            self.losses.lack("thinking")
             return
         seal = {} if part.signature is None else {"thoughtSignature": part.signature}
         if part.text or part.extras.get("thought"):
@@ -176,7 +176,7 @@ class Contents:
             raise InexpressibleError(
                 "arguments", f'the arguments of the call of "{call.name}" are not a JSON object'
             )
-        self.losses.drop_if(cache_mark=call.cache_mark)
+        self.losses.lack_if(cache_mark=call.cache_mark)
         self._names[call.id] = call.name
         fields = {
             **written_id(call.id),
@@ -195,7 +195,7 @@ class Contents:
             raise InexpressibleError(
                 "tool_call_id", f'no call with the id "{result.call_id}" comes before its result'
             )
-        self.losses.drop_if(cache_mark=result.cache_mark)
+        self.losses.lack_if(cache_mark=result.cache_mark)
         texts: list[str] = []
         media: list[dict[str, Any]] = []
         for part in result.parts:
@@ -225,7 +225,7 @@ class Contents:
 
     def _drop_mark(self, part: Text | Image | File) -> None:
         citations = part.citations if isinstance(part, Text) else ()
-        self.losses.drop_if(cache_mark=part.cache_mark, citations=citations)
+        self.losses.lack_if(cache_mark=part.cache_mark, citations=citations)
 
 
 def _response(texts: list[str], *, is_error: bool) -> dict[str, Any]:

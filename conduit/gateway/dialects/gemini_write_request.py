@@ -12,6 +12,7 @@ from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
+_LACKING: Final = ("user", "parallel_tool_calls")
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 
 
@@ -48,7 +49,7 @@ def request_fields(
         fields["tools"] = [{"functionDeclarations": tools}]
     if choice is not None and (tools or losses.is_own):
         fields["toolConfig"] = {"functionCallingConfig": _write_choice(choice)}
-    config = write_sampling(request.sampling, target) | write_format(request.answer_format)
+    config = write_sampling(request, target, losses) | write_format(request.answer_format)
     thinking = write_reasoning(request.reasoning, target.model, losses)
     if thinking:
         config["thinkingConfig"] = thinking
@@ -59,7 +60,7 @@ def request_fields(
 
 
 def _report(request: ChatRequest, losses: Losses) -> None:
-    losses.drop_if(user=request.user, parallel_tool_calls=request.parallel_tool_calls is False)
+    losses.lack_of(request, _LACKING)
     losses.own(request.extras)
 
 
@@ -87,7 +88,7 @@ def _write_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
         fields["description"] = tool.description
     if tool.parameters is not None:
         fields["parametersJsonSchema"] = cleaned_parameters(tool.parameters)
-    losses.drop_if(cache_mark=tool.cache_mark, strict=tool.strict)
+    losses.lack_if(cache_mark=tool.cache_mark, strict=tool.strict)
     return fields | losses.own(tool.extras)
 
 

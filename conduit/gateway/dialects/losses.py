@@ -1,10 +1,11 @@
 """What an encoder of requests leaves out or says in another way, gathered for its report."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from conduit.gateway.conversation import Opaque
+from conduit.gateway.conversation import ChatRequest, Opaque
 from conduit.gateway.dialects.default_words import says_nothing
+from conduit.gateway.dialects.loss_rules import RULES
 from conduit.gateway.dialects.target import InexpressibleError
 
 # Names that clients write all day to say nothing, or that only count the parts of a conversation.
@@ -38,15 +39,28 @@ class Losses:
     def emulated(self) -> tuple[str, ...]:
         return tuple(self._emulated)
 
-    def drop(self, name: str) -> None:
-        """Say that something was left out which does not change the meaning of the request."""
+    def lack(self, name: str) -> None:
+        """Say that the target has no word for something that was asked for.
+
+        Its rule says what follows: it is left out and reported, or InexpressibleError is raised.
+        """
+        rule = RULES[name]
+        if rule.outcome == "refuse":
+            raise InexpressibleError(name, rule.reason)
         self._dropped[name] = None
 
-    def drop_if(self, **asked: object) -> None:
+    def lack_if(self, **asked: object) -> None:
         """Say so of each name whose value is one; zero is none, as that is every default."""
         for name, value in asked.items():
             if value:
-                self.drop(name)
+                self.lack(name)
+
+    def lack_of(self, request: ChatRequest, names: Iterable[str]) -> None:
+        """Say so of those that a request asks for; they must have a rule that tells whether."""
+        for name in names:
+            asked = RULES[name].asked
+            if asked is not None and asked(request):
+                self.lack(name)
 
     def emulate(self, name: str) -> None:
         """Say that something is asked for in another way."""
@@ -62,7 +76,10 @@ class Losses:
             if name.endswith(_OTHER_TOOLS):
                 reason = "Only functions can be offered here: other tools run at their own provider"
                 raise InexpressibleError("tools", reason)
-            self.drop(name)
+            rule = RULES.get(name)
+            if rule is not None and rule.outcome == "refuse":
+                raise InexpressibleError(name, rule.reason)
+            self._dropped[name] = None
         return {}
 
     def own_part(self, part: Opaque) -> dict[str, Any]:
@@ -75,12 +92,6 @@ class Losses:
             f'"{kind if isinstance(kind, str) else part.place}" can only be served by a provider '
             "whose own format has it",
         )
-
-
-def refuse_choices(choices: int) -> None:
-    """Refuse more than one choice, for formats that write one answer alone."""
-    if choices > 1:
-        raise InexpressibleError("choices", "This model's provider writes one choice a request")
 
 
 def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ _ANSWER_FIELDS = frozenset({"model", "embeddings", *METRICS})
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The provider's body; what the vectors are for is a matter of the text there."""
     losses = Losses(NAME, request.dialect)
-    losses.drop_if(input_type=request.input_type, user=request.user)
+    losses.lack_if(input_type=request.input_type, user=request.user)
     fields = {
         "model": target.model,
         "input": texts_of(request),

@@ -44,7 +44,7 @@ def _encode_message(
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     rest = [part for part in message.parts if not isinstance(part, ToolResult)]
     if message.name is not None:
-        losses.drop("name")
+        losses.lack("name")
     encoded = [_encode_result(result, tools, losses) for result in results]
     if rest or not results:
         role = "system" if message.role == "developer" else message.role
@@ -54,7 +54,7 @@ def _encode_message(
 
 
 def _encode_result(result: ToolResult, tools: dict[str, str], losses: Losses) -> dict[str, Any]:
-    losses.drop_if(cache_mark=result.cache_mark, is_error=result.is_error)
+    losses.lack_if(cache_mark=result.cache_mark, is_error=result.is_error)
     fields: dict[str, Any] = {"role": "tool", **_encode_parts(result.parts, losses)}
     if result.call_id in tools:
         fields["tool_name"] = tools[result.call_id]
@@ -71,15 +71,18 @@ def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
     calls: list[dict[str, Any]] = []
     own: dict[str, Any] = {}
     for part in parts:
-        losses.drop_if(cache_mark=getattr(part, "cache_mark", None))
+        losses.lack_if(cache_mark=getattr(part, "cache_mark", None))
         match part:
-            case Text() | Refusal():
-                losses.drop_if(citations=getattr(part, "citations", ()))
+            case Text():
+                losses.lack_if(citations=part.citations)
+                texts.append(part.text)
+            case Refusal():
+                losses.emulate("refusal")
                 texts.append(part.text)
             case Thinking():
                 thoughts += _thoughts(part, losses)
             case Image():
-                losses.drop_if(detail=part.detail not in (None, "auto"))
+                losses.lack_if(detail=part.detail not in (None, "auto"))
                 media.append(_base64_of(part.url))
             case Audio():
                 media.append(part.data)  # sound goes where pictures do
@@ -88,7 +91,7 @@ def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
             case Opaque():
                 own |= losses.own_part(part)
             case _:
-                raise InexpressibleError("file", "Ollama takes no files, only text and images")
+                losses.lack("file")
     fields: dict[str, Any] = {"content": "\n".join(texts)}
     beside = {"thinking": "\n".join(thoughts), "images": media, "tool_calls": calls}
     return fields | {name: value for name, value in beside.items() if value} | own
@@ -97,7 +100,7 @@ def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
 def _thoughts(part: Thinking, losses: Losses) -> list[str]:
     """Ollama signs nothing, so its thinking is plain text; what another has signed is not its."""
     if part.signature is not None or part.redacted is not None or not part.text:
-        losses.drop("thinking")
+        losses.lack("thinking")
         return []
     return [part.text]
 

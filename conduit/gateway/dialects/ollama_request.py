@@ -5,13 +5,15 @@ The fields are those of `api/types.go` and docs/api.md in ollama/ollama.
 
 from typing import Any, Final
 
-from conduit.gateway.conversation import AnswerFormat, ChatRequest, Reasoning, Sampling, Tool
+from conduit.gateway.conversation import AnswerFormat, ChatRequest, Reasoning, Tool
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.losses import Losses, refuse_choices, without_none
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.ollama_messages import encode_messages
+from conduit.gateway.dialects.request_limits import output_cap, stops_of
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 NAME: Final = "ollama_native"
+_LACKING: Final = ("choices", "parallel_tool_calls", "user")
 
 _NO_PARAMETERS = {"type": "object", "properties": {}}
 # What Ollama's OpenAI-shaped endpoint makes of the words that are not its own.
@@ -34,6 +36,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     tools.
     """
     losses = Losses(NAME, request.dialect)
+    losses.lack_of(request, _LACKING)
     fields: dict[str, Any] = {
         "model": target.model,
         "messages": encode_messages(request.messages, losses),
@@ -45,30 +48,28 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     fields |= _encode_answer_format(request.answer_format, target, has_tools=bool(tools))
     fields |= _encode_reasoning(request.reasoning, losses)
     extras = losses.own(request.extras)
-    options = _options(request.sampling, target) | extras.pop("options", {})
+    options = _options(request, target, losses) | extras.pop("options", {})
     if options:
         fields["options"] = options
     if request.sampling.logprobs:
         fields |= without_none(
             {"logprobs": True, "top_logprobs": request.sampling.top_logprobs or None}
         )
-    losses.drop_if(user=request.user)
     return EncodedRequest(
         body=write_json(fields | extras), dropped=losses.dropped, emulated=losses.emulated
     )
 
 
-def _options(sampling: Sampling, target: Target) -> dict[str, Any]:
-    refuse_choices(sampling.choices)
-    caps = [cap for cap in (sampling.max_output_tokens, target.max_output_tokens) if cap]
+def _options(request: ChatRequest, target: Target, losses: Losses) -> dict[str, Any]:
+    sampling = request.sampling
     return without_none(
         {
-            "num_predict": min(caps) if sampling.max_output_tokens else None,
+            "num_predict": output_cap(request, target, losses),
             "temperature": sampling.temperature,
             "top_k": sampling.top_k,
             "top_p": sampling.top_p,
             "seed": sampling.seed,
-            "stop": list(sampling.stop) or None,
+            "stop": stops_of(sampling),
             "presence_penalty": sampling.presence_penalty,
             "frequency_penalty": sampling.frequency_penalty,
         }
@@ -78,16 +79,15 @@ def _options(sampling: Sampling, target: Target) -> dict[str, Any]:
 def _tools(request: ChatRequest, losses: Losses) -> tuple[Tool, ...]:
     choice = request.tool_choice
     if choice is not None and choice.mode in ("required", "named"):
-        raise InexpressibleError("tool_choice", "Ollama leaves the choice of tools to the model")
+        losses.lack("tool_choice")
     if choice is not None and choice.mode == "none" and request.tools:
         losses.emulate("tool_choice")
         return ()
-    losses.drop_if(parallel_tool_calls=request.parallel_tool_calls is False)
     return request.tools
 
 
 def _encode_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
-    losses.drop_if(cache_mark=tool.cache_mark, strict=tool.strict)
+    losses.lack_if(cache_mark=tool.cache_mark, strict=tool.strict)
     function = {
         "name": tool.name,
         "description": tool.description,
@@ -116,11 +116,11 @@ def _encode_answer_format(
 
 
 def _encode_reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any]:
-    losses.drop_if(shown=reasoning.shown is False)
+    losses.lack_if(shown=reasoning.shown is False)
     if reasoning.enabled is False or reasoning.effort == "none":
         return {"think": False}
-    losses.drop_if(budget_tokens=reasoning.budget_tokens)
+    losses.lack_if(budget_tokens=reasoning.budget_tokens)
     if reasoning.effort in _EFFORTS:
         return {"think": _EFFORTS[reasoning.effort]}
-    losses.drop_if(effort=reasoning.effort)
+    losses.lack_if(effort=reasoning.effort)
     return {"think": True} if reasoning.enabled or reasoning.budget_tokens else {}

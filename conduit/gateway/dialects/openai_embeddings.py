@@ -71,7 +71,7 @@ def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The provider's body; the format has no field for what the vectors are for."""
     losses = Losses(NAME, request.dialect)
     if not losses.is_own:
-        losses.drop_if(input_type=request.input_type)
+        losses.lack_if(input_type=request.input_type)
     inputs = [item if isinstance(item, str) else list(item) for item in request.inputs]
     fields = {
         "model": target.model,

@@ -351,8 +351,6 @@ def test_sampling() -> None:
         max_output_tokens=9000,
         presence_penalty=0.5,
         frequency_penalty=0.0,
-        logprobs=True,
-        top_logprobs=2,
     )
     request = chat(sampling=sampling, user="u1", parallel_tool_calls=False, stream=True)
     found = encode_request(request, Target(SONNET_4_5, max_output_tokens=8192))
@@ -368,11 +366,10 @@ def test_sampling() -> None:
     assert found.dropped == (
         "seed",
         "presence_penalty",
-        "logprobs",
-        "top_logprobs",
         "parallel_tool_calls",
         "user",
     )
+    assert found.emulated == ("max_output_tokens",)
     whole = sent(replace(request, stream=False), SONNET_4_5)
     assert whole["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
     assert "additionalModelResponseFieldPaths" not in sent(request, LLAMA)
@@ -380,7 +377,15 @@ def test_sampling() -> None:
 
 def test_what_cannot_be_drawn_is_refused() -> None:
     assert refused(chat(sampling=Sampling(choices=2))) == "choices"
-    assert refused(chat(sampling=Sampling(temperature=1.5))) == "temperature"
+    assert refused(chat(sampling=Sampling(logprobs=True))) == "logprobs"
+    assert refused(chat(sampling=Sampling(stop=("a", "\n"))), SONNET_4_5) == "stop"
+    assert refused(chat(sampling=Sampling(stop=("a",) * 2501))) == "stop"
+
+
+def test_a_temperature_beyond_the_range_is_the_nearest() -> None:
+    found = encoded(chat(sampling=Sampling(temperature=1.5)))
+    assert json.loads(found.body)["inferenceConfig"] == {"temperature": 1}
+    assert found.emulated == ("temperature",)
 
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}

@@ -126,7 +126,7 @@ def test_a_request_of_another_dialect_is_said_in_this_one() -> None:
         "is_error",
         "top_k",
     )
-    assert encoded.emulated == ("budget_tokens",)
+    assert encoded.emulated == ("max_output_tokens", "budget_tokens")
     assert encode_request(request, TARGET).body == encode_request(request, TARGET).body
 
 
