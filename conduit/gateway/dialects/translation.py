@@ -17,6 +17,7 @@ from conduit.gateway.dialects.dialect import (
     StreamEncoder,
 )
 from conduit.gateway.dialects.events_seen import EventsSeen
+from conduit.gateway.dialects.hosted_tools import without_hosted_tools
 from conduit.gateway.dialects.openai_errors import Scrub
 from conduit.gateway.dialects.openai_rules import adapt_raw, with_envelope
 from conduit.gateway.dialects.openai_stream import EVENT_STREAM, Relayed
@@ -47,14 +48,16 @@ class TranslationBridge:
         request = _for_target(call.request or self._request_of(call.body), sending)
         target = Target(sending.model, sending.max_output_tokens, quirks.schema, quirks)
         try:
+            left_out: tuple[str, ...] = ()
             if request.dialect != self._provider.NAME:
+                request, left_out = without_hosted_tools(request)
                 _refuse_native(request)
             encoded = self._provider.encode_request(request, target)
             body, dropped = as_the_vendor_wants(encoded.body, sending)
         except InexpressibleError as error:
             feature = self._named(error.feature)
             raise UnsupportedParameterError(error.reason, param=feature) from error
-        names = dict.fromkeys(map(self._named, (*encoded.dropped, *dropped)))
+        names = dict.fromkeys(map(self._named, (*left_out, *encoded.dropped, *dropped)))
         return encoded._replace(
             body=body,
             dropped=tuple(names),
