@@ -13,6 +13,8 @@ from conduit.gateway.dialects.request_limits import output_cap, stops_of
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 NAME: Final = "ollama_native"
+# What a client says in these words, it says to Ollama, whatever format it speaks.
+_WORDS: Final = ("options", "keep_alive")
 _LACKING: Final = ("choices", "parallel_tool_calls", "user")
 
 _NO_PARAMETERS = {"type": "object", "properties": {}}
@@ -47,8 +49,9 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         fields["tools"] = [_encode_tool(tool, losses) for tool in tools]
     fields |= _encode_answer_format(request.answer_format, target, has_tools=bool(tools))
     fields |= _encode_reasoning(request.reasoning, losses)
-    extras = losses.own(request.extras)
-    options = _options(request, target, losses) | extras.pop("options", {})
+    extras = {name: request.extras[name] for name in _WORDS if name in request.extras}
+    extras |= losses.own({k: v for k, v in request.extras.items() if k not in extras})
+    options = _options(request, target, losses) | _object(extras.pop("options", None))
     if options:
         fields["options"] = options
     if request.sampling.logprobs:
@@ -74,6 +77,12 @@ def _options(request: ChatRequest, target: Target, losses: Losses) -> dict[str, 
             "frequency_penalty": sampling.frequency_penalty,
         }
     )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if value is not None and not isinstance(value, dict):
+        raise InexpressibleError("options", '"options" must be an object')
+    return value or {}
 
 
 def _tools(request: ChatRequest, losses: Losses) -> tuple[Tool, ...]:

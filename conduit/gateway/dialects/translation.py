@@ -1,7 +1,8 @@
 """Two dialects: a call goes through the internal form to its provider, and its answer back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -156,11 +157,25 @@ def as_the_vendor_wants(body: bytes, sending: Sending) -> tuple[bytes, tuple[str
     quirks = sending.quirks
     dropped: tuple[str, ...] = ()
     if sending.params or quirks.fields is not None:
-        fields = with_params(decode_raw(body), sending.params)
+        read = decode_raw(body)
+        fields = with_params(read, _merged(read, sending.params, quirks.merged))
         if quirks.fields is not None:
             fields, dropped = adapt_raw(fields, quirks.fields)
         body = _encode(fields)
     return with_envelope(body, quirks), dropped
+
+
+def _merged(
+    fields: Mapping[str, msgspec.Raw], params: Mapping[str, Any], names: frozenset[str]
+) -> Mapping[str, Any]:
+    """The target's own fields, objects of these names with what the request says beside them."""
+    both = {name: fields[name] for name in names & params.keys() & fields.keys()}
+    objects = {
+        name: {**msgspec.json.decode(raw), **params[name]}
+        for name, raw in both.items()
+        if isinstance(params[name], Mapping)
+    }
+    return {**params, **objects}
 
 
 def _for_target(request: ChatRequest, sending: Sending) -> ChatRequest:
