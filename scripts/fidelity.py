@@ -21,6 +21,7 @@ from conduit.gateway.dialects.bridge import Sending
 from conduit.gateway.dialects.bridges import bridge_between
 from conduit.gateway.dialects.chat_call import reader_of
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.loss_rules import RULES
 from conduit.gateway.dialects.openai_wire import decode_call
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.dialects.target import EncodedRequest
@@ -169,7 +170,18 @@ def markdown() -> str:
         for client in PROBES
     )
     models = "\n".join(f"- {_TITLES[name]}: `{_MODELS[name]}`" for name in served())
-    return _PAGE.format(tables=tables, models=models, recorded=_recorded(), **_sums())
+    return _PAGE.format(
+        tables=tables, rules=_rules(), models=models, recorded=_recorded(), **_sums()
+    )
+
+
+def _rules() -> str:
+    """The rules as a table, by what comes of a thing."""
+    lines = ["| where a provider lacks it | what comes of it | why |", "|---|---|---|"]
+    words = {"drop": "left out", "refuse": "**refused**"}
+    for name, rule in sorted(RULES.items(), key=lambda item: (item[1].outcome, item[0])):
+        lines.append(f"| {name.replace('_', ' ')} | {words[rule.outcome]} | {rule.reason} |")
+    return "\n".join(lines) + "\n"
 
 
 def _sums() -> dict[str, int]:
@@ -192,7 +204,9 @@ it is stale.
   header `x-conduit-dropped` names the client's field.
 - **emulated**: it is asked for in another way; the header `x-conduit-emulated` names the field. A
   schema, say, becomes the parameters of a tool that the model must call, and the client gets its
-  arguments as the text of the answer.
+  arguments as the text of the answer: those of the first call (of a whole answer, of the first
+  whose arguments are an object), and nothing of what the model writes beside it. Where it calls
+  tools of the client's instead, or writes its answer without a call, that is what the client gets.
 - **refused**: leaving it out would change what is asked. The client gets a 400 that names its
   field, and no provider is called.
 
@@ -211,6 +225,17 @@ Vendors that speak OpenAI's chat with exceptions of their own have more to drop 
 [Providers](providers.md) has them.
 
 {tables}
+## What is left out and what is refused
+
+One rule for each thing, whichever provider lacks it. Where it would only be another drawing of the
+same answer, or where it saves time or money alone, it is left out; where the client would miss a
+part of what it asked for, or get what it forbade, the request is refused. Before either, it may be
+asked for in another way: a number beyond the provider's range as the nearest that it takes, a cap
+beyond what the model can write as that, instructions in mid-conversation before it, a refusal as
+plain text, a schema by a tool. A field that no rule knows is left out and named; one
+that says what holds anyway, such as `store: false`, is not named.
+
+{rules}
 ## Held to real traffic
 
 Answers that providers really gave, as recorded by others, and how many of them are decoded: whole

@@ -83,7 +83,8 @@ class Quirks:
     in which the vendor takes the caller's own id for a request. `schema`: whether an answer may be
     asked for by a JSON schema, as far as the vendor as a whole goes. `fields`: what becomes of a
     request's fields; None where all are taken as they are. `model_in_body` is False where the model
-    stands in the path alone, and `added` are fields that every body must have.
+    stands in the path alone, and `added` are fields that every body must have. `merged` are
+    objects of which a target's own fields are set one by one, beside those of the request.
     """
 
     asks_stream_usage: bool = True
@@ -93,6 +94,7 @@ class Quirks:
     fields: FieldRules | None = None
     model_in_body: bool = True
     added: Mapping[str, Any] = field(default_factory=dict)
+    merged: frozenset[str] = frozenset()
 
 
 class OutgoingRequest(msgspec.Struct, frozen=True):

@@ -29,12 +29,12 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
-from conduit.gateway.dialects.answer_tool import AnswerTool
+from conduit.gateway.dialects.answer_tool import AnswerTool, collected
 from conduit.gateway.dialects.anthropic_errors import failure_in, reported_failure
-from conduit.gateway.dialects.anthropic_losses import NAME
 from conduit.gateway.dialects.anthropic_read_blocks import decode_citation
 from conduit.gateway.dialects.anthropic_usage import merged_usage, reported_usage
-from conduit.gateway.dialects.collect import collect, merge
+from conduit.gateway.dialects.anthropic_words import NAME
+from conduit.gateway.dialects.collect import merge
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.signatures import UNSIGNED
@@ -122,7 +122,7 @@ class StreamDecoder:
         if isinstance(value, dict):
             events += self.decode_whole(value) if _is_message(value) else self.decode(value)
         events += self._tell_usage()
-        return self._answer_tool.turn(events)
+        return self._answer_tool.turn(events) + self._answer_tool.finish()
 
     def _decode_payload(self, payload: bytes) -> list[StreamEvent]:
         event = read_json(payload)
@@ -267,7 +267,7 @@ def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatRespo
     value = read_json(body)
     if isinstance(value, dict) and _is_message(value):
         events = StreamDecoder().decode_whole(value)
-        return collect(AnswerTool(answer_tool).turn(events))
+        return collected(events, answer_tool)
     if isinstance(value, dict) and value.get("error") is not None:
         raise failure_in(value)
     raise UpstreamFailure("The provider's answer is not a message")

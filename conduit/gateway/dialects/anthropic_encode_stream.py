@@ -30,8 +30,8 @@ from conduit.gateway.conversation import (
 )
 from conduit.gateway.dialects import signatures
 from conduit.gateway.dialects.anthropic_errors import error_frame, failure_frame
-from conduit.gateway.dialects.anthropic_losses import NAME
 from conduit.gateway.dialects.anthropic_usage import usage_to_anthropic
+from conduit.gateway.dialects.anthropic_words import NAME
 from conduit.gateway.dialects.anthropic_write_answer import (
     citation_block,
     encode_part,

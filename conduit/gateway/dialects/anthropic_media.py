@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from conduit.gateway.conversation import File, Image
-from conduit.gateway.dialects.anthropic_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 _PDF: Final = "application/pdf"
@@ -59,7 +59,7 @@ def _text_file(text: str, title: str | None, mark: Mapping[str, Any] | None) -> 
 
 
 def encode_image(image: Image, losses: Losses) -> dict[str, Any]:
-    losses.drop_if(detail=image.detail)
+    losses.lack_if(detail=image.detail not in (None, "auto"))
     if not image.url.startswith("data:"):
         return {"type": "image", "source": {"type": "url", "url": image.url}}
     kind, data = _read_data_url(image.url, "image")
@@ -69,7 +69,7 @@ def encode_image(image: Image, losses: Losses) -> dict[str, Any]:
 def encode_file(file: File, losses: Losses) -> dict[str, Any]:
     """A document block, or an image block for a file that is a picture."""
     if file.data is not None and _kind_of(file.data).lower().startswith("image/"):
-        losses.drop_if(filename=file.filename)
+        losses.lack_if(filename=file.filename)
         return encode_image(Image(file.data), losses)
     title = {} if file.filename is None else {"title": file.filename}
     return {"type": "document", "source": _source(file, losses), **title}

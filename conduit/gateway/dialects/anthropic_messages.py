@@ -7,13 +7,13 @@ from conduit.gateway.dialects.anthropic_count import decode_count, encode_count
 from conduit.gateway.dialects.anthropic_decode_answer import StreamDecoder, decode_response
 from conduit.gateway.dialects.anthropic_encode_stream import PING, StreamEncoder, encode_stream
 from conduit.gateway.dialects.anthropic_errors import decode_error, encode_error
-from conduit.gateway.dialects.anthropic_losses import NAME
 from conduit.gateway.dialects.anthropic_native import refuse_native
 from conduit.gateway.dialects.anthropic_read_request import (
     decode_count_request,
     decode_request,
     request_from,
 )
+from conduit.gateway.dialects.anthropic_words import NAME
 from conduit.gateway.dialects.anthropic_write_answer import encode_response
 from conduit.gateway.dialects.anthropic_write_request import encode_count_request, encode_request
 

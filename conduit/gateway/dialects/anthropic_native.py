@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from conduit.gateway.conversation import ChatRequest
-from conduit.gateway.dialects.anthropic_losses import NAME, OTHER_TOOLS
+from conduit.gateway.dialects.anthropic_words import NAME, OTHER_TOOLS
 from conduit.gateway.dialects.target import InexpressibleError
 
 _RUN: Final = "runs at Anthropic alone; only functions can be offered to this model"

@@ -20,8 +20,8 @@ from conduit.gateway.conversation import (
     ToolResult,
 )
 from conduit.gateway.dialects import signatures
-from conduit.gateway.dialects.anthropic_losses import NAME
 from conduit.gateway.dialects.anthropic_media import decode_document, decode_image
+from conduit.gateway.dialects.anthropic_words import NAME
 from conduit.gateway.dialects.fields import (
     Fields,
     read_flag,

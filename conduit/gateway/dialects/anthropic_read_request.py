@@ -14,13 +14,13 @@ from conduit.gateway.conversation import (
     Tool,
     ToolChoice,
 )
-from conduit.gateway.dialects.anthropic_losses import NAME, OTHER_TOOLS
 from conduit.gateway.dialects.anthropic_read_blocks import (
     decode_content,
     decode_message,
     mark_of,
 )
 from conduit.gateway.dialects.anthropic_reasoning import decode_reasoning
+from conduit.gateway.dialects.anthropic_words import NAME, OTHER_TOOLS
 from conduit.gateway.dialects.fields import (
     Fields,
     read_flag,

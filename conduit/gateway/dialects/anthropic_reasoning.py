@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Reasoning
-from conduit.gateway.dialects.anthropic_losses import Losses
 from conduit.gateway.dialects.anthropic_models import Model
 from conduit.gateway.dialects.fields import (
     LARGEST_INTEGER,
@@ -18,6 +17,7 @@ from conduit.gateway.dialects.fields import (
     read_text,
     wrong,
 )
+from conduit.gateway.dialects.losses import Losses
 
 LEAST_BUDGET: Final = 1024
 _BUDGETS: Final[Mapping[str, int]] = {
@@ -97,7 +97,7 @@ class Thought:
     def leave_out(self, losses: Losses) -> None:
         self.thinking = None
         self.is_on = False
-        losses.drop("reasoning")
+        losses.lack("reasoning")
 
 
 def translate_reasoning(
@@ -111,9 +111,9 @@ def translate_reasoning(
     if wanted.enabled is False or wanted.effort == "none" or wanted.budget_tokens == 0:
         _stop(thought, model, losses)
     elif not (wanted.enabled or wanted.effort or wanted.budget_tokens):
-        losses.drop_if(shown=wanted.shown)
+        losses.lack_if(shown=wanted.shown)
     elif not model.thinks:
-        losses.drop("reasoning")
+        losses.lack("reasoning")
     elif not model.is_adaptive or (model.takes_budget and wanted.budget_tokens):
         _think_by_budget(thought, wanted, losses, widen=cap is None and ceiling is None)
     else:
@@ -134,10 +134,10 @@ def _stop(thought: Thought, model: Model, losses: Losses) -> None:
 def _think_by_budget(thought: Thought, wanted: Reasoning, losses: Losses, *, widen: bool) -> None:
     budget = wanted.budget_tokens or _BUDGETS.get(wanted.effort or "medium")
     if budget is None:
-        losses.drop("effort")
+        losses.lack("effort")
         budget = _BUDGETS["medium"]
     elif wanted.effort and wanted.budget_tokens:
-        losses.drop("effort")
+        losses.lack("effort")
     elif wanted.effort:
         losses.emulate("effort")
     budget = max(budget, LEAST_BUDGET)
@@ -148,14 +148,14 @@ def _think_by_budget(thought: Thought, wanted: Reasoning, losses: Losses, *, wid
         budget = thought.max_tokens // 2
         losses.emulate("budget_tokens" if wanted.budget_tokens else "effort")
     if budget < LEAST_BUDGET:
-        losses.drop("reasoning")
+        losses.lack("reasoning")
         return
     thought.is_on = True
     thought.thinking = {"type": "enabled", "budget_tokens": budget, **_display(wanted)}
 
 
 def _think_adaptively(thought: Thought, wanted: Reasoning, model: Model, losses: Losses) -> None:
-    losses.drop_if(budget_tokens=wanted.budget_tokens)
+    losses.lack_if(budget_tokens=wanted.budget_tokens)
     thought.is_on = True
     thought.thinking = {"type": "adaptive", **_display(wanted)}
     effort = wanted.effort
@@ -168,7 +168,7 @@ def _think_adaptively(thought: Thought, wanted: Reasoning, model: Model, losses:
         losses.emulate("effort")
     else:
         thought.effort = None
-        losses.drop("effort")
+        losses.lack("effort")
 
 
 def _display(wanted: Reasoning) -> dict[str, str]:

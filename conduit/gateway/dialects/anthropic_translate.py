@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from conduit.gateway.conversation import ChatRequest, Sampling, Tool, ToolCall, ToolChoice
 from conduit.gateway.dialects.answer_tool import ask_by_tool
-from conduit.gateway.dialects.anthropic_losses import Losses
 from conduit.gateway.dialects.anthropic_models import Model
 from conduit.gateway.dialects.anthropic_reasoning import Thought, translate_reasoning
 from conduit.gateway.dialects.anthropic_request_fields import (
@@ -21,10 +20,13 @@ from conduit.gateway.dialects.anthropic_request_fields import (
 )
 from conduit.gateway.dialects.anthropic_schema import closed_schema
 from conduit.gateway.dialects.anthropic_turns import conversation_fields, goes_on_unthought
+from conduit.gateway.dialects.losses import Losses
+from conduit.gateway.dialects.request_limits import output_cap, stops_of, within
 from conduit.gateway.dialects.target import InexpressibleError, Target
 
 # With thinking, the API takes `top_p` from here on.
 _LEAST_THINKING_TOP_P: Final = 0.95
+_LACKING: Final = ("choices", "logprobs", "seed", "presence_penalty", "frequency_penalty")
 _DEFAULTS: Final = {"temperature": 1, "top_p": 1}
 
 
@@ -32,7 +34,7 @@ def translated_fields(
     request: ChatRequest, target: Target, losses: Losses
 ) -> tuple[dict[str, Any], str | None]:
     """The body's fields, and the tool whose arguments are the answer."""
-    _refuse_unknown(request)
+    losses.lack_of(request, _LACKING)
     model = Model.of(target.model)
     request, schema, answer_tool = _answer_form(request, target, model, losses)
     request = _with_tools_of_history(request, losses)
@@ -56,18 +58,6 @@ def translated_fields(
     return fields, answer_tool
 
 
-def _refuse_unknown(request: ChatRequest) -> None:
-    sampling = request.sampling
-    if sampling.choices > 1:
-        raise InexpressibleError("choices", "This model's provider writes one choice a request")
-    if sampling.logprobs or sampling.top_logprobs:
-        raise InexpressibleError("logprobs", "This model's provider tells no probabilities")
-    if any(not text.strip() for text in sampling.stop):
-        raise InexpressibleError(
-            "stop", "This model's provider takes no stop sequence that is white space alone"
-        )
-
-
 def _answer_form(
     request: ChatRequest, target: Target, model: Model, losses: Losses
 ) -> tuple[ChatRequest, Mapping[str, Any] | None, str | None]:
@@ -85,8 +75,7 @@ def _answer_form(
         raise InexpressibleError(
             "answer_format", "This model answers in JSON by a schema alone; send one"
         )
-    losses.emulate("answer_format")
-    request, name = ask_by_tool(request)
+    request, name = ask_by_tool(request, losses)
     return request, None, name
 
 
@@ -108,7 +97,7 @@ def _with_tools_of_history(request: ChatRequest, losses: Losses) -> ChatRequest:
 
 
 def _thought(request: ChatRequest, target: Target, model: Model, losses: Losses) -> Thought:
-    cap = _cap(request.sampling, target, losses)
+    cap = output_cap(request, target, losses)
     return translate_reasoning(request.reasoning, model, cap, target.max_output_tokens, losses)
 
 
@@ -116,36 +105,18 @@ def _forces_tool(choice: ToolChoice | None) -> bool:
     return choice is not None and choice.mode in ("required", "named")
 
 
-def _cap(sampling: Sampling, target: Target, losses: Losses) -> int | None:
-    cap, most = sampling.max_output_tokens, target.max_output_tokens
-    if cap is not None and most is not None and cap > most:
-        losses.emulate("max_output_tokens")  # the API refuses more than the model can write
-        return most
-    return cap
-
-
 def _sampling(sampling: Sampling, model: Model, thought: Thought, losses: Losses) -> dict[str, Any]:
-    losses.drop_if(
-        seed=sampling.seed is not None,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-    )
-    temperature = _temperature(sampling.temperature, losses)
+    # Other providers go up to 2.
+    temperature = within("temperature", sampling.temperature, 0, 1, losses)
     wanted = {"temperature": temperature, "top_p": sampling.top_p, "top_k": sampling.top_k}
     fields: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
     for name in _ruled_out(fields, model, thought):
         if fields.pop(name) != _DEFAULTS.get(name):
-            losses.drop(name)
-    if sampling.stop:
-        fields["stop_sequences"] = list(sampling.stop)
+            losses.lack(name)
+    stops = stops_of(sampling, blank=False)
+    if stops is not None:
+        fields["stop_sequences"] = stops
     return fields
-
-
-def _temperature(temperature: float | None, losses: Losses) -> float | None:
-    if temperature is None or temperature <= 1:
-        return temperature
-    losses.emulate("temperature")  # other providers go up to 2
-    return 1.0
 
 
 def _ruled_out(fields: Mapping[str, Any], model: Model, thought: Thought) -> list[str]:
@@ -169,7 +140,7 @@ def _tool(tool: Tool, losses: Losses, *, strict: bool) -> dict[str, Any]:
     losses.own(tool.extras)
     schema = {"type": "object", **(tool.parameters or {"properties": {}})}
     closed = closed_schema(schema) if tool.strict and strict else None
-    losses.drop_if(strict=tool.strict and closed is None)
+    losses.lack_if(strict=tool.strict and closed is None)
     return tool_definition(
         replace(tool, parameters=closed or schema, strict=True if closed else None, extras={})
     )

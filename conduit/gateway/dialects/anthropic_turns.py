@@ -6,8 +6,8 @@ from itertools import groupby
 from typing import Any, Final
 
 from conduit.gateway.conversation import Message, Opaque, Text
-from conduit.gateway.dialects.anthropic_losses import Losses
 from conduit.gateway.dialects.anthropic_write_blocks import content_of, encode_blocks
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 _WIRE_ROLES: Final[Mapping[str, str]] = {

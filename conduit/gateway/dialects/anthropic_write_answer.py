@@ -19,8 +19,8 @@ from conduit.gateway.conversation import (
     ToolCall,
 )
 from conduit.gateway.dialects import signatures
-from conduit.gateway.dialects.anthropic_losses import NAME
 from conduit.gateway.dialects.anthropic_usage import usage_to_anthropic
+from conduit.gateway.dialects.anthropic_words import NAME
 from conduit.gateway.dialects.anthropic_write_blocks import input_of
 from conduit.gateway.dialects.lenient_json import write_json
 

@@ -20,10 +20,10 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.anthropic_losses import NAME, Losses
 from conduit.gateway.dialects.anthropic_media import encode_file, encode_image
+from conduit.gateway.dialects.anthropic_words import NAME
 from conduit.gateway.dialects.lenient_json import read_json
-from conduit.gateway.dialects.target import InexpressibleError
+from conduit.gateway.dialects.losses import Losses
 
 # The pattern of ids that the API takes.
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
@@ -32,7 +32,7 @@ _decode: Final = msgspec.json.Decoder().decode
 
 def encode_blocks(message: Message, losses: Losses) -> list[dict[str, Any]]:
     """The blocks of one message; none where it says nothing that the API would take."""
-    losses.drop_if(name=message.name)
+    losses.lack_if(name=message.name)
     return [block for part in message.parts for block in _encode_part(part, losses)]
 
 
@@ -65,7 +65,8 @@ def _encode_part(part: Part, losses: Losses) -> list[dict[str, Any]]:
         case Opaque():
             return [losses.own_part(part)]
         case Audio():
-            raise InexpressibleError("audio", "This model's provider takes no audio")
+            losses.lack("audio")
+            return []
         case _:
             assert_never(part)
 
@@ -77,7 +78,7 @@ def _text(part: Text, losses: Losses) -> list[dict[str, Any]]:
     block: dict[str, Any] = {"type": "text", "text": part.text, **_mark(part.cache_mark)}
     citations = [citation.raw for citation in part.citations if _is_ours(citation)]
     if len(citations) < len(part.citations):
-        losses.drop("citations")
+        losses.lack("citations")
     return [block | ({"citations": citations} if citations else {})]
 
 
@@ -89,7 +90,7 @@ def _is_ours(citation: Citation) -> bool:
 def _thinking(part: Thinking, losses: Losses) -> list[dict[str, Any]]:
     """Thinking that Anthropic has signed; it refuses any other."""
     if part.signed_by != NAME or (part.signature is None and part.redacted is None):
-        losses.drop("thinking")
+        losses.lack("thinking")
         return []
     if part.redacted is not None:
         return [{"type": "redacted_thinking", "data": part.redacted, **part.extras}]

@@ -7,7 +7,6 @@ out as it stands; one of another is translated (`anthropic_translate.py`).
 from typing import Any, Final
 
 from conduit.gateway.conversation import ChatRequest
-from conduit.gateway.dialects.anthropic_losses import OTHER_TOOLS, Losses
 from conduit.gateway.dialects.anthropic_models import Model
 from conduit.gateway.dialects.anthropic_reasoning import own_thinking
 from conduit.gateway.dialects.anthropic_request_fields import (
@@ -18,7 +17,9 @@ from conduit.gateway.dialects.anthropic_request_fields import (
 )
 from conduit.gateway.dialects.anthropic_translate import translated_fields
 from conduit.gateway.dialects.anthropic_turns import goes_on_unthought, own_conversation_fields
+from conduit.gateway.dialects.anthropic_words import NAME, OTHER_TOOLS
 from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
 # What the counting of tokens takes; the rest says how an answer is drawn, and there is none.
@@ -56,7 +57,7 @@ def encode_count_request(request: ChatRequest, target: Target) -> EncodedRequest
 
 
 def _encode(request: ChatRequest, target: Target) -> tuple[dict[str, Any], Losses, str | None]:
-    losses = Losses(request)
+    losses = Losses(NAME, request.dialect)
     extras = losses.own(request.extras)
     if losses.is_own:
         return _own_fields(request, target, extras, losses), losses, None
@@ -86,7 +87,7 @@ def _own_fields(
     # Where another provider has answered before, what it thought was left out.
     if by_budget and "thinking" in losses.dropped and goes_on_unthought(conversation["messages"]):
         del objects["thinking"]
-        losses.drop("reasoning")
+        losses.lack("reasoning")
     return {
         **head_fields(request, target, cap),
         **conversation,

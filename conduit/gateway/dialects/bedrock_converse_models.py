@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from conduit.gateway.conversation import Reasoning
-from conduit.gateway.dialects.bedrock_converse_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 
 # A model's id begins with its vendor, or with the geography of an inference profile before it; in
 # an ARN both stand after the slash. Application profiles and imported models tell nothing.
@@ -80,7 +80,7 @@ class Model:
         """The additional fields for a `top_k`."""
         names = _TOP_K.get(self.vendor)
         if names is None:
-            losses.drop("top_k")
+            losses.lack("top_k")
             return {}
         fields: Any = value
         for name in reversed(names):
@@ -116,21 +116,21 @@ def thought_of(wanted: Reasoning, model: Model, cap: int | None, losses: Losses)
         # Nobody but Claude takes a budget, so that is what the client knows the profile to be.
         return _manual(wanted, cap, losses)
     if not off:
-        losses.drop_if(_names(wanted))
+        losses.lack_if(**_names(wanted))
     return Thought()
 
 
-def _names(wanted: Reasoning) -> list[tuple[str, object]]:
-    return [
-        ("reasoning", wanted.enabled),
-        ("effort", wanted.effort),
-        ("budget_tokens", wanted.budget_tokens),
-    ]
+def _names(wanted: Reasoning) -> dict[str, object]:
+    return {
+        "reasoning": wanted.enabled,
+        "effort": wanted.effort,
+        "budget_tokens": wanted.budget_tokens,
+    }
 
 
 def _off(model: Model, losses: Losses) -> Thought:
     if model.always_thinks:
-        losses.drop("reasoning")
+        losses.lack("reasoning")
         return Thought()
     # Before its fifth generation Claude thinks only when asked to.
     fields = {"thinking": {"type": "disabled"}} if model.generation >= (5, 0) else {}
@@ -139,13 +139,13 @@ def _off(model: Model, losses: Losses) -> Thought:
 
 def _claude(wanted: Reasoning, model: Model, cap: int | None, losses: Losses) -> Thought:
     if model.generation < (3, 7):
-        losses.drop_if(_names(wanted))
+        losses.lack_if(**_names(wanted))
         return Thought()
     by_budget = wanted.budget_tokens is not None and wanted.effort is None
     if model.generation < (4, 6) or (model.generation == (4, 6) and by_budget):
         return _manual(wanted, cap, losses)
     if wanted.budget_tokens is not None:
-        losses.drop("budget_tokens")  # these decide themselves how long they think
+        losses.lack("budget_tokens")  # these decide themselves how long they think
     thinking = {"type": "adaptive"}
     if wanted.shown is not None:
         thinking["display"] = "summarized" if wanted.shown else "omitted"
@@ -163,20 +163,20 @@ def _manual(wanted: Reasoning, cap: int | None, losses: Losses) -> Thought:
         if wanted.effort is not None:
             losses.emulate("effort")
     elif wanted.effort is not None:
-        losses.drop("effort")
+        losses.lack("effort")
     if cap is not None and budget >= cap:
         budget = cap - 1
         losses.emulate("budget_tokens")
     if budget < _LEAST_BUDGET:
-        losses.drop("reasoning")
+        losses.lack("reasoning")
         return Thought()
     if wanted.shown is False:
-        losses.drop("shown")
+        losses.lack("shown")
     return Thought({"thinking": {"type": "enabled", "budget_tokens": budget}}, plain_sampling=True)
 
 
 def _nova(wanted: Reasoning, cap: int | None, losses: Losses) -> Thought:
-    losses.drop_if([("budget_tokens", wanted.budget_tokens)])
+    losses.lack_if(budget_tokens=wanted.budget_tokens)
     effort = wanted.effort or "medium"
     level = {"minimal": "low", "low": "low", "medium": "medium"}.get(effort, "high")
     if level == "high" and cap is not None:
@@ -188,10 +188,10 @@ def _nova(wanted: Reasoning, cap: int | None, losses: Losses) -> Thought:
 
 
 def _effort_alone(wanted: Reasoning, model: Model, losses: Losses, *, off: bool) -> Thought:
-    losses.drop_if([("budget_tokens", wanted.budget_tokens)])
+    losses.lack_if(budget_tokens=wanted.budget_tokens)
     if not off:
         return Thought({} if wanted.effort is None else {"reasoning_effort": wanted.effort})
     if "gpt-oss" in model.id or model.vendor != "openai":
-        losses.drop("reasoning")  # these cannot but reason
+        losses.lack("reasoning")  # these cannot but reason
         return Thought()
     return Thought({"reasoning_effort": "none"})

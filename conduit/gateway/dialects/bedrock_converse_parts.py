@@ -20,10 +20,10 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.bedrock_converse_losses import Losses
 from conduit.gateway.dialects.bedrock_converse_media import FileBlocks, audio_block, image_block
 from conduit.gateway.dialects.bedrock_converse_models import Model
 from conduit.gateway.dialects.lenient_json import read_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 NAME: Final = "bedrock_converse"
@@ -36,12 +36,11 @@ Block = dict[str, Any]
 
 
 class MessageWriter:
-    """Writes the messages of one request; `own` says that its extras are in Converse's words."""
+    """Writes the messages of one request."""
 
-    def __init__(self, model: Model, losses: Losses, *, own: bool) -> None:
+    def __init__(self, model: Model, losses: Losses) -> None:
         self._model = model
         self._losses = losses
-        self._own = own
         self._files = FileBlocks()
 
     def write(self, messages: tuple[Message, ...]) -> tuple[list[Block], list[Block]]:
@@ -49,8 +48,8 @@ class MessageWriter:
         system: list[Block] = []
         turns: list[Block] = []
         for message in messages:
-            self._losses.drop_if([("name", message.name)])
-            extras = self.extras(message.extras)
+            self._losses.lack_if(name=message.name)
+            extras = self._losses.own(message.extras)
             if message.role in ("system", "developer"):
                 if turns:
                     self._losses.emulate("system")  # it stands before all that was said before it
@@ -66,19 +65,12 @@ class MessageWriter:
                 turns.append({"role": role, "content": blocks, **extras})
         return system, turns
 
-    def extras(self, extras: Mapping[str, Any]) -> dict[str, Any]:
-        """Extras of this dialect as they stand; those of another are left out."""
-        if self._own:
-            return dict(extras)
-        self._losses.drop(*extras)
-        return {}
-
     def cache_point(self, mark: Mapping[str, Any] | None, *, tools: bool = False) -> list[Block]:
         """What makes a cache end here; nothing without a mark or where the model has none."""
         if mark is None:
             return []
         if not (self._model.caches_tools if tools else self._model.caches):
-            self._losses.drop("cache_mark")
+            self._losses.lack("cache_mark")
             return []
         point = {"type": "default"}
         if mark.get("ttl") == "1h":
@@ -96,7 +88,7 @@ class MessageWriter:
                     blocks += self._text(part.text, drops_citations=bool(part.citations))
                     blocks += self.cache_point(part.cache_mark)
                 case Opaque():
-                    blocks.append(_opaque(part))
+                    blocks.append(self._losses.own_part(part))
                 case _:
                     raise InexpressibleError("system", "Bedrock takes only text as instructions")
         return blocks
@@ -128,7 +120,7 @@ class MessageWriter:
             case ToolResult():
                 return [{"toolResult": self._result(part)}]
             case Opaque():
-                return [_opaque(part)]
+                return [self._losses.own_part(part)]
             case Image() | Audio() | File():
                 if role == "assistant":
                     raise InexpressibleError(
@@ -148,10 +140,10 @@ class MessageWriter:
 
     def _text(self, text: str, *, drops_citations: bool = False) -> list[Block]:
         if drops_citations:
-            self._losses.drop("citations")
+            self._losses.lack("citations")
         if text.strip():
             return [{"text": text}]
-        self._losses.drop_if([("text", text)])  # blank text is refused
+        self._losses.lack_if(text=text)  # blank text is refused
         return []
 
     def _thinking(self, part: Thinking) -> list[Block]:
@@ -160,12 +152,12 @@ class MessageWriter:
         if part.signed_by == NAME and part.signature is not None:
             text = {"text": part.text, "signature": part.signature}
             return [{"reasoningContent": {"reasoningText": text}}]
-        self._losses.drop("thinking")
+        self._losses.lack("thinking")
         return []
 
     def _call(self, call: ToolCall) -> Block:
         fields = {"toolUseId": _tool_use_id(call.id), "name": call.name}
-        return {**fields, "input": _input(call.arguments), **self.extras(call.extras)}
+        return {**fields, "input": _input(call.arguments), **self._losses.own(call.extras)}
 
     def _result(self, result: ToolResult) -> Block:
         content: list[Block] = []
@@ -176,7 +168,7 @@ class MessageWriter:
                 case Image() | File():
                     content.append(self._media(part))
                 case Opaque():
-                    content.append(_opaque(part))
+                    content.append(self._losses.own_part(part))
                 case _:
                     raise InexpressibleError(
                         _feature(part), "Bedrock has no place for it in the result of a tool"
@@ -189,7 +181,7 @@ class MessageWriter:
     def _media(self, part: Image | Audio | File) -> Block:
         match part:
             case Image():
-                self._losses.drop_if([("detail", part.detail not in (None, "auto"))])
+                self._losses.lack_if(detail=part.detail not in (None, "auto"))
                 return image_block(part)
             case Audio():
                 return audio_block(part)
@@ -197,12 +189,6 @@ class MessageWriter:
                 return self._files.block(part)
             case _:
                 assert_never(part)
-
-
-def _opaque(part: Opaque) -> Block:
-    if part.dialect != NAME:
-        raise InexpressibleError(part.place, "a part of this kind has no equivalent at Bedrock")
-    return dict(part.value)
 
 
 def _feature(part: Part) -> str:

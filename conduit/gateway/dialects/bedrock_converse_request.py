@@ -4,7 +4,6 @@ Source: the Bedrock API reference (`Converse`, `ConverseStream` and their types)
 model `bedrock-runtime` 2023-09-30. The model and whether to stream stand in the URL.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -17,78 +16,57 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.bedrock_converse_losses import Losses
+from conduit.gateway.dialects.answer_tool import ask_by_tool
 from conduit.gateway.dialects.bedrock_converse_models import Model, Thought, thought_of
 from conduit.gateway.dialects.bedrock_converse_parts import NAME, Block, MessageWriter
 from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.losses import Losses
+from conduit.gateway.dialects.request_limits import output_cap, stops_of, within
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
-_ANSWER_TOOL: Final = "json_answer"
-_ANSWER_TOOL_TEXT: Final = "Give the whole answer here, as JSON, instead of writing it as text."
 _STUB_TEXT: Final = "No longer available: do not call."
 _NO_SCHEMA: Final[Mapping[str, Any]] = {"type": "object", "properties": {}}
-_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
+_MOST_STOPS: Final = 2500
+_LACKING: Final = (
+    "choices",
+    "logprobs",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "parallel_tool_calls",
+    "user",
+)
 _LEAST_TOP_P_WITH_THINKING: Final = 0.95
 
 
 def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     """The provider's body; raises InexpressibleError for what Converse cannot say."""
-    _refuse(request.sampling)
-    losses = Losses()
+    losses = Losses(NAME, request.dialect)
     model = Model.of(target.model)
-    writer = MessageWriter(model, losses, own=request.dialect == NAME)
-    answer_tool = _answer_tool(request, target)
-    cap = _cap(request.sampling, target)
+    writer = MessageWriter(model, losses)
+    request, answer_tool = _answer_form(request, target, losses)
+    losses.lack_of(request, _LACKING)
+    cap = output_cap(request, target, losses)
     thought = thought_of(_reasoning(request, model, answer_tool, losses), model, cap, losses)
     system, messages = writer.write(request.messages)
     fields: Block = {
         "messages": messages,
         "system": system,
-        "inferenceConfig": _inference(request.sampling, cap, thought, losses),
-        "toolConfig": _tool_config(request, target, writer, losses, answer_tool),
-        "outputConfig": _output_config(request, target, thought, answer_tool, losses),
+        "inferenceConfig": _inference(request.sampling, model, cap, thought, losses),
+        "toolConfig": _tool_config(request, target, writer, losses),
+        "outputConfig": _output_config(request, thought),
         "additionalModelRequestFields": _additional(request.sampling, model, thought, losses),
     }
     if request.sampling.stop and model.reports_stop_sequence:
         path = "/delta/stop_sequence" if request.stream else "/stop_sequence"
         fields["additionalModelResponseFieldPaths"] = [path]
     fields = {name: value for name, value in fields.items() if value or name == "messages"}
-    _drop_rest(request, losses)
     return EncodedRequest(
-        write_json(_joined(fields, writer.extras(request.extras))),
+        write_json(_joined(fields, losses.own(request.extras))),
         dropped=losses.dropped,
         emulated=losses.emulated,
         answer_tool=answer_tool,
     )
-
-
-def _refuse(sampling: Sampling) -> None:
-    if sampling.choices != 1:
-        raise InexpressibleError("choices", "Bedrock gives one answer to a request")
-    if sampling.temperature is not None and not 0 <= sampling.temperature <= 1:
-        raise InexpressibleError("temperature", "Bedrock takes a temperature from 0 to 1")
-
-
-def _drop_rest(request: ChatRequest, losses: Losses) -> None:
-    sampling = request.sampling
-    losses.drop_if(
-        [
-            ("seed", sampling.seed is not None),
-            ("presence_penalty", sampling.presence_penalty),
-            ("frequency_penalty", sampling.frequency_penalty),
-            ("logprobs", sampling.logprobs),
-            ("top_logprobs", sampling.top_logprobs),
-            ("parallel_tool_calls", request.parallel_tool_calls is False),
-            ("user", request.user),
-        ]
-    )
-
-
-def _cap(sampling: Sampling, target: Target) -> int | None:
-    cap = sampling.max_output_tokens
-    if cap is None or target.max_output_tokens is None:
-        return cap
-    return min(cap, target.max_output_tokens)
 
 
 def _reasoning(
@@ -98,27 +76,27 @@ def _reasoning(
     asked = wanted.enabled or wanted.effort not in (None, "none") or wanted.budget_tokens
     if answer_tool is None or not asked or model.vendor not in ("anthropic", ""):
         return wanted
-    losses.drop("reasoning")  # Claude does not think where it is forced to call a tool
+    losses.lack("reasoning")  # Claude does not think where it is forced to call a tool
     return Reasoning(enabled=False)
 
 
 def _inference(
-    sampling: Sampling, cap: int | None, thought: Thought, losses: Losses
+    sampling: Sampling, model: Model, cap: int | None, thought: Thought, losses: Losses
 ) -> dict[str, Any]:
-    temperature, top_p = sampling.temperature, sampling.top_p
+    temperature = within("temperature", sampling.temperature, 0, 1, losses)
+    top_p = sampling.top_p
     if thought.plain_sampling:
         if temperature not in (None, 1):
             temperature = None
-            losses.drop("temperature")
+            losses.lack("temperature")
         if top_p is not None and top_p < _LEAST_TOP_P_WITH_THINKING:
             top_p = None
-            losses.drop("top_p")
-    stop = [text for text in sampling.stop if text]
+            losses.lack("top_p")
     fields = {
         "maxTokens": cap,
         "temperature": temperature,
         "topP": top_p,
-        "stopSequences": stop or None,
+        "stopSequences": stops_of(sampling, most=_MOST_STOPS, blank=model.vendor != "anthropic"),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -129,46 +107,34 @@ def _additional(
     fields = dict(thought.fields)
     if sampling.top_k is not None:
         if thought.plain_sampling:
-            losses.drop("top_k")
+            losses.lack("top_k")
         else:
             fields |= model.top_k(sampling.top_k, losses)
     return fields
 
 
-def _answer_tool(request: ChatRequest, target: Target) -> str | None:
-    """The name of the tool that stands for a JSON answer, where one is needed."""
+def _answer_form(
+    request: ChatRequest, target: Target, losses: Losses
+) -> tuple[ChatRequest, str | None]:
+    """The request, and the name of the tool that stands for a JSON answer where one is needed."""
     wanted = request.answer_format
     if wanted.kind == "text" or (_schema(wanted) is not None and target.schema):
-        return None
-    if request.tool_choice is not None and request.tool_choice.mode == "named":
-        return None  # the answer will be that call
-    name = _NOT_IN_NAMES.sub("_", wanted.name or "")[:60] or _ANSWER_TOOL
-    taken = {tool.name for tool in request.tools}
-    while name in taken:
-        name += "_"
-    return name
+        return request, None
+    return ask_by_tool(request, losses)
 
 
 def _schema(wanted: AnswerFormat) -> Mapping[str, Any] | None:
     return wanted.schema if wanted.kind == "json_schema" else None
 
 
-def _output_config(
-    request: ChatRequest,
-    target: Target,
-    thought: Thought,
-    answer_tool: str | None,
-    losses: Losses,
-) -> dict[str, Any]:
+def _output_config(request: ChatRequest, thought: Thought) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     wanted = request.answer_format
     schema = _schema(wanted)
-    if schema is not None and target.schema:
+    if schema is not None:
         definition = {"schema": write_json(schema).decode(), "name": wanted.name}
         structure = {key: value for key, value in definition.items() if value}
         fields["textFormat"] = {"type": "json_schema", "structure": {"jsonSchema": structure}}
-    elif wanted.kind != "text":
-        losses.emulate("answer_format")
     if thought.effort is not None:
         fields["effort"] = thought.effort
     return fields
@@ -179,21 +145,17 @@ def _tool_config(
     target: Target,
     writer: MessageWriter,
     losses: Losses,
-    answer_tool: str | None,
 ) -> dict[str, Any]:
     tools: list[Block] = []
     if not (none := _forbids_tools(request, losses)):
         for tool in request.tools:
             tools.append({"toolSpec": _tool(tool, target, writer, losses)})
             tools += writer.cache_point(tool.cache_mark, tools=True)
-    if answer_tool is not None:
-        schema = _schema(request.answer_format) or _NO_SCHEMA
-        tools.append({"toolSpec": _spec(answer_tool, _ANSWER_TOOL_TEXT, schema)})
     if not request.tools:
         tools += _stubs(request, losses)
     if not tools:
         return {}
-    choice = _choice(request, answer_tool, alone=none or not request.tools)
+    choice = None if none or not request.tools else _choice(request)
     return {"tools": tools} | ({} if choice is None else {"toolChoice": choice})
 
 
@@ -234,8 +196,8 @@ def _tool(tool: Tool, target: Target, writer: MessageWriter, losses: Losses) -> 
     if tool.strict and target.schema:
         fields["strict"] = True
     elif tool.strict:
-        losses.drop("strict")
-    return fields | writer.extras(tool.extras)
+        losses.lack("strict")
+    return fields | losses.own(tool.extras)
 
 
 def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Block:
@@ -245,13 +207,9 @@ def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Bloc
     return fields | {"inputSchema": {"json": schema}}
 
 
-def _choice(request: ChatRequest, answer_tool: str | None, *, alone: bool) -> Block | None:
-    """`alone` says that the client's tools are not among those sent."""
-    if answer_tool is not None:
-        # With tools of the client's, the model calls one of these until it has its answer.
-        return {"tool": {"name": answer_tool}} if alone else {"any": {}}
+def _choice(request: ChatRequest) -> Block | None:
     choice = request.tool_choice
-    if choice is None or alone:
+    if choice is None:
         return None
     match choice.mode:
         case "named":

@@ -8,9 +8,9 @@ from typing import Any
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatResponse, StreamEvent
+from conduit.gateway.dialects.answer_tool import collected
 from conduit.gateway.dialects.bedrock_converse_answer import list_of, object_of
 from conduit.gateway.dialects.bedrock_converse_stream import StreamDecoder
-from conduit.gateway.dialects.collect import collect
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 
@@ -25,11 +25,11 @@ def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatRespo
     message = object_of(value.get("output")).get("message")
     if not isinstance(message, dict):
         raise UpstreamFailure("The provider's answer is not one of Bedrock's Converse")
-    decoder = StreamDecoder(answer_tool=answer_tool)
+    decoder = StreamDecoder()
     events: list[StreamEvent] = []
     for kind, fields in _taken_apart(value, message):
         events += decoder.decode(kind, fields)
-    return collect(events)
+    return collected(events, answer_tool)
 
 
 def _taken_apart(value: Mapping[str, Any], message: Mapping[str, Any]) -> Iterator[_Event]:

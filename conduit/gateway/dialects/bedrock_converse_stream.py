@@ -28,6 +28,7 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
+from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.aws_event_stream import Message, MessageSplitter
 from conduit.gateway.dialects.bedrock_converse_answer import (
     block_part,
@@ -64,29 +65,21 @@ class _Block:
     """A content block that is open; `index` is that of its part, once it has begun one.
 
     `gathered` are pieces of a block that can only be told of as a whole: `start` is what it began
-    with. `answers` says that it is the call that stands for a JSON answer.
+    with.
     """
 
     index: int | None = None
     kind: _Kind | None = None
     start: Mapping[str, Any] | None = None
     gathered: list[Any] = field(default_factory=list)
-    answers: bool = False
 
 
 class StreamDecoder:
-    """A provider's bytes as events of the internal form.
-
-    Where a forced call stands for the answer, what the model writes beside it is held back: it is
-    no JSON, and is told of at the end only if the call never came.
-    """
+    """A provider's bytes as events of the internal form."""
 
     def __init__(self, *, answer_tool: str | None = None) -> None:
         self._splitter = MessageSplitter()
-        self._answer_tool = answer_tool
-        self._held: list[StreamEvent] = []
-        self._answered = False
-        self._called = False
+        self._answer = AnswerTool(answer_tool)
         self._started = False
         self._failed = False
         self._next_index = 0
@@ -111,7 +104,7 @@ class StreamDecoder:
 
     def finish(self) -> list[StreamEvent]:
         """What was held back of an answer that was cut."""
-        return [] if self._failed else self._release()
+        return [] if self._failed else self._answer.finish()
 
     def decode(self, kind: str, fields: Mapping[str, Any]) -> list[StreamEvent]:
         """The events of one event of the format, or of one of an answer taken apart."""
@@ -131,7 +124,7 @@ class StreamDecoder:
                 self._metadata(fields, events)
             case _:
                 pass  # messageStart, and what is not known yet
-        return events
+        return self._answer.turn(events)
 
     def _message(self, message: Message) -> list[StreamEvent]:
         value = read_json(message.payload)
@@ -169,22 +162,15 @@ class StreamDecoder:
             block.start = start
 
     def _open_call(self, block: _Block, use: Mapping[str, Any], events: list[StreamEvent]) -> None:
-        name = text_of(use.get("name"))
         block.index = self._begin()
         block.kind = "tool_call"
-        if self._answer_tool is not None and name == self._answer_tool and not self._answered:
-            block.answers = self._answered = True
-            self._held.clear()
-            events.append(PartStarted(block.index, "text"))
-            return
-        self._called = True
         extras = rest_of(use, frozenset({"toolUseId", "name", "type", "input"}))
         events.append(
             PartStarted(
                 block.index,
                 "tool_call",
                 tool_call_id=text_of(use.get("toolUseId")),
-                tool_name=name,
+                tool_name=text_of(use.get("name")),
                 extras=extras,
             )
         )
@@ -203,22 +189,17 @@ class StreamDecoder:
                 case "reasoningContent":
                     self._reasoning(block, object_of(value), events)
                 case "citation" if isinstance(value, dict):
-                    out = self._out(events)
-                    out.append(CitationDelta(self._part(block, "text", out), citation_of(value)))
+                    index = self._part(block, "text", events)
+                    events.append(CitationDelta(index, citation_of(value)))
                 case _:
                     pass
 
     def _text(self, block: _Block, text: str, events: list[StreamEvent]) -> None:
         if text:
-            out = self._out(events)
-            out.append(TextDelta(self._part(block, "text", out), text))
+            events.append(TextDelta(self._part(block, "text", events), text))
 
     def _arguments(self, block: _Block, text: str, events: list[StreamEvent]) -> None:
-        if not text or block.kind != "tool_call" or block.index is None:
-            return
-        if block.answers:
-            events.append(TextDelta(block.index, text))
-        else:
+        if text and block.kind == "tool_call" and block.index is not None:
             events.append(ArgumentsDelta(block.index, text))
 
     def _reasoning(
@@ -246,8 +227,7 @@ class StreamDecoder:
             events.append(PartStarted(index, "thinking", redacted=redacted, signed_by=NAME))
             events.append(PartFinished(index))
         if block.index is not None:
-            out = self._out(events) if block.kind == "text" else events
-            out.append(PartFinished(block.index))
+            events.append(PartFinished(block.index))
 
     def _whole(self, fields: Mapping[str, Any]) -> list[StreamEvent]:
         return [WholePart(self._begin(), block_part(fields, ()))]
@@ -255,11 +235,8 @@ class StreamDecoder:
     def _stop(self, fields: Mapping[str, Any], events: list[StreamEvent]) -> None:
         for at in sorted(self._blocks):
             self._close_block(at, events)
-        events += self._release()
         raw = text_of(fields.get("stopReason"))
         reason = _REASONS.get(raw, FinishReason.STOP)
-        if reason is FinishReason.TOOL_CALLS and self._answered and not self._called:
-            reason = FinishReason.STOP
         extras = rest_of(fields, _STOP_FIELDS)
         additional = fields.get("additionalModelResponseFields")
         sequence = _stop_sequence(object_of(additional))
@@ -279,22 +256,14 @@ class StreamDecoder:
             events.append(Unplaced(rest))
         self.done = self.complete
 
-    def _part(self, block: _Block, kind: _Kind, out: list[StreamEvent]) -> int:
+    def _part(self, block: _Block, kind: _Kind, events: list[StreamEvent]) -> int:
         """The index of the block's part of this kind, which begins here if it has not."""
         if block.index is None or block.kind != kind:
             if block.index is not None:
-                out.append(PartFinished(block.index))
+                events.append(PartFinished(block.index))
             block.index, block.kind = self._begin(), kind
-            out.append(PartStarted(block.index, kind))
+            events.append(PartStarted(block.index, kind))
         return block.index
-
-    def _out(self, events: list[StreamEvent]) -> list[StreamEvent]:
-        """Where text goes: into what is held back while a call is to stand for the answer."""
-        return events if self._answer_tool is None else self._held
-
-    def _release(self) -> list[StreamEvent]:
-        held, self._held = self._held, []
-        return [] if self._answered else held
 
     def _begin(self) -> int:
         self._next_index += 1

@@ -12,10 +12,11 @@ from conduit.gateway.dialects.form_bridges import (
     EMBEDDINGS,
     RANKINGS,
     EmbeddingBridge,
+    RelayedEmbeddings,
     RerankBridge,
 )
 from conduit.gateway.dialects.openai_bridge import OpenAIBridge
-from conduit.gateway.dialects.registry import DIALECTS
+from conduit.gateway.dialects.registry import DIALECTS, GEMINI
 from conduit.gateway.dialects.same_dialect import SameDialectBridge
 from conduit.gateway.dialects.translation import TranslationBridge
 from conduit.gateway.provider import Operation
@@ -32,6 +33,8 @@ def bridge_between(client: str, provider: str, operation: Operation = Operation.
     """The bridge between two dialects by their names, made once. Raises KeyError."""
     if operation is Operation.RERANK:
         return RerankBridge(RANKINGS[provider])
+    if operation is Operation.EMBEDDING and client == provider == GEMINI:
+        return RelayedEmbeddings()
     if operation is Operation.EMBEDDING and (client, provider) != (openai_chat.NAME,) * 2:
         return EmbeddingBridge(EMBEDDING_CLIENTS[client], EMBEDDINGS[provider])
     return _bridge_of_chats(client, provider)

@@ -12,8 +12,8 @@ from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.embedding_inputs import extras_of, texts_of
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.openai_errors import reported_error
-from conduit.gateway.dialects.request_losses import Losses, without_none
 from conduit.gateway.dialects.target import EncodedRequest, Target
 from conduit.gateway.dialects.vectors import read_vectors
 from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse, InputType
@@ -40,7 +40,7 @@ _ANSWER_FIELDS = frozenset({"id", "embeddings", "texts", "meta", "response_type"
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The provider's body; vectors come as numbers, and are made base64 for a client here."""
     losses = Losses(NAME, request.dialect)
-    losses.drop_where({"user": request.user})
+    losses.lack_if(user=request.user)
     fields = {
         "model": target.model,
         "texts": texts_of(request),

@@ -21,10 +21,8 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.request_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
-
-_REFUSED = {Audio: "audio", File: "file", Image: "image"}
 
 
 def encode_messages(messages: Iterable[Message], losses: Losses) -> list[dict[str, Any]]:
@@ -36,7 +34,7 @@ def _encode_message(message: Message, losses: Losses) -> list[dict[str, Any]]:
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     rest = [part for part in message.parts if not isinstance(part, ToolResult)]
     if message.name is not None:
-        losses.drop("name")
+        losses.lack("name")
     # Results first: they must stand right after the calls that they answer.
     encoded = [_encode_result(result, losses) for result in results]
     if message.role == "assistant":
@@ -44,15 +42,14 @@ def _encode_message(message: Message, losses: Losses) -> list[dict[str, Any]]:
     elif rest or not results:
         role = "system" if message.role == "developer" else message.role
         encoded.append({"role": role, "content": _content(rest, losses)})
-    encoded[0] |= losses.extras(message.extras)
+    encoded[0] |= losses.own(message.extras)
     return encoded
 
 
 def _encode_result(result: ToolResult, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"cache_mark": result.cache_mark, "is_error": result.is_error})
+    losses.lack_if(cache_mark=result.cache_mark, is_error=result.is_error)
     for part in result.parts:
-        if isinstance(part, Image):
-            raise InexpressibleError("image", "Cohere takes no images in the results of tools")
+        losses.lack_if(image=isinstance(part, Image))
     return {
         "role": "tool",
         "tool_call_id": result.call_id,
@@ -70,9 +67,7 @@ def _encode_assistant(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
         rest = [part for part in rest if not isinstance(part, Text | Refusal)]
         if said:
             fields["tool_plan"] = "\n".join(part.text for part in said)
-            losses.drop_where(
-                {"cache_mark": any(getattr(part, "cache_mark", None) for part in said)}
-            )
+            losses.lack_if(cache_mark=any(getattr(part, "cache_mark", None) for part in said))
         fields["tool_calls"] = calls
     content = _content(rest, losses)
     if content or not calls:
@@ -90,12 +85,12 @@ def _is_call(part: Part) -> bool:
 def _encode_call(part: Part, losses: Losses) -> dict[str, Any] | None:
     match part:
         case ToolCall():
-            losses.drop_where({"cache_mark": part.cache_mark})
+            losses.lack_if(cache_mark=part.cache_mark)
             function = {"name": part.name, "arguments": part.arguments or "{}"}
             call = {"id": part.id, "type": "function", "function": function}
-            return call | dict(losses.extras(part.extras))
+            return call | losses.own(part.extras)
         case Opaque(place="tool_calls"):
-            return losses.opaque(part)
+            return losses.own_part(part)
         case _:
             return None
 
@@ -106,7 +101,7 @@ def _encode_citations(parts: Iterable[Part], losses: Losses) -> list[dict[str, A
     ]
     own = [dict(citation.raw) for citation in citations if citation.dialect == losses.dialect]
     if len(own) < len(citations):
-        losses.drop("citations")
+        losses.lack("citations")
     return own
 
 
@@ -123,9 +118,12 @@ def _content(parts: Sequence[Part], losses: Losses) -> str | list[dict[str, Any]
 
 
 def _block(part: Part, losses: Losses) -> dict[str, Any] | None:
-    losses.drop_where({"cache_mark": getattr(part, "cache_mark", None)})
+    losses.lack_if(cache_mark=getattr(part, "cache_mark", None))
     match part:
-        case Text() | Refusal():
+        case Refusal():
+            losses.emulate("refusal")
+            return {"type": "text", "text": part.text}
+        case Text():
             return {"type": "text", "text": part.text}
         case Image():
             image = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
@@ -133,15 +131,17 @@ def _block(part: Part, losses: Losses) -> dict[str, Any] | None:
         case Thinking():
             return _thinking(part, losses)
         case Opaque():
-            return losses.opaque(part)
+            return losses.own_part(part)
         case _:
-            name = _REFUSED.get(type(part), "tool_call")
-            raise InexpressibleError(name, f"Cohere takes no part of this kind here ({name})")
+            losses.lack_if(audio=isinstance(part, Audio), file=isinstance(part, File))
+            raise InexpressibleError(
+                "tool_call", "Cohere takes calls of tools from the model alone"
+            )
 
 
 def _thinking(part: Thinking, losses: Losses) -> dict[str, Any] | None:
     """Cohere signs nothing, so its thinking is plain text; what another has signed is not its."""
     if part.signature is not None or part.redacted is not None or not part.text:
-        losses.drop("thinking")
+        losses.lack("thinking")
         return None
-    return {"type": "thinking", "thinking": part.text} | dict(losses.extras(part.extras))
+    return {"type": "thinking", "thinking": part.text} | losses.own(part.extras)

@@ -9,18 +9,19 @@ from conduit.gateway.conversation import (
     AnswerFormat,
     ChatRequest,
     Reasoning,
-    Sampling,
     Tool,
 )
+from conduit.gateway.dialects.answer_tool import ask_by_tool
 from conduit.gateway.dialects.cohere_messages import encode_messages
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.request_losses import Losses, refuse_choices, without_none
-from conduit.gateway.dialects.schema_tool import ANSWER_REASON, answer_tool_for
+from conduit.gateway.dialects.losses import Losses, without_none
+from conduit.gateway.dialects.request_limits import output_cap, stops_of, within
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 NAME: Final = "cohere_v2"
 
 MAX_STOPS: Final = 5
+_LACKING: Final = ("choices", "top_logprobs", "parallel_tool_calls", "user")
 LEAST_P: Final = 0.01
 LARGEST_P: Final = 0.99
 
@@ -35,108 +36,83 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     required by sending no other.
     """
     losses = Losses(NAME, request.dialect)
+    losses.lack_of(request, _LACKING)
+    request, answer_tool = _answer_form(request, target, losses)
     fields: dict[str, Any] = {
         "model": target.model,
         "messages": encode_messages(request.messages, losses),
     }
     if request.stream:
         fields["stream"] = True
-    fields |= _encode_sampling(request.sampling, target, losses)
+    fields |= _encode_sampling(request, target, losses)
     fields |= _encode_reasoning(request.reasoning, losses)
-    answer_tool = _answer_tool(request, target)
     fields |= _encode_tools(request, answer_tool, losses)
-    if answer_tool is not None:
-        losses.emulate("answer_format")
-    else:
-        fields |= _encode_answer_format(request, losses)
-    losses.drop_where({"user": request.user})
+    fields |= _encode_answer_format(request.answer_format)
     return EncodedRequest(
-        body=write_json(fields | dict(losses.extras(request.extras))),
+        body=write_json(fields | losses.own(request.extras)),
         dropped=losses.dropped,
         emulated=losses.emulated,
-        answer_tool=None if answer_tool is None else answer_tool.name,
+        answer_tool=answer_tool,
     )
 
 
-def _encode_sampling(sampling: Sampling, target: Target, losses: Losses) -> dict[str, Any]:
-    refuse_choices(sampling.choices)
-    if len(sampling.stop) > MAX_STOPS:
-        raise InexpressibleError("stop", f"Cohere takes at most {MAX_STOPS} stop sequences")
-    losses.drop_where({"top_logprobs": sampling.top_logprobs})
+def _encode_sampling(request: ChatRequest, target: Target, losses: Losses) -> dict[str, Any]:
+    sampling = request.sampling
+    penalties = {
+        # Zero is the default, and some models refuse to be told of both.
+        name: within(name, getattr(sampling, name) or None, 0, 1, losses)
+        for name in ("frequency_penalty", "presence_penalty")
+    }
     return without_none(
         {
-            "max_tokens": _cap(sampling, target),
-            "stop_sequences": list(sampling.stop) or None,
+            "max_tokens": output_cap(request, target, losses),
+            "stop_sequences": stops_of(sampling, most=MAX_STOPS),
             "temperature": sampling.temperature,
             # Unsigned there; a negative seed of OpenAI's is another one, as good for repeating.
             "seed": None if sampling.seed is None else sampling.seed % 2**64,
-            # Zero is the default, and some models refuse to be told of both.
-            "frequency_penalty": sampling.frequency_penalty or None,
-            "presence_penalty": sampling.presence_penalty or None,
+            **penalties,
             "k": sampling.top_k,
-            "p": _p(sampling.top_p, losses),
+            # Neither 0 nor 1 is taken, and the default is not 1.
+            "p": within("top_p", sampling.top_p, LEAST_P, LARGEST_P, losses),
             "logprobs": sampling.logprobs or None,
         }
     )
 
 
-def _cap(sampling: Sampling, target: Target) -> int | None:
-    caps = [cap for cap in (sampling.max_output_tokens, target.max_output_tokens) if cap]
-    return min(caps) if sampling.max_output_tokens else None
-
-
-def _p(top_p: float | None, losses: Losses) -> float | None:
-    """Cohere takes neither 0 nor 1, and its default is not 1: the nearest it takes."""
-    if top_p is None or LEAST_P <= top_p <= LARGEST_P:
-        return top_p
-    losses.emulate("top_p")
-    return LEAST_P if top_p < LEAST_P else LARGEST_P
-
-
 def _encode_reasoning(reasoning: Reasoning, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"shown": reasoning.shown is False})
+    losses.lack_if(shown=reasoning.shown is False)
     if reasoning.enabled is False or reasoning.effort == "none":
         return {"thinking": {"type": "disabled"}}
-    losses.drop_where({"effort": reasoning.effort})
+    losses.lack_if(effort=reasoning.effort)
     if reasoning.budget_tokens is not None:
         return {"thinking": {"type": "enabled", "token_budget": reasoning.budget_tokens}}
     return {"thinking": {"type": "enabled"}} if reasoning.enabled else {}
 
 
-def _answer_tool(request: ChatRequest, target: Target) -> Tool | None:
-    """The tool by which a schema is asked for, where it cannot be asked for by name."""
+def _answer_form(
+    request: ChatRequest, target: Target, losses: Losses
+) -> tuple[ChatRequest, str | None]:
+    """The request, and the tool by which an answer in JSON is asked for where it must be one."""
     wanted = request.answer_format
-    if wanted.kind != "json_schema" or wanted.schema is None or _must_call(request):
-        return None
-    return (
-        answer_tool_for(wanted, request.tools) if _has_tools(request) or not target.schema else None
-    )
-
-
-def _has_tools(request: ChatRequest) -> bool:
+    if wanted.kind == "text":
+        return request, None
     choice = request.tool_choice
-    return bool(request.tools) and (choice is None or choice.mode != "none")
+    has_tools = bool(request.tools) and (choice is None or choice.mode != "none")
+    if not has_tools and (wanted.schema is None or target.schema):
+        return request, None
+    return ask_by_tool(request, losses, strict=True)
 
 
-def _must_call(request: ChatRequest) -> bool:
-    choice = request.tool_choice
-    return _has_tools(request) and choice is not None and choice.mode in ("required", "named")
-
-
-def _encode_tools(request: ChatRequest, answer_tool: Tool | None, losses: Losses) -> dict[str, Any]:
+def _encode_tools(request: ChatRequest, answer_tool: str | None, losses: Losses) -> dict[str, Any]:
     choice = request.tool_choice
     mode = "auto" if choice is None else choice.mode
     tools = request.tools
-    losses.drop_where({"parallel_tool_calls": request.parallel_tool_calls is False})
     if choice is not None and choice.mode == "named":
         tools = tuple(tool for tool in tools if tool.name == choice.name)
         if not tools:
             raise InexpressibleError("tool_choice", f"There is no tool {choice.name!r} to choose")
-        losses.emulate("tool_choice")
-    if answer_tool is not None:
-        # Where no tool may be called, the one that carries the answer is left alone.
-        tools = (answer_tool,) if mode == "none" else (*tools, answer_tool)
-        mode = "required"
+        if choice.name != answer_tool:
+            losses.emulate("tool_choice")
     if not tools:
         return {}
     fields: dict[str, Any] = {"tools": [_encode_tool(tool, losses) for tool in tools]}
@@ -149,29 +125,23 @@ def _strictness(tools: tuple[Tool, ...], losses: Losses) -> dict[str, Any]:
     """Cohere is strict with all tools or with none."""
     if all(tool.strict for tool in tools):
         return {"strict_tools": True}
-    losses.drop_where({"strict": any(tool.strict for tool in tools)})
+    losses.lack_if(strict=any(tool.strict for tool in tools))
     return {}
 
 
 def _encode_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"cache_mark": tool.cache_mark})
+    losses.lack_if(cache_mark=tool.cache_mark)
     function = {
         "name": tool.name,
         "description": tool.description,
         "parameters": _NO_PARAMETERS if tool.parameters is None else tool.parameters,
     }
-    extras = dict(losses.extras(tool.extras))
+    extras = losses.own(tool.extras)
     inner = extras.pop("function", {})
     return {"type": "function", "function": without_none(function) | inner} | extras
 
 
-def _encode_answer_format(request: ChatRequest, losses: Losses) -> dict[str, Any]:
-    wanted: AnswerFormat = request.answer_format
+def _encode_answer_format(wanted: AnswerFormat) -> dict[str, Any]:
     if wanted.kind == "text":
         return {}
-    if _must_call(request):
-        losses.drop("answer_format")  # the answer will be a call, which has its own schema
-        return {}
-    if _has_tools(request):
-        raise InexpressibleError("answer_format", ANSWER_REASON)
     return {"response_format": without_none({"type": "json_object", "json_schema": wanted.schema})}

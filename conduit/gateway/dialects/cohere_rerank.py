@@ -6,7 +6,7 @@ The format is that of docs.cohere.com/reference/rerank: texts alone, and no docu
 from typing import Final
 
 from conduit.gateway.dialects.lenient_json import read_json, write_json
-from conduit.gateway.dialects.request_losses import Losses, without_none
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.rerank import response_from
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 from conduit.gateway.ranking import Document, RerankRequest, RerankResponse
@@ -24,7 +24,7 @@ def encode_request(request: RerankRequest, target: Target) -> EncodedRequest:
         "top_n": request.top_n,
         "max_tokens_per_doc": request.max_tokens_per_doc,
     }
-    body = write_json(without_none(fields) | dict(losses.extras(request.extras)))
+    body = write_json(without_none(fields) | losses.own(request.extras))
     return EncodedRequest(body, dropped=losses.dropped)
 
 

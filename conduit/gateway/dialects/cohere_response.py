@@ -5,8 +5,8 @@ from typing import Any
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatResponse
+from conduit.gateway.dialects.answer_tool import collected
 from conduit.gateway.dialects.cohere_stream import StreamDecoder
-from conduit.gateway.dialects.collect import collect
 from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json
@@ -24,8 +24,9 @@ def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatRespo
         raise reported_error(value)
     if not isinstance(value, dict) or not isinstance(value.get("message"), dict):
         raise UpstreamFailure("The provider's answer is not a chat message")
-    decoder = StreamDecoder(answer_tool=answer_tool)
-    return collect(event for part in _as_stream(value) for event in decoder.decode(part))
+    decoder = StreamDecoder()
+    events = (event for part in _as_stream(value) for event in decoder.decode(part))
+    return collected(events, answer_tool)
 
 
 def _as_stream(value: Mapping[str, Any]) -> Iterator[_Event]:

@@ -2,7 +2,7 @@
 
 The events are those of docs.cohere.com/v2/docs/streaming and /tool-use-streaming; the last one is
 `message-end`. What the model says before its calls (`tool_plan`) is text, as with any other
-provider, and thinking where the answer itself is to come as a call.
+provider.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +25,7 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
+from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.cohere_answer import citation_from, logprobs_from
 from conduit.gateway.dialects.cohere_request import NAME
 from conduit.gateway.dialects.cohere_usage import usage_from_cohere
@@ -64,14 +65,13 @@ class StreamDecoder:
 
     def __init__(self, *, answer_tool: str | None = None) -> None:
         self.done = False
-        self._answer_tool = answer_tool
+        self._answer = AnswerTool(answer_tool)
         self._splitter = EventSplitter()
         self._started = False
         self._failed = False
         self._next_index = 0
         self._open: tuple[_Place, _Kind, int] | None = None
         self._calls: dict[int, int] = {}
-        self._answers: set[int] = set()
         self._events: list[StreamEvent] = []
         self._handlers: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "message-start": self._start,
@@ -101,9 +101,9 @@ class StreamDecoder:
     def finish(self) -> list[StreamEvent]:
         """The events of a last one that no empty line ends, where it is whole all the same."""
         payload = payload_of(self._splitter.finish())
-        if payload is None or not isinstance(read_json(payload), dict):
-            return []
-        return self._payload(payload)
+        whole = payload is not None and isinstance(read_json(payload), dict)
+        events = self._payload(payload) if whole and payload is not None else []
+        return events + self._answer.finish()
 
     def _payload(self, payload: bytes) -> list[StreamEvent]:
         if not payload or payload == b"[DONE]":
@@ -125,7 +125,7 @@ class StreamDecoder:
         elif event.get("type", "error") == "error" and ("message" in event or "error" in event):
             self._fail("upstream_error", event.get("message", event.get("error")))
         events, self._events = self._events, []
-        return events
+        return self._answer.turn(events)
 
     def _start(self, event: Mapping[str, Any]) -> None:
         if self._started:
@@ -163,37 +163,25 @@ class StreamDecoder:
 
     def _plan(self, event: Mapping[str, Any]) -> None:
         text = _text(_message(event).get("tool_plan"))
-        if not text:
-            return
-        if self._answer_tool is None:
+        if text:
             self._events.append(TextDelta(self._part(_PLAN, "text"), text))
-        else:
-            self._events.append(ThinkingDelta(self._part(_PLAN, "thinking"), text))
 
     def _call_start(self, event: Mapping[str, Any]) -> None:
         call = _first(_message(event).get("tool_calls"))
         function = object_or_empty(call.get("function"))
         key = _index(event)
-        name = _text(function.get("name"))
-        is_answer = self._answer_tool is not None and name == self._answer_tool
         self._close()
         index = self._take_index()
-        kind: _Kind = "text" if is_answer else "tool_call"
-        self._open = (("call", key), kind, index)
+        self._open = (("call", key), "tool_call", index)
         self._calls[key] = index
-        if is_answer:
-            self._answers.add(key)
-            self._events.append(PartStarted(index, "text"))
-        else:
-            self._answers.discard(key)
-            started = PartStarted(
-                index,
-                "tool_call",
-                tool_call_id=_text(call.get("id")),
-                tool_name=name,
-                extras=_given(rest_of(call, _CALL_FIELDS)),
-            )
-            self._events.append(started)
+        started = PartStarted(
+            index,
+            "tool_call",
+            tool_call_id=_text(call.get("id")),
+            tool_name=_text(function.get("name")),
+            extras=_given(rest_of(call, _CALL_FIELDS)),
+        )
+        self._events.append(started)
         self._arguments(key, function)
 
     def _call_delta(self, event: Mapping[str, Any]) -> None:
@@ -210,9 +198,7 @@ class StreamDecoder:
             return
         if not isinstance(text, str):
             text = write_json(text).decode()
-        index = self._calls[key]
-        is_answer = key in self._answers
-        self._events.append(TextDelta(index, text) if is_answer else ArgumentsDelta(index, text))
+        self._events.append(ArgumentsDelta(self._calls[key], text))
 
     def _call_end(self, event: Mapping[str, Any]) -> None:
         if self._open is not None and self._open[0] == ("call", _index(event)):
@@ -247,8 +233,7 @@ class StreamDecoder:
             self._events.append(Used(used))
 
     def _reason(self, raw: str) -> FinishReason:
-        called = len(self._calls) > len(self._answers)
-        other = FinishReason.TOOL_CALLS if called else FinishReason.STOP
+        other = FinishReason.TOOL_CALLS if self._calls else FinishReason.STOP
         reason = _REASONS.get(raw, other)
         return other if reason is FinishReason.TOOL_CALLS else reason
 

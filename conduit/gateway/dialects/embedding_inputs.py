@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from conduit.gateway.dialects.request_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 from conduit.gateway.embedding import EmbeddingRequest
 
@@ -19,7 +19,7 @@ def texts_of(request: EmbeddingRequest) -> list[str]:
 def extras_of(request: EmbeddingRequest, losses: Losses) -> Mapping[str, Any]:
     """The extras that go out as they stand."""
     extras = request.extras
-    if not losses.own and request.input_type is not None:
+    if not losses.is_own and request.input_type is not None:
         # OpenAI's clients say it in a field beside the format's own, and it has a place of its own.
         extras = {name: value for name, value in extras.items() if name != "input_type"}
-    return losses.extras(extras)
+    return losses.own(extras)

@@ -1,7 +1,8 @@
-"""Embeddings and rankings between a client's format and a provider's, through the internal form.
+"""Embeddings and rankings between a client's format and a provider's.
 
-The two have no streams, and one dialect on both sides goes the same way: what an answer holds
-besides is kept in the extras of its own dialect.
+The two have no streams. They go through the internal form, but for Gemini's embeddings between its
+client and its provider, which are relayed as a chat within one dialect is; those within OpenAI's
+are relayed by `openai_bridge.py`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from conduit.gateway.dialects.bridge import AnswerStream, Sending, WholeRead
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.openai_answer import Output
 from conduit.gateway.dialects.openai_errors import Scrub
+from conduit.gateway.dialects.openai_rules import with_envelope
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 from conduit.gateway.dialects.translation import as_the_vendor_wants
 from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse
@@ -82,10 +84,27 @@ class EmbeddingBridge(_Whole):
     ) -> WholeRead:
         request = self._client.read(call)
         response = self._provider.decode_response(body)
-        if len(response.vectors) != len(request.inputs):
-            raise UpstreamFailure("The provider's answer holds not one embedding for each input")
+        _check_count(response, request)
         named = replace(response, model=response.model or call.model)
         return WholeRead(self._client.answer(named, request), response.usage, Output())
+
+
+class RelayedEmbeddings(_Whole):
+    """Gemini's format on both sides: what the client wrote, and what the provider answered."""
+
+    def encode(self, call: ClientCall, sending: Sending) -> EncodedRequest:
+        target = Target(sending.model, quirks=sending.quirks)
+        body = gemini_embeddings.relayed_request(call.fields, target, sending.params)
+        return EncodedRequest(with_envelope(body, sending.quirks))
+
+    def whole(
+        self, call: ClientCall, encoded: EncodedRequest, body: bytes, hidden: Scrub
+    ) -> WholeRead:
+        request = _read_gemini(call)
+        response = gemini_embeddings.decode_response(body)
+        _check_count(response, request)
+        answer = gemini_embeddings.relayed_answer(body, single=request.single)
+        return WholeRead(answer, response.usage, Output())
 
 
 class RerankBridge(_Whole):
@@ -123,6 +142,11 @@ def _encoded(
     left_out = dict.fromkeys(names.get(name, name) for name in (*encoded.dropped, *dropped))
     emulated = tuple(names.get(name, name) for name in encoded.emulated)
     return encoded._replace(body=body, dropped=tuple(left_out), emulated=emulated)
+
+
+def _check_count(response: EmbeddingResponse, request: EmbeddingRequest) -> None:
+    if len(response.vectors) != len(request.inputs):
+        raise UpstreamFailure("The provider's answer holds not one embedding for each input")
 
 
 def _ranking(call: ClientCall) -> RerankRequest:

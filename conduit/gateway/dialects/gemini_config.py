@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from conduit.gateway.conversation import AnswerFormat, Reasoning, Sampling
+from conduit.gateway.conversation import AnswerFormat, ChatRequest, Reasoning, Sampling
 from conduit.gateway.dialects.fields import (
     LARGEST_INTEGER,
     Fields,
@@ -22,7 +22,9 @@ from conduit.gateway.dialects.fields import (
     wrong,
 )
 from conduit.gateway.dialects.gemini_schema import cleaned, json_schema_of
-from conduit.gateway.dialects.gemini_words import Losses, camel, is_third_generation
+from conduit.gateway.dialects.gemini_words import camel, is_third_generation
+from conduit.gateway.dialects.losses import Losses
+from conduit.gateway.dialects.request_limits import output_cap, stops_of
 from conduit.gateway.dialects.target import Target
 
 _WHERE: Final = "generationConfig."
@@ -50,6 +52,7 @@ _PLACED = frozenset(
         *_FORMAT_FIELDS,
     }
 )
+_MOST_STOPS: Final = 5
 # A seed is 32 bits wide here.
 _SEEDS: Final = 2**31
 _LEVELS = {
@@ -168,11 +171,9 @@ def _read_format(config: Fields, extras: dict[str, Any]) -> AnswerFormat:
     return AnswerFormat("text")
 
 
-def write_sampling(sampling: Sampling, target: Target) -> dict[str, Any]:
-    """The fields of sampling; a cap beyond what the model can write, which is refused, is cut."""
-    cap = sampling.max_output_tokens
-    if cap is not None and target.max_output_tokens is not None:
-        cap = min(cap, target.max_output_tokens)
+def write_sampling(request: ChatRequest, target: Target, losses: Losses) -> dict[str, Any]:
+    """The fields of sampling."""
+    sampling = request.sampling
     seed = sampling.seed
     if seed is not None and not -_SEEDS <= seed < _SEEDS:
         seed %= _SEEDS
@@ -181,8 +182,10 @@ def write_sampling(sampling: Sampling, target: Target) -> dict[str, Any]:
         "topP": sampling.top_p,
         "topK": sampling.top_k,
         "candidateCount": sampling.choices if sampling.choices != 1 else None,
-        "maxOutputTokens": cap,
-        "stopSequences": list(sampling.stop) or None,
+        "maxOutputTokens": output_cap(request, target, losses),
+        "stopSequences": list(sampling.stop) or None
+        if losses.is_own
+        else stops_of(sampling, most=_MOST_STOPS),
         "seed": seed,
         "presencePenalty": sampling.presence_penalty,
         "frequencyPenalty": sampling.frequency_penalty,
@@ -210,13 +213,13 @@ def write_reasoning(reasoning: Reasoning, model: str, losses: Losses) -> dict[st
     fields: dict[str, Any] = {}
     if _THOUGHTLESS.search(model):
         if reasoning not in (Reasoning(), Reasoning(enabled=False)):
-            losses.drop("reasoning")
+            losses.lack("reasoning")
         return {}
     if reasoning.shown is not None:
         fields["includeThoughts"] = reasoning.shown
     effort = "none" if reasoning.enabled is False else reasoning.effort
     if effort is not None and effort not in _LEVELS:
-        losses.drop("reasoning_effort")
+        losses.lack("effort")
         effort = None
     if effort != "none" and reasoning.budget_tokens is not None:
         return fields | {"thinkingBudget": reasoning.budget_tokens}

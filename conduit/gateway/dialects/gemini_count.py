@@ -8,9 +8,10 @@ from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatRequest
 from conduit.gateway.dialects.fields import read_object_field
 from conduit.gateway.dialects.gemini_read_request import request_from
-from conduit.gateway.dialects.gemini_words import Losses, camel, objects
+from conduit.gateway.dialects.gemini_words import NAME, camel, objects
 from conduit.gateway.dialects.gemini_write_request import request_fields
 from conduit.gateway.dialects.lenient_json import read_json, write_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.strict_json import read_object
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
@@ -36,8 +37,8 @@ def encode_count_request(
     request: ChatRequest, target: Target, *, wrapped: bool = True
 ) -> EncodedRequest:
     """The provider's body; `wrapped` as the Gemini API wants more than contents, not Vertex AI."""
-    losses = Losses()
-    whole = request_fields(request, target, losses)
+    losses = Losses(NAME, request.dialect)
+    whole, _ = request_fields(request, target, losses)
     fields = {name: whole[name] for name in _COUNTED if name in whole}
     if not wrapped:
         fields.pop("toolConfig", None)

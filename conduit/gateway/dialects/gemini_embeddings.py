@@ -7,6 +7,8 @@ always asked through `:batchEmbedContents`, as Google's own SDK does.
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.counts import object_or_empty, read_count
@@ -21,9 +23,9 @@ from conduit.gateway.dialects.fields import (
     wrong,
 )
 from conduit.gateway.dialects.lenient_json import read_json, write_json
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.openai_errors import reported_error
-from conduit.gateway.dialects.request_losses import Losses, without_none
-from conduit.gateway.dialects.strict_json import read_object
+from conduit.gateway.dialects.strict_json import decode_raw, read_object
 from conduit.gateway.dialects.target import EncodedRequest, Target
 from conduit.gateway.dialects.vectors import read_vectors, to_numbers
 from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse, InputType
@@ -53,6 +55,8 @@ _SPELLINGS: Final = {"task_type": "taskType", "output_dimensionality": "outputDi
 _PLACED = frozenset({"model", "content"})
 _ANSWER_FIELDS = frozenset({"embedding", "embeddings", "usageMetadata"})
 _UNSPECIFIED: Final = "TASK_TYPE_UNSPECIFIED"
+_decode_all: Final = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_decode_list: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def decode_request(body: bytes, *, model: str) -> EmbeddingRequest:
@@ -73,8 +77,8 @@ def decode_request(body: bytes, *, model: str) -> EmbeddingRequest:
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The body for `:batchEmbedContents`, whatever the number of inputs."""
     losses = Losses(NAME, request.dialect)
-    losses.drop_where({"user": request.user})
-    name = target.model if "/" in target.model else f"models/{target.model}"
+    losses.lack_if(user=request.user)
+    name = _model_name(target)
     task = None if request.input_type is None else _TASK_TYPES[request.input_type]
     settings = without_none({"taskType": task, "outputDimensionality": request.dimensions})
     settings |= extras_of(request, losses)
@@ -83,6 +87,32 @@ def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
         for text in texts_of(request)
     ]
     return EncodedRequest(write_json({"requests": requests}), dropped=losses.dropped)
+
+
+def relayed_request(
+    fields: Mapping[str, msgspec.Raw], target: Target, params: Mapping[str, Any]
+) -> bytes:
+    """A client's own body for `:batchEmbedContents`: each request as it stood, for this model."""
+    requests = _decode_all(fields["requests"]) if "requests" in fields else [fields]
+    owned: dict[str, Any] = {"model": _model_name(target), **params}
+    replaced = {name: msgspec.Raw(write_json(value)) for name, value in owned.items()}
+    taken_away = {name for name, value in params.items() if value is None}
+    written = [
+        {name: raw for name, raw in {**request, **replaced}.items() if name not in taken_away}
+        for request in requests
+    ]
+    return msgspec.json.encode({"requests": written})
+
+
+def relayed_answer(body: bytes, *, single: bool) -> bytes:
+    """A provider's answer to the batch as it came, or to `:embedContent` where `single`."""
+    if not single:
+        return body
+    fields = decode_raw(body)
+    if "embeddings" not in fields:
+        return body
+    (embedding,) = _decode_list(fields.pop("embeddings"))
+    return msgspec.json.encode({"embedding": embedding, **fields})
 
 
 def with_params(body: bytes, params: Mapping[str, Any]) -> bytes:
@@ -122,6 +152,10 @@ def encode_response(response: EmbeddingResponse, *, single: bool) -> bytes:
     if response.usage is not None:
         fields["usageMetadata"] = _usage_to(response.usage)
     return write_json(fields | (dict(response.extras) if response.dialect == NAME else {}))
+
+
+def _model_name(target: Target) -> str:
+    return target.model if "/" in target.model else f"models/{target.model}"
 
 
 def _request(

@@ -67,7 +67,6 @@ class Candidate:
 
     number: int
     material: str
-    answer_tool: str | None
     finished: bool = False
     _next_index: int = 0
     _kind: Literal["text", "thinking"] | None = None
@@ -75,7 +74,6 @@ class Candidate:
     _text: list[str] = field(default_factory=list)
     _seal: tuple[str, str | None] | None = None
     _called: bool = False
-    _answered: bool = False
 
     def read(self, candidate: Mapping[str, Any], events: list[StreamEvent]) -> None:
         """Add the events of the next piece of this candidate."""
@@ -154,13 +152,7 @@ class Candidate:
             self._close(events)
 
     def _read_call(self, call: dict[str, Any], seal: str | None, events: list[StreamEvent]) -> None:
-        name = call["name"]
         arguments = write_json(call.get("args") or {}).decode()
-        if name == self.answer_tool:
-            if not self._answered:  # a second one would spoil the first
-                self._answered = True
-                self._read_text(arguments, None, events, thought=False)
-            return
         self.end(events)
         index = self._begin()
         self._called = True
@@ -171,7 +163,7 @@ class Candidate:
                 "tool_call",
                 self.number,
                 tool_call_id=call_id or made_id(self.material, self.number, index),
-                tool_name=name,
+                tool_name=call["name"],
                 signature=seal,
                 signed_by=NAME if seal else "",
                 extras=rest_of(call, _CALL_FIELDS),

@@ -23,7 +23,7 @@ from conduit.gateway.conversation import (
     Usage,
     Used,
 )
-from conduit.gateway.dialects.collect import collect
+from conduit.gateway.dialects.answer_tool import AnswerTool, collected
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.gemini_errors import failure_of
 from conduit.gateway.dialects.gemini_read_candidate import Candidate
@@ -43,10 +43,10 @@ _HEAD_FIELDS = frozenset({"candidates", "usageMetadata", "modelVersion", "respon
 def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatResponse:
     """A provider's whole answer; raises UpstreamFailure where it is none."""
     value = read_json(body)
-    decoder = StreamDecoder(answer_tool=answer_tool)
+    decoder = StreamDecoder()
     chunks = [value] if isinstance(value, dict) else objects(value)
     events = [event for chunk in chunks for event in decoder.decode(chunk)]
-    response = collect(events + decoder.finish())
+    response = collected(events + decoder.finish(), answer_tool)
     if not response.choices:
         raise UpstreamFailure("The provider's answer has no candidates")
     return response
@@ -64,7 +64,7 @@ class StreamDecoder:
     def __init__(self, *, answer_tool: str | None = None) -> None:
         self.done = False
         self.usage: Usage | None = None
-        self._answer_tool = answer_tool
+        self._answer = AnswerTool(answer_tool)
         self._splitter = EventSplitter()
         self._id: str | None = None
         self._extras: dict[str, Any] = {}
@@ -91,9 +91,10 @@ class StreamDecoder:
         events = self._read(rest + b"\n\n", is_last=True) if rest else []
         if self._ended:
             return events
+        left: list[StreamEvent] = []
         for state in self._candidates.values():
-            state.end(events)
-        return events + self._used()
+            state.end(left)
+        return [*events, *self._answer.turn(left), *self._answer.finish(), *self._used()]
 
     def decode(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
         """The events of one object of the stream."""
@@ -109,11 +110,11 @@ class StreamDecoder:
             number = index if type(index) is int else position
             state = self._candidates.get(number)
             if state is None:
-                state = Candidate(number, self._id or repr(chunk), self._answer_tool)
+                state = Candidate(number, self._id or repr(chunk))
                 self._candidates[number] = state
             state.read(candidate, events)
         self._refuse(chunk, events)
-        return events
+        return self._answer.turn(events)
 
     def _read(self, whole: bytes, *, is_last: bool = False) -> list[StreamEvent]:
         events: list[StreamEvent] = []
@@ -155,7 +156,7 @@ class StreamDecoder:
         reason = text_or_none(feedback.get("blockReason")) if isinstance(feedback, dict) else None
         if reason is None or self._candidates or not isinstance(feedback, dict):
             return
-        state = self._candidates[0] = Candidate(0, "", None)
+        state = self._candidates[0] = Candidate(0, "")
         said = text_or_none(feedback.get("blockReasonMessage"))
         events.append(PartStarted(0, "refusal"))
         events.append(TextDelta(0, said or f"The provider blocked the prompt: {reason}"))

@@ -12,36 +12,9 @@ from conduit.gateway.dialects.fields import Fields, wrong
 
 NAME: Final = "gemini"
 
-# The name of a tool whose arguments are the answer, where a schema cannot be asked for otherwise.
-ANSWER_TOOL: Final = "json_answer"
-
 _UNDERSCORE = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 _GENERATION = re.compile(r"gemini-(\d+)")
 _MADE_ID = re.compile(r"gemini_[0-9a-f]{16}")
-
-
-class Losses:
-    """What an encoder leaves out or asks for in another way, each name once, in order."""
-
-    __slots__ = ("_dropped", "_emulated")
-
-    def __init__(self) -> None:
-        self._dropped: dict[str, None] = {}
-        self._emulated: dict[str, None] = {}
-
-    def drop(self, *names: str) -> None:
-        self._dropped |= dict.fromkeys(names)
-
-    def emulate(self, name: str) -> None:
-        self._emulated[name] = None
-
-    @property
-    def dropped(self) -> tuple[str, ...]:
-        return tuple(self._dropped)
-
-    @property
-    def emulated(self) -> tuple[str, ...]:
-        return tuple(self._emulated)
 
 
 def camel(fields: Fields, where: str = "") -> dict[str, Any]:

@@ -25,11 +25,11 @@ from conduit.gateway.conversation import (
 from conduit.gateway.dialects.gemini_media import Media, media_fields
 from conduit.gateway.dialects.gemini_words import (
     NAME,
-    Losses,
     is_third_generation,
     written_id,
 )
 from conduit.gateway.dialects.lenient_json import read_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 # What Google documents in place of a signature for calls that its model did not make.
@@ -63,13 +63,12 @@ class Contents:
 
     @property
     def _is_own(self) -> bool:
-        return self.request.dialect == NAME
+        return self.losses.is_own
 
     def _report(self, message: Message) -> None:
         if message.name is not None and message.role != "tool":
-            self.losses.drop("name")
-        if not self._is_own:
-            self.losses.drop(*message.extras)
+            self.losses.lack("name")
+        self.losses.own(message.extras)
 
     def _add_system(self, message: Message) -> None:
         if self.written:
@@ -137,9 +136,7 @@ class Contents:
             case ToolResult():
                 parts += self._result(part, message)
             case Opaque():
-                if part.dialect != NAME:
-                    raise InexpressibleError(part.place, "this part has no form for Gemini")
-                parts.append(dict(part.value))
+                parts.append(self.losses.own_part(part))
             case _:
                 assert_never(part)
 
@@ -150,18 +147,18 @@ class Contents:
             raise InexpressibleError(feature, "Gemini takes it by its data or its address alone")
         if isinstance(part, Image | File):
             self._drop_mark(part)
-        if isinstance(part, Image) and part.detail not in (None, "auto"):
-            self.losses.drop("detail")
+        if isinstance(part, Image):
+            self.losses.lack_if(detail=part.detail not in (None, "auto"))
         if isinstance(part, File) and part.filename is not None:
             if self._is_own:
                 next(iter(fields.values()))["displayName"] = part.filename
             else:
-                self.losses.drop("filename")
+                self.losses.lack("filename")
         return fields
 
     def _add_thinking(self, part: Thinking, parts: list[dict[str, Any]]) -> None:
         if part.signed_by != NAME or part.redacted is not None:
-            self.losses.drop("thinking")
+            self.losses.lack("thinking")
             return
         seal = {} if part.signature is None else {"thoughtSignature": part.signature}
         if part.text or part.extras.get("thought"):
@@ -179,14 +176,14 @@ class Contents:
             raise InexpressibleError(
                 "arguments", f'the arguments of the call of "{call.name}" are not a JSON object'
             )
-        if call.cache_mark is not None:
-            self.losses.drop("cache_mark")
+        self.losses.lack_if(cache_mark=call.cache_mark)
         self._names[call.id] = call.name
-        fields = {**written_id(call.id), "name": call.name, "args": args}
-        if self._is_own:
-            fields |= call.extras
-        else:
-            self.losses.drop(*call.extras)
+        fields = {
+            **written_id(call.id),
+            "name": call.name,
+            "args": args,
+            **self.losses.own(call.extras),
+        }
         if call.signature is None or call.signed_by != NAME:
             return {"functionCall": fields}
         return {"functionCall": fields, "thoughtSignature": call.signature}
@@ -198,8 +195,7 @@ class Contents:
             raise InexpressibleError(
                 "tool_call_id", f'no call with the id "{result.call_id}" comes before its result'
             )
-        if result.cache_mark is not None:
-            self.losses.drop("cache_mark")
+        self.losses.lack_if(cache_mark=result.cache_mark)
         texts: list[str] = []
         media: list[dict[str, Any]] = []
         for part in result.parts:
@@ -228,10 +224,8 @@ class Contents:
         return self._is_own or ("inlineData" in media and is_third_generation(self.model))
 
     def _drop_mark(self, part: Text | Image | File) -> None:
-        if part.cache_mark is not None:
-            self.losses.drop("cache_mark")
-        if isinstance(part, Text) and part.citations:
-            self.losses.drop("citations")
+        citations = part.citations if isinstance(part, Text) else ()
+        self.losses.lack_if(cache_mark=part.cache_mark, citations=citations)
 
 
 def _response(texts: list[str], *, is_error: bool) -> dict[str, Any]:

@@ -2,19 +2,17 @@
 
 from typing import Any, Final
 
-from conduit.gateway.conversation import AnswerFormat, ChatRequest, Tool, ToolChoice
+from conduit.gateway.conversation import ChatRequest, Tool, ToolChoice
+from conduit.gateway.dialects.answer_tool import ask_by_tool, must_call
 from conduit.gateway.dialects.gemini_config import write_format, write_reasoning, write_sampling
 from conduit.gateway.dialects.gemini_schema import cleaned_parameters
-from conduit.gateway.dialects.gemini_words import (
-    ANSWER_TOOL,
-    NAME,
-    Losses,
-    is_third_generation,
-)
+from conduit.gateway.dialects.gemini_words import NAME, is_third_generation
 from conduit.gateway.dialects.gemini_write_contents import Contents
 from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
+_LACKING: Final = ("user", "parallel_tool_calls")
 _MODES: Final = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
 
 
@@ -28,18 +26,16 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     for the same models, as a call of one more tool. Signatures of calls are left out where another
     provider made them, with the documented substitute in their place for Gemini 3.
     """
-    losses = Losses()
-    fields = request_fields(request, target, losses)
-    return EncodedRequest(
-        body=write_json(fields),
-        dropped=losses.dropped,
-        emulated=losses.emulated,
-        answer_tool=_answer_tool(request, target),
-    )
+    losses = Losses(NAME, request.dialect)
+    fields, answer_tool = request_fields(request, target, losses)
+    return EncodedRequest(write_json(fields), losses.dropped, losses.emulated, answer_tool)
 
 
-def request_fields(request: ChatRequest, target: Target, losses: Losses) -> dict[str, Any]:
-    """The body as it stands before it is written; raises InexpressibleError."""
+def request_fields(
+    request: ChatRequest, target: Target, losses: Losses
+) -> tuple[dict[str, Any], str | None]:
+    """The body before it is written, and the answer's tool; raises InexpressibleError."""
+    request, answer_tool = _answer_form(request, target, losses)
     contents = Contents(request, target.model, losses)
     contents.add_all()
     if not contents.written:
@@ -47,86 +43,53 @@ def request_fields(request: ChatRequest, target: Target, losses: Losses) -> dict
     fields: dict[str, Any] = {"contents": contents.written}
     if contents.system:
         fields["systemInstruction"] = {"parts": contents.system, **_system_extras(request)}
-    answer_tool = _answer_tool(request, target)
     choice = request.tool_choice
-    tools = [_write_tool(tool, request, losses) for tool in request.tools]
-    if answer_tool is not None:
-        losses.emulate("answer_format")
-        tools.append(_write_answer_tool(answer_tool, request.answer_format))
-        only_answer = not request.tools or (choice is not None and choice.mode == "none")
-        choice = ToolChoice("named", answer_tool) if only_answer else ToolChoice("required")
+    tools = [_write_tool(tool, losses) for tool in request.tools]
     if tools:
         fields["tools"] = [{"functionDeclarations": tools}]
-    if choice is not None and (tools or request.dialect == NAME):
+    if choice is not None and (tools or losses.is_own):
         fields["toolConfig"] = {"functionCallingConfig": _write_choice(choice)}
-    config = write_sampling(request.sampling, target)
-    if answer_tool is None and (request.dialect == NAME or not _must_call(request)):
-        config |= write_format(request.answer_format)
+    config = write_sampling(request, target, losses) | write_format(request.answer_format)
     thinking = write_reasoning(request.reasoning, target.model, losses)
     if thinking:
         config["thinkingConfig"] = thinking
     if config:
         fields["generationConfig"] = config
     _report(request, losses)
-    return _with_extras(fields, request) if request.dialect == NAME else fields
+    return (_with_extras(fields, request) if losses.is_own else fields), answer_tool
 
 
 def _report(request: ChatRequest, losses: Losses) -> None:
-    if request.user is not None:
-        losses.drop("user")
-    if request.parallel_tool_calls is False:
-        losses.drop("parallel_tool_calls")
-    if request.dialect != NAME:
-        losses.drop(*request.extras)
+    losses.lack_of(request, _LACKING)
+    losses.own(request.extras)
 
 
-def _must_call(request: ChatRequest) -> bool:
-    """Whether the answer will be a call, so that the format of its text says nothing."""
-    choice = request.tool_choice
-    return bool(request.tools) and choice is not None and choice.mode in ("required", "named")
-
-
-def _answer_tool(request: ChatRequest, target: Target) -> str | None:
-    """The tool that stands for the format of the answer, where that cannot be asked for.
+def _answer_form(
+    request: ChatRequest, target: Target, losses: Losses
+) -> tuple[ChatRequest, str | None]:
+    """The request, and the tool that stands for the format of the answer where one is needed.
 
     Models before Gemini 3 refuse a JSON answer beside functions; a client of this format who asks
     for both is to hear that itself.
     """
     wanted = request.answer_format
-    if wanted.kind == "text" or _must_call(request):
-        return None
+    if wanted.kind == "text":
+        return request, None
     takes_schema = target.schema or wanted.kind != "json_schema"
-    together = not request.tools or request.dialect == NAME or is_third_generation(target.model)
-    if takes_schema and together:
-        return None
-    name = ANSWER_TOOL
-    while any(tool.name == name for tool in request.tools):
-        name += "_"
-    return name
+    together = not request.tools or losses.is_own or is_third_generation(target.model)
+    if takes_schema and together and (losses.is_own or not must_call(request)):
+        return request, None
+    return ask_by_tool(request, losses)
 
 
-def _write_answer_tool(name: str, wanted: AnswerFormat) -> dict[str, Any]:
-    schema = cleaned_parameters(wanted.schema or {})
-    if schema.get("type", "object") != "object":
-        raise InexpressibleError("answer_format", "the schema of the answer must be of an object")
-    description = "Gives the answer. Call it once, with the whole answer as its arguments."
-    return {"name": name, "description": description, "parametersJsonSchema": schema}
-
-
-def _write_tool(tool: Tool, request: ChatRequest, losses: Losses) -> dict[str, Any]:
+def _write_tool(tool: Tool, losses: Losses) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         fields["description"] = tool.description
     if tool.parameters is not None:
         fields["parametersJsonSchema"] = cleaned_parameters(tool.parameters)
-    if tool.cache_mark is not None:
-        losses.drop("cache_mark")
-    if tool.strict:
-        losses.drop("strict")
-    if request.dialect == NAME:
-        return fields | dict(tool.extras)
-    losses.drop(*tool.extras)
-    return fields
+    losses.lack_if(cache_mark=tool.cache_mark, strict=tool.strict)
+    return fields | losses.own(tool.extras)
 
 
 def _write_choice(choice: ToolChoice) -> dict[str, Any]:

@@ -1,22 +1,33 @@
 """What an encoder of requests leaves out or says in another way, gathered for its report."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import ChatRequest, Opaque
+from conduit.gateway.dialects.default_words import says_nothing
+from conduit.gateway.dialects.loss_rules import RULES
 from conduit.gateway.dialects.target import InexpressibleError
 
 # Names that clients write all day to say nothing, or that only count the parts of a conversation.
 _SAY_NOTHING: Final = frozenset({"id", "index", "object", "status", "type"})
+# Under names that end so, a dialect keeps the tools that are no functions.
+_OTHER_TOOLS: Final = ".other_tools"
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], {}, ())
 
 
 class Losses:
-    """The report on one request that is written in `dialect`; each name stands in it once."""
+    """The report on one request; each name stands in it once, in the order of meeting.
 
-    def __init__(self, request: ChatRequest, dialect: str) -> None:
-        self.is_own = request.dialect == dialect
-        self.asked_in = request.dialect
-        self._dialect = dialect
+    `dialect` is the target's, `source` that of the request: extras and opaque parts go out only
+    where the two are the same (`is_own`).
+    """
+
+    __slots__ = ("_dropped", "_emulated", "dialect", "is_own", "source")
+
+    def __init__(self, dialect: str, source: str) -> None:
+        self.dialect = dialect
+        self.source = source
+        self.is_own = source == dialect
         self._dropped: dict[str, None] = {}
         self._emulated: dict[str, None] = {}
 
@@ -28,10 +39,31 @@ class Losses:
     def emulated(self) -> tuple[str, ...]:
         return tuple(self._emulated)
 
-    def drop(self, name: str) -> None:
+    def lack(self, name: str) -> None:
+        """Say that the target has no word for something that was asked for.
+
+        Its rule says what follows: it is left out and reported, or InexpressibleError is raised.
+        """
+        rule = RULES[name]
+        if rule.outcome == "refuse":
+            raise InexpressibleError(name, rule.reason)
         self._dropped[name] = None
 
+    def lack_if(self, **asked: object) -> None:
+        """Say so of each name whose value is one; zero is none, as that is every default."""
+        for name, value in asked.items():
+            if value:
+                self.lack(name)
+
+    def lack_of(self, request: ChatRequest, names: Iterable[str]) -> None:
+        """Say so of those that a request asks for; they must have a rule that tells whether."""
+        for name in names:
+            asked = RULES[name].asked
+            if asked is not None and asked(request):
+                self.lack(name)
+
     def emulate(self, name: str) -> None:
+        """Say that something is asked for in another way."""
         self._emulated[name] = None
 
     def own(self, extras: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,13 +71,20 @@ class Losses:
         if self.is_own:
             return dict(extras)
         for name, value in extras.items():
-            if name not in _SAY_NOTHING and value not in (None, [], {}, ()):
-                self.drop(name)
+            if name in _SAY_NOTHING or value in _EMPTY or says_nothing(name, value):
+                continue
+            if name.endswith(_OTHER_TOOLS):
+                reason = "Only functions can be offered here: other tools run at their own provider"
+                raise InexpressibleError("tools", reason)
+            rule = RULES.get(name)
+            if rule is not None and rule.outcome == "refuse":
+                raise InexpressibleError(name, rule.reason)
+            self._dropped[name] = None
         return {}
 
     def own_part(self, part: Opaque) -> dict[str, Any]:
         """The value of a part of this dialect; raises InexpressibleError for that of another."""
-        if part.dialect == self._dialect:
+        if part.dialect == self.dialect:
             return dict(part.value)
         kind = part.value.get("type")
         raise InexpressibleError(
@@ -53,3 +92,8 @@ class Losses:
             f'"{kind if isinstance(kind, str) else part.place}" can only be served by a provider '
             "whose own format has it",
         )
+
+
+def without_none(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -9,9 +9,9 @@ from conduit.core.errors import UpstreamFailure
 from conduit.gateway.dialects.embedding_inputs import extras_of, texts_of
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.ollama_usage import METRICS, usage_from_ollama
 from conduit.gateway.dialects.openai_errors import reported_error
-from conduit.gateway.dialects.request_losses import Losses, without_none
 from conduit.gateway.dialects.target import EncodedRequest, Target
 from conduit.gateway.dialects.vectors import read_vectors
 from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse
@@ -24,7 +24,7 @@ _ANSWER_FIELDS = frozenset({"model", "embeddings", *METRICS})
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The provider's body; what the vectors are for is a matter of the text there."""
     losses = Losses(NAME, request.dialect)
-    losses.drop_where({"input_type": request.input_type, "user": request.user})
+    losses.lack_if(input_type=request.input_type, user=request.user)
     fields = {
         "model": target.model,
         "input": texts_of(request),

@@ -21,7 +21,7 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.request_losses import Losses
+from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.target import InexpressibleError
 
 
@@ -44,17 +44,17 @@ def _encode_message(
     results = [part for part in message.parts if isinstance(part, ToolResult)]
     rest = [part for part in message.parts if not isinstance(part, ToolResult)]
     if message.name is not None:
-        losses.drop("name")
+        losses.lack("name")
     encoded = [_encode_result(result, tools, losses) for result in results]
     if rest or not results:
         role = "system" if message.role == "developer" else message.role
         encoded.append({"role": role, **_encode_parts(rest, losses)})
-    encoded[0] |= losses.extras(message.extras)
+    encoded[0] |= losses.own(message.extras)
     return encoded
 
 
 def _encode_result(result: ToolResult, tools: dict[str, str], losses: Losses) -> dict[str, Any]:
-    losses.drop_where({"cache_mark": result.cache_mark, "is_error": result.is_error})
+    losses.lack_if(cache_mark=result.cache_mark, is_error=result.is_error)
     fields: dict[str, Any] = {"role": "tool", **_encode_parts(result.parts, losses)}
     if result.call_id in tools:
         fields["tool_name"] = tools[result.call_id]
@@ -71,24 +71,27 @@ def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
     calls: list[dict[str, Any]] = []
     own: dict[str, Any] = {}
     for part in parts:
-        losses.drop_where({"cache_mark": getattr(part, "cache_mark", None)})
+        losses.lack_if(cache_mark=getattr(part, "cache_mark", None))
         match part:
-            case Text() | Refusal():
-                losses.drop_where({"citations": getattr(part, "citations", ())})
+            case Text():
+                losses.lack_if(citations=part.citations)
+                texts.append(part.text)
+            case Refusal():
+                losses.emulate("refusal")
                 texts.append(part.text)
             case Thinking():
                 thoughts += _thoughts(part, losses)
             case Image():
-                losses.drop_where({"detail": part.detail not in (None, "auto")})
+                losses.lack_if(detail=part.detail not in (None, "auto"))
                 media.append(_base64_of(part.url))
             case Audio():
                 media.append(part.data)  # sound goes where pictures do
             case ToolCall():
                 calls.append(_encode_call(part, losses))
             case Opaque():
-                own |= losses.opaque(part)
+                own |= losses.own_part(part)
             case _:
-                raise InexpressibleError("file", "Ollama takes no files, only text and images")
+                losses.lack("file")
     fields: dict[str, Any] = {"content": "\n".join(texts)}
     beside = {"thinking": "\n".join(thoughts), "images": media, "tool_calls": calls}
     return fields | {name: value for name, value in beside.items() if value} | own
@@ -97,7 +100,7 @@ def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
 def _thoughts(part: Thinking, losses: Losses) -> list[str]:
     """Ollama signs nothing, so its thinking is plain text; what another has signed is not its."""
     if part.signature is not None or part.redacted is not None or not part.text:
-        losses.drop("thinking")
+        losses.lack("thinking")
         return []
     return [part.text]
 
@@ -110,7 +113,7 @@ def _base64_of(url: str) -> str:
 
 
 def _encode_call(call: ToolCall, losses: Losses) -> dict[str, Any]:
-    extras = dict(losses.extras(call.extras))
+    extras = losses.own(call.extras)
     inner = extras.pop("function", {})
     arguments = _arguments(call.arguments.strip() or "{}")
     if arguments is None:

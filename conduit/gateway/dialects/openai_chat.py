@@ -29,13 +29,17 @@ NAME: Final = "openai_chat"
 
 FIELD_NAMES: Final[Mapping[str, str]] = {
     "answer_format": "response_format",
+    "arguments": "messages[].tool_calls[].function.arguments",
     "audio": "messages[].content[].input_audio",
     "budget_tokens": "reasoning.max_tokens",
     "cache_mark": "messages[].content[].cache_control",
     "choices": "n",
     "citations": "messages[].annotations",
     "content": "messages[].content",
+    "detail": "messages[].content[].image_url.detail",
+    "effort": "reasoning_effort",
     "file": "messages[].content[].file",
+    "filename": "messages[].content[].file.filename",
     "image": "messages[].content[].image_url",
     "max_output_tokens": "max_completion_tokens",
     "name": "messages[].name",

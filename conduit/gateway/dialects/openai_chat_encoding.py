@@ -8,21 +8,22 @@ from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.openai_chat_messages import encode_messages
 from conduit.gateway.dialects.openai_native import CHAT_OTHER_TOOLS, refuse_native
-from conduit.gateway.dialects.openai_request_parts import effort_of, output_cap
+from conduit.gateway.dialects.openai_request_parts import effort_of
+from conduit.gateway.dialects.request_limits import output_cap
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
 _DIALECT: Final = "openai_chat"
+_LACKING: Final = ("top_k",)
 
 
 def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
     """The provider's body; raises InexpressibleError for what the format cannot say."""
-    losses = Losses(request, _DIALECT)
+    losses = Losses(_DIALECT, request.dialect)
     if not losses.is_own:
         refuse_native(request)
     answer_tool = None
     if request.answer_format.kind == "json_schema" and not target.schema and not losses.is_own:
-        request, answer_tool = ask_by_tool(request)
-        losses.emulate("answer_format")
+        request, answer_tool = ask_by_tool(request, losses)
     extras = losses.own(request.extras)
     fields: dict[str, Any] = {
         "model": target.model,
@@ -50,8 +51,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
 def _sampling(request: ChatRequest, target: Target, losses: Losses) -> dict[str, Any]:
     sampling = request.sampling
     stop: Any = sampling.stop[0] if len(sampling.stop) == 1 else list(sampling.stop)
-    if sampling.top_k is not None:
-        losses.drop("top_k")
+    losses.lack_of(request, _LACKING)
     fields = {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -96,7 +96,7 @@ def _tool_fields(request: ChatRequest, tools: list[dict[str, Any]]) -> dict[str,
 def _tool(tool: Tool, losses: Losses) -> dict[str, Any]:
     extras = losses.own(tool.extras)
     if tool.cache_mark is not None:
-        losses.drop("cache_mark")
+        losses.lack("cache_mark")
     function = {
         "name": tool.name,
         "description": tool.description,

@@ -118,7 +118,7 @@ def _encode_message(
     elif content is None and "tool_calls" not in fields:
         fields["content"] = ""  # its thinking was all that it said
     if not losses.is_own and any(isinstance(part, Text) and part.citations for part in kept):
-        losses.drop("citations")
+        losses.lack("citations")
     extras = losses.own(message.extras)
     if "reasoning" in extras:
         fields.pop("reasoning_content", None)  # the same text under the name that the client used
@@ -135,7 +135,7 @@ def _encode_result(
     if result.call_id:
         fields["tool_call_id"] = result.call_id
     if result.is_error:
-        losses.drop("is_error")
+        losses.lack("is_error")
     _take_mark(result.cache_mark, losses)
     parts = result.parts
     if not losses.is_own:
@@ -159,10 +159,10 @@ def _kept(parts: Iterable[Part], losses: Losses) -> Iterable[Part]:
     for part in parts:
         match part:
             case Thinking():
-                if (part.signed_by or losses.asked_in) == _DIALECT:
+                if (part.signed_by or losses.source) == _DIALECT:
                     yield part
                 else:
-                    losses.drop("thinking")
+                    losses.lack("thinking")
             case ToolCall():
                 _take_mark(part.cache_mark, losses)
                 mark = part.cache_mark if losses.is_own else None
@@ -255,7 +255,7 @@ def _file(part: File, losses: Losses) -> dict[str, Any]:
         raise InexpressibleError(
             "file", "this model takes a file by its content, not by an address: send it inline"
         )
-    if part.file_id is not None and losses.asked_in not in _OPENAI:
+    if part.file_id is not None and losses.source not in _OPENAI:
         raise InexpressibleError(
             "file", f'the file "{part.file_id}" is kept by another provider: send it inline'
         )
@@ -269,7 +269,7 @@ def _take_mark(mark: Mapping[str, Any] | None, losses: Losses) -> dict[str, Any]
         return {}
     if losses.is_own:
         return _mark(mark)
-    losses.drop("cache_mark")
+    losses.lack("cache_mark")
     return {}
 
 

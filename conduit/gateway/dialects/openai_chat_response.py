@@ -9,7 +9,7 @@ from typing import Any, Final
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatResponse, Choice, Image, Text
 from conduit.gateway.dialects.answer_ids import id_or_new, time_or_now
-from conduit.gateway.dialects.collect import collect
+from conduit.gateway.dialects.answer_tool import collected
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.openai_chat_chunks import reason_to_openai
 from conduit.gateway.dialects.openai_chat_messages import encode_answer, image_of
@@ -26,7 +26,7 @@ def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatRespo
         isinstance(value.get("choices"), list) or "error" in value
     ):
         raise UpstreamFailure("The provider's answer is not a chat completion")
-    return collect(StreamDecoder(answer_tool=answer_tool).decode(_as_chunk(value)))
+    return collected(StreamDecoder().decode(_as_chunk(value)), answer_tool)
 
 
 def encode_response(response: ChatResponse) -> bytes:

@@ -12,9 +12,9 @@ from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.embedding_inputs import extras_of
 from conduit.gateway.dialects.fields import Fields, read_integer, read_text, rest_of, wrong
 from conduit.gateway.dialects.lenient_json import read_json, write_json
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.openai_errors import reported_error
 from conduit.gateway.dialects.openai_usage import reported_usage
-from conduit.gateway.dialects.request_losses import Losses, without_none
 from conduit.gateway.dialects.strict_json import read_object
 from conduit.gateway.dialects.target import EncodedRequest, Target
 from conduit.gateway.dialects.vectors import read_vectors, written
@@ -70,8 +70,8 @@ def decode_request(body: bytes) -> EmbeddingRequest:
 def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     """The provider's body; the format has no field for what the vectors are for."""
     losses = Losses(NAME, request.dialect)
-    if not losses.own:
-        losses.drop_where({"input_type": request.input_type})
+    if not losses.is_own:
+        losses.lack_if(input_type=request.input_type)
     inputs = [item if isinstance(item, str) else list(item) for item in request.inputs]
     fields = {
         "model": target.model,

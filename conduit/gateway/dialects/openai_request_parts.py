@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from conduit.gateway.conversation import ChatRequest, Reasoning
+from conduit.gateway.conversation import Reasoning
 from conduit.gateway.dialects.losses import Losses
-from conduit.gateway.dialects.target import Target
 
 # Budgets up to which a word is meant; the words are all that OpenAI's models understand.
 _LOW_TOKENS: Final = 4096
@@ -16,7 +15,7 @@ def effort_of(reasoning: Reasoning, losses: Losses) -> str | None:
     if reasoning.effort is not None:
         return reasoning.effort
     if reasoning.enabled is False:
-        losses.drop("reasoning")  # most models refuse the word for no thinking at all
+        losses.lack("reasoning")  # most models refuse the word for no thinking at all
         return None
     budget = reasoning.budget_tokens
     if budget is None:
@@ -25,11 +24,3 @@ def effort_of(reasoning: Reasoning, losses: Losses) -> str | None:
     if budget <= _LOW_TOKENS:
         return "low"
     return "medium" if budget <= _MEDIUM_TOKENS else "high"
-
-
-def output_cap(request: ChatRequest, target: Target, losses: Losses) -> int | None:
-    """The most the model shall write: what was asked for, within what it is able to."""
-    cap, most = request.sampling.max_output_tokens, target.max_output_tokens
-    if cap is None or most is None or losses.is_own:
-        return cap
-    return min(cap, most)

@@ -27,12 +27,15 @@ NAME: Final = "openai_responses"
 
 FIELD_NAMES: Final[Mapping[str, str]] = {
     "answer_format": "text.format",
+    "arguments": "input[].arguments",
     "audio": "input[].content[].input_audio",
     "cache_mark": "input[].content[].prompt_cache_breakpoint",
     "citations": "input[].content[].annotations",
     "content": "input[].content",
+    "detail": "input[].content[].detail",
     "effort": "reasoning.effort",
     "file": "input[].content[].input_file",
+    "filename": "input[].content[].filename",
     "image": "input[].content[].input_image",
     "logprobs": "include",
     "max_output_tokens": "max_output_tokens",

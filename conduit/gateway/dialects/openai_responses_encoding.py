@@ -9,7 +9,6 @@ from conduit.gateway.conversation import (
     ChatRequest,
     Message,
     Reasoning,
-    Sampling,
     Text,
     Tool,
     ToolChoice,
@@ -18,12 +17,14 @@ from conduit.gateway.dialects.answer_tool import ask_by_tool
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.losses import Losses
 from conduit.gateway.dialects.openai_native import RESPONSES_OTHER_TOOLS, refuse_native
-from conduit.gateway.dialects.openai_request_parts import effort_of, output_cap
+from conduit.gateway.dialects.openai_request_parts import effort_of
 from conduit.gateway.dialects.openai_responses_items import encode_items
 from conduit.gateway.dialects.openai_responses_request import ENCRYPTED, LOGPROBS
-from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
+from conduit.gateway.dialects.request_limits import output_cap
+from conduit.gateway.dialects.target import EncodedRequest, Target
 
 _DIALECT: Final = "openai_responses"
+_LACKING: Final = ("choices", "stop", "top_k", "seed", "presence_penalty", "frequency_penalty")
 _LEAST_CAP: Final = 16  # the API refuses less
 # What chat calls by the same names, and means the same by.
 _SHARED: Final[tuple[str, ...]] = (
@@ -41,15 +42,14 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
 
     Nothing of a foreign conversation is stored at the provider: its thinking comes back encrypted.
     """
-    losses = Losses(request, _DIALECT)
+    losses = Losses(_DIALECT, request.dialect)
     extras: dict[str, Any] = {}
     answer_tool = None
     if not losses.is_own:
         refuse_native(request)
         request, extras = _shared(request)
         if request.answer_format.kind == "json_schema" and not target.schema:
-            request, answer_tool = ask_by_tool(request)
-            losses.emulate("answer_format")
+            request, answer_tool = ask_by_tool(request, losses)
     extras |= losses.own(request.extras)
     instructions, messages = _instructions(request, losses)
     fields: dict[str, Any] = {"model": target.model, "input": encode_items(messages, losses)}
@@ -57,7 +57,7 @@ def encode_request(request: ChatRequest, target: Target) -> EncodedRequest:
         fields["instructions"] = instructions
     if request.stream:
         fields["stream"] = True
-    _check_sampling(request.sampling, losses)
+    losses.lack_of(request, _LACKING)
     fields |= _sampling(request, target, losses)
     fields |= _nested("reasoning", _reasoning(request.reasoning, losses), extras)
     fields |= _nested("text", _answer_format(request.answer_format), extras)
@@ -88,16 +88,6 @@ def _instructions(request: ChatRequest, losses: Losses) -> tuple[str | None, tup
             return text.text, tuple(rest)
         case _:
             return None, request.messages
-
-
-def _check_sampling(sampling: Sampling, losses: Losses) -> None:
-    if sampling.choices > 1:
-        raise InexpressibleError("choices", "this model's provider gives one answer to a request")
-    if sampling.stop:
-        raise InexpressibleError("stop", "this model's provider cannot be told where to stop")
-    for name in ("top_k", "seed", "presence_penalty", "frequency_penalty"):
-        if getattr(sampling, name) is not None:
-            losses.drop(name)
 
 
 def _sampling(request: ChatRequest, target: Target, losses: Losses) -> dict[str, Any]:
@@ -157,7 +147,7 @@ def _tools(request: ChatRequest, extras: dict[str, Any], losses: Losses) -> dict
 
 def _tool(tool: Tool, losses: Losses) -> dict[str, Any]:
     if tool.cache_mark is not None:
-        losses.drop("cache_mark")
+        losses.lack("cache_mark")
     fields: dict[str, Any] = {
         "type": "function",
         "name": tool.name,

@@ -35,7 +35,7 @@ def encode_items(messages: Iterable[Message], losses: Losses) -> list[dict[str, 
     for message in messages:
         losses.own(message.extras)
         if message.name is not None:
-            losses.drop("name")
+            losses.lack("name")
         spans = message.form.get("items") if losses.is_own else None
         for start, stop, fields in spans or default_spans(message.parts):
             items += _item(message, message.parts[start:stop], fields, losses)
@@ -71,7 +71,7 @@ def _reasoning(
 ) -> list[dict[str, Any]]:
     is_readable = thought.signed_by == _DIALECT and thought.signature is not None
     if not is_readable and not (losses.is_own and thought.signed_by == "" and "id" in fields):
-        losses.drop("thinking")
+        losses.lack("thinking")
         return []
     summary = [{"type": "summary_text", "text": thought.text}] if thought.text else []
     item: dict[str, Any] = {"type": "reasoning", "summary": summary}
@@ -97,7 +97,7 @@ def _call(call: ToolCall, losses: Losses) -> dict[str, Any]:
 def _result(result: ToolResult, losses: Losses) -> dict[str, Any]:
     _take_mark(result.cache_mark, losses)
     if result.is_error:
-        losses.drop("is_error")
+        losses.lack("is_error")
     output = _content(result.parts, losses, is_output=False)
     return {"type": "function_call_output", "call_id": result.call_id, "output": output}
 
@@ -145,13 +145,13 @@ def _text(part: Text, losses: Losses, *, is_output: bool) -> dict[str, Any]:
     if not part.citations:
         return fields
     if not losses.is_own:
-        losses.drop("citations")
+        losses.lack("citations")
         return fields
     return fields | {"annotations": [citation.raw for citation in part.citations]}
 
 
 def _file(part: File, losses: Losses) -> dict[str, Any]:
-    if part.file_id is not None and losses.asked_in not in _OPENAI:
+    if part.file_id is not None and losses.source not in _OPENAI:
         raise InexpressibleError(
             "file", f'the file "{part.file_id}" is kept by another provider: send it inline'
         )
@@ -170,5 +170,5 @@ def _take_mark(mark: Mapping[str, Any] | None, losses: Losses) -> dict[str, Any]
         return {}
     if losses.is_own:
         return {"prompt_cache_breakpoint": _BREAKPOINT}
-    losses.drop("cache_mark")
+    losses.lack("cache_mark")
     return {}

@@ -30,6 +30,7 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
+from conduit.gateway.dialects.answer_tool import collected
 from conduit.gateway.dialects.collect import collect
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.openai_responses_events import StreamEncoder
@@ -46,8 +47,8 @@ def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatRespo
         raise UpstreamFailure("The provider's answer is not a response")
     if not isinstance(value.get("output"), list):
         return collect(StreamDecoder().decode({"error": value["error"]}))
-    decoder = StreamDecoder(answer_tool=answer_tool)
-    return collect(decoder.decode({"type": "response.completed", "response": value}))
+    events = StreamDecoder().decode({"type": "response.completed", "response": value})
+    return collected(events, answer_tool)
 
 
 def encode_response(response: ChatResponse) -> bytes:

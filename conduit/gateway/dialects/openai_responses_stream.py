@@ -86,7 +86,8 @@ class StreamDecoder:
 
     def finish(self) -> list[StreamEvent]:
         """Call at the end of the body; whether the answer is whole then is in `complete`."""
-        return [event for payload in self._payloads.finish() for event in self.payload(payload)]
+        last = [event for payload in self._payloads.finish() for event in self.payload(payload)]
+        return last + self._answer.finish()
 
     def payload(self, payload: bytes) -> list[StreamEvent]:
         """The events of the data of one event of the body."""

@@ -12,25 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
+from conduit.gateway.dialects.default_words import says_nothing
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.target import InexpressibleError
 from conduit.gateway.provider import FieldRules, Quirks
 
-# What a field may say that a provider without it does anyway.
-_AS_WITHOUT: Final[Mapping[str, tuple[Any, ...]]] = {
-    "frequency_penalty": (0,),
-    "function_call": ("auto",),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "modalities": (["text"],),
-    "n": (1,),
-    "parallel_tool_calls": (True,),
-    "presence_penalty": (0,),
-    "service_tier": ("auto", "default"),
-    "store": (False,),
-    "tool_choice": ("auto",),
-    "top_logprobs": (0,),
-}
 _LETTERS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
@@ -93,7 +79,7 @@ def _concerns(rules: FieldRules, name: str, raw: msgspec.Raw) -> bool:
 
 def _says_nothing(name: str, value: Any) -> bool:
     # `stream_options` is about how a stream is wrapped, and the gateway's own matter.
-    return value is None or name == "stream_options" or value in _AS_WITHOUT.get(name, ())
+    return name == "stream_options" or says_nothing(name, value)
 
 
 def _adapt_message(message: Any, rules: FieldRules, dropped: dict[str, None]) -> Any:

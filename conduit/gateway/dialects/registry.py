@@ -15,31 +15,27 @@ GEMINI_ARRAY: Final = "gemini_array"
 OPENAI_CHAT: Final = "openai_chat"
 OPENAI_RESPONSES: Final = "openai_responses"
 
-_NAMES: Final = (
-    ANTHROPIC_MESSAGES,
-    "bedrock_converse",
-    "cohere_v2",
-    GEMINI,
-    GEMINI_ARRAY,
-    "ollama_native",
-    OPENAI_CHAT,
-    OPENAI_RESPONSES,
-)
+_MODULES: Final[Mapping[str, str]] = {
+    ANTHROPIC_MESSAGES: "conduit.gateway.dialects.anthropic_messages",
+    "bedrock_converse": "conduit.gateway.dialects.bedrock_converse",
+    "cohere_v2": "conduit.gateway.dialects.cohere_v2",
+    GEMINI: "conduit.gateway.dialects.gemini",
+    GEMINI_ARRAY: "conduit.gateway.dialects.gemini_array",
+    "ollama_native": "conduit.gateway.dialects.ollama_native",
+    OPENAI_CHAT: "conduit.gateway.dialects.openai_chat",
+    OPENAI_RESPONSES: "conduit.gateway.dialects.openai_responses",
+}
 
 
 class _Dialects(Mapping[str, ModuleType]):
-    """The module of each dialect: `dialects/<name>.py`."""
-
     def __getitem__(self, name: str) -> ModuleType:
-        if name not in _NAMES:
-            raise KeyError(name)
-        return import_module(f"{__package__}.{name}")
+        return import_module(_MODULES[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_NAMES)
+        return iter(_MODULES)
 
     def __len__(self) -> int:
-        return len(_NAMES)
+        return len(_MODULES)
 
 
 DIALECTS: Final[Mapping[str, ModuleType]] = _Dialects()

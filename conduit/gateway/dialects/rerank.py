@@ -19,9 +19,9 @@ from conduit.gateway.dialects.fields import (
     wrong,
 )
 from conduit.gateway.dialects.lenient_json import read_json, write_json
+from conduit.gateway.dialects.losses import Losses, without_none
 from conduit.gateway.dialects.openai_errors import reported_error
 from conduit.gateway.dialects.openai_usage import reported_usage
-from conduit.gateway.dialects.request_losses import Losses, without_none
 from conduit.gateway.dialects.strict_json import read_object
 from conduit.gateway.dialects.target import EncodedRequest, Target
 from conduit.gateway.ranking import Document, RankedDocument, RerankRequest, RerankResponse
@@ -63,7 +63,7 @@ def encode_request(request: RerankRequest, target: Target) -> EncodedRequest:
         "return_documents": request.return_documents,
         "max_tokens_per_doc": request.max_tokens_per_doc,
     }
-    body = write_json(without_none(fields) | dict(losses.extras(request.extras)))
+    body = write_json(without_none(fields) | losses.own(request.extras))
     return EncodedRequest(body, dropped=losses.dropped)
 
 

@@ -1,7 +1,8 @@
 """Two dialects: a call goes through the internal form to its provider, and its answer back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from conduit.gateway.dialects.dialect import (
     StreamEncoder,
 )
 from conduit.gateway.dialects.events_seen import EventsSeen
+from conduit.gateway.dialects.hosted_tools import without_hosted_tools
 from conduit.gateway.dialects.openai_errors import Scrub
 from conduit.gateway.dialects.openai_rules import adapt_raw, with_envelope
 from conduit.gateway.dialects.openai_stream import EVENT_STREAM, Relayed
@@ -47,14 +49,16 @@ class TranslationBridge:
         request = _for_target(call.request or self._request_of(call.body), sending)
         target = Target(sending.model, sending.max_output_tokens, quirks.schema, quirks)
         try:
+            left_out: tuple[str, ...] = ()
             if request.dialect != self._provider.NAME:
+                request, left_out = without_hosted_tools(request)
                 _refuse_native(request)
             encoded = self._provider.encode_request(request, target)
             body, dropped = as_the_vendor_wants(encoded.body, sending)
         except InexpressibleError as error:
             feature = self._named(error.feature)
             raise UnsupportedParameterError(error.reason, param=feature) from error
-        names = dict.fromkeys(map(self._named, (*encoded.dropped, *dropped)))
+        names = dict.fromkeys(map(self._named, (*left_out, *encoded.dropped, *dropped)))
         return encoded._replace(
             body=body,
             dropped=tuple(names),
@@ -153,11 +157,25 @@ def as_the_vendor_wants(body: bytes, sending: Sending) -> tuple[bytes, tuple[str
     quirks = sending.quirks
     dropped: tuple[str, ...] = ()
     if sending.params or quirks.fields is not None:
-        fields = with_params(decode_raw(body), sending.params)
+        read = decode_raw(body)
+        fields = with_params(read, _merged(read, sending.params, quirks.merged))
         if quirks.fields is not None:
             fields, dropped = adapt_raw(fields, quirks.fields)
         body = _encode(fields)
     return with_envelope(body, quirks), dropped
+
+
+def _merged(
+    fields: Mapping[str, msgspec.Raw], params: Mapping[str, Any], names: frozenset[str]
+) -> Mapping[str, Any]:
+    """The target's own fields, objects of these names with what the request says beside them."""
+    both = {name: fields[name] for name in names & params.keys() & fields.keys()}
+    objects = {
+        name: {**msgspec.json.decode(raw), **params[name]}
+        for name, raw in both.items()
+        if isinstance(params[name], Mapping)
+    }
+    return {**params, **objects}
 
 
 def _for_target(request: ChatRequest, sending: Sending) -> ChatRequest:

@@ -79,8 +79,8 @@ _SERVERS: Final = (
         quirks=Quirks(
             fields=FieldRules(
                 renamed=_ONLY_MAX_TOKENS,
-                dropped=frozenset({"logit_bias", "user"}),
-                refused=frozenset({"n", "tool_choice"}),
+                dropped=frozenset({"user"}),
+                refused=frozenset({"logit_bias", "n", "tool_choice"}),
                 message_renamed={"reasoning_content": "reasoning"},
             )
         ),
@@ -164,8 +164,7 @@ _VENDORS: Final = (
             output_cap_field="max_completion_tokens",
             # Its models without reasoning refuse `reasoning` too, so it is not renamed to that.
             fields=FieldRules(
-                dropped=frozenset({"logit_bias"}),
-                refused=frozenset({"logprobs", "n", "top_logprobs"}),
+                refused=frozenset({"logit_bias", "logprobs", "n", "top_logprobs"}),
                 message_dropped=frozenset({"name", "reasoning_content"}),
             ),
         ),
@@ -210,7 +209,6 @@ _VENDORS: Final = (
                 },
                 dropped=frozenset(
                     {
-                        "logit_bias",
                         "prompt_cache_key",
                         "safety_identifier",
                         "service_tier",
@@ -220,7 +218,9 @@ _VENDORS: Final = (
                         "verbosity",
                     }
                 ),
-                refused=frozenset({"audio", "logprobs", "modalities", "top_logprobs"}),
+                refused=frozenset(
+                    {"audio", "logit_bias", "logprobs", "modalities", "top_logprobs"}
+                ),
                 roles=_NO_DEVELOPER,
                 message_dropped=frozenset({"reasoning", "reasoning_content"}),
                 tool_call_ids="[a-zA-Z0-9]{9}",
@@ -264,7 +264,8 @@ _VENDORS: Final = (
         # It ignores these, and says so.
         quirks=Quirks(
             fields=FieldRules(
-                dropped=frozenset({"frequency_penalty", "logit_bias", "presence_penalty"})
+                dropped=frozenset({"frequency_penalty", "presence_penalty"}),
+                refused=frozenset({"logit_bias"}),
             )
         ),
     ),

@@ -9,6 +9,7 @@ from typing import Final
 
 from conduit.core.errors import ConduitError, InvalidRequestError, UpstreamFailure
 from conduit.gateway.conversation import ChatRequest
+from conduit.gateway.dialects.hosted_tools import without_hosted_tools
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.dialects.request_units import texts_of
 from conduit.gateway.dialects.target import InexpressibleError, Target
@@ -90,8 +91,11 @@ def _encoded(exchange: Exchange, attempt: Attempt) -> bytes:
     target = Target(
         candidate.model, candidate.rates.max_output_tokens, kind.quirks.schema, kind.quirks
     )
+    request = _conversation(exchange)
     try:
-        encoded = DIALECTS[kind.dialect].encode_count_request(_conversation(exchange), target)
+        if request.dialect != kind.dialect:
+            request, _ = without_hosted_tools(request)
+        encoded = DIALECTS[kind.dialect].encode_count_request(request, target)
     except InexpressibleError as error:
         raise InvalidRequestError(error.reason, param=error.feature) from error
     body: bytes = encoded.body

@@ -311,22 +311,24 @@ def test_what_changes_no_meaning_is_left_out_and_said() -> None:
             name="n",
             extras={"x_message": 1},
         ),
-        Message("assistant", (ToolCall("c", "f", "{}", extras={"index": 3}), Refusal("no"))),
+        Message(
+            "assistant", (ToolCall("c", "f", "{}", extras={"index": 3, "x_call": 1}), Refusal("no"))
+        ),
         sampling=Sampling(seed=0, presence_penalty=0.1, frequency_penalty=0.2),
         tools=(replace(F, extras={"x_tool": 1}, strict=False),),
-        extras={"logit_bias": {"1": 2}, "store": False},
+        extras={"prediction": {"type": "content"}, "store": False},
     )
     assert result.dropped == (
-        "logit_bias",
+        "prediction",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
         "x_message",
         "name",
         "detail",
         "citations",
-        "index",
+        "x_call",
         "x_tool",
-        "seed",
-        "presence_penalty",
-        "frequency_penalty",
     )
     assert result.emulated == ("refusal",)
 

@@ -23,7 +23,7 @@ from conduit.gateway.dialects.anthropic_messages import (
     encode_count_request,
     encode_request,
 )
-from conduit.gateway.dialects.target import Target
+from conduit.gateway.dialects.target import InexpressibleError, Target
 from tests.gateway.dialects.anthropic_requests import (
     ADAPTIVE,
     BUDGETED,
@@ -310,8 +310,7 @@ def test_an_answer_by_a_schema_is_asked_for_natively() -> None:
         {"properties": {"n": {"type": "integer", "minimum": 1}}},
         {"$defs": {"a": {"maxLength": 5}}},
         {"anyOf": [{"type": "string"}, {"pattern": "x", "minLength": 1}]},
-        {"type": "array", "items": {"multipleOf": 2}},
-        {"type": "array", "minItems": 2},
+        {"type": "object", "properties": {"l": {"items": {"multipleOf": 2}, "minItems": 2}}},
         {"$ref": "#"},
         {"$ref": "https://x"},
         {"$ref": 5},
@@ -323,6 +322,13 @@ def test_a_schema_that_the_api_refuses_is_that_of_a_forced_tool(schema: dict[str
     assert body["tools"][0]["input_schema"] == {"type": "object", **schema}
     assert body["tool_choice"] == {"type": "tool", "name": "answer"}
     assert (result.answer_tool, result.emulated) == ("answer", ("answer_format",))
+
+
+def test_an_answer_that_can_be_no_arguments_is_refused() -> None:
+    listing = AnswerFormat("json_schema", schema={"type": "array", "minItems": 2})
+    with pytest.raises(InexpressibleError) as caught:
+        encoded(answer_format=listing)
+    assert caught.value.feature == "answer_format"
 
 
 def test_a_model_that_cannot_be_forced_is_asked_by_the_schema_as_it_is() -> None:

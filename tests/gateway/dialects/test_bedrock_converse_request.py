@@ -351,8 +351,6 @@ def test_sampling() -> None:
         max_output_tokens=9000,
         presence_penalty=0.5,
         frequency_penalty=0.0,
-        logprobs=True,
-        top_logprobs=2,
     )
     request = chat(sampling=sampling, user="u1", parallel_tool_calls=False, stream=True)
     found = encode_request(request, Target(SONNET_4_5, max_output_tokens=8192))
@@ -368,11 +366,10 @@ def test_sampling() -> None:
     assert found.dropped == (
         "seed",
         "presence_penalty",
-        "logprobs",
-        "top_logprobs",
         "parallel_tool_calls",
         "user",
     )
+    assert found.emulated == ("max_output_tokens",)
     whole = sent(replace(request, stream=False), SONNET_4_5)
     assert whole["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
     assert "additionalModelResponseFieldPaths" not in sent(request, LLAMA)
@@ -380,7 +377,15 @@ def test_sampling() -> None:
 
 def test_what_cannot_be_drawn_is_refused() -> None:
     assert refused(chat(sampling=Sampling(choices=2))) == "choices"
-    assert refused(chat(sampling=Sampling(temperature=1.5))) == "temperature"
+    assert refused(chat(sampling=Sampling(logprobs=True))) == "logprobs"
+    assert refused(chat(sampling=Sampling(stop=("a", "\n"))), SONNET_4_5) == "stop"
+    assert refused(chat(sampling=Sampling(stop=("a",) * 2501))) == "stop"
+
+
+def test_a_temperature_beyond_the_range_is_the_nearest() -> None:
+    found = encoded(chat(sampling=Sampling(temperature=1.5)))
+    assert json.loads(found.body)["inferenceConfig"] == {"temperature": 1}
+    assert found.emulated == ("temperature",)
 
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}}
@@ -408,7 +413,7 @@ def test_an_answer_by_a_schema_is_asked_for_as_such() -> None:
     ("wanted", "tools", "name", "choice"),
     [
         (BY_SCHEMA, (), "my_shape", {"tool": {"name": "my_shape"}}),
-        (AnswerFormat("json_object"), (), "json_answer", {"tool": {"name": "json_answer"}}),
+        (AnswerFormat("json_object"), (), "answer", {"tool": {"name": "answer"}}),
         (replace(BY_SCHEMA, name="weather"), (WEATHER,), "weather_", {"any": {}}),
     ],
 )
@@ -423,7 +428,7 @@ def test_without_schemas_a_forced_call_stands_for_the_answer(
         name,
     ]
     schema = config["tools"][-1]["toolSpec"]["inputSchema"]["json"]
-    assert schema == (wanted.schema or {"type": "object", "properties": {}})
+    assert schema == (wanted.schema or {"type": "object"})
     assert (found.answer_tool, found.emulated) == (name, ("answer_format",))
 
 
@@ -441,7 +446,7 @@ def test_a_named_tool_is_the_answer_whatever_its_format() -> None:
         answer_format=BY_SCHEMA, tools=(WEATHER,), tool_choice=ToolChoice("named", "weather")
     )
     found = encoded(request, LLAMA, schema=False)
-    assert found.answer_tool is None
+    assert (found.answer_tool, found.dropped) == (None, ("answer_format",))
     assert json.loads(found.body)["toolConfig"]["toolChoice"] == {"tool": {"name": "weather"}}
 
 

@@ -392,7 +392,6 @@ def test_an_answer_beside_other_calls_ends_in_calls() -> None:
     assert choice(response).parts == (
         ToolCall("t0", "weather", ""),
         Text('{"n":1}'),
-        ToolCall("t2", "json_answer", ""),
     )
 
 

@@ -118,8 +118,9 @@ def test_the_ends_of_top_p_are_the_nearest_that_cohere_takes(top_p: float, p: fl
     ("fields", "feature"),
     [
         ({"sampling": Sampling(choices=2)}, "choices"),
+        ({"sampling": Sampling(logprobs=True, top_logprobs=2)}, "top_logprobs"),
+        ({"dialect": "openai_chat", "extras": {"logit_bias": {"1": 2}}}, "logit_bias"),
         ({"sampling": Sampling(stop=tuple("abcdef"))}, "stop"),
-        ({"tools": (TOOL,), "answer_format": AnswerFormat("json_object")}, "answer_format"),
         ({"tools": (TOOL,), "tool_choice": ToolChoice("named", "g")}, "tool_choice"),
         ({"dialect": "openai_chat", "extras": {"openai_chat.other_tools": ((0, {}),)}}, "tools"),
         ({"messages": (Message("user", (Audio("AA", "wav"),)),)}, "audio"),
@@ -149,13 +150,12 @@ def test_what_changes_nothing_is_left_out_and_named() -> None:
         dialect="openai_chat",
         user="u",
         parallel_tool_calls=False,
-        sampling=Sampling(logprobs=True, top_logprobs=2),
         reasoning=Reasoning(effort="low", shown=False),
         tools=(
             Tool("f", strict=True, cache_mark=MARK, extras=foreign),
             Tool("g", extras={"more": 1}),
         ),
-        extras={"logit_bias": {"1": 2}, "store": True, "metadata": {}},
+        extras={"store": True, "metadata": {}},
         messages=(
             Message("user", (Text("hi", cache_mark=MARK),), name="ann", extras={"odd": 1}),
             Message(
@@ -171,6 +171,8 @@ def test_what_changes_nothing_is_left_out_and_named() -> None:
         ),
     )
     assert out.dropped == (
+        "parallel_tool_calls",
+        "user",
         "name",
         "cache_mark",
         "odd",
@@ -178,14 +180,10 @@ def test_what_changes_nothing_is_left_out_and_named() -> None:
         "thinking",
         "citations",
         "is_error",
-        "top_logprobs",
         "shown",
         "effort",
-        "parallel_tool_calls",
         "more",
         "strict",
-        "user",
-        "logit_bias",
         "store",
     )
     assert body["messages"][1] == {
@@ -368,13 +366,13 @@ def test_a_schema_is_native_without_tools() -> None:
 @pytest.mark.parametrize(
     ("target", "fields", "names", "answer"),
     [
-        (Target("m", schema=False), {}, ["answer"], "answer"),
-        (MODEL, {"tools": (TOOL,)}, ["f", "answer"], "answer"),
+        (Target("m", schema=False), {}, ["n"], "n"),
+        (MODEL, {"tools": (TOOL,)}, ["f", "n"], "n"),
         (
             Target("m", schema=False),
-            {"tools": (Tool("answer"),), "tool_choice": ToolChoice("none")},
-            ["answer_"],
-            "answer_",
+            {"tools": (Tool("n"),), "tool_choice": ToolChoice("none")},
+            ["n_"],
+            "n_",
         ),
     ],
 )
@@ -388,6 +386,12 @@ def test_a_schema_is_one_more_tool_where_it_cannot_be_named(
     assert "response_format" not in body
     assert out.emulated == ("answer_format",)
     assert out.answer_tool == answer
+
+
+def test_any_json_beside_tools_is_one_more_tool() -> None:
+    body, out = encoded(answer_format=AnswerFormat("json_object"), tools=(TOOL,))
+    assert body["tools"][-1]["function"]["parameters"] == {"type": "object"}
+    assert (out.emulated, out.answer_tool) == (("answer_format",), "answer")
 
 
 def test_no_schema_is_asked_for_where_the_answer_must_be_a_call() -> None:

@@ -177,7 +177,7 @@ def test_an_answer_that_comes_as_a_call_is_text_again() -> None:
     plan = event("tool-plan-delta", tool_plan="I will answer.")
     body = sse(START, plan, *call(0, "answer", '{"n":', "1}"), end("TOOL_CALL"))
     (choice,) = collect(decoded(body, answer_tool="answer")).choices
-    assert choice.parts == (Thinking("I will answer."), Text('{"n":1}'))
+    assert choice.parts == (Text('{"n":1}'),)
     assert choice.finish_reason is FinishReason.STOP
     both = sse(START, *call(0, "f", "{}"), *call(1, "answer", "{}"), end("TOOL_CALL"))
     (choice,) = collect(decoded(both, answer_tool="answer")).choices

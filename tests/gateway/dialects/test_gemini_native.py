@@ -18,8 +18,8 @@ FUNCTIONS = "toolConfig.functionCallingConfig.allowedFunctionNames"
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [{"googleSearch": {}}]}, "tools.googleSearch"),
-        ({"tools": [DECLARED, {"code_execution": {}}]}, "tools.codeExecution"),
+        ({"tools": [{"fileSearch": {}}]}, "tools.fileSearch"),
+        ({"tools": [DECLARED, {"computer_use": {}}]}, "tools.computerUse"),
         ({"cachedContent": "cachedContents/1"}, "cachedContent"),
         (
             {"generationConfig": {"responseModalities": ["TEXT", "IMAGE"]}},

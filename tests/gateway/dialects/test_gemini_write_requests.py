@@ -82,7 +82,7 @@ def test_thinking_is_asked_for_in_the_words_of_the_model(
 
 
 def test_what_cannot_be_said_of_thinking_is_told() -> None:
-    assert encoded(asked(reasoning=Reasoning(effort="odd"))).dropped == ("reasoning_effort",)
+    assert encoded(asked(reasoning=Reasoning(effort="odd"))).dropped == ("effort",)
     assert encoded(asked(reasoning=NONE)).emulated == ("reasoning",)
     assert encoded(asked(reasoning=NONE), "gemini-2.5-pro").emulated == ("reasoning",)
     assert encoded(asked(reasoning=NONE), OLD).emulated == ()
@@ -330,7 +330,7 @@ def test_choices_of_tools(choice: ToolChoice, written: dict[str, Any]) -> None:
 
 SCHEMA = {"type": "object", "properties": {"a": {"const": "x"}}}
 WANTED = AnswerFormat("json_schema", name="n", schema=SCHEMA, strict=True)
-TOOLS = (Tool("f", parameters={"type": "object"}), Tool("json_answer"))
+TOOLS = (Tool("f", parameters={"type": "object"}), Tool("n"))
 
 
 def test_a_schema_is_asked_for_natively() -> None:
@@ -355,7 +355,7 @@ def test_a_schema_is_asked_for_natively() -> None:
     [
         (TOOLS, None, {"mode": "ANY"}),
         (TOOLS, ToolChoice("auto"), {"mode": "ANY"}),
-        (TOOLS, ToolChoice("none"), {"mode": "ANY", "allowedFunctionNames": ["json_answer_"]}),
+        (TOOLS, ToolChoice("none"), {"mode": "ANY", "allowedFunctionNames": ["n_"]}),
     ],
 )
 def test_a_schema_beside_tools_is_one_more_tool_for_older_models(
@@ -363,12 +363,12 @@ def test_a_schema_beside_tools_is_one_more_tool_for_older_models(
 ) -> None:
     result = encoded(asked(answer_format=WANTED, tools=tools, tool_choice=choice), OLD)
     body = json.loads(result.body)
-    assert result.answer_tool == "json_answer_"
+    assert result.answer_tool == "n_"
     assert result.emulated == ("answer_format",)
     assert body["toolConfig"] == {"functionCallingConfig": calling}
     (declared,) = body["tools"]
     answer = declared["functionDeclarations"][-1]
-    assert answer["name"] == "json_answer_"
+    assert answer["name"] == "n_"
     assert answer["parametersJsonSchema"]["properties"] == {"a": {"enum": ["x"]}}
     assert "generationConfig" not in body
 
@@ -376,10 +376,10 @@ def test_a_schema_beside_tools_is_one_more_tool_for_older_models(
 def test_a_target_without_schemas_is_forced_to_call() -> None:
     target = Target(NEW, schema=False)
     result = encode_request(asked(answer_format=WANTED), target)
-    assert result.answer_tool == "json_answer"
+    assert result.answer_tool == "n"
     assert json.loads(result.body)["toolConfig"]["functionCallingConfig"] == {
         "mode": "ANY",
-        "allowedFunctionNames": ["json_answer"],
+        "allowedFunctionNames": ["n"],
     }
     plain = encode_request(asked(answer_format=AnswerFormat("json_object")), target)
     assert plain.answer_tool is None
@@ -392,7 +392,7 @@ def test_a_target_without_schemas_is_forced_to_call() -> None:
 def test_the_form_of_the_text_says_nothing_where_a_call_is_forced() -> None:
     request = asked(answer_format=WANTED, tools=TOOLS, tool_choice=ToolChoice("required"))
     result = encoded(request, OLD)
-    assert result.answer_tool is None
+    assert (result.answer_tool, result.dropped) == (None, ("answer_format",))
     assert "generationConfig" not in json.loads(result.body)
 
 

@@ -151,6 +151,8 @@ def test_what_changes_nothing_is_left_out_and_named() -> None:
         ),
     )
     assert out.dropped == (
+        "parallel_tool_calls",
+        "user",
         "name",
         "cache_mark",
         "detail",
@@ -159,14 +161,12 @@ def test_what_changes_nothing_is_left_out_and_named() -> None:
         "citations",
         "c",
         "is_error",
-        "parallel_tool_calls",
         "strict",
         "t",
         "shown",
         "budget_tokens",
         "effort",
         "store",
-        "user",
     )
 
 

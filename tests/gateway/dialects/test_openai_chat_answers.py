@@ -84,12 +84,12 @@ def test_the_call_of_the_answer_tool_is_turned_back_into_text() -> None:
 
 
 def test_what_signs_the_answer_tool_is_no_part_of_the_answer() -> None:
-    events: Sequence[StreamEvent] = (
+    events: list[StreamEvent] = [
         PartStarted(0, "tool_call", tool_call_id="c", tool_name="answer"),
         SignatureDelta(0, "S"),
         ArgumentsDelta(0, "{}"),
         PartFinished(0),
-    )
+    ]
     assert AnswerTool("answer").turn(events) == [
         PartStarted(0, "text"),
         TextDelta(0, "{}"),

@@ -77,7 +77,7 @@ def test_a_request_of_another_dialect_is_said_in_this_one() -> None:
         tools=(Tool("f", parameters={"type": "object"}, cache_mark=MARK, extras={"x": 1}),),
         tool_choice=ToolChoice("auto"),
         user="u",
-        extras={"service_tier": "auto", "container": None},
+        extras={"service_tier": "standard_only", "container": None},
     )
     encoded = encode_request(request, replace(TARGET, max_output_tokens=4096))
     assert json.loads(encoded.body) == {
@@ -126,7 +126,7 @@ def test_a_request_of_another_dialect_is_said_in_this_one() -> None:
         "is_error",
         "top_k",
     )
-    assert encoded.emulated == ("budget_tokens",)
+    assert encoded.emulated == ("max_output_tokens", "budget_tokens")
     assert encode_request(request, TARGET).body == encode_request(request, TARGET).body
 
 
@@ -288,7 +288,8 @@ def test_a_schema_becomes_a_tool_where_the_model_takes_none(
     request = asked(tools=tools, tool_choice=choice, answer_format=wanted)
     encoded = encode_request(request, replace(TARGET, schema=False))
     body = json.loads(encoded.body)
-    assert (encoded.answer_tool, encoded.emulated) == (tool, ("answer_format",))
+    told = encoded.emulated if tool is not None else encoded.dropped
+    assert (encoded.answer_tool, told) == (tool, ("answer_format",))
     assert body["tool_choice"] == sent_choice
     assert "response_format" not in body
     if tool is not None:

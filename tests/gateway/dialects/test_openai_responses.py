@@ -450,7 +450,7 @@ def test_a_chat_client_s_words_that_are_the_same_here_are_kept() -> None:
         "metadata": {"a": "b"},
         "store": True,
         "verbosity": "low",
-        "logit_bias": {"1": 2},
+        "prediction": {"type": "content"},
         "response_format": {"type": "json_object"},
     }
     request = openai_chat.decode_request(json.dumps(body).encode())
@@ -458,7 +458,7 @@ def test_a_chat_client_s_words_that_are_the_same_here_are_kept() -> None:
     value = json.loads(encoded.body)
     assert (value["metadata"], value["store"]) == ({"a": "b"}, True)
     assert value["text"] == {"format": {"type": "json_object"}, "verbosity": "low"}
-    assert encoded.dropped == ("logit_bias",)
+    assert encoded.dropped == ("prediction",)
     del body["verbosity"]
     request = openai_chat.decode_request(json.dumps(body).encode())
     assert sent(request)["text"] == {"format": {"type": "json_object"}}
