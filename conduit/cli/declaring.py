@@ -96,9 +96,8 @@ def _read(file: str, sections: Sequence[Section]) -> Document:
 
 def show_plan(call: Call, steps: Sequence[Step]) -> None:
     """The plan on stdout: `+ ~ -` for people, a list of changes for programs."""
-    if call.printer.format in ("table", "wide") and call.options.shape.query is None:
-        for step in steps:
-            _show_step(call, step)
+    if call.printer.is_for_people and call.options.shape.query is None:
+        show_steps(call, steps)
         call.console.say(_summary(steps), None)
     else:
         call.printer.rows(map(_row, steps), PLAN, next_cursor=lambda: None)
@@ -112,6 +111,12 @@ def _row(step: Step) -> Record:
         "changes": {name: list(pair) for name, pair in step.changes.items()},
         "note": step.note,
     }
+
+
+def show_steps(call: Call, steps: Sequence[Step]) -> None:
+    """A line for each step, and one for each field that it changes."""
+    for step in steps:
+        _show_step(call, step)
 
 
 def _show_step(call: Call, step: Step) -> None:
