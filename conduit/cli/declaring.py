@@ -124,9 +124,11 @@ def _show_step(call: Call, step: Step) -> None:
     note = f": {step.note}" if step.note else ""
     call.console.data(call.console.out.toned(plain(f"{sign} {step.noun} {step.name}{note}"), tone))
     for name, (old, new) in step.changes.items():
-        before = "" if step.action == "add" else f"{json.dumps(old, ensure_ascii=False)} -> "
-        after = json.dumps(redacted_fields(new), ensure_ascii=False)
-        call.console.data(plain(f"    {name}: {before}{after}"))
+        values = {"add": (new,), "remove": (old,)}.get(step.action, (old, new))
+        told = " -> ".join(
+            json.dumps(redacted_fields(value), ensure_ascii=False) for value in values
+        )
+        call.console.data(plain(f"    {name}: {told}"))
 
 
 def _summary(steps: Sequence[Step]) -> str:

@@ -27,11 +27,11 @@ def _operation(row: Record) -> str:
 HISTORY = View(
     columns=(
         Column("revision", "revision", right=True, firm=True),
-        Column("at", "at", firm=True),
-        Column("operation", "operation", _operation),
+        Column("at", "at", lambda row: row["at"][:19].replace("T", " "), firm=True),
+        Column("operation", "operation", _operation, firm=True),
         Column("changed", "name", _what),
-        Column("by", "actor", spare=2),
-        Column("client", "client", spare=1),
+        Column("by", "client", lambda row: row["client"] or row["actor"], spare=1),
+        Column("actor", "actor", wide=True),
         Column("address", "address", wide=True),
         Column("kind", "kind", wide=True),
         Column("changes", "change_count", wide=True),

@@ -1,4 +1,4 @@
-"""The history of the configuration. It begins with the state that the migration finds."""
+"""The history of the configuration, begun with the state that the migration finds."""
 
 import sqlalchemy as sa
 from alembic import op
