@@ -162,6 +162,11 @@ class Call:
 
     # Reading
 
+    def consult(self, name: str, *names: str, body: Mapping[str, Any] | None = None) -> Record:
+        """Run an operation that changes nothing the way it is asked for, though it has a body."""
+        with self.console.waiting(f"waiting for {self.where.admin}"):
+            return self.gateway.call(name, *names, body=body)
+
     def fetch(self, name: str, *names: str, query: Mapping[str, object] | None = None) -> Record:
         with self.console.waiting(f"waiting for {self.where.admin}"):
             return self.gateway.call(name, *names, query=query)

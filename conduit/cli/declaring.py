@@ -96,9 +96,8 @@ def _read(file: str, sections: Sequence[Section]) -> Document:
 
 def show_plan(call: Call, steps: Sequence[Step]) -> None:
     """The plan on stdout: `+ ~ -` for people, a list of changes for programs."""
-    if call.printer.format in ("table", "wide") and call.options.shape.query is None:
-        for step in steps:
-            _show_step(call, step)
+    if call.printer.is_for_people and call.options.shape.query is None:
+        show_steps(call, steps)
         call.console.say(_summary(steps), None)
     else:
         call.printer.rows(map(_row, steps), PLAN, next_cursor=lambda: None)
@@ -114,14 +113,22 @@ def _row(step: Step) -> Record:
     }
 
 
+def show_steps(call: Call, steps: Sequence[Step]) -> None:
+    """A line for each step, and one for each field that it changes."""
+    for step in steps:
+        _show_step(call, step)
+
+
 def _show_step(call: Call, step: Step) -> None:
     sign, tone = _SIGNS[step.action]
     note = f": {step.note}" if step.note else ""
     call.console.data(call.console.out.toned(plain(f"{sign} {step.noun} {step.name}{note}"), tone))
     for name, (old, new) in step.changes.items():
-        before = "" if step.action == "add" else f"{json.dumps(old, ensure_ascii=False)} -> "
-        after = json.dumps(redacted_fields(new), ensure_ascii=False)
-        call.console.data(plain(f"    {name}: {before}{after}"))
+        values = {"add": (new,), "remove": (old,)}.get(step.action, (old, new))
+        told = " -> ".join(
+            json.dumps(redacted_fields(value), ensure_ascii=False) for value in values
+        )
+        call.console.data(plain(f"    {name}: {told}"))
 
 
 def _summary(steps: Sequence[Step]) -> str:

@@ -37,7 +37,7 @@ EXIT_MEANINGS: Mapping[Exit, str] = {
     Exit.NOT_FOUND: "not found, or ambiguous on the server",
     Exit.CONFLICT: "conflict, validation, budget or rate limit (409, 422, 402, 429)",
     Exit.UPSTREAM: "the provider failed (the gateway answered, the provider did not)",
-    Exit.PARTIAL: "partial success of a command over several records",
+    Exit.PARTIAL: "partial success of a command over several records, or of a rollback",
     Exit.NEGATIVE: (
         "a check was negative (status --check, db status --check, doctor, config diff, "
         "config validate, mappings test, prices diff, providers test, "

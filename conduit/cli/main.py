@@ -125,7 +125,8 @@ def _run(arguments: list[str]) -> int:
     if os.environ.get(COMPLETION_VARIABLE):
         return _complete(root)
     try:
-        with root.make_context("conduit", arguments) as context:
+        # A copy: it takes what it has read out of the list, and errors are told by the list.
+        with root.make_context("conduit", list(arguments)) as context:
             root.invoke(context)
     except typer.Exit as ended:
         return ended.exit_code

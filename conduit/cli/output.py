@@ -126,6 +126,10 @@ class Printer:
             return self._shape.format
         return "table" if self._console.out.is_terminal else "tsv"
 
+    @property
+    def is_for_people(self) -> bool:
+        return self.format in ("table", "wide")
+
     def rows(self, rows: Iterable[Record], view: View, *, next_cursor: Callable[[], Any]) -> None:
         """A list; `next_cursor` is asked once the rows have ended."""
         shape = self._shape

@@ -192,6 +192,9 @@ class GatewaySettings(BaseSettings):
     default_max_output_tokens: int = Field(default=16_384, ge=256, le=10_000_000)
     """Output tokens held for a model whose largest output is not known."""
 
+    config_revisions: int = Field(default=1_000, ge=10, le=100_000)
+    """Changes of the configuration that the history keeps; a rollback reaches no further back."""
+
     drain_accept_s: float = Field(default=5.0, ge=0, le=600)
     """Seconds to go on accepting after SIGTERM, for load balancers; none on a terminal."""
 

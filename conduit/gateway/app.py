@@ -432,6 +432,8 @@ def _admin_context(gateway: Gateway, master: MasterAccess) -> AdminContext:
         change_settings=gateway.change_settings,
         state=gateway.state,
         check_ledger=gateway.check_ledger,
+        client_ip=gateway.addresses.of,
+        revisions_kept=lambda: gateway.settings.config_revisions,
     )
 
 

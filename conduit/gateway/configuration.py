@@ -105,15 +105,15 @@ class Configuration:
         async with self._reloading:
             return await self._swap()
 
-    async def pass_over(self, changes: int) -> Snapshot:
-        """Adopt the stored revision after that many changes to what no snapshot holds: keys.
+    async def pass_over(self) -> Snapshot:
+        """Adopt the stored revision after a change to what no snapshot holds: keys.
 
         Reading everything again would make each new key wait for every mapping there is.
         """
         async with self._reloading:
             async with reading(self._database) as connection:
                 stored = await installation.revision(connection)
-            if stored != self.snapshot.revision + changes:
+            if stored != self.snapshot.revision + 1:
                 return await self._swap()  # something else has changed meanwhile
             self.snapshot = replace(self.snapshot, revision=stored)
             return self.snapshot

@@ -22,11 +22,13 @@ from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.mappings import StoredMapping
 from conduit.gateway.storage.master_keys import FIRST_SLOT, StoredMasterKey
 from conduit.gateway.storage.providers import StoredProvider
+from conduit.gateway.storage.revisions import Author
 from conduit.gateway.upstream import TransportError
 
 FIRST_KEY_NAME = "first"
 SIMULATOR = "simulator"
 _MOST_MODELS = 2000
+_UP = Author("conduit up", "up")
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ async def ensure_master_key(engine: Database) -> str | None:
 
 async def ensure_first_key(engine: Database) -> str | None:
     """Make a first virtual key for every model where there is no key; the new key, or None."""
-    async with writing(engine) as connection:
+    async with writing(engine, by=_UP) as connection:
         if await keys.count(connection):
             return None
         key, at_ms = make_virtual_key(), now_ms()
@@ -145,7 +147,7 @@ class Discovery:
             updated_at_ms=at_ms,
             version=1,
         )
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, by=_UP) as connection:
             await providers.insert(connection, provider)
             if variable is not None:
                 await credentials.insert(connection, _reference(provider, variable, at_ms))
@@ -165,7 +167,7 @@ class Discovery:
             )
             return
         taken = self._configuration.snapshot.mappings.keys()
-        async with writing(self._engine) as connection:
+        async with writing(self._engine, by=_UP) as connection:
             for model in models[:_MOST_MODELS]:
                 if model not in taken:
                     await mappings.insert(connection, _same_name(model, name))

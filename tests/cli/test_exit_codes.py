@@ -94,8 +94,13 @@ def test_no_key_is_not_authenticated(lonely_shell: Shell) -> None:
 
 def test_a_timeout_is_124(shell: Shell, gateway: FakeGateway) -> None:
     gateway.hold = threading.Event()
-    outcome = shell("keys", "list", "--timeout", "300ms")
-    assert outcome.code == 124
+    for arguments in (
+        ("keys", "list", "--timeout", "300ms"),
+        ("--timeout", "300ms", "keys", "list"),
+        ("--timeout=300ms", "keys", "list"),
+    ):
+        outcome = shell(*arguments)
+        assert outcome.code == 124, arguments
 
 
 def test_an_interrupt_is_130(shell: Shell, gateway: FakeGateway) -> None:
@@ -167,6 +172,7 @@ def test_an_unexpected_error_is_one_line_and_a_trace_in_a_private_file(
     assert "Traceback" in trace.read_text()
     assert trace.stat().st_mode & 0o777 == 0o600
     assert "Traceback" in shell("keys", "list", "--debug", CONDUIT_FORCE_TTY="100").err
+    assert "Traceback" in shell("--debug", "keys", "list", CONDUIT_FORCE_TTY="100").err
 
 
 def test_a_typing_error_names_what_may_have_been_meant(shell: Shell) -> None:

@@ -10,6 +10,7 @@ from conduit.cli import declaring
 from conduit.cli.call import Call
 from conduit.cli.editor import edited, toml_lines
 from conduit.cli.failures import Exit, Failure
+from conduit.cli.history import HISTORY, roll_back, show_revision
 from conduit.cli.options import File, Force, Out
 from conduit.cli.output import Column, View, cell
 from conduit.cli.verbs import Noun, verb
@@ -287,6 +288,39 @@ def export(call: Call, out: Out = None, force: Force = False) -> None:
 def diff(call: Call, file: File) -> None:
     """Compare the gateway with a document; a difference is exit 9."""
     declaring.compare(call, file)
+
+
+@verb(noun, "history", "listing")
+def history(
+    call: Call,
+    revision: Annotated[
+        str | None,
+        typer.Argument(metavar="[REV]", help="Show what this one changed, in the place of a list."),
+    ] = None,
+) -> None:
+    """List the changes of the configuration, newest first, or show one against the one before."""
+    if revision is None:
+        call.show_list("revisions.list", HISTORY)
+    else:
+        show_revision(call, revision)
+
+
+@verb(noun, "rollback", "danger")
+def rollback(
+    call: Call,
+    revision: Annotated[
+        int, typer.Argument(metavar="REV", help="Its number, from config history.")
+    ],
+    prune: Annotated[
+        bool, typer.Option("--prune/--no-prune", help="Remove what was added since, or leave it.")
+    ] = True,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Leave what cannot be brought back, such as lost secrets."),
+    ] = False,
+) -> None:
+    """Make providers, mappings and prices what they were at a revision; keys stay as they are."""
+    roll_back(call, revision, prune=prune, partial=partial)
 
 
 @verb(noun, "import", "danger")

@@ -18,6 +18,7 @@ from conduit.gateway.admin import (
     provider_types,
     providers,
     requests,
+    revisions,
     status,
 )
 from conduit.gateway.admin.context import AdminContext
@@ -27,6 +28,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *status.OPERATIONS,
     *auth.OPERATIONS,
     *config.OPERATIONS,
+    *revisions.OPERATIONS,
     *provider_types.OPERATIONS,
     *providers.OPERATIONS,
     *provider_models.OPERATIONS,

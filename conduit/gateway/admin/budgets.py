@@ -41,7 +41,7 @@ async def _create(call: Call[NewBudget, None]) -> BudgetView:
     admin, wanted = call.admin, call.body
     refuse_without_ledger(admin)
     async with admin.budget_changes:
-        async with writing(admin.database) as connection:
+        async with writing(admin.database, by=call.by) as connection:
             key = await _key_named(connection, wanted.scope.id)
             budget = budget_of_key(key.id, wanted)
             await budgets.insert(connection, budget)
@@ -65,7 +65,7 @@ async def _update(call: Call[BudgetPatch, None]) -> BudgetView:
     if "limit" in changes:
         changes["limit_nanodollars"] = parse_usd(changes.pop("limit"))
     async with admin.budget_changes:
-        async with writing(admin.database) as connection:
+        async with writing(admin.database, by=call.by) as connection:
             budget = await budgets.find(connection, call.names["budget"])
             key = await keys.find(connection, budget.scope_id)
             budget = await budgets.change(
@@ -96,9 +96,9 @@ async def _reset_spend(call: Call[None, None]) -> BudgetView:
 async def _delete(call: Call[None, None]) -> None:
     admin = call.admin
     async with admin.budget_changes:
-        async with writing(admin.database) as connection:
+        async with writing(admin.database, by=call.by) as connection:
             budget = await budgets.find(connection, call.names["budget"])
-            await budgets.remove(connection, budget.id)
+            await budgets.remove(connection, budget)
         admin.ledger.close_budget(budget.id)
     admin.keyring.drop(budget.scope_id)
     await admin.announce_of_keys(EventKind.BUDGET_DELETED, facts(budget))

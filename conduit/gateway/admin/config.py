@@ -6,6 +6,8 @@ from conduit.core.resources.status import SettingsPatch, SettingsReload, Setting
 from conduit.core.settings import SettingsError
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
+from conduit.gateway.storage.engine import writing
+from conduit.gateway.storage.revisions import Change, note
 from conduit.gateway.storage.rows import page_of
 
 _PATH = "/admin/config"
@@ -18,10 +20,18 @@ async def _list(call: Call[None, ListQuery]) -> Page[SettingView]:
 
 
 async def _update(call: Call[SettingsPatch, None]) -> SettingsReload:
+    admin, values = call.admin, call.body.values
+    before = {setting.name: setting.value for setting in admin.settings()}
     try:
-        return await call.admin.change_settings(call.body.values)
+        async with writing(admin.database, by=call.by) as connection:
+            reload = await admin.change_settings(values)
+            for name, value in values.items():
+                former = {"value": before.get(name)}
+                note(connection, Change("setting", name, former, {"value": value}))
     except SettingsError as error:
         raise ValidationFailedError(f"nothing has changed: {error}") from error
+    await admin.configuration.pass_over()
+    return reload
 
 
 async def _reload(call: Call[None, None]) -> SettingsReload:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from aiohttp import web
+
 from conduit.core.events import EventKind
 from conduit.core.resources.status import SettingsReload, SettingView
 from conduit.gateway.access_tokens import AccessTokens
@@ -20,7 +22,11 @@ from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.reach import Reach
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.storage.engine import Database
+from conduit.gateway.storage.revisions import USUALLY_KEPT, Author
 from conduit.gateway.upstream import Endpoint
+
+_ACTOR = "master key"
+_LONGEST_CLIENT = 100
 
 
 class BudgetLedger(Protocol):
@@ -80,7 +86,8 @@ class AdminContext:
     `endpoint_of` gives the way to a provider, in-process ones included; `tokens` authenticates what
     is asked there.
     `settings` and `state` are asked anew for every answer, `change_settings` writes the settings
-    file and reloads, `check_ledger` runs the invariants.
+    file and reloads, `check_ledger` runs the invariants. `client_ip` tells where a request comes
+    from, `revisions_kept` how many changes the history holds.
     """
 
     database: Database
@@ -98,6 +105,8 @@ class AdminContext:
     change_settings: Callable[[Mapping[str, object]], Awaitable[SettingsReload]]
     state: Callable[[], GatewayState]
     check_ledger: Callable[[], Awaitable[LedgerReport]]
+    client_ip: Callable[[web.BaseRequest], str]
+    revisions_kept: Callable[[], int] = lambda: USUALLY_KEPT
 
     model_lists: ModelLists = field(default_factory=ModelLists)
     """What providers listed a moment ago."""
@@ -111,14 +120,29 @@ class AdminContext:
         """
         return Reach(upstream, self.endpoint_of(upstream), self.tokens.headers, credential)
 
+    def author(self, request: web.Request, operation: str) -> Author:
+        """Whose change it is that a request asks for."""
+        client = "".join(filter(str.isprintable, request.headers.get("User-Agent", "")))
+        return Author(
+            actor=_ACTOR,
+            operation=operation,
+            client=client[:_LONGEST_CLIENT] or None,
+            address=self.client_ip(request) or None,
+            kept=self.revisions_kept(),
+        )
+
     async def announce(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
         """Put a change that has been committed into force, then tell of it."""
         await self.configuration.reload()
         self.bus.publish(kind, facts)
 
-    async def announce_of_keys(
-        self, kind: EventKind, facts: Mapping[str, Any], *, changes: int = 1
-    ) -> None:
-        """The same for that many changes of keys and budgets, which no snapshot holds."""
-        await self.configuration.pass_over(changes)
+    async def announce_all(self, told: Sequence[tuple[EventKind, Mapping[str, Any]]]) -> None:
+        """The same for what was committed together."""
+        await self.configuration.reload()
+        for kind, facts in told:
+            self.bus.publish(kind, facts)
+
+    async def announce_of_keys(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
+        """The same for a change of keys and budgets, which no snapshot holds."""
+        await self.configuration.pass_over()
         self.bus.publish(kind, facts)

@@ -39,7 +39,7 @@ async def _list(call: Call[None, ListQuery]) -> Page[CredentialView]:
 
 async def _create(call: Call[NewCredential, None]) -> CredentialView:
     admin, wanted = call.admin, call.body
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         provider = await providers.find(connection, call.names["provider"])
         credential = new_credential(admin, provider, wanted)
         await credentials.insert(connection, credential)
@@ -58,7 +58,7 @@ async def _show(call: Call[None, None]) -> CredentialView:
 async def _update(call: Call[CredentialPatch, None]) -> CredentialView:
     admin, patch = call.admin, call.body
     wanted = changes_of(patch)
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         provider = await providers.find(connection, call.names["provider"])
         credential = await credentials.find(connection, provider.id, call.names["credential"])
         changes = _changes(admin, provider, credential, patch, wanted)
@@ -74,10 +74,10 @@ async def _update(call: Call[CredentialPatch, None]) -> CredentialView:
 
 async def _delete(call: Call[None, None]) -> None:
     admin = call.admin
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         provider = await providers.find(connection, call.names["provider"])
         credential = await credentials.find(connection, provider.id, call.names["credential"])
-        await credentials.remove(connection, credential.id)
+        await credentials.remove(connection, credential)
     await admin.announce(EventKind.CREDENTIAL_DELETED, facts(provider, credential))
 
 

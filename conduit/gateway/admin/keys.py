@@ -76,14 +76,14 @@ async def _create(call: Call[NewKey, None]) -> CreatedKey:
         own = [budget_operations.budget_of_key(key.id, wanted.budget, under="budget.")]
         budget_operations.refuse_without_ledger(admin)
     async with admin.budget_changes:
-        async with writing(admin.database) as connection:
+        async with writing(admin.database, by=call.by) as connection:
             await keys.insert(connection, key)
             for budget in own:
                 await budgets.insert(connection, budget)
         for budget in own:
             await budget_operations.open_budget(admin, budget, key.name)
     admin.keyring.add(key.digest)
-    await admin.announce_of_keys(EventKind.KEY_CREATED, _facts(key), changes=1 + len(own))
+    await admin.announce_of_keys(EventKind.KEY_CREATED, _facts(key))
     for budget in own:
         admin.bus.publish(EventKind.BUDGET_CREATED, budget_operations.facts(budget))
     view = _view(admin, key, own)
@@ -105,7 +105,7 @@ async def _update(call: Call[KeyPatch, None]) -> KeyView:
         expires_at = changes.pop("expires_at")
         changes["expires_at_ms"] = None if expires_at is None else time_ms(expires_at)
     async with admin.budget_changes:
-        key = await _change(admin, call.names["key"], changes, version=patch.version)
+        key = await _change(call, changes, version=patch.version)
         async with reading(admin.database) as connection:
             own = await budgets.of_keys(connection, [key.id])
         if "name" in changes:
@@ -119,7 +119,7 @@ async def _rotate(call: Call[KeyRotation, None]) -> CreatedKey:
     """The former secret is good until the grace is over; one before it ends at once."""
     admin, grace_ms = call.admin, call.body.grace_s * 1000
     secret, at_ms = make_virtual_key(), now_ms()
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         key = await keys.find(connection, call.names["key"])
         changes = {
             "digest": digest_of(secret),
@@ -180,15 +180,16 @@ async def _delete(call: Call[None, None]) -> None:
     """The row stays, for the records that point at it; the name is free again."""
     admin = call.admin
     changes = {"enabled": False, "deleted_at_ms": now_ms()}
-    key = await _change(admin, call.names["key"], changes, version=None)
+    key = await _change(call, changes, version=None)
     await admin.announce_of_keys(EventKind.KEY_DELETED, _facts(key))
 
 
 async def _change(
-    admin: AdminContext, name_or_id: str, changes: dict[str, Any], *, version: int | None
+    call: Call[Any, None], changes: dict[str, Any], *, version: int | None
 ) -> StoredKey:
-    async with writing(admin.database) as connection:
-        key = await keys.find(connection, name_or_id)
+    admin = call.admin
+    async with writing(admin.database, by=call.by) as connection:
+        key = await keys.find(connection, call.names["key"])
         key = await keys.change(
             connection, key, {**changes, "updated_at_ms": now_ms()}, version=version
         )

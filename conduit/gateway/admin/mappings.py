@@ -46,14 +46,14 @@ async def _create(call: Call[NewMapping, None]) -> MappingView:
         updated_at_ms=at_ms,
         version=1,
     )
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         known = {provider.name for provider in await providers.everything(connection)}
-        _check_targets(mapping.targets, known)
+        check_targets(mapping.targets, known)
         if mapping.fallbacks:
             stored = await mappings.everything(connection)
             _refuse_cycle(mapping.alias, mapping.fallbacks, stored)
         await mappings.insert(connection, mapping)
-    await admin.announce(EventKind.MAPPING_CREATED, _facts(mapping))
+    await admin.announce(EventKind.MAPPING_CREATED, facts(mapping))
     return _view(mapping)
 
 
@@ -70,30 +70,30 @@ async def _update(call: Call[MappingPatch, None]) -> MappingView:
     for name in ("targets", "fallbacks"):
         if name in changes:
             changes[name] = [each.model_dump() for each in changes[name]]
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         mapping = await mappings.find(connection, call.names["alias"])
         if "targets" in changes:
             known = {provider.name for provider in await providers.everything(connection)}
-            _check_targets(changes["targets"], known)
+            check_targets(changes["targets"], known)
         if "fallbacks" in changes:
             stored = await mappings.everything(connection)
             _refuse_cycle(mapping.alias, changes["fallbacks"], stored)
         mapping = await mappings.change(
             connection, mapping, {**changes, "updated_at_ms": now_ms()}, version=patch.version
         )
-    await admin.announce(EventKind.MAPPING_UPDATED, _facts(mapping))
+    await admin.announce(EventKind.MAPPING_UPDATED, facts(mapping))
     return _view(mapping)
 
 
 async def _delete(call: Call[None, None]) -> None:
     admin = call.admin
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         mapping = await mappings.find(connection, call.names["alias"])
-        await mappings.remove(connection, mapping.id)
-    await admin.announce(EventKind.MAPPING_DELETED, _facts(mapping))
+        await mappings.remove(connection, mapping)
+    await admin.announce(EventKind.MAPPING_DELETED, facts(mapping))
 
 
-def _check_targets(targets: Sequence[Mapping[str, Any]], known: set[str]) -> None:
+def check_targets(targets: Sequence[Mapping[str, Any]], known: set[str]) -> None:
     """Raises ValidationFailedError for a provider or a capability that there is not."""
     for index, target in enumerate(targets):
         if target["provider"] not in known:
@@ -102,7 +102,7 @@ def _check_targets(targets: Sequence[Mapping[str, Any]], known: set[str]) -> Non
                 f"{param}: there is no provider {target['provider']}", param=param
             )
         try:
-            check_overrides(target["capabilities"])
+            check_overrides(target.get("capabilities", {}))
         except ValueError as error:
             param = f"targets.{index}.capabilities"
             raise ValidationFailedError(f"{param}: {error}", param=param) from error
@@ -138,7 +138,7 @@ def _view(mapping: StoredMapping) -> MappingView:
     )
 
 
-def _facts(mapping: StoredMapping) -> dict[str, Any]:
+def facts(mapping: StoredMapping) -> dict[str, Any]:
     return {
         "id": mapping.id,
         "alias": mapping.alias,

@@ -15,6 +15,7 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.wire import body_of, query_of, response_of
 from conduit.gateway.server.expect import defer_continue
 from conduit.gateway.storage.engine import outages_reported
+from conduit.gateway.storage.revisions import Author
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -27,7 +28,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(:[^}]*)?\}")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[B, Q]):
-    """What a request asks for, checked: its body, its query, and the names in its path.
+    """What a request asks for, checked: its body, its query, the names in its path, and who asks.
 
     A body or a query that the operation does not take is None.
     """
@@ -36,6 +37,7 @@ class Call(Generic[B, Q]):
     names: Mapping[str, str]
     body: B
     query: Q
+    by: Author
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,9 @@ def handler_of(admin: AdminContext, operation: AdminOperation) -> Handler:
         names = _names(request)
         query = query_of(request, operation.query)
         body = None if operation.body is None else await body_of(request, operation.body)
+        author = admin.author(request, operation.name)
         with outages_reported():
-            given = await operation.handler(Call(admin, names, body, query))
+            given = await operation.handler(Call(admin, names, body, query, author))
         return response_of(given, operation.success_status)
 
     return handle

@@ -74,7 +74,7 @@ async def _show(call: Call[None, None]) -> PriceView:
 async def _set(call: Call[PriceFields, None]) -> PriceView:
     admin, wanted = call.admin, call.body
     model = validated(_Priced, {"model": call.names["model"]}).model
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         provider = await providers.find(connection, call.names["provider"])
         price = _stored(provider.name, model, wanted)
         price = await prices.put(connection, price)
@@ -84,7 +84,7 @@ async def _set(call: Call[PriceFields, None]) -> PriceView:
 
 async def _delete(call: Call[None, None]) -> None:
     admin, model = call.admin, call.names["model"]
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         provider = await providers.find(connection, call.names["provider"])
         await prices.remove(connection, provider.name, model)
     await admin.announce(EventKind.PRICE_REMOVED, _facts(provider.name, model))

@@ -49,7 +49,7 @@ async def _create(call: Call[NewProvider, None]) -> ProviderView:
                 admin, provider, wanted.credential, under="credential."
             )
         ]
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         await providers.insert(connection, provider)
         for credential in own:
             await credentials.insert(connection, credential)
@@ -68,7 +68,7 @@ async def _show(call: Call[None, None]) -> ProviderView:
 async def _update(call: Call[ProviderPatch, None]) -> ProviderView:
     admin, patch = call.admin, call.body
     changes = changes_of(patch)
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         provider = await providers.find(connection, call.names["provider"])
         own = await credentials.of_providers(connection, [provider.id])
         if "base_url" in changes or "allow_private" in changes:
@@ -87,7 +87,7 @@ async def _update(call: Call[ProviderPatch, None]) -> ProviderView:
 
 async def _delete(call: Call[None, None]) -> None:
     admin = call.admin
-    async with writing(admin.database) as connection:
+    async with writing(admin.database, by=call.by) as connection:
         provider = await providers.find(connection, call.names["provider"])
         stored = await mappings.everything(connection)
         if using := [mapping.alias for mapping in stored if mapping.uses(provider.name)]:
@@ -150,6 +150,12 @@ def _checked_url(
     except InvalidRequestError as error:
         raise ValidationFailedError(error.message, hint=error.hint, param="base_url") from error
     return checked.url, allow_private or checked.is_loopback
+
+
+def refuse_unusable(state: Mapping[str, Any]) -> None:
+    """Raise ValidationFailedError for what no provider can be, by the rules of now."""
+    kind = _type_named(state["type"])
+    _checked_url(kind, state["base_url"], allow_private=state["allow_private"])
 
 
 def _said_for(provider: StoredProvider, changes: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy import Row, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
-from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.rows import (
     Found,
     Window,
@@ -52,6 +52,7 @@ def _live() -> Any:  # noqa: ANN401  # the type of a select over a whole table
 
 async def insert(connection: AsyncConnection, budget: StoredBudget) -> None:
     await insert_row(connection, budgets, budget, taken="the budget exists already")
+    note(connection, Change("budget", budget.id, None, await _told(connection, budget)))
 
 
 async def page(connection: AsyncConnection, window: Window) -> Found[StoredBudget]:
@@ -86,9 +87,24 @@ async def change(
     """Raises ConflictError where `version` is not the present one."""
     refuse_stale(f"budget {budget.id}", budget.version, version)
     await change_row(connection, budgets, budget.id, changes, expected_version=budget.version)
-    return replace(budget, **changes, version=budget.version + 1)
+    changed = replace(budget, **changes, version=budget.version + 1)
+    before, after = await _told(connection, budget), await _told(connection, changed)
+    note(connection, Change("budget", budget.id, before, after))
+    return changed
 
 
-async def remove(connection: AsyncConnection, budget_id: str) -> None:
-    await connection.execute(delete(budgets).where(budgets.c.id == budget_id))
-    await raise_revision(connection)
+async def remove(connection: AsyncConnection, budget: StoredBudget) -> None:
+    await connection.execute(delete(budgets).where(budgets.c.id == budget.id))
+    note(connection, Change("budget", budget.id, await _told(connection, budget), None))
+
+
+async def _told(connection: AsyncConnection, budget: StoredBudget) -> State:
+    """What the history tells of it; its key by the name that the key has now."""
+    found = await connection.execute(select(keys.c.name).where(keys.c.id == budget.scope_id))
+    return {
+        "scope": f"{budget.scope_kind}:{found.scalar_one_or_none() or budget.scope_id}",
+        "period": budget.period,
+        "timezone": budget.timezone,
+        "limit_nanodollars": budget.limit_nanodollars,
+        "mode": budget.mode,
+    }

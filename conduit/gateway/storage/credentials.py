@@ -8,7 +8,7 @@ from sqlalchemy import Row, case, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
-from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.rows import (
     Found,
     Window,
@@ -17,7 +17,7 @@ from conduit.gateway.storage.rows import (
     read_page,
     refuse_stale,
 )
-from conduit.gateway.storage.schema import credentials
+from conduit.gateway.storage.schema import credentials, providers
 
 Kind = Literal["env", "file", "sealed"]
 
@@ -52,6 +52,8 @@ async def insert(connection: AsyncConnection, credential: StoredCredential) -> N
     """Raises ConflictError where the provider has a credential of that name."""
     taken = f"the provider has a credential named {credential.name} already"
     await insert_row(connection, credentials, credential, taken=taken)
+    label = await _label(connection, credential)
+    note(connection, Change("credential", label, None, told(credential)))
 
 
 async def page(
@@ -115,9 +117,34 @@ async def change(
     await change_row(
         connection, credentials, credential.id, changes, expected_version=credential.version
     )
-    return replace(credential, **changes, version=credential.version + 1)
+    changed = replace(credential, **changes, version=credential.version + 1)
+    label = await _label(connection, credential)
+    entered = "its secret was entered anew" if changes.get("sealed") else None
+    note(connection, Change("credential", label, told(credential), told(changed), entered))
+    return changed
 
 
-async def remove(connection: AsyncConnection, credential_id: str) -> None:
-    await connection.execute(delete(credentials).where(credentials.c.id == credential_id))
-    await raise_revision(connection)
+async def remove(connection: AsyncConnection, credential: StoredCredential) -> None:
+    await connection.execute(delete(credentials).where(credentials.c.id == credential.id))
+    label = await _label(connection, credential)
+    note(connection, Change("credential", label, told(credential), None))
+
+
+async def _label(connection: AsyncConnection, credential: StoredCredential) -> str:
+    """The credential as people know it: `provider/name`."""
+    found = await connection.execute(
+        select(providers.c.name).where(providers.c.id == credential.provider_id)
+    )
+    return f"{found.scalar_one_or_none()}/{credential.name}"
+
+
+def told(credential: StoredCredential) -> State:
+    """What the history tells of it: where the secret is, and nothing that is made of it."""
+    return {
+        "id": credential.id,
+        "kind": credential.kind,
+        "reference": credential.reference,
+        "host": credential.host,
+        "enabled": credential.enabled,
+        "position": credential.position,
+    }

@@ -15,6 +15,7 @@ from conduit.gateway.storage.outages import (
     reason_of,
 )
 from conduit.gateway.storage.postgresql import is_postgresql, open_postgresql
+from conduit.gateway.storage.revisions import GATEWAY, Author, noting
 from conduit.gateway.storage.sqlite import BEGIN, open_sqlite, sqlite_path, take_over_file
 
 __all__ = [
@@ -93,18 +94,22 @@ async def reading(database: Database, within_s: float = USUAL_S) -> AsyncIterato
 
 
 @asynccontextmanager
-async def writing(database: Database, within_s: float = USUAL_S) -> AsyncIterator[AsyncConnection]:
+async def writing(
+    database: Database, within_s: float = USUAL_S, *, by: Author = GATEWAY
+) -> AsyncIterator[AsyncConnection]:
     """A transaction that may write; it is committed at the end and rolled back on an error.
 
-    One at a time: what it has read is still so when it writes. Raises TimeoutError as `reading`.
+    One at a time: what it has read is still so when it writes. What it changes of the configuration
+    is one revision, `by` whom it is. Raises TimeoutError as `reading`.
     """
     if is_local(database):
-        async with database.begin() as connection:
+        async with database.begin() as connection, noting(connection, by):
             yield connection
         return
     async with asyncio.timeout(within_s), database.begin() as connection:
         await connection.execute(select(func.pg_advisory_xact_lock(WRITERS, SCHEMA_NUMBER)))
-        yield connection
+        async with noting(connection, by):
+            yield connection
 
 
 @contextmanager

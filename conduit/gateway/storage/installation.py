@@ -8,12 +8,14 @@ from conduit.gateway.storage.schema import installation
 _ONLY_ROW = 1
 
 
-async def establish(connection: AsyncConnection, at_ms: int) -> None:
-    """Write the row of a new database; an existing one stays as it is."""
-    if (await connection.execute(select(installation.c.id))).first() is None:
-        await connection.execute(
-            insert(installation).values(id=_ONLY_ROW, created_at_ms=at_ms, revision=0)
-        )
+async def establish(connection: AsyncConnection, at_ms: int) -> bool:
+    """Write the row of a new database, and say so; an existing one stays as it is."""
+    if (await connection.execute(select(installation.c.id))).first() is not None:
+        return False
+    await connection.execute(
+        insert(installation).values(id=_ONLY_ROW, created_at_ms=at_ms, revision=0)
+    )
+    return True
 
 
 async def become_another(connection: AsyncConnection, after_ms: int, at_ms: int) -> int:
@@ -38,13 +40,14 @@ async def revision(connection: AsyncConnection) -> int:
     return int(found.scalar_one())
 
 
-async def raise_revision(connection: AsyncConnection) -> None:
-    """Note a change of the configuration, in the transaction that makes it."""
+async def raise_revision(connection: AsyncConnection) -> int:
+    """Count a change of the configuration, in the transaction that makes it; the new revision."""
     await connection.execute(
         update(installation)
         .where(installation.c.id == _ONLY_ROW)
         .values(revision=installation.c.revision + 1)
     )
+    return await revision(connection)
 
 
 async def note_purge_of_requests(connection: AsyncConnection, before_ms: int) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import LargeBinary, Row, bindparam, case, func, or_, select, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import ConflictError, NotFoundError
+from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.rows import (
     Found,
     Window,
@@ -62,6 +63,7 @@ async def insert(connection: AsyncConnection, key: StoredKey) -> None:
     """Raises ConflictError where a key that is not deleted has the name."""
     await _refuse_taken(connection, key.name)
     await insert_row(connection, keys, key, taken="the key exists already")
+    note(connection, Change("key", key.name, None, told(key)))
 
 
 async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
@@ -145,7 +147,21 @@ async def change(
     if (name := changes.get("name", key.name)) != key.name:
         await _refuse_taken(connection, name)
     await change_row(connection, keys, key.id, changes, expected_version=key.version)
-    return replace(key, **changes, version=key.version + 1)
+    changed = replace(key, **changes, version=key.version + 1)
+    after = told(changed) if changed.deleted_at_ms is None else None
+    rotated = "it got a new secret" if "digest" in changes else None
+    note(connection, Change("key", key.name, told(key), after, rotated))
+    return changed
+
+
+def told(key: StoredKey) -> State:
+    """What the history tells of it; nothing that is made of its secret."""
+    return {
+        "name": key.name,
+        "enabled": key.enabled,
+        "allowed_models": list(key.allowed_models),
+        "expires_at_ms": key.expires_at_ms,
+    }
 
 
 async def note_last_used(connection: AsyncConnection, used_at_ms: Mapping[str, int]) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Row, case, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
-from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.rows import (
     Found,
     Window,
@@ -46,6 +46,7 @@ async def insert(connection: AsyncConnection, mapping: StoredMapping) -> None:
     """Raises ConflictError where the alias is taken."""
     taken = f"there is a mapping for {mapping.alias} already"
     await insert_row(connection, mappings, mapping, taken=taken)
+    note(connection, Change("mapping", mapping.alias, None, told(mapping)))
 
 
 async def page(connection: AsyncConnection, window: Window) -> Found[StoredMapping]:
@@ -83,9 +84,21 @@ async def change(
     """Raises ConflictError where `version` is not the present one."""
     refuse_stale(f"mapping {mapping.alias}", mapping.version, version)
     await change_row(connection, mappings, mapping.id, changes, expected_version=mapping.version)
-    return replace(mapping, **changes, version=mapping.version + 1)
+    changed = replace(mapping, **changes, version=mapping.version + 1)
+    note(connection, Change("mapping", mapping.alias, told(mapping), told(changed)))
+    return changed
 
 
-async def remove(connection: AsyncConnection, mapping_id: str) -> None:
-    await connection.execute(delete(mappings).where(mappings.c.id == mapping_id))
-    await raise_revision(connection)
+async def remove(connection: AsyncConnection, mapping: StoredMapping) -> None:
+    await connection.execute(delete(mappings).where(mappings.c.id == mapping.id))
+    note(connection, Change("mapping", mapping.alias, told(mapping), None))
+
+
+def told(mapping: StoredMapping) -> State:
+    """What the history tells of it."""
+    return {
+        "strategy": mapping.strategy,
+        "targets": list(mapping.targets),
+        "fallbacks": list(mapping.fallbacks),
+        "enabled": mapping.enabled,
+    }

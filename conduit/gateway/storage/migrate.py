@@ -8,7 +8,7 @@ from sqlalchemy import Connection, column, inspect, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.ids import now_ms
-from conduit.gateway.storage import installation
+from conduit.gateway.storage import installation, revisions
 from conduit.gateway.storage.engine import (
     PATIENT_S,
     Database,
@@ -22,7 +22,7 @@ from conduit.gateway.storage.engine import (
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 VERSION_TABLE = "conduit_schema_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -47,7 +47,8 @@ async def _bring_to(database: Database, to: str) -> None:
         if (revision := await revision_of(connection)) == to:
             return
         await connection.run_sync(upgrade, revision, to)
-        await installation.establish(connection, now_ms())
+        if await installation.establish(connection, now_ms()) and to == HEAD:
+            await revisions.begin(connection, now_ms())
 
 
 async def revision_of(connection: AsyncConnection) -> str | None:

@@ -7,7 +7,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
-from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.schema import prices
 
 
@@ -32,6 +32,13 @@ class StoredPrice:
     version: int = 1
 
 
+TOLD = tuple(
+    each.name
+    for each in fields(StoredPrice)
+    if each.name not in ("provider", "model", "updated_at_ms", "version")
+)
+
+
 def _price(row: Row[Any]) -> StoredPrice:
     return StoredPrice(**row._mapping)
 
@@ -49,6 +56,13 @@ async def find(connection: AsyncConnection, provider: str, model: str) -> Stored
     return None if row is None else _price(row)
 
 
+async def of_provider(connection: AsyncConnection, provider: str) -> tuple[StoredPrice, ...]:
+    found = await connection.execute(
+        select(prices).where(prices.c.provider == provider).order_by(prices.c.model)
+    )
+    return tuple(_price(row) for row in found)
+
+
 async def put(connection: AsyncConnection, price: StoredPrice) -> StoredPrice:
     """Set a price, in place of one that was set before."""
     before = await find(connection, price.provider, price.model)
@@ -61,7 +75,8 @@ async def put(connection: AsyncConnection, price: StoredPrice) -> StoredPrice:
             .where(prices.c.provider == price.provider, prices.c.model == price.model)
             .values(_values(price))
         )
-    await raise_revision(connection)
+    former = None if before is None else told(before)
+    note(connection, Change("price", f"{price.provider}/{price.model}", former, told(price)))
     return price
 
 
@@ -71,9 +86,15 @@ def _values(price: StoredPrice) -> dict[str, Any]:
 
 async def remove(connection: AsyncConnection, provider: str, model: str) -> None:
     """Raises NotFoundError where no price was set."""
-    result = await connection.execute(
+    price = await find(connection, provider, model)
+    if price is None:
+        raise NotFoundError(f"no price was set for {provider}/{model}")
+    await connection.execute(
         delete(prices).where(prices.c.provider == provider, prices.c.model == model)
     )
-    if result.rowcount == 0:
-        raise NotFoundError(f"no price was set for {provider}/{model}")
-    await raise_revision(connection)
+    note(connection, Change("price", f"{provider}/{model}", told(price), None))
+
+
+def told(price: StoredPrice) -> State:
+    """What the history tells of it."""
+    return {name: getattr(price, name) for name in TOLD if getattr(price, name) is not None}

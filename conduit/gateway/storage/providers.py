@@ -8,7 +8,8 @@ from sqlalchemy import Row, case, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
-from conduit.gateway.storage.installation import raise_revision
+from conduit.gateway.storage import credentials, prices
+from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.rows import (
     Found,
     Window,
@@ -17,7 +18,7 @@ from conduit.gateway.storage.rows import (
     read_page,
     refuse_stale,
 )
-from conduit.gateway.storage.schema import credentials, prices, providers
+from conduit.gateway.storage.schema import providers
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ async def insert(connection: AsyncConnection, provider: StoredProvider) -> None:
     """Raises ConflictError where the name is taken."""
     taken = f"there is a provider named {provider.name} already"
     await insert_row(connection, providers, provider, taken=taken)
+    note(connection, Change("provider", provider.name, None, told(provider)))
 
 
 async def page(connection: AsyncConnection, window: Window) -> Found[StoredProvider]:
@@ -78,12 +80,26 @@ async def change(
     """The provider with `changes`. Raises ConflictError where `version` is not its present one."""
     refuse_stale(f"provider {provider.name}", provider.version, version)
     await change_row(connection, providers, provider.id, changes, expected_version=provider.version)
-    return replace(provider, **changes, version=provider.version + 1)
+    changed = replace(provider, **changes, version=provider.version + 1)
+    note(connection, Change("provider", provider.name, told(provider), told(changed)))
+    return changed
 
 
 async def remove(connection: AsyncConnection, provider: StoredProvider) -> None:
     """Delete a provider with its credentials and the prices that were set for it."""
-    await connection.execute(delete(credentials).where(credentials.c.provider_id == provider.id))
-    await connection.execute(delete(prices).where(prices.c.provider == provider.name))
+    for credential in await credentials.of_providers(connection, [provider.id]):
+        await credentials.remove(connection, credential)
+    for price in await prices.of_provider(connection, provider.name):
+        await prices.remove(connection, price.provider, price.model)
     await connection.execute(delete(providers).where(providers.c.id == provider.id))
-    await raise_revision(connection)
+    note(connection, Change("provider", provider.name, told(provider), None))
+
+
+def told(provider: StoredProvider) -> State:
+    """What the history tells of it."""
+    return {
+        "type": provider.type,
+        "base_url": provider.base_url,
+        "allow_private": provider.allow_private,
+        "enabled": provider.enabled,
+    }

@@ -11,12 +11,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import ConflictError, ValidationFailedError
-from conduit.gateway.storage.installation import raise_revision
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,14 @@ class Window:
     def after(self) -> str | None:
         """The key of the last row that was seen. Raises ValidationFailedError."""
         return None if self.cursor is None else _opened(self.cursor)
+
+    def after_number(self) -> int | None:
+        """The same where rows are told apart by a number. Raises ValidationFailedError."""
+        if (after := self.after()) is None:
+            return None
+        if not (after.isascii() and after.isdecimal() and len(after) <= _MOST_DIGITS):
+            raise _foreign_cursor()
+        return int(after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +58,11 @@ def _opened(cursor: str) -> str:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError) as error:
-        raise ValidationFailedError(
-            "cursor: not one that this gateway gave", param="cursor"
-        ) from error
+        raise _foreign_cursor() from error
+
+
+def _foreign_cursor() -> ValidationFailedError:
+    return ValidationFailedError("cursor: not one that this gateway gave", param="cursor")
 
 
 async def read_page(
@@ -93,7 +104,6 @@ async def insert_row(
         await connection.execute(insert(table).values(values))
     except IntegrityError as error:
         raise ConflictError(taken) from error
-    await raise_revision(connection)
 
 
 async def change_row(
@@ -113,7 +123,6 @@ async def change_row(
     result = await connection.execute(statement)
     if result.rowcount == 0:
         raise ConflictError("the record was changed by somebody else meanwhile: read it again")
-    await raise_revision(connection)
 
 
 def refuse_stale(what: str, version: int, claimed: int | None) -> None:

@@ -234,6 +234,24 @@ requests = Table(
     Column("user_agent", Text),
 )
 
+# What changed the configuration, and whose change it was; a row for each transaction.
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("client", Text),  # the program that asked, as it calls itself
+    Column("address", Text),  # where it asked from
+    Column("operation", Text, nullable=False),
+    Column("kind", Text),  # of the first change
+    Column("name", Text),
+    Column("change_count", Integer, nullable=False),
+    Column("rolled_back_to", BigInteger),  # of a rollback: which revision it led to
+    Column("restorable", Boolean, nullable=False),  # whether a rollback has to undo it
+    Column("changes", JSON, nullable=False),  # [{kind, name, before, after, note}], no secrets
+)
+
 # Prices that an operator set; what ships with the program is a data file.
 prices = Table(
     "prices",

@@ -136,6 +136,7 @@ async def context(
         change_settings=_change_settings,
         state=_state,
         check_ledger=_check_ledger,
+        client_ip=lambda request: request.remote or "",
     )
     await tokens.close()
     await upstreams.close()

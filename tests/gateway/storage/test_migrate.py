@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from conduit.gateway.storage import installation
+from conduit.gateway.storage import installation, providers, revisions
 from conduit.gateway.storage.engine import (
     Database,
     DatabaseError,
@@ -23,8 +23,10 @@ from conduit.gateway.storage.engine import (
     writing,
 )
 from conduit.gateway.storage.migrate import HEAD, MIGRATIONS, VERSION_TABLE, migrate
+from conduit.gateway.storage.rows import Window
 from conduit.gateway.storage.schema import metadata
 from tests import postgresql
+from tests.gateway import records
 
 
 def _differences(connection: Connection) -> list[Any]:
@@ -159,3 +161,32 @@ async def test_a_start_without_a_migration_loads_no_migration_tool(
     command = [sys.executable, "-c", program, location]
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
+
+
+async def test_the_history_begins_with_what_the_upgrade_finds(location: str) -> None:
+    database = create_engine(location)
+    await migrate(database, "0003")
+    async with writing(database) as connection:
+        await installation.raise_revision(connection)
+    await migrate(database)
+    async with writing(database) as connection:
+        await providers.insert(connection, records.provider())
+    async with reading(database) as connection:
+        found = await revisions.page(connection, Window())
+    await database.dispose()
+    assert [(each.number, each.operation, each.change_count) for each in found.rows] == [
+        (2, "start", 1),
+        (1, "upgraded", 0),
+    ]
+
+
+async def test_the_history_of_a_new_database_begins_with_nothing(database: Database) -> None:
+    async with reading(database) as connection:
+        found = await revisions.page(connection, Window())
+    assert [(each.number, each.operation) for each in found.rows] == [(0, "installed")]
+
+
+async def test_a_change_outside_a_transaction_that_notes_it_is_a_fault(database: Database) -> None:
+    async with database.begin() as connection:
+        with pytest.raises(RuntimeError, match="within `writing`"):
+            await providers.insert(connection, records.provider())
