@@ -9,7 +9,7 @@ from typing import Any
 
 from conduit.cli.call import Call
 from conduit.cli.console import plain
-from conduit.cli.failures import Failure
+from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
 from conduit.client.api import Record
 from conduit.core import people
@@ -91,7 +91,7 @@ def _all(bodies: Record) -> Iterator[tuple[str, Record]]:
 def _attempt(bodies: Record, number: int | None) -> Mapping[str, Any]:
     attempts: Sequence[Record] = bodies["attempts"]
     if not attempts:
-        raise Failure("nothing was sent to a provider", code="not_found")
+        raise Failure("nothing was sent to a provider", code="not_found", exit_code=Exit.NOT_FOUND)
     if number is None:
         return attempts[-1]
     if not 1 <= number <= len(attempts):
@@ -101,7 +101,7 @@ def _attempt(bodies: Record, number: int | None) -> Mapping[str, Any]:
 
 def _there(message: Record | None) -> Record:
     if message is None:
-        raise Failure("there was no answer", code="not_found")
+        raise Failure("there was no answer", code="not_found", exit_code=Exit.NOT_FOUND)
     return message
 
 

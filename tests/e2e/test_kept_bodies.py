@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.cli import Cli
 from tests.e2e.conftest import UPSTREAM_SECRET, Running, connect_fake, running_gateway
 from tests.fakes.behaviour import Behaviour, Fault
 from tests.fakes.upstream import FakeUpstream
@@ -280,3 +281,42 @@ async def test_what_is_turned_on_while_the_gateway_runs_counts_for_the_next_requ
     await running.admin("PATCH", "/config", {"values": {"log_bodies": True}})
     _, request_id, _ = await called(running, key, chat())
     assert await kept(running, request_id)
+
+
+async def test_logs_show_gives_bytes_to_a_pipe_and_json_to_people(
+    home: Path, fake: FakeUpstream, tmp_path: Path
+) -> None:
+    async with running_gateway(home, log_bodies=True) as running:
+        key = await keeping(running, fake)
+        body = chat(max_tokens=50, text="héllo")
+        _, request_id, answer = await called(running, key, body, "/v1/messages")
+        await kept(running, request_id)
+        cli = Cli(tmp_path, running.url, running.master_key)
+        sent = await cli("logs", "show", request_id, "--upstream")
+        assert (sent.code, sent.out.encode()) == (0, fake.requests[0].body)
+        asked = await cli("logs", "show", request_id, "--request")
+        assert asked.out == json.dumps(body)
+        assert (await cli("logs", "show", request_id, "--response")).out.encode() == answer
+        raw = await cli("logs", "show", request_id, "--response", "--attempt", "1")
+        assert "choices" in json.loads(raw.out)
+        people = await cli("logs", "show", request_id, "--upstream", CONDUIT_FORCE_TTY="100")
+        assert '\n  "messages": [' in people.out
+        whole = json.loads((await cli("logs", "show", request_id, "--request", "-o", "json")).out)
+        assert (whole["id"], len(whole["attempts"])) == (request_id, 1)
+        headers = await cli("logs", "show", request_id, "--headers")
+        assert "upstream 1\tauthorization\t[redacted]" in headers.out
+        assert "answer 1\tcontent-type" in headers.out
+
+
+async def test_logs_show_says_why_there_is_no_body(running: Running, tmp_path: Path) -> None:
+    _, request_id, _ = await called(running, await running.key(), chat())
+    await running.gateway.ledger.caught_up()
+    cli = Cli(tmp_path, running.url, running.master_key)
+    outcome = await cli("logs", "show", request_id, "--upstream")
+    assert (outcome.code, outcome.out) == (5, "")
+    assert "conduit config set log_bodies=true" in outcome.err
+    assert (await cli("logs", "show", request_id, "--upstream", "--curl")).code == 2
+    assert (await cli("logs", "show", request_id, "--request", "--attempt", "1")).code == 2
+    assert (await cli("keys", "update", "test", "--log-bodies", "on")).code == 0
+    assert (await cli("keys", "update", "test", "--log-bodies", "maybe")).code == 2
+    assert (await running.admin("GET", "/keys/test"))["log_bodies"] is True
