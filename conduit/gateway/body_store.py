@@ -34,6 +34,9 @@ FOLDER: Final = "bodies"
 _MOST_WAITING: Final = 2_000
 _MOST_WAITING_BYTES: Final = 64 * 1024 * 1024
 _MOST_A_TRANSACTION: Final = 64
+_GATHERED_FOR_S: Final = 0.25
+"""How long calls are gathered for one transaction: waking for each would hold requests up."""
+
 _TIDIED_EVERY_S: Final = 60.0
 _CLOSING_S: Final = 10.0
 _READING_S: Final = 2.0
@@ -101,6 +104,7 @@ class BodyStore:
         self._dropped = 0
         self._failure: str | None = None
         self._closing = False
+        self._hurried = False
         self._thread = threading.Thread(target=self._run, name="bodies", daemon=True)
 
     def start(self) -> None:
@@ -117,7 +121,8 @@ class BodyStore:
             self._waiting.append((call, size))
             self._waiting_bytes += size
             self._accepted += 1
-            self._changed.notify_all()
+            if len(self._waiting) in (1, _MOST_A_TRANSACTION):  # what the thread waits for
+                self._changed.notify_all()
 
     async def find(self, request_id: str) -> StoredCall | None:
         """What is kept of a request, once what was offered before has been written.
@@ -151,6 +156,8 @@ class BodyStore:
     def _find(self, request_id: str) -> StoredCall | None:
         with self._changed:
             offered = self._accepted
+            self._hurried = True
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._handled >= offered, _READING_S)
         return self._files.read(request_id)
 
@@ -190,14 +197,23 @@ class BodyStore:
                 lambda: self._waiting or self._purges or self._closing,
                 max(0.0, until - time.monotonic()),
             )
+            if self._waiting:
+                self._changed.wait_for(self._is_pressed, _GATHERED_FOR_S)
             calls: list[GatheredCall] = []
             while self._waiting and len(calls) < _MOST_A_TRANSACTION:
                 call, size = self._waiting.popleft()
                 self._waiting_bytes -= size
                 calls.append(call)
+            if not self._waiting:
+                self._hurried = False
             purges = list(self._purges)
             self._purges.clear()
             return calls, purges, self._closing
+
+    def _is_pressed(self) -> bool:
+        """Whether somebody waits for what is to be written, or there is enough of it."""
+        full = len(self._waiting) >= _MOST_A_TRANSACTION
+        return full or self._hurried or self._closing or bool(self._purges)
 
     def _write(self, calls: Sequence[GatheredCall]) -> None:
         failure: str | None = None
