@@ -200,8 +200,21 @@ def _status(status: Record) -> Iterator[Record]:
         yield check("ledger", "ok", f"available, sync {ledger['sync']}")
     else:
         yield check("ledger", "fail", f"unavailable: {ledger['reason']}", "see the gateway's log")
+    yield from _bodies(status["bodies"])
     for warning in status["warnings"]:
         yield check("warning", "warn", warning, "see the gateway's log")
+
+
+def _bodies(bodies: Record) -> Iterator[Record]:
+    """What the kept bodies take. A gateway that keeps none needs no line."""
+    if bodies["failure"] is not None:
+        yield check("bodies", "fail", bodies["failure"], "make room, or see the gateway's log")
+    elif bodies["dropped"]:
+        detail = f"{bodies['dropped']:,} requests were dropped: more came than could be written"
+        yield check("bodies", "warn", detail, "conduit config set log_bodies=false, keep some keys")
+    elif bodies["days"]:
+        detail = f"{people.size(bodies['bytes'])} of {people.counted(bodies['days'], 'day')}"
+        yield check("bodies", "ok", detail)
 
 
 def _each(

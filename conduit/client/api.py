@@ -131,6 +131,7 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("requests.in_flight", "GET", "/admin/requests/in-flight", "list", _PAGED),
         Operation("requests.cancel", "POST", "/admin/requests/{request}/cancel", "record"),
         Operation("requests.purge", "POST", "/admin/requests/purge", "record"),
+        Operation("requests.bodies", "GET", "/admin/requests/{request}/bodies", "record"),
         Operation("requests.show", "GET", "/admin/requests/{request}", "record"),
         Operation(
             "events.list",

@@ -34,7 +34,7 @@ AMOUNTS = (
 )
 _PRICE_FIELDS = (*AMOUNTS, "max_output_tokens", "context_tokens")
 _PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
-_KEY_FIELDS = ("enabled", "allowed_models", "expires_at")
+_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies")
 _MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled")
 _FIELDS: Mapping[str, frozenset[str]] = {
     "providers": frozenset({"name", "type", "credentials", *_PROVIDER_FIELDS}),

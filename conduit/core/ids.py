@@ -48,6 +48,17 @@ def first_id(prefix: str, at_ms: int) -> str:
     return f"{prefix}_{new_ulid(moment)[:_TIME_CHARACTERS]}{'0' * _CHANCE_CHARACTERS}"
 
 
+def at_ms_of(id_text: str) -> int:
+    """The moment that an id was made at, in epoch milliseconds. Raises ValueError."""
+    ulid = id_text.rpartition("_")[2]
+    if len(ulid) != _TIME_CHARACTERS + _CHANCE_CHARACTERS:
+        raise ValueError(f"{id_text!r} is no id")
+    at_ms = 0
+    for character in ulid[:_TIME_CHARACTERS]:
+        at_ms = at_ms * 32 + _CROCKFORD.index(character)
+    return at_ms
+
+
 def now_ms() -> int:
     """Integer epoch milliseconds, UTC."""
     return time.time_ns() // 1_000_000

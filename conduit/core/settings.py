@@ -195,6 +195,18 @@ class GatewaySettings(BaseSettings):
     config_revisions: int = Field(default=1_000, ge=10, le=100_000)
     """Changes of the configuration that the history keeps; a rollback reaches no further back."""
 
+    log_bodies: bool = False
+    """Whether bodies of requests and answers are kept, for keys that do not say it themselves."""
+
+    log_body_limit_bytes: int = Field(default=256 * 1024, ge=1024, le=64 * 1024 * 1024)
+    """Most bytes of one body that are kept; the rest of it is not."""
+
+    log_bodies_retention_days: int = Field(default=7, ge=1, le=3650)
+    """Days that bodies are kept, the present one (UTC) included."""
+
+    log_bodies_disk_limit_bytes: int = Field(default=1024**3, ge=1024**2, le=1024**4)
+    """Most bytes that kept bodies take on disk; the oldest are deleted beyond it."""
+
     drain_accept_s: float = Field(default=5.0, ge=0, le=600)
     """Seconds to go on accepting after SIGTERM, for load balancers; none on a terminal."""
 

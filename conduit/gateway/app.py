@@ -33,6 +33,7 @@ from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.admin.context import AdminContext, GatewayState, LedgerReport
 from conduit.gateway.appkeys import ENTRANCE
+from conduit.gateway.body_store import FOLDER, BodyStore, Retention
 from conduit.gateway.configuration import Configuration, sealing_key_of
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
@@ -68,6 +69,7 @@ from conduit.gateway.stages.admit import Admit, HoldRules
 from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.decode import decode, input_tokens_of
+from conduit.gateway.stages.keep import DecodeAndKeep
 from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
 from conduit.gateway.stages.resolve import Attempts, Resolve
@@ -109,6 +111,7 @@ class Gateway:
     endpoints: Endpoints
     tokens: AccessTokens
     metrics: Metrics
+    bodies: BodyStore
     secrets: LiveSecrets
     warnings: tuple[str, ...]
     started_at_ms: int
@@ -222,7 +225,8 @@ async def open_gateway(
         tokens = AccessTokens(fetch_through(endpoints))
         stack.push_async_callback(tokens.close)
         live = LiveExchanges()
-        yield Gateway(
+        bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
+        gateway = Gateway(
             settings=settings,
             origins=origins,
             read_settings=read_settings,
@@ -238,10 +242,18 @@ async def open_gateway(
             endpoints=endpoints,
             tokens=tokens,
             metrics=Metrics(__version__, live.__len__, ledger.state),
+            bodies=bodies,
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
         )
+        bodies.start()
+        stack.push_async_callback(bodies.close)
+        yield gateway
+
+
+def _retention(settings: GatewaySettings) -> Retention:
+    return Retention(settings.log_bodies_retention_days, settings.log_bodies_disk_limit_bytes)
 
 
 async def _sealing_key(
@@ -295,11 +307,19 @@ def make_stages(gateway: Gateway) -> Stages:
         HoldRules(settings.held_money_wait_s, settings.default_max_output_tokens),
         input_tokens_of,
     )
-    record = Record(_without_pasted_secrets(gateway), gateway.bus.publish, gateway.metrics.observe)
+    record = Record(
+        _without_pasted_secrets(gateway),
+        gateway.bus.publish,
+        gateway.metrics.observe,
+        gateway.bodies.offer,
+    )
+    keeping = DecodeAndKeep(
+        by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
+    )
     return Stages(
         authenticate=Authenticate(gateway.keyring.cached, gateway.keyring.find),
         admit=admit,
-        decode=decode,
+        decode=keeping,
         resolve=Resolve(_price_of(gateway), record.started),
         attempts=Attempts(settings.max_attempts),
         hold=admit.hold,
@@ -320,6 +340,7 @@ def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
     return replace(
         stages,
         admit=count.nothing_to_admit,
+        decode=decode,
         resolve=Resolve(_price_of(gateway), count.nothing_to_admit, costs=False),
         hold=count.nothing_to_hold,
         settled=count.nothing_to_settle,
@@ -425,6 +446,7 @@ def _admin_context(gateway: Gateway, master: MasterAccess) -> AdminContext:
         master=master,
         bus=gateway.bus,
         live=gateway.live,
+        bodies=gateway.bodies,
         endpoint_of=gateway.endpoints.of,
         tokens=gateway.tokens,
         settings=lambda: views(gateway.settings, gateway.origins),

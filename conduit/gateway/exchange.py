@@ -13,6 +13,7 @@ import msgspec
 
 from conduit.core.errors import ConduitError
 from conduit.core.ids import new_id, now_ms
+from conduit.gateway.bodies import GatheredCall
 from conduit.gateway.capabilities import Capabilities, capabilities_of
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.bridge import AnswerStream
@@ -39,6 +40,14 @@ class Incoming(Protocol):
     def forwarded_headers(self) -> Mapping[str, str]:
         """The client's headers that go on to a provider."""
         ...
+
+    @property
+    def path(self) -> str:
+        """Without its query."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
     async def body(self) -> bytes: ...
 
@@ -173,6 +182,8 @@ class Exchange(msgspec.Struct, eq=False):
     error: ConduitError | None = None
     stopping: ConduitError | None = None  # why the gateway itself ends this request
     forwarded_headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    incoming: Incoming | None = None
+    kept: GatheredCall | None = None  # its bodies, where they are kept
 
     @property
     def last_attempt(self) -> Attempt | None:

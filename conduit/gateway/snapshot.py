@@ -79,7 +79,10 @@ class AliasMapping:
 
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
-    """What a virtual key may do; found by the digest of the key."""
+    """What a virtual key may do; found by the digest of the key.
+
+    `log_bodies` None leaves it to the gateway whether the bodies of its requests are kept.
+    """
 
     id: str
     name: str
@@ -87,6 +90,7 @@ class KeyGrant:
     allowed_models: tuple[str, ...]
     expires_at_ms: int | None
     has_hard_budget: bool = False
+    log_bodies: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

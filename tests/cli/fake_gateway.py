@@ -490,6 +490,17 @@ def _status(fake: FakeGateway) -> Row:
         "waiting": 0,
         "journal_bytes_unapplied": 0,
     }
+    bodies = {
+        "log_bodies": True,
+        "retention_days": 7,
+        "bytes": 3_000_000,
+        "days": 2,
+        "oldest": "2026-11-27",
+        "written": 40,
+        "dropped": 0,
+        "waiting": 0,
+        "failure": None,
+    }
     return {
         "version": __version__,
         "boot": "01BOOT",
@@ -505,6 +516,7 @@ def _status(fake: FakeGateway) -> Row:
         "in_flight": 0,
         "event_seq": 0,
         "ledger": ledger,
+        "bodies": bodies,
         "rss_bytes": 81_000_000,
         "warnings": [],
     }

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conduit.core import redaction
 from conduit.core.keys import make_master_key, make_virtual_key
 from conduit.core.redaction import LiveSecrets, redacted, redacted_fields, scrubbed
 
@@ -43,6 +44,17 @@ def test_what_looks_like_a_secret_is_taken_out(secret: str) -> None:
     assert scrubbed(f"your key {secret}, was refused") == "your key [redacted], was refused"
     assert secret not in redacted(f"your key {secret}, was refused")
     assert json.loads(scrubbed(json.dumps({"key": secret}))) == {"key": "[redacted]"}
+
+
+@given(
+    st.lists(
+        st.sampled_from([*LOOKS, "sk-", "://", "https://u:pass@h", "bearer ", "İ", "AIza", "eyJ"])
+        | st.text(" \n.:/@-_*a1", max_size=12)
+    ).map("".join)
+)
+def test_looking_only_where_a_sign_stands_finds_what_a_whole_search_finds(text: str) -> None:
+    assert scrubbed(text) == redaction._SECRETS.sub(redaction._blanked, text)
+    assert redacted(text) == redaction._SECRETS.sub(redaction._shortened, text)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ class Steps:
         self._error = error or UpstreamFailure("no")
         self.bearer = "condt_…"
         self.forwarded_headers: Mapping[str, str] = {}
+        self.path = "/v1/chat/completions"
+        self.headers: Mapping[str, str] = {}
 
     def step(self, name: str) -> None:
         self.seen.append(name)

@@ -35,6 +35,7 @@ def _spending(key: Record) -> str:
     return ", ".join(f"{people.money(b['spent'])} / {people.money(b['limit'])}" for b in budgets)
 
 
+_BODIES = {True: "kept", False: "not kept", None: "-"}
 VIEW = View(
     columns=(
         Column("name", "name"),
@@ -46,6 +47,7 @@ VIEW = View(
         Column(
             "last used", "last_used_at", lambda key: people.moment(key["last_used_at"]), spare=1
         ),
+        Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
         Column("id", "id", wide=True),
         Column("created", "created_at", lambda key: people.moment(key["created_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
@@ -70,6 +72,10 @@ Expires = Annotated[
 ]
 
 
+LogBodies = Annotated[
+    str | None,
+    typer.Option("--log-bodies", metavar="on|off|default", help="Keep the bodies of its requests."),
+]
 Out = Annotated[
     str | None,
     typer.Option("--out", metavar="FILE", help="Write the key to a file (0600), not stdout."),
@@ -111,6 +117,7 @@ def create(
     period: Period = "total",
     models: Models = None,
     expires: Expires = None,
+    log_bodies: LogBodies = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -122,6 +129,8 @@ def create(
         body["allowed_models"] = inputs.names(models)
     if expires is not None:
         body["expires_at"] = inputs.moment(expires, "--expires", ahead=True)
+    if log_bodies is not None:
+        body["log_bodies"] = _log_bodies(log_bodies)
     if budget is not None:
         body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
     with nullcontext() if out is None else NewFile(out) as file:
@@ -202,8 +211,9 @@ def update(
         str | None,
         typer.Option("--expires", metavar="WHEN", help="Time, duration such as 30d, or never."),
     ] = None,
+    log_bodies: LogBodies = None,
 ) -> None:
-    """Change a key's name, budget, models or expiry."""
+    """Change a key's name, budget, models or expiry, or whether bodies are kept."""
     body: dict[str, Any] = {}
     if rename is not None:
         body["name"] = rename
@@ -212,8 +222,12 @@ def update(
     if expires is not None:
         never = expires == "never"
         body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
+    if log_bodies is not None:
+        body["log_bodies"] = _log_bodies(log_bodies)
     if not body and budget is None:
-        raise Failure("nothing to change: give --name, --budget, --models or --expires")
+        raise Failure(
+            "nothing to change: give --name, --budget, --models, --expires or --log-bodies"
+        )
     key = call.find("keys", name)
     if body:
         changed = call.change("keys.update", key["id"], body=body, before=key)
@@ -223,6 +237,14 @@ def update(
     if not call.options.dry_run:
         fresh = call.fetch("keys.show", key["id"])
         call.show_changed(fresh, VIEW, f"updated key {fresh['name']}")
+
+
+def _log_bodies(text: str) -> bool | None:
+    """Whether bodies are kept; None leaves it to the gateway's setting. Raises Failure."""
+    choices = {"on": True, "off": False, "default": None}
+    if text not in choices:
+        raise Failure(f"--log-bodies: on, off or default is expected, not {text!r}")
+    return choices[text]
 
 
 def _set_budget(call: Call, key: Record, budget: str, period: str) -> None:

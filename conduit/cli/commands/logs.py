@@ -24,7 +24,7 @@ from conduit.client.records import FIELDS, record_of
 from conduit.core import people
 from conduit.core.money import format_usd, parse_usd
 
-noun = Noun("Request records. Bodies of requests and answers are not kept, so none is shown.")
+noun = Noun("Request records, and bodies of requests and answers where they are kept.")
 _PLAIN_FORBIDDEN = set(' \t"')
 _FINISHED = "request.finished"
 _PAGE_ROWS = 1000
@@ -215,13 +215,45 @@ def show(
     curl: Annotated[
         bool, typer.Option("--curl", help="The request as a curl command, without its messages.")
     ] = False,
+    client_request: Annotated[
+        bool, typer.Option("--request", help="The body that the client sent.")
+    ] = False,
+    upstream: Annotated[
+        bool, typer.Option("--upstream", help="The body that the provider was sent.")
+    ] = False,
+    response: Annotated[
+        bool, typer.Option("--response", help="The body that the client was answered.")
+    ] = False,
+    headers: Annotated[
+        bool, typer.Option("--headers", help="Headers: alone of all, or instead of that body.")
+    ] = False,
+    attempt: Annotated[
+        int | None,
+        typer.Option("--attempt", metavar="N", help="Of which attempt.  [default: the last]"),
+    ] = None,
 ) -> None:
-    """Show a request with its attempts. The bodies of requests and answers are not kept."""
-    if timeline and curl:
-        raise Failure("--timeline and --curl exclude each other")
+    """Show a request with its attempts.
+
+    Bodies are shown where they are kept, see the setting log_bodies: as JSON that can be read on a
+    terminal, to the byte in a pipe. -o json gives all that is kept as one object.
+    """
+    parts = {"--request": client_request, "--upstream": upstream, "--response": response}
+    chosen = [flag for flag, given in parts.items() if given]
+    exclusive = [*chosen, *(["--headers"] if headers and not chosen else [])]
+    exclusive += ["--timeline"] * timeline + ["--curl"] * curl
+    if len(exclusive) > 1:
+        raise Failure(f"{' and '.join(exclusive)} exclude each other")
+    if attempt is not None and not (upstream or response):
+        raise Failure("--attempt goes with --upstream or --response")
     record = _find(call, request)
-    if not timeline and not curl:
+    if not exclusive:
         _show_record(call, record)
+        return
+    if chosen or headers:
+        from conduit.cli.bodies import Wanted, show_bodies  # noqa: PLC0415  # deferred, as below
+
+        part = chosen[0].removeprefix("--") if chosen else None
+        show_bodies(call, record["id"], Wanted(part, attempt, headers=headers))
         return
     # Deferred: few calls want them.
     from conduit.cli.timeline import timeline_view  # noqa: PLC0415
@@ -232,7 +264,7 @@ def show(
         call.printer.rows(steps, timeline_view(steps, call.console.out), next_cursor=lambda: None)
         return
     call.console.data(curl_of(record, call.where.url))
-    call.narrate("messages are not kept: put yours where it says ...")
+    call.narrate("messages are left out: put yours where it says ...")
 
 
 def _show_record(call: Call, record: Record) -> None:
@@ -455,7 +487,13 @@ def _written(file: TextIO, format: str, rows: Iterator[Record]) -> Iterator[int]
         yield count
 
 
-PURGED_VIEW = View(columns=(Column("before", "before"), Column("deleted", "deleted", right=True)))
+PURGED_VIEW = View(
+    columns=(
+        Column("before", "before"),
+        Column("deleted", "deleted", right=True),
+        Column("bodies", "bodies", right=True),
+    )
+)
 
 
 @verb(noun, "purge", "danger")
@@ -464,23 +502,30 @@ def purge(
     before: Annotated[
         str, typer.Option("--before", metavar="WHEN", help="Time, or how long ago: 90d.")
     ],
+    bodies_only: Annotated[
+        bool, typer.Option("--bodies-only", help="Delete the kept bodies; the records stay.")
+    ] = False,
 ) -> None:
-    """Delete the records of requests that began before a time.
+    """Delete the records of requests that began before a time, and their kept bodies.
 
     What the ledger knows of their attempts stays: budgets and doctor ledger need it.
     """
     moment = inputs.moment(before, "--before", ahead=False)
     context = call.where.context
     place = context.name if context is not None else call.where.admin.partition("://")[2]
-    question = f"Delete all request records of {place} from before {people.moment(moment)}?"
+    what = "kept bodies" if bodies_only else "request records"
+    question = f"Delete all {what} of {place} from before {people.moment(moment)}?"
     call.confirm(question, place, severe=True)
-    deleted, more = 0, True
+    deleted, bodies, more = 0, 0, True
+    order = {"before": moment, **({"bodies_only": True} if bodies_only else {})}
     while more:
-        purged = call.change("requests.purge", body={"before": moment})
+        purged = call.change("requests.purge", body=order)
         if purged is None:
             return
-        deleted, more = deleted + purged["deleted"], purged["more"]
+        deleted, bodies = deleted + purged["deleted"], bodies + purged["bodies"]
+        more = purged["more"]
         if more:
             call.console.say(f"{deleted:,} records so far", "dim")
-    row = {"before": moment, "deleted": deleted}
-    call.show_changed(row, PURGED_VIEW, f"deleted {people.counted(deleted, 'record')}")
+    row = {"before": moment, "deleted": deleted, "bodies": bodies}
+    said = f"deleted {people.counted(deleted, 'record')}, and the bodies of {bodies:,}"
+    call.show_changed(row, PURGED_VIEW, said)

@@ -38,6 +38,16 @@ def _ledger(status: Record) -> str:
     return f"available, {ledger['open_holds']} holds of {people.money(ledger['held'])}"
 
 
+def _bodies(status: Record) -> str:
+    bodies = status["bodies"]
+    kept = "kept" if bodies["log_bodies"] else "kept for some keys" if bodies["days"] else "off"
+    if not bodies["days"]:
+        return kept
+    size, days = people.size(bodies["bytes"]), people.counted(bodies["days"], "day")
+    dropped = f", {bodies['dropped']:,} dropped" if bodies["dropped"] else ""
+    return f"{kept}, {size} of {days}{dropped}"
+
+
 VIEW = View(
     columns=(
         Column("state", "ready", _state, tone=_tone),
@@ -50,6 +60,7 @@ VIEW = View(
         Column("mappings", "mappings", right=True),
         Column("keys", "keys", right=True),
         Column("memory", "rss_bytes", lambda status: people.size(status["rss_bytes"]), right=True),
+        Column("bodies", "bodies.bytes", _bodies),
         Column("started", "started_at", lambda status: people.moment(status["started_at"])),
     ),
     id_path="boot",

@@ -22,12 +22,16 @@ class KeyBudget(Resource):
 
 
 class NewKey(Resource):
-    """`allowed_models` are names of aliases, with `*` for any run of characters."""
+    """`allowed_models` are names of aliases, with `*` for any run of characters.
+
+    `log_bodies` says whether the bodies of its requests are kept; null leaves it to the setting.
+    """
 
     name: Name
     allowed_models: list[ModelPattern] = Field(default_factory=lambda: ["*"], max_length=1000)
     expires_at: Time | None = None
     budget: KeyBudget | None = None
+    log_bodies: bool | None = None
 
 
 class KeyView(Resource):
@@ -39,6 +43,7 @@ class KeyView(Resource):
     allowed_models: list[str]
     budgets: list[BudgetView]
     expires_at: Time | None
+    log_bodies: bool | None
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -106,10 +111,11 @@ class KeyUsage(Resource):
 class KeyPatch(Patch):
     """`expires_at` null removes the expiry; a field that is left out stays as it is."""
 
-    nullable = frozenset({"expires_at"})
+    nullable = frozenset({"expires_at", "log_bodies"})
 
     name: Name | None = None
     enabled: bool | None = None
     allowed_models: list[ModelPattern] | None = Field(default=None, max_length=1000)
     expires_at: Time | None = None
+    log_bodies: bool | None = None
     version: int | None = None

@@ -92,13 +92,21 @@ class RunningRequest(Resource):
 
 
 class PurgeOrder(Resource):
-    """Records of requests that began before this moment are to be deleted."""
+    """Records of requests that began before this moment are to be deleted, and kept bodies.
+
+    With `bodies_only` the records stay.
+    """
 
     before: Time
+    bodies_only: bool = False
 
 
 class RequestPurge(Resource):
-    """How many records were deleted; `more` where the same request would delete others."""
+    """How many records were deleted; `more` where the same request would delete others.
+
+    `bodies` is of how many requests the bodies were deleted.
+    """
 
     deleted: int
+    bodies: int
     more: bool

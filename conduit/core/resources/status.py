@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from conduit.core.resources.bodies import BodiesStatus
 from conduit.core.resources.fields import JsonObject, Resource, Time
 
 
@@ -34,6 +35,7 @@ class StatusView(Resource):
     in_flight: int
     event_seq: int
     ledger: LedgerView
+    bodies: BodiesStatus
     rss_bytes: int | None
     warnings: list[str]
 

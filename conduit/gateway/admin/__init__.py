@@ -4,6 +4,7 @@ from aiohttp import web
 
 from conduit.gateway.admin import (
     auth,
+    bodies,
     budgets,
     config,
     credentials,
@@ -40,6 +41,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *budgets.OPERATIONS,
     *prices.OPERATIONS,
     *price_explanations.OPERATIONS,
+    *bodies.OPERATIONS,
     *requests.OPERATIONS,
     *events.OPERATIONS,
 )

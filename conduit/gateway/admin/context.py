@@ -11,6 +11,7 @@ from conduit.core.events import EventKind
 from conduit.core.resources.status import SettingsReload, SettingView
 from conduit.gateway.access_tokens import AccessTokens
 from conduit.gateway.admin.access import MasterAccess
+from conduit.gateway.body_store import BodyStore
 from conduit.gateway.configuration import Configuration
 from conduit.gateway.discovery import ModelLists
 from conduit.gateway.events.bus import Bus
@@ -98,6 +99,7 @@ class AdminContext:
     master: MasterAccess
     bus: Bus
     live: LiveExchanges
+    bodies: BodyStore
     endpoint_of: Callable[[Upstream], Endpoint]
     tokens: AccessTokens
     settings: Callable[[], Sequence[SettingView]]

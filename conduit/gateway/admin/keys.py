@@ -216,6 +216,7 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         deleted_at_ms=None,
         last_used_at_ms=None,
         version=1,
+        log_bodies=wanted.log_bodies,
     )
 
 
@@ -269,6 +270,7 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
             budget_operations.view(admin, each, key.name) for each in own if each.scope_id == key.id
         ],
         expires_at=time_text(key.expires_at_ms),
+        log_bodies=key.log_bodies,
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),
         created_at=str(time_text(key.created_at_ms)),

@@ -4,7 +4,12 @@ from typing import Any
 
 from pydantic import Field
 
-from conduit.core.errors import NotFoundError, RequestCancelledError, ValidationFailedError
+from conduit.core.errors import (
+    NotFoundError,
+    RequestCancelledError,
+    UnavailableError,
+    ValidationFailedError,
+)
 from conduit.core.events import EventKind
 from conduit.core.filters import parse_filter
 from conduit.core.ids import now_ms
@@ -19,10 +24,12 @@ from conduit.core.resources.requests import (
     RunningRequest,
     RunningState,
 )
+from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.storage import installation, requests
+from conduit.gateway.storage.bodies import BodyStoreError
 from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.requests import Span, StoredAttempt, StoredRequest
 from conduit.gateway.storage.rows import page_of
@@ -80,6 +87,19 @@ async def _purge(call: Call[PurgeOrder, None]) -> RequestPurge:
     admin, before_ms = call.admin, time_ms(call.body.before)
     if before_ms > now_ms():
         raise ValidationFailedError("before: is in the future", param="before")
+    try:
+        bodies = await admin.bodies.purge(before_ms)
+    except BodyStoreError as error:
+        raise UnavailableError(str(error)) from error
+    deleted, more = (0, False) if call.body.bodies_only else await _purge_records(admin, before_ms)
+    if deleted or bodies:
+        facts = {"before_ms": before_ms, "deleted": deleted, "bodies": bodies}
+        admin.bus.publish(EventKind.REQUESTS_PURGED, facts)
+    return RequestPurge(deleted=deleted, bodies=bodies, more=more)
+
+
+async def _purge_records(admin: AdminContext, before_ms: int) -> tuple[int, bool]:
+    """How many records were deleted, and whether there are more."""
     async with writing(admin.database) as connection:
         await installation.note_purge_of_requests(connection, before_ms)
     deleted, more = 0, True
@@ -90,10 +110,7 @@ async def _purge(call: Call[PurgeOrder, None]) -> RequestPurge:
         if not some:
             more = False
             break
-    if deleted:
-        facts = {"before_ms": before_ms, "deleted": deleted}
-        admin.bus.publish(EventKind.REQUESTS_PURGED, facts)
-    return RequestPurge(deleted=deleted, more=more)
+    return deleted, more
 
 
 def _id_of(exchange: Exchange) -> str:

@@ -11,6 +11,7 @@ from conduit.core.resources.status import (
     LedgerView,
     StatusView,
 )
+from conduit.gateway.admin.bodies import status_of
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.ledger.entries import LedgerState
@@ -44,6 +45,7 @@ async def _status(call: Call[None, None]) -> StatusView:
         in_flight=state.in_flight,
         event_seq=state.event_seq,
         ledger=_ledger_view(admin.ledger.state()),
+        bodies=await status_of(admin),
         rss_bytes=state.rss_bytes,
         warnings=[*state.warnings, *admin.configuration.warnings, *warnings],
     )

@@ -89,6 +89,7 @@ async def serve(
     )
     request[REQUEST_ID] = exchange.id
     incoming = HttpIncoming(request, entrance.body_limits, route.dialect)
+    exchange.incoming = incoming
     exchange.forwarded_headers = incoming.forwarded_headers
     relay = HttpRelay(request, entrance.client_stall_timeout_s)
     with entrance.live.entered(exchange):

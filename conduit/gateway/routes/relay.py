@@ -80,6 +80,14 @@ class HttpIncoming:
         self.bearer = client_key_of(request)
         self.forwarded_headers: Mapping[str, str] = forwarded_headers(request, dialect)
 
+    @property
+    def path(self) -> str:
+        return self._request.path
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._request.headers
+
     async def body(self) -> bytes:
         refuse_operators_headers(self._request)
         return await read_body(self._request, self._limits)

@@ -19,6 +19,7 @@ from conduit.gateway.provider import OutgoingRequest
 from conduit.gateway.reach import Authorize
 from conduit.gateway.snapshot import Upstream
 from conduit.gateway.stages.failures import scrub_for, transport_failure
+from conduit.gateway.stages.keep import KeptRelay, KeptResponse, note_sent
 from conduit.gateway.stages.relay import Asked, RelayAnswer
 from conduit.gateway.upstream import Deadlines, Endpoint, TransportError, UpstreamResponse
 
@@ -88,6 +89,9 @@ class Call:
             failure = UpstreamFailure(f"the provider {upstream.name!r} cannot be called: {error}")
             attempt.failed(failure, AttemptOutcome.REFUSED, Assumed.NOTHING)
             return
+        kept = exchange.kept
+        if kept is not None:
+            note_sent(kept, attempt, request, headers)
         attempt.sent = True  # until the transport knows better
         try:
             response = await endpoint.send(
@@ -97,6 +101,8 @@ class Call:
             attempt.sent = error.sent
             _not_answered(attempt, error)
             return
+        if kept is not None:
+            response, relay = KeptResponse(kept, response), KeptRelay(kept, relay)
         try:
             await self._judge(Asked(exchange, attempt, bridge, sending), response, relay)
         finally:

@@ -12,6 +12,7 @@ from conduit.core.events import EventKind
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
 from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.stages.keep import Offer, end
 
 Publish = Callable[[EventKind, Mapping[str, Any]], None]
 
@@ -24,10 +25,12 @@ class Record:
         write: Callable[[RequestRecord], None],
         publish: Publish,
         observe: Callable[[RequestRecord], None],
+        keep: Offer,
     ) -> None:
         self._write = write
         self._publish = publish
         self._observe = observe
+        self._keep = keep
 
     def recorded(self, exchange: Exchange) -> "Recording":
         """Within its block an exchange is served; when it is left, the record is written."""
@@ -50,6 +53,10 @@ class Record:
         record = record_of(exchange)
         self._write(record)
         self._observe(record)
+        kept = exchange.kept
+        if kept is not None:
+            end(exchange, kept)
+            self._keep(kept)
         self._publish(EventKind.REQUEST_FINISHED, as_event(record))
 
 

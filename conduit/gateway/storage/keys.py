@@ -49,6 +49,7 @@ class StoredKey:
     version: int
     former_digest: bytes | None = field(default=None, repr=False)
     former_expires_at_ms: int | None = None
+    log_bodies: bool | None = None
 
 
 def _key(row: Row[Any]) -> StoredKey:

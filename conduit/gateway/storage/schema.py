@@ -111,6 +111,7 @@ keys = Table(
     Column("version", Integer, nullable=False),
     Column("former_digest", LargeBinary(32)),  # of the secret before the last rotation
     Column("former_expires_at_ms", BigInteger),  # when that one ends; null with no former secret
+    Column("log_bodies", Boolean),  # whether bodies are kept; null leaves it to the setting
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
 )

@@ -172,6 +172,7 @@ def holders_of_a_secret() -> list[BaseModel]:
             allowed_models=["*"],
             budgets=[],
             expires_at=None,
+            log_bodies=None,
             last_used_at=None,
             former_expires_at=None,
             created_at="2026-01-31T00:00:00Z",

@@ -15,6 +15,7 @@ from conduit.gateway import admin
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.admin.context import AdminContext, GatewayState, LedgerReport
+from conduit.gateway.body_store import BodyStore, Retention
 from conduit.gateway.configuration import Configuration
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
@@ -34,6 +35,7 @@ from conduit.gateway.upstream.http1 import Http1Upstreams
 from tests.gateway.admin.calls import AdminApi
 
 BOOK = PriceBook.load()
+SETTINGS = {"port": 5000, "log_bodies": False, "log_bodies_retention_days": 7}
 
 
 @pytest.fixture
@@ -116,10 +118,13 @@ async def context(
     bus: Bus,
     live: LiveExchanges,
     master_key: str,
+    tmp_path: Path,
 ) -> AsyncIterator[AdminContext]:
     upstreams = Http1Upstreams()
     endpoints = Endpoints(upstreams)
     tokens = AccessTokens(fetch_through(endpoints))
+    bodies = BodyStore(tmp_path / "bodies", lambda: Retention(7, 2**30), str)
+    bodies.start()
     yield AdminContext(
         database=database,
         configuration=configuration,
@@ -129,15 +134,20 @@ async def context(
         master=MasterAccess([MasterDigest(digest_of(master_key))]),
         bus=bus,
         live=live,
+        bodies=bodies,
         endpoint_of=endpoints.of,
         tokens=tokens,
-        settings=lambda: [SettingView(name="port", value=5000, origin="default", description="")],
+        settings=lambda: [
+            SettingView(name=name, value=value, origin="default", description="")
+            for name, value in SETTINGS.items()
+        ],
         reload_settings=lambda: SettingsReload(changed=[], restart_needed=[]),
         change_settings=_change_settings,
         state=_state,
         check_ledger=_check_ledger,
         client_ip=lambda request: request.remote or "",
     )
+    await bodies.close()
     await tokens.close()
     await upstreams.close()
 
