@@ -18,6 +18,7 @@ from conduit.gateway.admin.operation import handler_of
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.fanout import FanoutLimits
 from conduit.gateway.events.socketio import NAMESPACE, EventSocket, SocketLimits
+from conduit.gateway.storage.revisions import Author
 
 TOKEN = "condt_mk_" + "x" * 49
 QUICK = SocketLimits(
@@ -60,8 +61,10 @@ async def serving(
     app = web.Application(middlewares=[_envelopes, *([middleware] if middleware else [])])
     socket = EventSocket(bus, check, limits=limits)
     socket.attach(app)
-    # The backfill needs nothing of an admin context but its bus.
-    admin = cast("AdminContext", SimpleNamespace(bus=bus))
+    # The backfill needs nothing of an admin context but its bus, and changes nothing.
+    nobody = Author("test", "read")
+    parts = SimpleNamespace(bus=bus, author=lambda request, operation: nobody)
+    admin = cast("AdminContext", parts)
     for operation in admin_events.OPERATIONS:
         app.router.add_route(operation.method, operation.path, handler_of(admin, operation))
     root = app
