@@ -1,8 +1,9 @@
-"""Load generator for OpenAI-compatible gateways: raw sockets on uvloop, one process, one core.
+"""Load generator for LLM gateways: raw sockets on uvloop, one process, one core.
 
 Three modes: ``closed`` keeps a number of connections busy, ``rate`` starts requests on a fixed
 schedule whatever the answers do, ``hold`` opens slow streams and keeps them all open at once.
-Every request is checked: the status, the length, and for a stream each chunk and its end.
+Every request is checked: the status, the length, and a stream for each chunk of its text, the
+reason to end, its usage and its end (`clients.py`).
 """
 
 import argparse
@@ -17,10 +18,10 @@ from urllib.parse import urlsplit
 
 import httptools
 import uvloop
-from upstream import MARK, knobs
+from clients import CLIENTS
+from upstream import knobs
 
-MARK_BYTES = MARK.encode()
-TAIL = 32  # bytes kept from one read to the next, enough for a mark or the end sentinel
+TAIL = 32  # bytes kept from one read to the next, enough for a mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Target:
     prompt_bytes: int = 1000
     headers: dict[str, str] = field(default_factory=dict)
     model_prefix: str = ""
+    client: str = "chat"
 
     def address(self) -> tuple[str, int]:
         url = urlsplit(self.base_url)
@@ -41,16 +43,13 @@ class Target:
 
     def payload(self) -> bytes:
         """The request as it goes on the wire."""
-        body = {
-            "model": self.model_prefix + self.model,
-            "messages": [{"role": "user", "content": "x" * self.prompt_bytes}],
-        }
-        if self.stream:
-            body |= {"stream": True, "stream_options": {"include_usage": True}}
-        data = json.dumps(body).encode()
+        client = CLIENTS[self.client]
+        model = self.model_prefix + self.model
+        data = json.dumps(client.body(model, "x" * self.prompt_bytes, self.stream)).encode()
         url = urlsplit(self.base_url)
+        path = url.path.removesuffix("/v1") + client.path.format(model=model)
         lines = [
-            f"POST {url.path}/chat/completions HTTP/1.1",
+            f"POST {path} HTTP/1.1",
             f"host: {url.netloc}",
             f"authorization: Bearer {self.key}",
             "content-type: application/json",
@@ -78,6 +77,8 @@ class Connection(asyncio.Protocol):
     def __init__(self, target: Target) -> None:
         self.target = target
         self.payload = target.payload()
+        self.client = CLIENTS[target.client]
+        self.mark = self.client.mark
         self.expected = knobs(target.model).n
         self.transport: asyncio.Transport | None = None
         self.done: asyncio.Future | None = None
@@ -100,6 +101,7 @@ class Connection(asyncio.Protocol):
             return sample
         self.parser = httptools.HttpResponseParser(self)
         self.tail = b""
+        self.pieces: list[bytes] = []
         self.last = 0.0
         self.done = loop.create_future()
         deadline = loop.call_later(timeout, self.finish, "timeout")
@@ -123,11 +125,12 @@ class Connection(asyncio.Protocol):
         if not self.target.stream:
             sample.first = sample.first or self.now
             return
+        self.pieces.append(data)
         data = self.tail + data
         self.tail = data[-TAIL:]
         # Marks wholly inside the kept tail were counted in the read before.
-        fresh = data.count(MARK_BYTES) - self.counted_in_tail
-        self.counted_in_tail = self.tail.count(MARK_BYTES)
+        fresh = data.count(self.mark) - self.counted_in_tail
+        self.counted_in_tail = self.tail.count(self.mark)
         if fresh > 0:
             sample.chunks += fresh
             if self.last:
@@ -143,10 +146,8 @@ class Connection(asyncio.Protocol):
         status = self.parser.get_status_code()
         if status != 200:
             self.finish(f"http {status}")
-        elif self.target.stream and self.sample.chunks != self.expected:
-            self.finish("chunks missing")
-        elif self.target.stream and b"[DONE]" not in self.tail:
-            self.finish("no [DONE]")
+        elif self.target.stream:
+            self.finish(self.client.fault_of(b"".join(self.pieces), self.expected))
         else:
             self.finish("")
 

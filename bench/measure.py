@@ -19,7 +19,7 @@ import tomllib
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import load
@@ -47,12 +47,16 @@ class Subject:
     headers: dict[str, str] = field(default_factory=dict)
     sidecar_pid_file: str = ""
     start_timeout: float = 120
+    translates: bool = False
     skip: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> "Subject":
         values = tomllib.loads(os.path.expandvars(path.read_text()))
         return cls(**{"name": path.stem} | values)
+
+    def takes(self, case: str) -> bool:
+        return case not in self.skip and (self.translates or not CASES[case].is_translated)
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,16 @@ class Case:
     prompt_bytes: int = 1000
     seconds: float = 3
     ramp: float = 0
+    client: str = "chat"
+
+    @property
+    def chunks(self) -> int:
+        return load.knobs(self.model).n if self.stream else 0
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether the client and the provider speak different dialects."""
+        return self.client != "chat" or not self.model.startswith("mock")
 
 
 HELD = "mock-ttft50-gap2000-n10"  # 18 s a stream: long enough to open thousands
@@ -77,6 +91,28 @@ CASES = {
     "hold1k": Case("hold", HELD, 1000, stream=True),
     "hold5k": Case("hold", HELD, 5000, stream=True),
     "hold9k": Case("hold", HELD, 9000, stream=True),
+}
+
+# Client and provider of each pair of dialects, by the name of its cases; the first is the one that
+# the others are compared with. A provider's models begin with its name (`conduit_home.py`).
+PAIRS = {
+    "chat>chat": ("chat", ""),
+    "messages>chat": ("messages", ""),
+    "gemini>chat": ("gemini", ""),
+    "responses>chat": ("responses", ""),
+    "chat>anthropic": ("chat", "anthropic-"),
+    "chat>gemini": ("chat", "gemini-"),
+}
+# The same text of each: in a burst, that stream with one chunk (what a request costs), and at pace.
+FORMS = {
+    "burst": Case("closed", "mock-n100", 16, stream=True),
+    "one": Case("closed", "mock-n1", 16, stream=True, seconds=2),
+    "pace": Case("closed", "mock-ttft50-gap20-n50", 100, stream=True, ramp=1),
+}
+CASES |= {
+    f"{form} {pair}": replace(case, client=client, model=prefix + case.model)
+    for pair, (client, prefix) in PAIRS.items()
+    for form, case in FORMS.items()
 }
 
 
@@ -218,6 +254,7 @@ class Running:
             case.prompt_bytes,
             self.subject.headers,
             self.subject.model_prefix,
+            case.client,
         )
         cpu_before = self.tree.cpu()
         side_before = self.sidecar.cpu() if self.sidecar else Counter()
@@ -361,7 +398,7 @@ def compare(paths: list[Path], cases: list[str], rounds: int, cores: Cores) -> t
             for number in range(rounds):
                 for name in cases:
                     for gateway in running:
-                        if name in gateway.subject.skip:
+                        if not gateway.subject.takes(name):
                             continue
                         result = gateway.run(CASES[name])
                         records.append(

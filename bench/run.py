@@ -15,11 +15,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import HERE, Cores, compare, table
+from measure import CASES as ALL_CASES
+from measure import FORMS, HERE, PAIRS, Cores, compare, table
 
 SUBJECTS = ("direct", "nginx", "aiohttp-uvloop", "conduit")
 CASES = ("chat", "chat100k", "burst", "pace100")
 HELD = "hold9k"
+TRANSLATED = "translated"  # in `--cases`: the streams of all pairs of dialects
+SAME = next(iter(PAIRS))
+MOST_TRANSLATED = 3.0
 FLOOR, GATEWAY = "aiohttp-uvloop", "conduit"
 RESULTS = HERE / "results"
 
@@ -86,6 +90,43 @@ TARGETS = (
 )
 
 
+def chunk_costs(run: Run, pair: str, form: str) -> list[float]:
+    """CPU of the gateway a chunk, µs, round by round: in a burst without what the request costs."""
+    if form == "pace":
+        return run.values(GATEWAY, f"pace {pair}", "cpu_us_per_chunk")
+    burst = run.values(GATEWAY, f"burst {pair}", "cpu_us_per_request")
+    one = run.values(GATEWAY, f"one {pair}", "cpu_us_per_request")
+    more = ALL_CASES["burst " + pair].chunks - 1
+    return [(all_of_it - head) / more for all_of_it, head in zip(burst, one, strict=False)]
+
+
+def translated_rows(run: Run) -> Iterator[str]:
+    """The table of the pairs of dialects; none where they were not measured."""
+    if not run.values(GATEWAY, f"burst {SAME}", "rps"):
+        return
+    yield "### streams across dialects\n"
+    yield (
+        "| client > provider | µs a chunk in a burst, request taken off | × same dialect "
+        "| µs a chunk at pace, request included | × same dialect | at most 3 |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for pair in PAIRS:
+        cells = []
+        met = True
+        for form in ("burst", "pace"):
+            mine, same = chunk_costs(run, pair, form), chunk_costs(run, SAME, form)
+            times = [above / below for above, below in zip(mine, same, strict=False)]
+            met = met and statistics.median(times) <= MOST_TRANSLATED
+            cells += [cell(mine), cell(times)]
+        verdict = "" if pair == SAME else "met" if met else "missed"
+        yield f"| {pair} | " + " | ".join(cells) + f" | {verdict} |"
+    yield ""
+
+
+def cell(values: list[float]) -> str:
+    return f"{statistics.median(values):.3g} ({min(values):.3g}–{max(values):.3g})"
+
+
 def rows(run: Run) -> Iterator[str]:
     """The table of targets; a figure that was not measured says so."""
     yield "| target | at most | measured, median (range) | |"
@@ -113,6 +154,15 @@ def held(paths: list[Path], cores: Cores) -> list[dict]:
     return records
 
 
+def all_named(cases: list[str]) -> Iterator[str]:
+    """The cases, with those of the pairs of dialects for `translated`, a pair's side by side."""
+    for case in cases:
+        if case == TRANSLATED:
+            yield from (f"{form} {pair}" for form in FORMS for pair in PAIRS)
+        else:
+            yield case
+
+
 def machine() -> str:
     return (
         f"{time.strftime('%Y-%m-%d')}, {platform.system()} {platform.release()}, "
@@ -123,14 +173,14 @@ def machine() -> str:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--subjects", default=",".join(SUBJECTS))
-    options.add_argument("--cases", default=",".join((*CASES, HELD)))
+    options.add_argument("--cases", default=",".join((*CASES, TRANSLATED, HELD)))
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--gateway-core", type=int, default=0)
     options.add_argument("--load-core", type=int, default=1)
     args = options.parse_args()
     if sys.platform != "linux":
         raise SystemExit("the bench reads /proc: it runs on Linux only")
-    names, cases = args.subjects.split(","), args.cases.split(",")
+    names, cases = args.subjects.split(","), list(all_named(args.cases.split(",")))
     if "nginx" in names and shutil.which("nginx") is None:
         print("nginx is not installed: it is left out", file=sys.stderr)
         names.remove("nginx")
@@ -144,8 +194,8 @@ def main() -> None:
     out.write_text(json.dumps({"facts": facts, "records": records}, indent=1))
     run = Run(facts, records)
     print(f"{machine()}; {args.rounds} rounds, interleaved; {run.errors()} errors\n")
-    print("\n".join(rows(run)))
-    print(table(records))
+    print("\n".join((*rows(run), "", *translated_rows(run))))
+    print(table([record for record in records if " " not in record["case"]]))
     print(f"\n{facts_table(facts)}")
 
 

@@ -1,4 +1,6 @@
-"""Mock OpenAI-compatible upstream on a raw uvloop protocol, so that it is never the bottleneck.
+"""Mock of providers on a raw uvloop protocol, so that it is never the bottleneck.
+
+OpenAI's chat whole and streamed; of Anthropic's messages and Gemini's contents the streams alone.
 
 The model name picks the behaviour, because it is the one thing every gateway forwards:
 ``mock``, then any of the knobs below as ``-<knob><number>``, e.g. ``mock-ttft50-gap20-n50``.
@@ -11,14 +13,22 @@ import json
 import re
 import resource
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import ClassVar
 
 import httptools
 import uvloop
+from provider_streams import (
+    INPUT_TOKENS,
+    MARK,
+    OUTPUT_TOKENS,
+    anthropic_chunks,
+    framed,
+    gemini_chunks,
+)
 
-MARK = " zq"  # opens the text of every streamed chunk: a reader counts chunks by counting marks
 CREATED = 1_700_000_000
 ID = b"chatcmpl-000000000000"  # replaced by a number of the same length in every answer
 
@@ -62,7 +72,11 @@ def error_answer(status: int) -> bytes:
     return json_answer(status, {"error": error}, *extra)
 
 
-USAGE = {"prompt_tokens": 12, "completion_tokens": 34, "total_tokens": 46}
+USAGE = {
+    "prompt_tokens": INPUT_TOKENS,
+    "completion_tokens": OUTPUT_TOKENS,
+    "total_tokens": INPUT_TOKENS + OUTPUT_TOKENS,
+}
 
 
 @lru_cache(maxsize=256)
@@ -100,9 +114,6 @@ def chat_chunks(model: str, count: int, usage: bool) -> tuple[bytes, ...]:
             separators=(",", ":"),
         )
         return framed(f"data: {data}\n\n".encode())
-
-    def framed(data: bytes) -> bytes:
-        return b"%x\r\n%b\r\n" % (len(data), data)
 
     def choice(delta: dict, reason: str | None = None) -> list:
         return [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]
@@ -174,6 +185,10 @@ class Upstream(asyncio.Protocol):
         self.counts[self.path.decode()] += 1
         if self.path.endswith(b"/chat/completions"):
             self.chat()
+        elif self.path.endswith(b"/messages"):
+            self.stream(anthropic_chunks)
+        elif self.path.endswith(b":streamGenerateContent"):
+            self.stream(gemini_chunks)
         elif self.path.endswith(b"/embeddings"):
             self.transport.write(EMBEDDINGS)
         elif self.path.endswith(b"/models"):
@@ -183,11 +198,22 @@ class Upstream(asyncio.Protocol):
         else:
             self.transport.write(error_answer(404))
 
+    def model(self) -> str:
+        # A search is enough for a mock and does not cost more as the prompt grows.
+        found = re.search(rb"/models/([^:/]*):", self.path)
+        found = found or re.search(rb'"model"\s*:\s*"([^"]*)"', self.body)
+        return found[1].decode() if found else "mock"
+
+    def stream(self, chunks_of: Callable[[str, int], tuple[bytes, ...]]) -> None:
+        """A stream of another provider's; its ids stay as they are."""
+        self.ident = ID
+        model = self.model()
+        want = knobs(self.mock or model)
+        self.start_stream(want, chunks_of(model, want.n))
+
     def chat(self) -> None:
         self.ident = b"chatcmpl-%012d" % self.counts.total()
-        # A search is enough for a mock and does not cost more as the prompt grows.
-        found = re.search(rb'"model"\s*:\s*"([^"]*)"', self.body)
-        model = found[1].decode() if found else "mock"
+        model = self.model()
         want = knobs(self.mock or model)
         if want.reset:
             self.transport.abort()

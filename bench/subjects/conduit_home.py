@@ -1,7 +1,8 @@
 """Makes a fresh home for Conduit and configures it through the admin API, then stops the gateway.
 
-The provider is the bench's mock, under one mapping whose alias ends in a star; every model of the
-cases has a price, so that money is really counted; the key has a budget that nothing here exhausts.
+The providers are the bench's mock in the dialects it speaks, each under one mapping whose alias
+ends in a star; every model of the cases has a price, so that money is really counted; the key has
+a budget that nothing here exhausts.
 """
 
 import json
@@ -23,15 +24,12 @@ from measure import CASES, UPSTREAM_PORT  # the bench is a folder, not a package
 
 ORIGIN = f"http://127.0.0.1:{os.environ['CONDUIT_PORT']}"
 READY_WITHIN_S = 60
-PROVIDER = {
-    "name": "mock",
-    "type": "openai_compatible",
-    "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}/v1",
-    "allow_private": True,
-    "credential": {"name": "default", "secret": "sk-upstream"},
+# The type of each provider and its path on the mock; its name begins the names of its models.
+PROVIDERS = {
+    "mock": ("openai_compatible", "/v1"),
+    "anthropic": ("anthropic", "/v1"),
+    "gemini": ("gemini", "/v1beta"),
 }
-# A target model of `*` means the name the client asked for.
-MAPPING = {"alias": "mock-*", "targets": [{"provider": "mock", "model": "*"}]}
 PRICE = {"input": "2.50", "output": "10", "max_output_tokens": 4096}
 KEY = {"name": "bench", "budget": {"limit": "1000000"}}
 
@@ -64,10 +62,21 @@ def await_ready(gateway: subprocess.Popen[bytes]) -> None:
 
 
 def configure(home: Path, master_key: str) -> None:
-    call("POST", "/admin/providers", PROVIDER, master_key)
-    call("POST", "/admin/mappings", MAPPING, master_key)
+    for name, (kind, path) in PROVIDERS.items():
+        provider = {
+            "name": name,
+            "type": kind,
+            "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}{path}",
+            "allow_private": True,
+            "credential": {"name": "default", "secret": "sk-upstream"},
+        }
+        call("POST", "/admin/providers", provider, master_key)
+        # A target model of `*` means the name the client asked for.
+        mapping = {"alias": f"{name}-*", "targets": [{"provider": name, "model": "*"}]}
+        call("POST", "/admin/mappings", mapping, master_key)
     for model in {case.model for case in CASES.values()}:
-        call("PUT", f"/admin/prices/mock/{model}", PRICE, master_key)
+        provider_name = model.partition("-")[0]
+        call("PUT", f"/admin/prices/{provider_name}/{model}", PRICE, master_key)
     (home / "key").write_text(call("POST", "/admin/keys", KEY, master_key)["secret"])
 
 

@@ -296,16 +296,16 @@ class PartStarted:
     extras: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True):
+    """A piece of text. Streams are made of the three deltas, so these are structs: far cheaper."""
+
     index: int
     text: str
     choice: int = 0
     logprobs: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingDelta:
+class ThinkingDelta(msgspec.Struct, frozen=True):
     index: int
     text: str
     choice: int = 0
@@ -319,8 +319,7 @@ class SignatureDelta:
     signed_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentsDelta:
+class ArgumentsDelta(msgspec.Struct, frozen=True):
     """A piece of the exact text of a tool call's arguments."""
 
     index: int

@@ -39,6 +39,7 @@ from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.signatures import UNSIGNED
 from conduit.gateway.dialects.sse import EventSplitter, payload_of, payloads_of
+from conduit.gateway.dialects.usual_deltas import FieldNames, UsualDeltas
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "end_turn": FinishReason.STOP,
@@ -65,6 +66,11 @@ _KINDS: Final[Mapping[str, str]] = {
     "thinking_delta": "thinking",
     "signature_delta": "thinking",
 }
+_TEXT_FIELDS: Final[FieldNames] = {
+    TextDelta: (b"text",),
+    ThinkingDelta: (b"thinking",),
+    ArgumentsDelta: (b"partial_json",),
+}
 
 
 @dataclass(slots=True)
@@ -87,6 +93,7 @@ class StreamDecoder:
 
     def __init__(self, *, answer_tool: str | None = None) -> None:
         self._splitter = EventSplitter()
+        self._usual = UsualDeltas(_TEXT_FIELDS, by_tool=answer_tool is not None)
         self._answer_tool = AnswerTool(answer_tool)
         self._blocks: dict[int, _Block] = {}
         self._next_index = 0
@@ -105,13 +112,13 @@ class StreamDecoder:
         whole = self._splitter.feed(piece)
         if not whole:
             return []
-        events = [
+        turn = self._answer_tool.turn
+        return [
             event
             for payload in payloads_of(whole)
             if payload is not None
-            for event in self._decode_payload(payload)
+            for event in turn(self._decode_payload(payload))
         ]
-        return self._answer_tool.turn(events)
 
     def finish(self) -> list[StreamEvent]:
         """The events of what the body ended in: an event without its empty line, or no stream."""
@@ -125,9 +132,13 @@ class StreamDecoder:
         return self._answer_tool.turn(events) + self._answer_tool.finish()
 
     def _decode_payload(self, payload: bytes) -> list[StreamEvent]:
+        delta = self._usual.read(payload)
+        if delta is not None:
+            return [delta]
         event = read_json(payload)
         if isinstance(event, dict):
-            return self.decode(event)
+            return self._usual.learn(payload, self.decode(event))
+        self._usual.forget()
         return [Failed("unreadable_event", "The provider sent an event that is not JSON")]
 
     def decode_whole(self, message: Mapping[str, Any]) -> list[StreamEvent]:

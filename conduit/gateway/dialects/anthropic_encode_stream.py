@@ -43,6 +43,7 @@ from conduit.gateway.dialects.anthropic_write_answer import (
 )
 from conduit.gateway.dialects.collect import merge
 from conduit.gateway.dialects.lenient_json import write_json
+from conduit.gateway.dialects.text_frames import TextFrame, text_frame
 
 PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
 """An event that says nothing, to keep a connection alive; it may stand between any two others."""
@@ -70,6 +71,7 @@ class _OpenPart:
     block: int | None = None
     signature: str = ""
     signed_by: str = ""
+    frame: TextFrame | None = None
 
 
 class StreamEncoder:
@@ -92,6 +94,8 @@ class StreamEncoder:
 
     def encode(self, event: StreamEvent) -> bytes:
         """The bytes of one event; empty where the format has nothing to say, or not yet."""
+        if type(event) is TextDelta and not event.choice and self._started is not None:
+            return self._take(event)  # as nearly all are
         match event:
             case Started():
                 return self._start(event)
@@ -179,6 +183,8 @@ class StreamEncoder:
 
     def _go_on(self, part: _OpenPart, event: _PartEvent) -> bytes:
         match event:
+            case TextDelta() if part.start.kind != "audio" and event.text:
+                return self._text(part, event.text)
             case PartFinished():
                 self._open = None
                 return self._close(part) + self._release()
@@ -193,10 +199,15 @@ class StreamEncoder:
                 return self._delta(part, "thinking_delta", thinking=event.text)
             case ArgumentsDelta():
                 return self._delta(part, "input_json_delta", partial_json=event.text)
-            case TextDelta() if part.start.kind != "audio" and event.text:
-                return self._delta(part, "text_delta", text=event.text)
             case _:
                 return b""
+
+    def _text(self, part: _OpenPart, text: str) -> bytes:
+        if part.block is None:
+            return self._delta(part, "text_delta", text=text)
+        if part.frame is None:
+            part.frame = text_frame(self._delta(part, "text_delta", text=""), "text")
+        return part.frame.around(text) or self._delta(part, "text_delta", text=text)
 
     def _delta(self, part: _OpenPart, kind: str, **fields: Any) -> bytes:
         opening = self._ensure_block(part)

@@ -17,7 +17,7 @@ from conduit.gateway.conversation import (
 from conduit.gateway.dialects.openai_answer import Output
 from conduit.gateway.dialects.openai_errors import Scrub
 
-_OF_AN_ANSWER = (PartStarted, TextDelta, ThinkingDelta, ArgumentsDelta, WholePart, Used)
+_OF_AN_ANSWER = (PartStarted, WholePart, Used)
 
 _SENTENCE = "The provider "
 """How a decoder's own words begin, which need no more about them."""
@@ -47,6 +47,8 @@ class EventsSeen:
         match event:
             case TextDelta() | ThinkingDelta() | ArgumentsDelta():
                 self.output.add(event.text)
+                self.started = True
+                return
             case Used():
                 self.usage = event.usage
             case Failed():

@@ -1,7 +1,7 @@
 """One candidate of a provider's answer on its way, as events of the internal form."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from conduit.gateway.conversation import (
@@ -95,6 +95,19 @@ class Candidate:
             self.finished = True
             events.append(Finished(self._reason(reason), self.number, reason))
 
+    def more(self, text: str, *, thought: bool) -> TextDelta | ThinkingDelta | None:
+        """The next piece of the part that is open; None where that is of another kind."""
+        if (
+            self._kind is None
+            or (self._kind == "thinking") is not thought
+            or self._seal is not None
+        ):
+            return None
+        if thought:
+            return ThinkingDelta(self._index, text, self.number)
+        self._text.append(text)
+        return TextDelta(self._index, text, self.number)
+
     def end(self, events: list[StreamEvent]) -> None:
         """Close what is open."""
         seal, self._seal = self._seal, None
@@ -184,7 +197,7 @@ class Candidate:
         for at in range(len(events) - 1, first - 1, -1):
             event = events[at]
             if isinstance(event, TextDelta):
-                events[at] = replace(event, logprobs=logprobs)
+                events[at] = TextDelta(event.index, event.text, event.choice, logprobs)
                 return
         if self._kind == "text":
             events.append(TextDelta(self._index, "", self.number, logprobs))

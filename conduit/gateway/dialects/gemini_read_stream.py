@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import (
     ChatResponse,
@@ -19,6 +21,7 @@ from conduit.gateway.conversation import (
     Started,
     StreamEvent,
     TextDelta,
+    ThinkingDelta,
     Unplaced,
     Usage,
     Used,
@@ -37,7 +40,39 @@ from conduit.gateway.dialects.sse import (
     split_events,
 )
 
+
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """What has a field more than these is not the usual chunk, and read by the general way."""
+
+
+class _Part(_Strict):
+    text: str
+    thought: bool = False
+
+
+class _Content(_Strict):
+    parts: list[_Part]
+    role: str = "model"
+
+
+class _Candidate(_Strict):
+    content: _Content
+    index: int = 0
+
+
+class _Chunk(_Strict):
+    """What nearly every chunk is: one piece of text, and the usage so far, which is left unread."""
+
+    candidates: list[_Candidate]
+    usage_metadata: msgspec.Raw = msgspec.Raw()
+    model_version: str | None = None
+    response_id: str | None = None
+    create_time: str = ""  # null is told, so it is not usual
+
+
+_read_usual = msgspec.json.Decoder(_Chunk).decode
 _HEAD_FIELDS = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId"})
+_A_COUNT = b'"promptTokenCount"'
 
 
 def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatResponse:
@@ -63,8 +98,10 @@ class StreamDecoder:
 
     def __init__(self, *, answer_tool: str | None = None) -> None:
         self.done = False
-        self.usage: Usage | None = None
+        self._usage: Usage | None = None
+        self._unread_usage = b""
         self._answer = AnswerTool(answer_tool)
+        self._by_tool = answer_tool is not None
         self._splitter = EventSplitter()
         self._id: str | None = None
         self._extras: dict[str, Any] = {}
@@ -76,6 +113,13 @@ class StreamDecoder:
         """Whether every candidate seen has finished, and none of it failed."""
         states = self._candidates.values()
         return not self._ended and bool(states) and all(state.finished for state in states)
+
+    @property
+    def usage(self) -> Usage | None:
+        if self._unread_usage:
+            self._usage = reported_usage(read_json(self._unread_usage)) or self._usage
+            self._unread_usage = b""
+        return self._usage
 
     def feed(self, piece: bytes) -> list[StreamEvent]:
         """The events of the next bytes of the body."""
@@ -103,7 +147,8 @@ class StreamDecoder:
         failure = failure_of(chunk)
         if failure is not None:
             return self._fail(failure)
-        self.usage = reported_usage(chunk.get("usageMetadata")) or self.usage
+        self._usage = reported_usage(chunk.get("usageMetadata")) or self.usage
+        self._unread_usage = b""
         events = self._start(chunk)
         for position, candidate in enumerate(objects(chunk.get("candidates"))):
             index = candidate.get("index")
@@ -128,11 +173,41 @@ class StreamDecoder:
         return events
 
     def _payload(self, payload: bytes, *, is_last: bool) -> list[StreamEvent]:
+        delta = self._usual(payload)
+        if delta is not None:
+            return [delta]
         value = read_json(payload)
         if value is None and not is_last and payload.strip() not in (b"", b"null", b"[DONE]"):
             text = "The provider sent an event that is not JSON"
             return self._fail(Failed("unreadable_event", text))
         return self._decode_all(value)
+
+    def _usual(self, payload: bytes) -> TextDelta | ThinkingDelta | None:
+        """The one delta of a chunk that brings more of what is open; None where it brings else."""
+        if self._id is None or self._ended or self._by_tool:
+            return None
+        try:
+            chunk = _read_usual(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if len(chunk.candidates) != 1 or len(chunk.candidates[0].content.parts) != 1:
+            return None
+        (candidate,) = chunk.candidates
+        (part,) = candidate.content.parts
+        usage, created = bytes(chunk.usage_metadata), chunk.create_time
+        state = self._candidates.get(candidate.index)
+        if (
+            state is None
+            or not part.text
+            or self._extras.get("createTime") != (created or self._extras.get("createTime"))
+        ):
+            return None
+        if usage and _A_COUNT not in usage:
+            return None
+        delta = state.more(part.text, thought=part.thought)
+        if delta is not None and usage:
+            self._unread_usage = usage
+        return delta
 
     def _decode_all(self, value: Any) -> list[StreamEvent]:
         chunks = [value] if isinstance(value, dict) else objects(value)

@@ -43,6 +43,7 @@ from conduit.gateway.dialects.gemini_write_parts import (
 )
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.sse import event_of
+from conduit.gateway.dialects.text_frames import TextFrame, text_frame
 
 # The only form in which sound comes in pieces: samples without a head.
 _SPOKEN: Final = "audio/L16;rate=24000"
@@ -72,6 +73,7 @@ class _Choice:
     finish: Finished | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     wrong: dict[str, Any] = field(default_factory=dict)
+    frame: TextFrame | None = None
 
 
 class StreamEncoder:
@@ -94,8 +96,12 @@ class StreamEncoder:
 
     def encode(self, event: StreamEvent) -> bytes:
         """The bytes of one event; empty where they wait for more, or nothing is to be said."""
+        if type(event) is TextDelta:  # as nearly all are
+            return self._text(event)
         match event:
             case Started():
+                for choice in self._choices.values():
+                    choice.frame = None
                 self._is_own = event.dialect == NAME
                 self._head = {"modelVersion": event.model, "responseId": event.id}
                 self._extras = dict(event.extras) if self._is_own else {}
@@ -172,13 +178,19 @@ class StreamEncoder:
         return b""
 
     def _choice(self, number: int) -> _Choice:
-        return self._choices.setdefault(number, _Choice())
+        choice = self._choices.get(number)
+        if choice is None:
+            choice = self._choices[number] = _Choice()
+        return choice
 
     def _part(
         self, event: TextDelta | ThinkingDelta | ArgumentsDelta | SignatureDelta | CitationDelta
     ) -> _Open:
-        state = self._choice(event.choice)
-        return state.open.setdefault(event.index, _Open(PartStarted(event.index, "text")))
+        parts = self._choice(event.choice).open
+        part = parts.get(event.index)
+        if part is None:
+            part = parts[event.index] = _Open(PartStarted(event.index, "text"))
+        return part
 
     def _keep(self, event: Unplaced) -> None:
         if not self._is_own:
@@ -198,10 +210,21 @@ class StreamEncoder:
             return self._piece(event.choice, {"inlineData": blob})
         if not self._is_own:
             part.texts.append(event.text)
-            state.written_bytes += len(event.text.encode("utf-8", "surrogatepass"))
+            state.written_bytes += _size(event.text)
+        if event.logprobs is None:
+            return self._usual(event, state)
         logprobs = logprobs_to_gemini(event.logprobs)
         more = {} if logprobs is None else {"logprobsResult": logprobs}
         return self._piece(event.choice, {"text": event.text}, more)
+
+    def _usual(self, event: TextDelta, state: _Choice) -> bytes:
+        if state.frame is None:
+            empty = write_json(self._fields(event.choice, {"text": ""}))
+            state.frame = text_frame(empty, "text")
+        text = state.frame.around(event.text)
+        if text is None:
+            return self._piece(event.choice, {"text": event.text})
+        return self._element(text) if self._array else event_of(text)
 
     def _flush(self, number: int, index: int) -> bytes:
         """What a part says only once it is whole."""
@@ -274,8 +297,13 @@ class StreamEncoder:
         self, number: int, part: Mapping[str, Any], more: Mapping[str, Any] | None = None
     ) -> bytes:
         self._choice(number)
+        return self._frame(self._fields(number, part, more))
+
+    def _fields(
+        self, number: int, part: Mapping[str, Any], more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         candidate = _candidate(number, part) | dict(more or {})
-        return self._frame({"candidates": [candidate], **self._head})
+        return {"candidates": [candidate], **self._head}
 
     def _frame(self, fields: Mapping[str, Any]) -> bytes:
         text = write_json(fields)
@@ -293,6 +321,10 @@ class StreamEncoder:
         if not self._array:
             return b""
         return b"]" if self._is_open else b"[]"
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _candidate(number: int, part: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from conduit.gateway.dialects.openai_errors import error_frame
 from conduit.gateway.dialects.openai_stream import DONE
 from conduit.gateway.dialects.openai_usage import usage_to_openai
 from conduit.gateway.dialects.sse import event_of
+from conduit.gateway.dialects.text_frames import TextFrame, text_frame
 
 _DIALECT: Final = "openai_chat"
 
@@ -55,11 +56,15 @@ class StreamEncoder:
         self._is_own = False
         self._head: dict[str, Any] = {}
         self._choices: dict[int, _Written] = {}
+        self._frame: TextFrame | None = None
+        self._framed = 0  # the choice that the frame is of
         self._usage: Usage | None = None
         self.failed = False
 
     def encode(self, event: StreamEvent) -> bytes:
         """The bytes of one event; empty where the format has nothing to say (yet)."""
+        if type(event) is TextDelta:  # as nearly all are
+            return self._part(event)
         match event:
             case Started():
                 self._start(event)
@@ -88,13 +93,12 @@ class StreamEncoder:
         | WholePart
         | PartFinished,
     ) -> bytes:
-        written = self._choices.setdefault(event.choice, _Written())
+        written = self._written(event.choice)
         match event:
+            case TextDelta():
+                return self._text(event, written)
             case PartStarted():
                 return self._begin(event, written)
-            case TextDelta():
-                delta = written.text(event)
-                return self._delta(event.choice, delta, logprobs=_logprobs(event.logprobs))
             case ThinkingDelta():
                 return self._delta(event.choice, written.thoughts.text(event.text))
             case SignatureDelta():
@@ -115,6 +119,12 @@ class StreamEncoder:
             case _:
                 assert_never(event)
 
+    def _written(self, choice: int) -> "_Written":
+        written = self._choices.get(choice)
+        if written is None:
+            written = self._choices[choice] = _Written()
+        return written
+
     def finish(self) -> bytes:
         """The chunk of the usage, where the client asked, and [DONE]; nothing after a failure."""
         if self.failed:
@@ -130,6 +140,7 @@ class StreamEncoder:
 
     def _start(self, event: Started) -> None:
         self._is_own = event.dialect == _DIALECT
+        self._frame = None
         self._head = {
             "id": id_or_new("chatcmpl-", event.id),
             "object": "chat.completion.chunk",
@@ -152,6 +163,16 @@ class StreamEncoder:
             case kind:
                 assert_never(kind)
 
+    def _text(self, event: TextDelta, written: "_Written") -> bytes:
+        delta = written.text(event)
+        if event.logprobs is not None or not written.opened or "content" not in delta:
+            return self._delta(event.choice, delta, logprobs=_logprobs(event.logprobs))
+        frame = self._frame
+        if frame is None or self._framed != event.choice:
+            self._framed = event.choice
+            frame = self._frame = text_frame(self._delta(event.choice, {"content": ""}), "content")
+        return frame.around(event.text) or self._delta(event.choice, delta)
+
     def _whole(self, event: WholePart, written: "_Written") -> bytes:
         if not isinstance(event.part, Image):
             return b""  # sounds, files and foreign parts have no place in an answer of this format
@@ -160,7 +181,7 @@ class StreamEncoder:
         return self._delta(event.choice, {"images": [image]})
 
     def _finish(self, event: Finished) -> bytes:
-        written = self._choices.setdefault(event.choice, _Written())
+        written = self._written(event.choice)
         annotations = written.annotations()
         cited = self._delta(event.choice, {"annotations": annotations}) if annotations else b""
         reason = reason_to_openai(event.reason, event.raw_reason if self._is_own else None)
@@ -176,7 +197,7 @@ class StreamEncoder:
     ) -> bytes:
         """A chunk of one choice, after the one that opens the choice by its role."""
         opening = b""
-        written = self._choices.setdefault(choice, _Written())
+        written = self._written(choice)
         if not written.opened:
             written.opened = True
             opening = self._delta(choice, {"role": "assistant", "content": ""})

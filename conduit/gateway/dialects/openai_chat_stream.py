@@ -30,6 +30,7 @@ from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.openai_annotations import citation_of, start_of
 from conduit.gateway.dialects.openai_errors import reported_words
 from conduit.gateway.dialects.openai_usage import usage_of_chunk
+from conduit.gateway.dialects.usual_deltas import FieldNames, UsualDeltas
 
 _DIALECT: Final = "openai_chat"
 _CHUNK_FIELDS = frozenset(
@@ -58,6 +59,11 @@ REASONS: Final[Mapping[str, FinishReason]] = {
     "content_filter": FinishReason.CONTENT_FILTER,
 }
 
+_TEXT_FIELDS: Final[FieldNames] = {
+    TextDelta: (b"content", b"refusal"),
+    ThinkingDelta: (b"reasoning_content", b"reasoning"),
+    ArgumentsDelta: (b"arguments",),
+}
 _Kind = Literal["text", "thinking", "refusal"]
 _TEXTS: tuple[tuple[str, _Kind], ...] = (("content", "text"), ("refusal", "refusal"))
 
@@ -72,6 +78,7 @@ class StreamDecoder:
     def __init__(self, *, answer_tool: str | None = None) -> None:
         self._payloads = EventPayloads()
         self._answer = AnswerTool(answer_tool)
+        self._usual = UsualDeltas(_TEXT_FIELDS, by_tool=answer_tool is not None)
         self._started = False
         self._failed = False
         self._extras: dict[str, Any] = {}
@@ -100,13 +107,17 @@ class StreamDecoder:
 
     def payload(self, payload: bytes) -> list[StreamEvent]:
         """The events of the data of one event of the body; [DONE] has none."""
+        delta = self._usual.read(payload)
+        if delta is not None:
+            self._choices[delta.choice].goes_on(delta)
+            return [delta]
         if payload == DONE_PAYLOAD:
             self.done = True
             return []
         chunk = read_json(payload)
         if not isinstance(chunk, dict):
             return self._fail("unreadable_event", "The provider sent an event that is not JSON")
-        return self.decode(chunk)
+        return self._usual.learn(payload, self.decode(chunk))
 
     def decode(self, chunk: Mapping[str, Any]) -> list[StreamEvent]:
         """The events of one parsed chunk."""
@@ -125,6 +136,7 @@ class StreamDecoder:
         return self._answer.turn(events)
 
     def _fail(self, code: str, message: str) -> list[StreamEvent]:
+        self._usual.forget()
         if self._failed:
             return []
         self._failed = True
@@ -197,6 +209,11 @@ class _Choice:
         reason = fields.get("finish_reason")
         if isinstance(reason, str):
             self._finish(reason, events)
+
+    def goes_on(self, delta: TextDelta | ThinkingDelta | ArgumentsDelta) -> None:
+        """Count a delta that was read the short way, where its kind of text is counted."""
+        if isinstance(delta, TextDelta) and delta.index in self.texts:
+            self.texts[delta.index] += len(delta.text)
 
     def _think(self, delta: Mapping[str, Any], events: list[StreamEvent]) -> None:
         text = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))

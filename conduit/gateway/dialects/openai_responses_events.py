@@ -43,6 +43,10 @@ from conduit.gateway.dialects.openai_responses_seals import Seal, write_seal
 from conduit.gateway.dialects.signatures import MADE_ID
 
 _DIALECT: Final = "openai_responses"
+_TEXT_DELTA: Final = (
+    b"event: response.output_text.delta\n"
+    b'data: {"type":"response.output_text.delta","sequence_number":'
+)
 _KNOWN_EXTRAS: Final = frozenset({"id", "place"})
 
 _PartEvent = (
@@ -81,6 +85,12 @@ class StreamEncoder:
 
     def encode(self, event: StreamEvent) -> bytes:
         """The bytes of one event; empty where the format has nothing to say (yet)."""
+        if type(event) is TextDelta and event.logprobs is None and not event.choice:
+            part = self._parts.get(event.index)  # nearly all are of this kind
+            rest = part.add_usual(event.text) if isinstance(part, Spoken) else None
+            if rest is not None:
+                self._sequence += 1
+                return b"%b%d,%b\n\n" % (_TEXT_DELTA, self._sequence - 1, rest[1:])
         match event:
             case Started():
                 self._start(event)

@@ -7,9 +7,11 @@ from typing import Any, Final, Protocol
 from conduit.gateway.conversation import Citation, PartStarted, SignatureDelta
 from conduit.gateway.dialects import signatures
 from conduit.gateway.dialects.google_signatures import signed_content
+from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.openai_responses_items import annotation_of
 from conduit.gateway.dialects.openai_responses_output import refusal_content, text_content
 from conduit.gateway.dialects.openai_responses_seals import Seal, write_seal
+from conduit.gateway.dialects.text_frames import TextFrame, text_frame
 
 _DIALECT: Final = "openai_responses"
 
@@ -65,6 +67,7 @@ class Spoken(Part):
     content_index: int = 0
     is_refusal: bool = False
     logprobs: list[Any] = field(default_factory=list)
+    _frame: TextFrame | None = None
 
     def begin(self, emit: Emit) -> None:
         part = self._content()
@@ -80,6 +83,21 @@ class Spoken(Part):
         tokens = tokens if isinstance(tokens, list) else []
         self.logprobs += tokens
         emit("response.output_text.delta", **self.place(), delta=text, logprobs=tokens)
+
+    def add_usual(self, text: str) -> bytes | None:
+        """Add a text without more; gives its event from the first own field of that on.
+
+        None where it is not added, because it has to be written in the general way.
+        """
+        if self.is_refusal:
+            return None
+        if self._frame is None:
+            empty = write_json({**self.place(), "delta": "", "logprobs": []})
+            self._frame = text_frame(empty, "delta")
+        written = self._frame.around(text)
+        if written is not None:
+            self.texts.append(text)
+        return written
 
     def end(self, emit: Emit) -> None:
         part = self._content()

@@ -35,7 +35,7 @@ class EventSplitter:
     def feed(self, chunk: bytes) -> bytes:
         """The bytes up to the end of the last whole event; raises past the limit of one."""
         if not self._tail:
-            if chunk.endswith(b"\n\n"):
+            if chunk.endswith((b"\n\n", b"\r\n\r\n")):
                 return chunk
             end = _last_end(chunk, 0)
             self._hold(chunk[end:])
@@ -79,7 +79,9 @@ def _last_end(text: bytes | bytearray, start: int) -> int:
 def payloads_of(whole: bytes) -> list[bytes | None]:
     """The data of each event of bytes that `EventSplitter.feed` gave, in order."""
     if b"\r" in whole:
-        return [payload_of(event) for event in split_events(whole)]
+        if not whole.count(b"\r\n") == whole.count(b"\n") == whole.count(b"\r"):
+            return [payload_of(event) for event in split_events(whole)]
+        whole = whole.replace(b"\r\n", b"\n")  # all lines end alike, as Gemini's do
     events = whole.split(b"\n\n")
     events.pop()
     # Nearly every event of nearly every provider is one such line.

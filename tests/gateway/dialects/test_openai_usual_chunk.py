@@ -21,7 +21,9 @@ def payload(text: str, **more: Any) -> bytes:
 FORM = usual_chunk(payload("hi"), "hi")
 
 
-@pytest.mark.parametrize("text", ["", "more", "é", "}],", "null"])
+@pytest.mark.parametrize(
+    "text", ["", "more", "é", "}],", "null", 'a "word"', "a\\b", "line\n", "\U0001f600"]
+)
 def test_text_is_found_between_the_same_bytes(text: str) -> None:
     assert FORM is not None
     assert FORM.text_of(payload(text)) == text
@@ -30,12 +32,12 @@ def test_text_is_found_between_the_same_bytes(text: str) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        payload('a "word"'),
-        payload("a\\b"),
-        payload("line\n"),
         payload("hi", usage={"prompt_tokens": 1}),
         payload("hi", id="another"),
         payload("hi")[:-1],
+        payload("hi").replace(b"hi", b"\\ud83d"),
+        payload("hi").replace(b"hi", b"h\ti"),
+        payload("hi").replace(b"hi", b'hi","role":"assistant'),
         b"",
     ],
 )
@@ -50,12 +52,19 @@ def test_bytes_that_are_no_text_are_left_to_the_reading_as_json() -> None:
 
 
 def test_too_little_to_be_both_ends_is_nothing() -> None:
-    assert UsualChunk(b'{"a', b'a"}').text_of(b'{"a"}') is None
+    assert UsualChunk(b'{"a":"', b'"}').text_of(b'{"a":"}') is None
 
 
-@pytest.mark.parametrize("text", ['a "word"', "\n", "\\", "\ud83d"])
-def test_a_text_that_is_escaped_gives_no_form(text: str) -> None:
+@pytest.mark.parametrize("text", ["é", "\ud83d"])
+def test_a_text_that_is_escaped_as_we_would_not_gives_no_form(text: str) -> None:
     assert usual_chunk(json.dumps({"content": text}, separators=(",", ":")).encode(), text) is None
+
+
+@pytest.mark.parametrize("written", [b'{"content": "a\\"b"}', b'{"content":"a\\"b"}'])
+def test_the_form_of_a_text_with_escapes_is_found_with_and_without_a_space(written: bytes) -> None:
+    form = usual_chunk(written, 'a"b')
+    assert form is not None
+    assert form.text_of(written.replace(b"b", b"b\\n")) == 'a"b\n'
 
 
 def test_a_chunk_with_two_contents_gives_no_form() -> None:
