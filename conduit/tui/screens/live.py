@@ -19,8 +19,8 @@ from conduit.tui.ring import Ring
 from conduit.tui.traffic import Finished, Happened, Mark, Record
 from conduit.tui.widgets.frame import FrameScreen, milliseconds
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.ground import Ground
 from conduit.tui.widgets.inspector import Inspected, Inspector, Page
+from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 from conduit.tui.widgets.records import FilterLine, as_json
 from conduit.tui.widgets.ring_grid import RingGrid, everything
@@ -60,7 +60,7 @@ def told(event: Happened) -> str:
     return "  ".join(f"{name}={value}" for name, value in event.data.items() if value is not None)
 
 
-class Lists(Ground, Horizontal):
+class Lists(Kept, Horizontal):
     """The list that is shown, with the inspector beside it."""
 
 

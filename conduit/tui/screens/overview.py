@@ -20,6 +20,7 @@ from conduit.tui.widgets import standing
 from conduit.tui.widgets.charts import Chart
 from conduit.tui.widgets.frame import FrameScreen, Said, app_of, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column, Grid, LastingGrid
+from conduit.tui.widgets.kept import Kept
 
 LOADING_AFTER_S = 0.3
 TRAFFIC_EVERY_S = 1.0
@@ -28,7 +29,7 @@ _METER_CELLS = 10
 _NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: conduit providers add"
 
 
-class Figures(Widget):
+class Figures(Kept, Widget):
     """A few lines that are drawn again when they say something new."""
 
     _drawn: Content | None = None

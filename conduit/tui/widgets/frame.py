@@ -16,7 +16,7 @@ from conduit.tui.actions import APP_ACTIONS, Action
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
 from conduit.tui.places import PLACES
-from conduit.tui.widgets.ground import Ground
+from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class Notice(Said):
         self.say(f"{app.glyphs.bad} {reason}{why}" if lost else "")
 
 
-class Body(Ground, Container):
+class Body(Kept, Container):
     """What the screen is about stands in it."""
 
 
@@ -176,7 +176,7 @@ class TooSmall(Static):
         return f"{size.width}x{size.height} is too small: {width}x{height} or more is needed"
 
 
-class FrameScreen(Ground, Screen[None]):
+class FrameScreen(Kept, Screen[None]):
     """A screen of the frame. A subclass names its place, its actions and the tables it reads."""
 
     PLACE: ClassVar[str] = ""

@@ -22,7 +22,7 @@ from conduit.tui.widgets.frame import app_of
 Tone = Literal["", "good", "warn", "bad", "dim", "accent"]
 _GUTTER = 2
 _GAP = 1
-_MOST_DRAWN = 300
+_MOST_DRAWN = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -382,13 +382,16 @@ class LastingGrid(Grid):
     def _row(self, index: int, pen: Pen) -> Strip:
         if index == self.cursor and self.HAS_CURSOR:
             return super()._row(index, pen)
-        if pen is not self._drawn_with or len(self._rows_drawn) > _MOST_DRAWN:
+        if pen is not self._drawn_with:
             self._rows_drawn = {}
             self._drawn_with = pen
         key = self.key_at(index)
         drawn = self._rows_drawn.get(key)
         if drawn is None:
             drawn = self._rows_drawn[key] = super()._row(index, pen)
+            if len(self._rows_drawn) > _MOST_DRAWN:
+                # The first to be drawn has moved the furthest.
+                del self._rows_drawn[next(iter(self._rows_drawn))]
         return drawn
 
 

@@ -8,11 +8,12 @@ from textual.style import Style
 from textual.widget import Widget
 
 from conduit.tui.fitting import Piece, fitted, spacing
+from conduit.tui.widgets.kept import Kept
 
 _RUN = "run"
 
 
-class Line(Widget):
+class Line(Kept, Widget):
     """One row; `pieces` says what stands in it, `action` of a piece is run by a click."""
 
     DEFAULT_CSS = """
