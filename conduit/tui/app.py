@@ -38,6 +38,7 @@ from conduit.tui.widgets.secrets import SecretText
 
 MakeLink = Callable[..., GatewayLink]
 _SETTLE_S = 0.02
+_CLOCK_S = 1.0
 _GONE_WITHIN_S = 2.0
 _SIGNALLED = 128
 _GO = "go:"
@@ -103,7 +104,9 @@ class ConduitApp(App[None]):
 
     def on_mount(self) -> None:
         self.trail.visit(self._first)
-        self.set_interval(1 / self.look.flush_hz, self._draw_changes)
+        self._redrawing = self.set_interval(1 / self.look.flush_hz, self._draw_changes)
+        self.store.wakes(self._redrawing.resume)
+        self.set_interval(_CLOCK_S, self._watch_clock)
         # The network's libraries come after the first frame.
         self.call_after_refresh(self.link.start)
         if self._check is not None:
@@ -538,11 +541,16 @@ class ConduitApp(App[None]):
                 secret.exported = False
 
     def _draw_changes(self) -> None:
-        """Draw what has changed; nothing at all is written while nothing does."""
+        """Draw what has changed, and rest where nothing has until the store wakes the timer.
+
+        A rested timer fires at once when it is woken, so what comes after a silence is not late.
+        """
         connectivity = self.store.connectivity
         state = connectivity.shown()
         now = (self.store.revision, state, self.store.epoch)
         if now == self._shown:
+            if connectivity.is_live:
+                self._redrawing.pause()
             return
         frame = self.frame
         if not frame.can_draw:
@@ -550,6 +558,11 @@ class ConduitApp(App[None]):
         self._shown = now
         frame.show_store()
         frame.refresh_frame()
+
+    def _watch_clock(self) -> None:
+        """A link goes stale by time alone."""
+        if not self.store.connectivity.is_live:
+            self._redrawing.resume()
 
 
 def driver_class() -> type[Driver] | None:

@@ -29,10 +29,16 @@ class Shown:
 
 
 class Connectivity:
-    """Fed by the link, read by the frame. Times are seconds of `clock`."""
+    """Fed by the link, read by the frame. Times are seconds of `clock`.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    `changed` is called when something else may have to be shown; not for what time alone changes.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], changed: Callable[[], None] = lambda: None
+    ) -> None:
         self._clock = clock
+        self._changed = changed
         self.begin()
 
     def begin(self) -> None:
@@ -44,12 +50,14 @@ class Connectivity:
         self.failures = 0
         self.latency_ms: int | None = None
         self.reason = ""
+        self._changed()
 
     def connected(self) -> None:
         self._enter(Phase.LIVE)
         self.failures = 0
         self.reason = ""
         self.heard()
+        self._changed()
 
     def heard(self) -> None:
         """A sign of life came."""
@@ -61,15 +69,18 @@ class Connectivity:
         self.retry_s = self._clock() + retry_in_s
         self.reason = reason
         self.latency_ms = None
+        self._changed()
 
     def refused(self, reason: str) -> None:
         """The gateway does not take our key: trying again with the same one cannot help."""
         self._enter(Phase.REFUSED)
         self.reason = reason
         self.latency_ms = None
+        self._changed()
 
     def measured(self, latency_ms: int) -> None:
         self.latency_ms = latency_ms
+        self._changed()
 
     @property
     def is_live(self) -> bool:

@@ -1,7 +1,7 @@
 """What the interface knows of one gateway; plain Python, which widgets only read.
 
-The link writes here, a timer compares revisions and repaints. Nothing in this module knows of a
-terminal, so all of it is tested without one.
+The link writes here, and whoever draws is woken. Nothing in this module knows of a terminal, so all
+of it is tested without one.
 """
 
 import time
@@ -89,7 +89,10 @@ class ProviderTraffic:
 
 
 class Store:
-    """All state of one gateway. `epoch` names the gateway: an answer for another one is dropped."""
+    """All state of one gateway. `epoch` names the gateway: an answer for another one is dropped.
+
+    `revision` counts all changes, `events_revision` those that events brought.
+    """
 
     def __init__(
         self,
@@ -98,9 +101,11 @@ class Store:
         wall_ms: Callable[[], int] = now_ms,
     ) -> None:
         self.wall_ms = wall_ms
-        self.connectivity = Connectivity(clock)
+        self._wake: Callable[[], None] = _nobody
+        self.connectivity = Connectivity(clock, lambda: self._wake())
         self.epoch = 0
         self.revision = 0
+        self.events_revision = 0
         self.messages: deque[Message] = deque(maxlen=MESSAGES)
         self._clear()
 
@@ -114,6 +119,10 @@ class Store:
         self.samples: deque[Sample] = deque(maxlen=SAMPLES)
         self.providers: dict[str, ProviderTraffic] = {}
         self.received: Counter[str] = Counter()
+
+    def wakes(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever something has changed; it must return at once."""
+        self._wake = wake
 
     def begin(self) -> int:
         """Forget everything: another gateway is meant from now on. Returns the new epoch."""
@@ -208,6 +217,7 @@ class Store:
         self.events.append(happened)
         for entry in finished:
             self._count(entry)
+        self.events_revision += 1
         self._changed()
 
     def merge_requests(self, records: Iterable[Record], *, epoch: int) -> int:
@@ -256,6 +266,11 @@ class Store:
 
     def _changed(self) -> None:
         self.revision += 1
+        self._wake()
+
+
+def _nobody() -> None:
+    """Nobody draws yet."""
 
 
 def id_of(record: Record) -> str:

@@ -1,5 +1,6 @@
 """Finished requests, other events and marks of lost time, as the rings hold them."""
 
+import struct
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,53 +13,116 @@ from conduit.core.money import format_usd, parse_usd
 Record = Mapping[str, Any]
 
 
-class Told(Mapping[str, Any]):
-    """A record in a quarter of the room that a dictionary takes; a ring holds thousands."""
+class Shape:
+    """Where the fields of like records stand: whole numbers packed, everything else in a tuple."""
 
-    __slots__ = ("_places", "_values")
+    __slots__ = ("is_plain", "numbers", "others", "packing", "places")
+
+    def __init__(self, names: tuple[str, ...], kinds: tuple[type, ...]) -> None:
+        kept = [(name, kind) for name, kind in zip(names, kinds, strict=True) if name != _KEY]
+        self.numbers = tuple(name for name, kind in kept if kind is int)
+        self.others = tuple(name for name, kind in kept if kind is not int)
+        self.packing = struct.Struct(f"{len(self.numbers)}q")
+        self.is_plain = all(kind in _PLAIN for _, kind in kept)
+        packed = {name: 8 * place for place, name in enumerate(self.numbers)}
+        apart = {name: ~place for place, name in enumerate(self.others)}
+        # In the order of the record; not negative: the offset of a number, negative: of another.
+        self.places = {name: (packed | apart).get(name, 0) for name in names}
+
+
+class Finished(Mapping[str, Any]):
+    """One request as it was told, with names for what lists show of it.
+
+    Takes a small part of the room that a dictionary does; a ring holds thousands. What is no number
+    is the same in many requests, and they share it.
+    """
+
+    __slots__ = ("_numbers", "_others", "_shape", "key")
 
     def __init__(self, record: Record) -> None:
-        self._places = _places_of(tuple(record))
-        self._values = tuple(map(_shared, record.values()))
+        names = tuple(record)
+        shape = _shape_of(names, tuple(map(type, record.values())))
+        try:
+            self._numbers = shape.packing.pack(*[record[name] for name in shape.numbers])
+        except struct.error:  # a number beyond 64 bits: none of them is packed
+            shape = _shape_of(names, (object,) * len(names))
+            self._numbers = b""
+        others = tuple([record[name] for name in shape.others])
+        self.key: str = record[_KEY]
+        self._shape = shape
+        self._others = _shared(others) if shape.is_plain else others
 
     def __getitem__(self, name: str) -> Any:
-        return self._values[self._places[name]]
+        place = self._shape.places[name]
+        if name == _KEY:
+            return self.key
+        return self._others[~place] if place < 0 else _NUMBER.unpack_from(self._numbers, place)[0]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._shape.places)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._shape.places)
 
+    @property
+    def record(self) -> Record:
+        """All that was told of it."""
+        return self
 
-@lru_cache(maxsize=64)
-def _places_of(names: tuple[str, ...]) -> Mapping[str, int]:
-    """Where the fields stand: the same for all records of one kind."""
-    return {name: place for place, name in enumerate(names)}
+    @property
+    def at_ms(self) -> int:
+        found: int = self["at_ms"]
+        return found
 
+    @property
+    def status(self) -> int:
+        found: int = self["status"]
+        return found
 
-def _shared(value: Any) -> Any:
-    """The same names of models, keys and providers come again and again."""
-    return sys.intern(value) if type(value) is str else value
+    @property
+    def outcome(self) -> str:
+        found: str = self["outcome"]
+        return found
 
+    @property
+    def alias(self) -> str | None:
+        found: str | None = self["alias"]
+        return found
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One request as lists show it; `record` holds all that was told of it."""
+    @property
+    def provider(self) -> str | None:
+        found: str | None = self["provider"]
+        return found
 
-    key: str
-    at_ms: int
-    status: int
-    outcome: str
-    alias: str | None
-    provider: str | None
-    model: str | None
-    duration_ms: int
-    tokens: int
-    cost_nanodollars: int
-    key_name: str | None
-    error_code: str | None
-    record: Record = field(repr=False, compare=False)
+    @property
+    def model(self) -> str | None:
+        found: str | None = self["model"]
+        return found
+
+    @property
+    def duration_ms(self) -> int:
+        found: int = self["duration_ms"]
+        return found
+
+    @property
+    def tokens(self) -> int:
+        found: int = self["input_tokens"] + self["output_tokens"]
+        return found
+
+    @property
+    def cost_nanodollars(self) -> int:
+        found: int = self["cost_nanodollars"]
+        return found
+
+    @property
+    def key_name(self) -> str | None:
+        found: str | None = self["key_name"]
+        return found
+
+    @property
+    def error_code(self) -> str | None:
+        found: str | None = self["error_code"]
+        return found
 
     @property
     def failed(self) -> bool:
@@ -67,6 +131,18 @@ class Finished:
     @property
     def cost_usd(self) -> str:
         return format_usd(self.cost_nanodollars)
+
+
+_KEY = "id"
+_NUMBER = struct.Struct("q")
+_PLAIN = frozenset({int, str, bool, type(None)})
+_shape_of = lru_cache(maxsize=256)(Shape)
+
+
+@lru_cache(maxsize=1024)
+def _shared(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The first of equal tuples; names of models, keys and providers come again and again."""
+    return tuple([sys.intern(value) if type(value) is str else value for value in values])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,48 +178,14 @@ class Mark:
 
 def finished_of_event(data: Record) -> Finished:
     """A request as `request.finished` tells of it."""
-    data = Told(data)
-    return Finished(
-        key=data["id"],
-        at_ms=data["at_ms"],
-        status=data["status"],
-        outcome=data["outcome"],
-        alias=data["alias"],
-        provider=data["provider"],
-        model=data["model"],
-        duration_ms=data["duration_ms"],
-        tokens=data["input_tokens"] + data["output_tokens"],
-        cost_nanodollars=data["cost_nanodollars"],
-        key_name=data["key_name"],
-        error_code=data["error_code"],
-        record=data,
-    )
+    return Finished(data)
 
 
 def finished_of_record(record: Record) -> Finished:
-    """A request as the admin API lists it."""
-    return Finished(
-        key=record["id"],
-        at_ms=epoch_ms(record["at"]),
-        status=record["status"],
-        outcome=record["outcome"],
-        alias=record["alias"],
-        provider=record["provider"],
-        model=record["model"],
-        duration_ms=record["duration_ms"],
-        tokens=record["input_tokens"] + record["output_tokens"],
-        cost_nanodollars=parse_usd(record["cost"]),
-        key_name=record["key"],
-        error_code=record["error_code"],
-        # With the names that events have, which are those that a filter looks for.
-        record=Told(
-            {
-                **record,
-                "key_name": record["key"],
-                "cost_nanodollars": parse_usd(record["cost"]),
-            }
-        ),
-    )
+    """A request as the admin API lists it, with the names of events, which filters look for."""
+    cost_nanodollars = parse_usd(record["cost"])
+    told = {"key_name": record["key"], "cost_nanodollars": cost_nanodollars}
+    return Finished({**record, **told, "at_ms": epoch_ms(record["at"])})
 
 
 def epoch_ms(time: str) -> int:

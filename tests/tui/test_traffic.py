@@ -2,9 +2,10 @@
 
 import json
 import sys
+import tracemalloc
 
 from conduit.core.filters import compile_filter, parse_filter
-from conduit.tui.traffic import Told, finished_of_event, finished_of_record
+from conduit.tui.traffic import finished_of_event, finished_of_record
 from tests.tui.events import finished, recorded
 
 ENTRIES = 2_000
@@ -27,11 +28,24 @@ def test_a_listed_record_can_be_filtered_by_the_names_that_events_have() -> None
         assert compile_filter(parse_filter(text))(record) is fits
 
 
-def test_records_of_one_kind_share_their_names_and_repeated_texts() -> None:
+def test_a_number_beyond_64_bits_and_values_of_any_kind_are_kept() -> None:
+    for odd in ({"cost_nanodollars": 2**70}, {"more": [1, {"a": None}]}, {"stream": False}):
+        data = finished(1, **odd)
+        assert dict(finished_of_event(data)) == data
+
+
+def test_true_and_one_stay_apart_in_records_of_the_same_names() -> None:
+    kept = [finished_of_event(finished(1, more=value)) for value in (True, 1, 1.0)]
+    assert [type(entry["more"]) for entry in kept] == [bool, int, float]
+
+
+def test_records_take_little_room_and_share_repeated_texts() -> None:
     # As they come from a socket: every batch with strings of its own.
-    kept = [Told(json.loads(json.dumps(finished(number)))) for number in range(ENTRIES)]
-    texts = {id(value) for record in kept for name, value in record.items() if name == "alias"}
-    assert len(texts) == 1
-    assert len({id(record._places) for record in kept}) == 1
-    each = sys.getsizeof(kept[0]) + sys.getsizeof(kept[0]._values)
+    told = [json.dumps(finished(number)) for number in range(ENTRIES)]
+    tracemalloc.start()
+    kept = [finished_of_event(json.loads(text)) for text in told]
+    each = tracemalloc.get_traced_memory()[0] / ENTRIES
+    tracemalloc.stop()
+    assert len({id(entry.alias) for entry in kept}) == 1
+    print(f"{each:.0f} bytes a request, {sys.getsizeof(finished(0))} the dictionary alone")
     assert each < MOST_BYTES < sys.getsizeof(finished(0))

@@ -14,16 +14,19 @@ from conduit.core.filters import compile_filter, parse_filter
 from conduit.tui.actions import Action
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
+from conduit.tui.pace import Pace
 from conduit.tui.ring import Ring
-from conduit.tui.traffic import Finished, Happened, Mark
+from conduit.tui.traffic import Finished, Happened, Mark, Record
 from conduit.tui.widgets.frame import FrameScreen, milliseconds
 from conduit.tui.widgets.grid import Cell, Column
 from conduit.tui.widgets.inspector import Inspected, Inspector, Page
+from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 from conduit.tui.widgets.records import FilterLine, as_json
 from conduit.tui.widgets.ring_grid import RingGrid, everything
 
 Entry = Finished | Happened | Mark
+_COUNT_EVERY_S = 1.0
 
 _EMPTY = 'Nothing has happened yet.\n\nAsk a model, here with F2 or with: conduit chat "hello"'
 _FILTER_HELP = 'field:op value, such as  status:>=400 alias:gpt* ms:>2000 -key:ci "rate limit"'
@@ -57,6 +60,10 @@ def told(event: Happened) -> str:
     return "  ".join(f"{name}={value}" for name, value in event.data.items() if value is not None)
 
 
+class Lists(Kept, Horizontal):
+    """The list that is shown, with the inspector beside it."""
+
+
 class LiveScreen(FrameScreen):
     """Two lists over the rings of the store, and an inspector beside or before them."""
 
@@ -85,11 +92,14 @@ class LiveScreen(FrameScreen):
         self._filter_text = ""
         self._filter_error = ""
         self._shows_events = False
+        self._counted = ""
+        self._figures: Record | None = None
+        self._counting = Pace(self, _COUNT_EVERY_S, self._count)
 
     def compose_body(self) -> ComposeResult:
         yield FilterLine(id="filter", placeholder=_FILTER_HELP, compact=True)
         yield Static("", id="banner", classes="banner", markup=False)
-        with Horizontal(id="lists"):
+        with Lists(id="lists"):
             yield RingGrid(REQUEST_COLUMNS, self._traffic, id="requests")
             yield RingGrid(EVENT_COLUMNS, self._events, id="events")
             yield Inspector(id="inspector")
@@ -128,22 +138,42 @@ class LiveScreen(FrameScreen):
             return ()
         grid = self.grid
         paused = [Piece("PAUSED", 1, "bold $warn")] if grid.paused else []
-        ring = self._events() if self._shows_events else self._traffic()
-        counted = f"{grid.count():,} of {len(ring):,}"
-        return [*paused, Piece(counted, 3)]
+        return [*paused, Piece(self._counted, 3)]
 
     # What is shown
 
+    def show(self) -> None:
+        """As somebody has changed what is to be seen: with the counts of this moment."""
+        self.show_store()
+        self._counting.now()
+
+    def _count(self) -> None:
+        """Say how many there are. Paced: row 1 is far from the list, and Textual draws all that
+        stands between two places that have changed."""
+        grid = self.grid
+        ring = self._events() if self._shows_events else self._traffic()
+        self._counted = f"{grid.count():,} of {len(ring):,}"
+        grid.show_bar()
+        self.refresh_frame()
+
     def show_store(self) -> None:
         grid = self.grid
+        before = grid.cursor_key
         grid.take()
+        if self._inspecting and grid.cursor_key != before:
+            self._inspect()
         nothing = grid.count() == 0
         state = self.query_one("#state", Static)
         text = self._state_text() if nothing else ""
         if state.content != text:  # an update lays the whole screen out anew
             state.update(text)
             state.set_class(nothing, "-on")
-        self.redraw_lines()
+        if self.store.figures is not self._figures:
+            # Row 1 is drawn then anyhow.
+            self._figures = self.store.figures
+            self._counting.now()
+        else:
+            self._counting.wish()
 
     def _state_text(self) -> str:
         if self._filter_text and not self._shows_events:
@@ -173,21 +203,21 @@ class LiveScreen(FrameScreen):
 
     def do_pause(self) -> None:
         self.grid.pause(not self.grid.paused)
-        self.show_store()
+        self.show()
 
     def do_follow(self) -> None:
         self.grid.follow()
-        self.show_store()
+        self.show()
 
     def do_clear(self) -> None:
         self.grid.clear()
-        self.show_store()
+        self.show()
 
     def do_view(self) -> None:
         self._shows_events = not self._shows_events
         self.set_class(self._shows_events, "-events")
         self._close_inspector()
-        self.show_store()
+        self.show()
 
     def do_filter(self) -> None:
         line = self.query_one("#filter", Input)
@@ -237,7 +267,7 @@ class LiveScreen(FrameScreen):
         else:
             fits = compile_filter(wanted)
             grid.set_filter(lambda entry: isinstance(entry, Mark) or fits(entry.record))
-        self.show_store()
+        self.show()
 
     # The inspector
 

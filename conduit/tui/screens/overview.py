@@ -13,21 +13,23 @@ from conduit.core import people
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
 from conduit.tui.actions import Action
 from conduit.tui.glyphs import Glyphs
+from conduit.tui.pace import Pace
 from conduit.tui.store import Sample, id_of
 from conduit.tui.traffic import Finished, Mark, Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.charts import Chart
 from conduit.tui.widgets.frame import FrameScreen, Said, app_of, clock_time, milliseconds
-from conduit.tui.widgets.grid import Cell, Column, Grid
+from conduit.tui.widgets.grid import Cell, Column, Grid, LastingGrid
+from conduit.tui.widgets.kept import Kept
 
 LOADING_AFTER_S = 0.3
-NEWEST_EVERY_S = 1.0
+TRAFFIC_EVERY_S = 1.0
 _ERRORS_WARN = 0.05
 _METER_CELLS = 10
 _NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: conduit providers add"
 
 
-class Figures(Widget):
+class Figures(Kept, Widget):
     """A few lines that are drawn again when they say something new."""
 
     _drawn: Content | None = None
@@ -104,7 +106,7 @@ class Spending(Figures):
         )
 
 
-class Newest(Grid, can_focus=False):
+class Newest(LastingGrid, can_focus=False):
     """The newest requests, without a cursor."""
 
     HAS_CURSOR = False
@@ -174,8 +176,9 @@ class OverviewScreen(FrameScreen):
         super().__init__()
         self._loading_is_due = False
         self._providers_height = 0
-        self._newest_rests = False
-        self._newest_wanted = False
+        self._drawn_besides: tuple[int, ...] = ()
+        self._figures: Record | None = None
+        self._traffic = Pace(self, TRAFFIC_EVERY_S, self._draw)
         self._columns = (
             Column("PROVIDER", lambda row, _: row["name"], 14, grow=2, priority=0),
             Column("STATE", self._state, 11, priority=0),
@@ -211,9 +214,20 @@ class OverviewScreen(FrameScreen):
 
     def _loading_due(self) -> None:
         self._loading_is_due = True
-        self.show_store()
+        self._traffic.now()
 
     def show_store(self) -> None:
+        """Once a second while nothing but traffic comes in: every request moves every line, which a
+        slow terminal feels."""
+        besides = (self.store.epoch, self.store.revision - self.store.events_revision)
+        figures = self.store.figures
+        if besides == self._drawn_besides and figures is self._figures:
+            self._traffic.wish()
+        else:  # with new figures row 1 is drawn anyhow
+            self._drawn_besides, self._figures = besides, figures
+            self._traffic.now()
+
+    def _draw(self) -> None:
         for chart in self.query(Chart):
             chart.redraw()
         self.query_one(Summary).redraw()
@@ -222,7 +236,7 @@ class OverviewScreen(FrameScreen):
         self._show_newest()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self.show_store)
+        self.call_after_refresh(self._traffic.now)
 
     def _show_providers(self) -> None:
         rows = list(self.store.table("providers").rows.values())
@@ -248,20 +262,6 @@ class OverviewScreen(FrameScreen):
         return "loading" + self.glyphs.ellipsis if loading else ""
 
     def _show_newest(self) -> None:
-        """Once a second: every request moves every line, which a slow terminal feels."""
-        if self._newest_rests:
-            self._newest_wanted = True
-            return
-        self._newest_rests, self._newest_wanted = True, False
-        self.set_timer(NEWEST_EVERY_S, self._newest_rested)
-        self._draw_newest()
-
-    def _newest_rested(self) -> None:
-        self._newest_rests = False
-        if self._newest_wanted:
-            self._show_newest()
-
-    def _draw_newest(self) -> None:
         grid = self.query_one("#newest", Newest)
         quiet = not len(self.store.traffic)
         grid.fill()

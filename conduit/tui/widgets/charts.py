@@ -7,6 +7,7 @@ from textual.widget import Widget
 
 from conduit.tui.store import Sample
 from conduit.tui.widgets.frame import app_of
+from conduit.tui.widgets.kept import Kept
 
 SPAN_MS = 15 * 60 * 1000
 
@@ -43,7 +44,7 @@ def _higher(one: float | None, other: float | None) -> float | None:
     return max(one, other)
 
 
-class Chart(Widget):
+class Chart(Kept, Widget):
     """A line of bars with the present value behind it; in --lite the value alone."""
 
     DEFAULT_CSS = """

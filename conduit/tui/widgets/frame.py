@@ -16,6 +16,7 @@ from conduit.tui.actions import APP_ACTIONS, Action
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
 from conduit.tui.places import PLACES
+from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 
 if TYPE_CHECKING:
@@ -162,6 +163,10 @@ class Notice(Said):
         self.say(f"{app.glyphs.bad} {reason}{why}" if lost else "")
 
 
+class Body(Kept, Container):
+    """What the screen is about stands in it."""
+
+
 class TooSmall(Static):
     """Stands in for the body where there is no room for it."""
 
@@ -171,7 +176,7 @@ class TooSmall(Static):
         return f"{size.width}x{size.height} is too small: {width}x{height} or more is needed"
 
 
-class FrameScreen(Screen[None]):
+class FrameScreen(Kept, Screen[None]):
     """A screen of the frame. A subclass names its place, its actions and the tables it reads."""
 
     PLACE: ClassVar[str] = ""
@@ -186,6 +191,7 @@ class FrameScreen(Screen[None]):
         super().__init_subclass__(**options)
 
     _composed = False
+    _frame_lines: Sequence[Line] = ()
 
     @property
     def can_draw(self) -> bool:
@@ -208,7 +214,7 @@ class FrameScreen(Screen[None]):
         yield TitleBar(id="title")
         yield TabStrip(id="tabs")
         yield Notice(id="notice")
-        with Container(id="body"):
+        with Body(id="body"):
             yield from self.compose_body()
         yield TooSmall(id="too-small")
         yield Hints(id="hints")
@@ -241,19 +247,22 @@ class FrameScreen(Screen[None]):
         """What would be lost by leaving the program now, or None."""
         return None
 
+    def show(self) -> None:
+        """Draw what the store says now, and the frame around it."""
+        self.show_store()
+        self.refresh_frame()
+
     def refresh_frame(self) -> None:
+        """Draw those lines of the frame and the body that would be different."""
         if not self.can_draw:
             return
-        self.redraw_lines()
-        self.query_one(Notice).show_state()
-
-    def redraw_lines(self) -> None:
-        """Draw those lines of the frame and the body that would be different."""
-        for line in self.query(Line):
+        for line in self._frame_lines:
             line.redraw()
+        self.query_one(Notice).show_state()
 
     def on_mount(self) -> None:
         self._composed = True
+        self._frame_lines = tuple(self.query(Line))
         if self.is_current:
             self._begin()
 
@@ -264,8 +273,7 @@ class FrameScreen(Screen[None]):
 
     def _begin(self) -> None:
         self.conduit.screen_shown(self)
-        self.refresh_frame()
-        self.show_store()
+        self.show()
 
 
 def app_of(node: Any) -> "ConduitApp":

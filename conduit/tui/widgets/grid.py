@@ -1,6 +1,6 @@
 """A list of records in columns: draws what is visible, writes only the lines that changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +12,7 @@ from textual.binding import Binding
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
+from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from conduit.tui.glyphs import Glyphs
@@ -21,6 +22,7 @@ from conduit.tui.widgets.frame import app_of
 Tone = Literal["", "good", "warn", "bad", "dim", "accent"]
 _GUTTER = 2
 _GAP = 1
+_MOST_DRAWN = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,10 @@ class Grid(ScrollView, can_focus=True):
         self._strips: dict[int, Strip] = {}
         self._due: set[int] = set()
         self._pen: Pen | None = None
+        self._heading: Strip | None = None
         self._is_scrolling = False
+        self._bar_is_due = False
+        self._lets_bar_wait = False
 
     # The rows
 
@@ -203,9 +208,24 @@ class Grid(ScrollView, can_focus=True):
         if self.show_vertical_scrollbar and size.height > self.container_size.height:
             # Nothing moves but the bar; Textual would lay out the whole screen anew.
             self.set_reactive(Grid.virtual_size, size)
-            self.vertical_scrollbar.window_virtual_size = size.height
+            self._move_bar()
         else:
             self.virtual_size = size
+
+    def _move_bar(self) -> None:
+        """Tell the scroll bar where the rows are; it is drawn by `show_bar`."""
+        bar = self.vertical_scrollbar
+        bar.set_reactive(ScrollBar.window_virtual_size, self.virtual_size.height)
+        bar.set_reactive(ScrollBar.position, self.scroll_y)
+        self._bar_is_due = True
+        if not self._lets_bar_wait:
+            self.show_bar()
+
+    def show_bar(self) -> None:
+        """Draw the scroll bar where it has moved."""
+        if self._bar_is_due:
+            self._bar_is_due = False
+            self.vertical_scrollbar.refresh()
 
     # Keys and mouse
 
@@ -240,7 +260,7 @@ class Grid(ScrollView, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         # Not Textual's own, which would write every line anew, the heading too.
         if self.show_vertical_scrollbar:
-            self.vertical_scrollbar.position = new_value
+            self._move_bar()
         if not self._is_scrolling:
             self.repaint()
 
@@ -261,18 +281,19 @@ class Grid(ScrollView, can_focus=True):
         """Write the lines that differ from what stands on the screen."""
         pen = self._pen_now()
         for y in range(self.size.height):
-            strip = self._line(y, pen)
-            if self._strips.get(y) != strip:
+            strip, drawn = self._line(y, pen), self._strips.get(y)
+            if strip is not drawn and strip != drawn:
                 self._strips[y] = strip
                 self._due.add(y)
         if self._due:
-            self.refresh(*(Region(0, y, pen.width, 1) for y in self._due))
+            spans = _spans(sorted(self._due))
+            self.refresh(*(Region(0, y, pen.width, count) for y, count in spans))
 
     def _forget(self) -> None:
         """What has been drawn, or is about to be, is of another size or in other colours."""
         self._strips.clear()
         self._due.clear()
-        self._pen = None
+        self._pen = self._heading = None
 
     def notify_style_update(self) -> None:
         self._forget()
@@ -301,12 +322,14 @@ class Grid(ScrollView, can_focus=True):
         if pen is None or pen.width != width or pen.columns is not self.columns:
             layout = laid_out(self.columns, width)
             pen = Pen(self.columns, layout, width, self.rich_style, app_of(self).glyphs)
-            self._pen = pen
+            self._pen, self._heading = pen, None
         return pen
 
     def _line(self, y: int, pen: Pen) -> Strip:
         if y == 0:
-            return self._header(pen)
+            if self._heading is None:
+                self._heading = self._header(pen)
+            return self._heading
         index = self.scroll_offset.y + y - 1
         if index >= self.count():
             return Strip.blank(pen.width, pen.style)
@@ -348,6 +371,42 @@ class Grid(ScrollView, can_focus=True):
         if plain or not cell.tone:
             return style
         return style + self.get_component_rich_style(f"grid--{cell.tone}", partial=True)
+
+
+class LastingGrid(Grid):
+    """A list of what never changes and only moves: each row is drawn once in each style."""
+
+    _rows_drawn: dict[str, Strip]
+    _drawn_with: Pen | None = None
+
+    def _row(self, index: int, pen: Pen) -> Strip:
+        if index == self.cursor and self.HAS_CURSOR:
+            return super()._row(index, pen)
+        if pen is not self._drawn_with:
+            self._rows_drawn = {}
+            self._drawn_with = pen
+        key = self.key_at(index)
+        drawn = self._rows_drawn.get(key)
+        if drawn is None:
+            drawn = self._rows_drawn[key] = super()._row(index, pen)
+            if len(self._rows_drawn) > _MOST_DRAWN:
+                # The first to be drawn has moved the furthest.
+                del self._rows_drawn[next(iter(self._rows_drawn))]
+        return drawn
+
+
+def _spans(lines: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """(first line, how many) of lines that stand together; they come in order."""
+    first = count = 0
+    for y in lines:
+        if count and y == first + count:
+            count += 1
+            continue
+        if count:
+            yield first, count
+        first, count = y, 1
+    if count:
+        yield first, count
 
 
 def _padded(text: str, cells: int, column: Column, pen: Pen) -> str:

@@ -8,18 +8,19 @@ from textual.style import Style
 from textual.widget import Widget
 
 from conduit.tui.fitting import Piece, fitted, spacing
+from conduit.tui.widgets.kept import Kept
 
 _RUN = "run"
 
 
-class Line(Widget):
+class Line(Kept, Widget):
     """One row; `pieces` says what stands in it, `action` of a piece is run by a click."""
 
     DEFAULT_CSS = """
     Line { height: 1; width: 1fr; padding: 0 1; }
     """
     GAP = 2
-    _drawn_pieces: Sequence[Piece] = ()
+    _known: Sequence[Piece] = ()
 
     def pieces(self) -> Sequence[Piece]:
         """What stands in the line, the left ones first."""
@@ -27,14 +28,17 @@ class Line(Widget):
 
     def redraw(self) -> None:
         """Draw again if that changes anything."""
-        if list(self.pieces()) != list(self._drawn_pieces):
+        pieces = list(self.pieces())
+        if pieces != self._known:
+            # Kept here too: what is not on the screen is not drawn, but need not be told twice.
+            self._known = pieces
             self.refresh()
 
     def render(self) -> Content:
         """The pieces that fit."""
         width = self.content_size.width
-        self._drawn_pieces = self.pieces()
-        pieces = fitted(self._drawn_pieces, width, self.GAP)
+        self._known = list(self.pieces())
+        pieces = fitted(self._known, width, self.GAP)
         lefts = [self._drawn(piece) for piece in pieces if not piece.right]
         rights = [self._drawn(piece) for piece in pieces if piece.right]
         between = Content(" " * self.GAP)

@@ -4,13 +4,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from textual.strip import Strip
-
 from conduit.tui.ring import Ring
-from conduit.tui.widgets.grid import Column, Grid, Pen
+from conduit.tui.widgets.grid import Column, LastingGrid
 
 Admits = Callable[[Any], bool]
-_MOST_DRAWN = 300
 
 
 def everything(entry: object) -> bool:
@@ -18,11 +15,12 @@ def everything(entry: object) -> bool:
     return True
 
 
-class RingGrid(Grid):
+class RingGrid(LastingGrid):
     """Shows the entries of a ring that a filter admits, the newest at the bottom.
 
-    With the cursor on the last row it follows. Elsewhere the rows stay where they are while new
-    ones gather below; `behind` counts those. While it is paused it takes nothing in at all.
+    With the cursor on the last row it follows: then `Moved` is not said of every new entry, and the
+    scroll bar waits for `show_bar`. Elsewhere the rows stay where they are while new ones gather
+    below; `behind` counts those. While it is paused it takes nothing in at all.
     """
 
     def __init__(
@@ -37,8 +35,6 @@ class RingGrid(Grid):
         self._generation = -1
         self._cleared_at = 0
         self._last_read = 0
-        self._rows_drawn: dict[str, Strip] = {}
-        self._drawn_with: Pen | None = None
         self.following = True
         self.paused = False
 
@@ -50,19 +46,6 @@ class RingGrid(Grid):
 
     def key_at(self, index: int) -> str:
         return str(self._shown[index].key)
-
-    def _row(self, index: int, pen: Pen) -> Strip:
-        """An entry never changes, it only moves up: most rows have been drawn before."""
-        if index == self.cursor:
-            return super()._row(index, pen)
-        if pen is not self._drawn_with or len(self._rows_drawn) > _MOST_DRAWN:
-            self._rows_drawn.clear()
-            self._drawn_with = pen
-        key = self.key_at(index)
-        drawn = self._rows_drawn.get(key)
-        if drawn is None:
-            drawn = self._rows_drawn[key] = super()._row(index, pen)
-        return drawn
 
     @property
     def behind(self) -> int:
@@ -138,8 +121,9 @@ class RingGrid(Grid):
             self._shown.popleft()
             gone += 1
         if self.following:
-            self._last_read = len(self._shown)
-            self._to_the_end()
+            self._lets_bar_wait = True
+            self._stand_at_the_end()
+            self._lets_bar_wait = False
             return
         # What is looked at stays where it is, although its index has changed.
         self._last_read = max(0, self._last_read - gone)
@@ -152,13 +136,16 @@ class RingGrid(Grid):
 
     def _to_the_end(self) -> None:
         before = self.cursor_key
+        self._stand_at_the_end()
+        if self.cursor_key != before:
+            self.post_message(self.Moved(self, self.cursor_key))
+
+    def _stand_at_the_end(self) -> None:
         self.following = True
         self.cursor = max(0, len(self._shown) - 1)
         self._last_read = len(self._shown)
         self.resized()
         self._show_cursor()
-        if self.cursor_key != before:
-            self.post_message(self.Moved(self, self.cursor_key))
 
     def move_to(self, index: int) -> None:
         super().move_to(index)
