@@ -109,7 +109,7 @@ def roll_back(call: Call, revision: int, *, prune: bool, partial: bool) -> None:
             exit_code=Exit.CONFLICT,
             hint="--partial brings back the rest",
         )
-    done = planned
+    done = {**planned, "dry_run": False}  # nothing is left to do, which is no trial either
     if planned["changes"]:
         _confirm(call, revision, planned["changes"])
         sent = {**body, "expected": planned["revision"]}

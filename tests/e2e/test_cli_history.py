@@ -88,6 +88,8 @@ async def test_a_rollback_is_planned_confirmed_and_made(
     assert aliases == ["fake*"]
     again = (await cli("config", "rollback", "3", "-o", "table")).ok()
     assert again.err.strip() == "the configuration is what it was at revision 3"
+    piped = (await cli("config", "rollback", "3", "--json")).ok().json
+    assert (piped["changes"], piped["dry_run"]) == ([], False)
     listed = (await cli("config", "history", "--limit", "1", "-o", "table")).ok().out
     assert "config.rollback 3" in listed
     kept = await cli("config", "rollback", "5", "--no-prune", "--confirm", place, "--json")
