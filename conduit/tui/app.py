@@ -560,9 +560,15 @@ class ConduitApp(App[None]):
         frame.refresh_frame()
 
     def _watch_clock(self) -> None:
-        """A link goes stale by time alone."""
+        """What comes about by time alone: a link goes stale, a new size never reached the screen.
+
+        Textual tells the screen of a size by a timer that goes off once; on a busy machine it may
+        be overdue before it waits, is dropped then, and no later size is told of.
+        """
         if not self.store.connectivity.is_live:
             self._redrawing.resume()
+        if self.screen.outer_size != self.size:
+            self.screen.post_message(events.Resize(self.size, self.size))
 
 
 def driver_class() -> type[Driver] | None:

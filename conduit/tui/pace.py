@@ -27,10 +27,13 @@ class Pace:
         self._wished = False
         if self._rest is not None:
             self._rest.stop()
-        self._rest = self._node.set_timer(self._every_s, self._rested)
+        # Not a timer for once: Textual drops those that are due before they have begun to wait.
+        self._rest = self._node.set_interval(self._every_s, self._rested)
         self._act()
 
     def _rested(self) -> None:
+        if self._rest is not None:
+            self._rest.stop()
         self._rest = None
         if self._wished:
             self.now()

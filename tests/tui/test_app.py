@@ -239,6 +239,25 @@ async def test_a_storm_of_resizes_leaves_a_whole_screen() -> None:
         await until_shown("openai-main", pilot)
 
 
+async def test_a_size_that_textual_forgot_to_tell_of_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        await until_shown("openai-main", pilot)
+        at_once = app.set_timer
+
+        def dropped(delay: float, *args: Any, **options: Any) -> Any:
+            return at_once(delay, *args, **options | {"pause": True})
+
+        monkeypatch.setattr(app, "set_timer", dropped)
+        await pilot.resize_terminal(59, 15)
+        await until_shown("59x15 is too small", pilot)
+        await pilot.resize_terminal(80, 24)
+        await until_shown("openai-main", pilot)
+        assert app.screen.outer_size == app.size
+
+
 async def test_nothing_is_changed_while_there_is_no_connection_and_the_reason_is_said() -> None:
     app = make_app(ANSWERS, connected=False)
     action = Action("overview.change", "Change it", changes=True)
