@@ -8,7 +8,6 @@ After a first connection nothing ends the interface but its operator.
 """
 
 import argparse
-import gc
 import getpass
 import os
 import sys
@@ -29,7 +28,6 @@ USAGE = 2
 INTERRUPTED = 130
 _ASK = object()
 _QUICK_ANSWER_S = 0.15
-_YOUNG_OBJECTS = 5_000
 
 
 class Trouble(Exception):
@@ -173,14 +171,9 @@ def _run(target: Target, look: Look) -> int:
         # Read by Textual when it is imported.
         os.environ.setdefault("TEXTUAL_FPS", "20")
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    gc.disable()
     # Deferred: 0.2 s of imports, beside the first call to the gateway.
     from conduit.tui.app import ConduitApp  # noqa: PLC0415
 
-    # What was imported stays, so it need not be looked through for garbage again and again.
-    gc.freeze()
-    gc.enable()
-    gc.set_threshold(_YOUNG_OBJECTS)
     error = _quick_answer(check)
     farewell = farewell_of(error) if error is not None else None
     if farewell is None:
