@@ -51,9 +51,15 @@ async def _why_not(admin: AdminContext, request_id: str) -> str:
     if day_of(request_id) < first:
         reason = f"they stay for {people.counted(state.retention_days, 'day')}, and it is older"
     elif not state.log_bodies:
-        reason = f"log_bodies is off; to keep those of later requests: {_HOW}"
+        reason = (
+            "log_bodies is off, and its key does not have it on, or it was refused before its body "
+            f"was read; to keep those of later requests: {_HOW}"
+        )
     else:
-        reason = "it came before log_bodies was on, its key says otherwise, or they were purged"
+        reason = (
+            "it came before log_bodies was on or was refused before its body was read, its key "
+            "says otherwise, or they were purged"
+        )
         if state.dropped:
             reason += f"; {state.dropped} were dropped, as more came than could be written"
     return f"no bodies of {request_id} are kept: {reason}"

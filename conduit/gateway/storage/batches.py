@@ -4,10 +4,10 @@ They are compiled once: the text is SQLAlchemy's for the dialect in use, only it
 row's parameters is saved.
 """
 
-from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Dialect, Executable, bindparam, insert, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import ClauseElement
 
 from conduit.gateway.storage.schema import balances, journal_position, ledger, requests
@@ -40,8 +40,7 @@ class BatchStatements:
     """The statements of every batch, for one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
-        # Only the one in use is loaded: each takes a thirtieth of a start.
-        make = import_module(f"sqlalchemy.dialects.{dialect.name}").insert
+        make = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
         identified = ledger.c.attempt_id == bindparam("id_")
 
         def change(names: tuple[str, ...]) -> str:
