@@ -111,113 +111,227 @@ class GatewaySettings(BaseSettings):
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )
 
-    host: str = "127.0.0.1"
-    """Address to listen on."""
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
 
-    port: int = Field(default=5000, ge=0, le=65535)
-    """Port to listen on; 0 takes any free one."""
+    port: int = Field(
+        default=5000, ge=0, le=65535, description="Port to listen on; 0 takes any free one."
+    )
 
-    database_url: str | None = Field(default=None, repr=False)
-    """Database, as sqlite:///PATH or postgresql://…; a file in the data folder when unset."""
+    database_url: str | None = Field(
+        default=None,
+        repr=False,
+        description=(
+            "Database, as sqlite:///PATH or postgresql://…; a file in the data folder when unset."
+        ),
+    )
 
-    redis_url: str | None = None
-    """Redis for limits shared by several nodes; refused by this version, which runs one node."""
+    redis_url: str | None = Field(
+        default=None,
+        description=(
+            "Redis for limits shared by several nodes; refused by this version, which runs one "
+            "node."
+        ),
+    )
 
-    master_key: SecretStr | None = None
-    """Master key for the admin API, instead of the one in the database."""
+    master_key: SecretStr | None = Field(
+        default=None,
+        description="Master key for the admin API, instead of the one in the database.",
+    )
 
-    master_key_file: Path | None = None
-    """File that holds the master key."""
+    master_key_file: Path | None = Field(
+        default=None, description="File that holds the master key."
+    )
 
-    sealing_key: SecretStr | None = None
-    """Key that opens the stored credentials, 32 bytes in base64, instead of one in a file."""
+    sealing_key: SecretStr | None = Field(
+        default=None,
+        description=(
+            "Key that opens the stored credentials, 32 bytes in base64, instead of one in a file."
+        ),
+    )
 
-    sealing_key_file: Path | None = None
-    """File that holds this key; sealing.key in the data folder when unset."""
+    sealing_key_file: Path | None = Field(
+        default=None,
+        description="File that holds this key; sealing.key in the data folder when unset.",
+    )
 
-    ledger_sync: Literal["interval", "always", "off"] = "interval"
-    """When the journal reaches the disk: every 50 ms, before each dispatch, or when it likes."""
+    ledger_sync: Literal["interval", "always", "off"] = Field(
+        default="interval",
+        description=(
+            "When the journal reaches the disk: every 50 ms, before each dispatch, or when it "
+            "likes."
+        ),
+    )
 
-    log_format: Literal["text", "json"] = "text"
-    """Form of the log lines on standard error."""
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="Form of the log lines on standard error."
+    )
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least severe level that is logged."""
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is logged."
+    )
 
-    body_limit_bytes: int = Field(default=32 * 1024 * 1024, ge=1024, le=1024**3)
-    """Largest request body."""
+    body_limit_bytes: int = Field(
+        default=32 * 1024 * 1024, ge=1024, le=1024**3, description="Largest request body."
+    )
 
-    answer_limit_bytes: int = Field(default=64 * 1024 * 1024, ge=1024, le=1024**3)
-    """Largest answer of a provider that is not streamed."""
+    answer_limit_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="Largest answer of a provider that is not streamed.",
+    )
 
-    connect_timeout_s: float = Field(default=5.0, gt=0, le=600)
-    """Seconds to wait for a connection to a provider."""
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, le=600, description="Seconds to wait for a connection to a provider."
+    )
 
-    first_event_timeout_s: float = Field(default=300.0, gt=0, le=3600)
-    """Seconds to wait for the beginning of an answer."""
+    first_event_timeout_s: float = Field(
+        default=300.0, gt=0, le=3600, description="Seconds to wait for the beginning of an answer."
+    )
 
-    gap_timeout_s: float = Field(default=120.0, gt=0, le=3600)
-    """Seconds that a stream may stay silent."""
+    gap_timeout_s: float = Field(
+        default=120.0, gt=0, le=3600, description="Seconds that a stream may stay silent."
+    )
 
-    total_timeout_s: float = Field(default=600.0, gt=0, le=86400)
-    """Seconds that an answer may take in all when it is not streamed."""
+    total_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        le=86400,
+        description="Seconds that an answer may take in all when it is not streamed.",
+    )
 
-    client_stall_timeout_s: float = Field(default=60.0, gt=0, le=3600)
-    """Seconds after which a client that takes no bytes is cut off."""
+    client_stall_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which a client that takes no bytes is cut off.",
+    )
 
-    head_timeout_s: float = Field(default=10.0, gt=0, le=600)
-    """Seconds that the head of a request may take, from the connection's beginning."""
+    head_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="Seconds that the head of a request may take, from the connection's beginning.",
+    )
 
-    body_timeout_s: float = Field(default=30.0, gt=0, le=3600)
-    """Seconds that a request's body may take, and one more for every 100 KiB that have come."""
+    body_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description=(
+            "Seconds that a request's body may take, and one more for every 100 KiB that have come."
+        ),
+    )
 
-    idle_timeout_s: float = Field(default=75.0, gt=0, le=3600)
-    """Seconds that a connection is kept open between two requests."""
+    idle_timeout_s: float = Field(
+        default=75.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a connection is kept open between two requests.",
+    )
 
-    max_incomplete_heads: int = Field(default=2_000, ge=1, le=1_000_000)
-    """Most connections whose request has not come whole; beyond it the oldest is closed."""
+    max_incomplete_heads: int = Field(
+        default=2_000,
+        ge=1,
+        le=1_000_000,
+        description=(
+            "Most connections whose request has not come whole; beyond it the oldest is closed."
+        ),
+    )
 
-    trusted_proxies: str | None = None
-    """Networks of the reverse proxies whose X-Forwarded-For is believed, separated by commas."""
+    trusted_proxies: str | None = Field(
+        default=None,
+        description=(
+            "Networks of the reverse proxies whose X-Forwarded-For is believed, separated by "
+            "commas."
+        ),
+    )
 
-    max_attempts: int = Field(default=3, ge=1, le=10)
-    """Most dispatches for one request, over all targets."""
+    max_attempts: int = Field(
+        default=3, ge=1, le=10, description="Most dispatches for one request, over all targets."
+    )
 
-    held_money_wait_s: float = Field(default=2.0, ge=0, le=60)
-    """Seconds to wait for money that running calls hold before answering budget_held."""
+    held_money_wait_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description=(
+            "Seconds to wait for money that running calls hold before answering budget_held."
+        ),
+    )
 
-    default_max_output_tokens: int = Field(default=16_384, ge=256, le=10_000_000)
-    """Output tokens held for a model whose largest output is not known."""
+    default_max_output_tokens: int = Field(
+        default=16_384,
+        ge=256,
+        le=10_000_000,
+        description="Output tokens held for a model whose largest output is not known.",
+    )
 
-    config_revisions: int = Field(default=1_000, ge=10, le=100_000)
-    """Changes of the configuration that the history keeps; a rollback reaches no further back."""
+    config_revisions: int = Field(
+        default=1_000,
+        ge=10,
+        le=100_000,
+        description=(
+            "Changes of the configuration that the history keeps; a rollback reaches no further "
+            "back."
+        ),
+    )
 
-    log_bodies: bool = False
-    """Whether bodies of requests and answers are kept, for keys that do not say it themselves."""
+    log_bodies: bool = Field(
+        default=False,
+        description=(
+            "Whether bodies of requests and answers are kept, for keys that do not say it "
+            "themselves."
+        ),
+    )
 
-    log_body_limit_bytes: int = Field(default=256 * 1024, ge=1024, le=64 * 1024 * 1024)
-    """Most bytes of one body that are kept; the rest of it is not."""
+    log_body_limit_bytes: int = Field(
+        default=256 * 1024,
+        ge=1024,
+        le=64 * 1024 * 1024,
+        description="Most bytes of one body that are kept; the rest of it is not.",
+    )
 
-    log_bodies_retention_days: int = Field(default=7, ge=1, le=3650)
-    """Days that bodies are kept, the present one (UTC) included."""
+    log_bodies_retention_days: int = Field(
+        default=7,
+        ge=1,
+        le=3650,
+        description="Days that bodies are kept, the present one (UTC) included.",
+    )
 
-    log_bodies_disk_limit_bytes: int = Field(default=1024**3, ge=1024**2, le=1024**4)
-    """Most bytes that kept bodies take on disk; the oldest are deleted beyond it."""
+    log_bodies_disk_limit_bytes: int = Field(
+        default=1024**3,
+        ge=1024**2,
+        le=1024**4,
+        description="Most bytes that kept bodies take on disk; the oldest are deleted beyond it.",
+    )
 
-    drain_accept_s: float = Field(default=5.0, ge=0, le=600)
-    """Seconds to go on accepting after SIGTERM, for load balancers; none on a terminal."""
+    drain_accept_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description=(
+            "Seconds to go on accepting after SIGTERM, for load balancers; none on a terminal."
+        ),
+    )
 
-    drain_s: float = Field(default=120.0, ge=0, le=3600)
-    """Seconds that live calls may take to finish after SIGTERM."""
+    drain_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=3600,
+        description="Seconds that live calls may take to finish after SIGTERM.",
+    )
 
-    proxy_from_environment: bool = False
-    """Whether providers are reached through HTTPS_PROXY and its like."""
+    proxy_from_environment: bool = Field(
+        default=False, description="Whether providers are reached through HTTPS_PROXY and its like."
+    )
 
-    upstream_client: Literal["http1", "aiohttp"] = "http1"
-    """HTTP client that calls the providers: the gateway's own, or aiohttp's."""
+    upstream_client: Literal["http1", "aiohttp"] = Field(
+        default="http1",
+        description="HTTP client that calls the providers: the gateway's own, or aiohttp's.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -28,10 +28,9 @@ from conduit.core.settings import (
     networks_of,
     views,
 )
-from conduit.gateway import admin, settings_change
+from conduit.gateway import settings_change
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
-from conduit.gateway.admin.context import AdminContext, GatewayState, LedgerReport
 from conduit.gateway.appkeys import ENTRANCE
 from conduit.gateway.body_store import FOLDER, BodyStore, Retention
 from conduit.gateway.configuration import Configuration, sealing_key_of
@@ -39,7 +38,7 @@ from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.entrance import CurrentEntrance, Entrance
 from conduit.gateway.events.bus import Bus
-from conduit.gateway.events.socketio import EventSocket
+from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.checks import check_database
@@ -48,7 +47,6 @@ from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
-from conduit.gateway.openapi.document import document_bytes
 from conduit.gateway.pipeline import Stages
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.book import PriceBook
@@ -60,6 +58,7 @@ from conduit.gateway.routing.resolve import PriceOf
 from conduit.gateway.sealing import SealingKey, key_source
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.body import BodyLimits
+from conduit.gateway.server.deferred import DeferredRoutes, Make
 from conduit.gateway.server.errors import error_answers, error_middleware, guarded
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
@@ -74,6 +73,7 @@ from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
 from conduit.gateway.stages.resolve import Attempts, Resolve
 from conduit.gateway.stages.settle import Settle
+from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage import master_keys
 from conduit.gateway.storage.engine import Database, create_engine, reading
 from conduit.gateway.storage.migrate import migrate
@@ -422,22 +422,32 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
     app.add_routes(models.routes())
     app.add_routes(gemini.routes(entrance))
     app.add_routes(health.routes(gateway.readiness, gateway.metrics.render))
-    app.add_routes(openapi.routes(document_bytes))
-    context = _admin_context(gateway, master)
-    app.add_routes(admin.routes(context))
-    socket = EventSocket(
-        gateway.bus, master.admits, client_ip=addresses.of, refuse_login=refuse_login
-    )
-    socket.attach(app)
+    viewed = LiveEvents(gateway.bus, master.admits, addresses.of, refuse_login)
+    for prefix, load in (
+        ("/admin", partial(_load_admin, gateway, master)),
+        (LiveEvents.PREFIX, viewed.load),
+        ("/openapi.json", _load_document),
+    ):
+        app.router.register_resource(DeferredRoutes(prefix, load))
     # Ended before the server waits for its handlers: a listener would keep it waiting.
-    app.on_startup.append(lambda _: socket.start())
-    app.on_shutdown.append(lambda _: socket.stop())
-    app.cleanup_ctx.append(partial(_background, gateway, socket))
+    app.on_shutdown.append(lambda _: viewed.stop())
+    app.cleanup_ctx.append(partial(_background, gateway, viewed))
     return app
 
 
-def _admin_context(gateway: Gateway, master: MasterAccess) -> AdminContext:
-    return AdminContext(
+def _load_document() -> Make:
+    from conduit.gateway.openapi.document import document_bytes  # noqa: PLC0415  # deferred
+
+    return partial(openapi.routes, document_bytes)
+
+
+def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
+    # Deferred: no application needs the admin API, and it takes as long to load as all the rest of
+    # ours.
+    from conduit.gateway.admin.context import AdminContext  # noqa: PLC0415
+    from conduit.gateway.admin.table import routes  # noqa: PLC0415
+
+    context = AdminContext(
         database=gateway.database,
         configuration=gateway.configuration,
         keyring=gateway.keyring,
@@ -457,14 +467,15 @@ def _admin_context(gateway: Gateway, master: MasterAccess) -> AdminContext:
         client_ip=gateway.addresses.of,
         revisions_kept=lambda: gateway.settings.config_revisions,
     )
+    return partial(routes, context)
 
 
 async def _background(
-    gateway: Gateway, socket: EventSocket, app: web.Application
+    gateway: Gateway, viewed: LiveEvents, app: web.Application
 ) -> AsyncIterator[None]:
     """What runs beside the requests, from start to stop."""
     stats = Stats(
-        gateway.bus, in_flight=lambda: len(gateway.live), viewers=lambda: socket.listeners
+        gateway.bus, in_flight=lambda: len(gateway.live), viewers=lambda: viewed.listeners
     )
     await stats.start()
     noting = asyncio.create_task(_note_last_used(gateway.keyring), name="last used")

@@ -97,7 +97,7 @@ class StandIn:
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._admit])
-        self._socket.attach(app)
+        app.add_routes(self._socket.routes())
         admin = cast("AdminContext", SimpleNamespace(bus=self.bus))
         for operation in admin_events.OPERATIONS:
             app.router.add_route(operation.method, operation.path, handler_of(admin, operation))
@@ -156,7 +156,7 @@ class StandIn:
             due -= int(due)
 
     async def _start(self, app: web.Application) -> None:
-        await self._socket.start()
+        self._socket.start()
         await self._stats.start()
         self._load = asyncio.create_task(self._run(), name="load")
 

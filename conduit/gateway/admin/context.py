@@ -17,11 +17,12 @@ from conduit.gateway.discovery import ModelLists
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.budgets import BudgetTerms
-from conduit.gateway.ledger.entries import Finding, LedgerState
+from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.reach import Reach
 from conduit.gateway.snapshot import Credential, Upstream
+from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage.engine import Database
 from conduit.gateway.storage.revisions import USUALLY_KEPT, Author
 from conduit.gateway.upstream import Endpoint
@@ -54,30 +55,6 @@ class BudgetLedger(Protocol):
     def close_budget(self, budget_id: str) -> None: ...
 
     def state(self) -> LedgerState: ...
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayState:
-    """What the running process knows of itself."""
-
-    version: str
-    boot: str
-    started_at_ms: int
-    ready: bool
-    draining: bool
-    in_flight: int
-    event_seq: int
-    database: str
-    rss_bytes: int | None = None
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerReport:
-    """The invariants of the ledger, checked, with the counts that were compared."""
-
-    findings: Sequence[Finding]
-    counts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

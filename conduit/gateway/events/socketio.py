@@ -3,7 +3,7 @@
     client → subscribe {kinds, filter, after_seq, boot}, answered {boot, seq, recovered, gap}
     server → events [event, …]    gap {from, to}    heartbeat {boot, seq, at_ms}    error {…}
 
-Importing socketio takes a fifth of a second: only the composition root imports this module.
+Importing socketio takes a fifth of a second: this module is imported when somebody listens.
 """
 
 import asyncio
@@ -116,11 +116,12 @@ class EventSocket:
         """How many connections are subscribed."""
         return len(self._fanout)
 
-    def attach(self, app: web.Application) -> None:
-        """Serve under `/socket.io/` of the application."""
-        app.router.add_route("*", PATH, self._handle)
+    def routes(self) -> list[web.RouteDef]:
+        """The path that it is served under."""
+        return [web.route("*", PATH, self._handle)]
 
-    async def start(self) -> None:
+    def start(self) -> None:
+        """Begin to deliver, in the running event loop."""
         self._task = asyncio.create_task(self._run(), name="live events")
 
     async def stop(self) -> None:

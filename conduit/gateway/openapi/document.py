@@ -4,7 +4,7 @@ import json
 from functools import cache
 
 from conduit import __version__
-from conduit.gateway.admin import OPERATIONS
+from conduit.gateway.admin.table import OPERATIONS
 from conduit.gateway.openapi.admin import admin_paths
 from conduit.gateway.openapi.answers import Json, components
 from conduit.gateway.openapi.client import client_paths

@@ -10,6 +10,7 @@ from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from conduit.gateway.storage.outages import DatabaseError, DatabaseUnreachableError, reason_of
+from conduit.gateway.storage.schema import complete_for_postgresql
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -59,6 +60,7 @@ def open_postgresql(url: str) -> AsyncEngine:
     server = server_of(url)
     if importlib.util.find_spec("asyncpg") is None:
         raise DatabaseError(_INSTALL)
+    complete_for_postgresql()
 
     async def connect() -> "Connection[Any]":
         return await connected(server)

@@ -19,6 +19,8 @@ from sqlalchemy import (
     text,
 )
 
+_OPEN = text("state = 'open'")
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -188,12 +190,7 @@ ledger = Table(
     Column("settled_at_ms", BigInteger),
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
-    Index(
-        "ix_ledger_open_held",
-        "held_at_ms",
-        sqlite_where=text("state = 'open'"),
-        postgresql_where=text("state = 'open'"),
-    ),
+    Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),
 )
 
 journal_position = Table(
@@ -273,3 +270,10 @@ prices = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
 )
+
+
+def complete_for_postgresql() -> None:
+    """Say what PostgreSQL alone has to be told; said above, it would load that dialect always."""
+    for index in ledger.indexes:
+        if index.name == "ix_ledger_open_held":
+            index.dialect_kwargs["postgresql_where"] = _OPEN

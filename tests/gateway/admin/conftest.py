@@ -11,10 +11,10 @@ from aiohttp.test_utils import TestClient, TestServer
 from conduit.core.events import EventKind
 from conduit.core.keys import digest_of, make_master_key
 from conduit.core.resources.status import SettingsReload, SettingView
-from conduit.gateway import admin
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
+from conduit.gateway.admin import table
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
-from conduit.gateway.admin.context import AdminContext, GatewayState, LedgerReport
+from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.body_store import BodyStore, Retention
 from conduit.gateway.configuration import Configuration
 from conduit.gateway.dialects.client_errors import encode_error
@@ -30,6 +30,7 @@ from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.sealing import load_or_make_sealing_key
 from conduit.gateway.server.errors import error_middleware
 from conduit.gateway.server.headers import finish_headers
+from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage.engine import Database
 from conduit.gateway.upstream.http1 import Http1Upstreams
 from tests.gateway.admin.calls import AdminApi
@@ -161,7 +162,7 @@ def master_key() -> str:
 async def client(context: AdminContext) -> AsyncIterator[TestClient[Any, Any]]:
     app = web.Application(middlewares=[error_middleware(encode_error)])
     app.on_response_prepare.append(finish_headers)
-    app.add_routes(admin.routes(context))
+    app.add_routes(table.routes(context))
     server = TestServer(app)
     await server.start_server(access_log=None)  # as the gateway's own, which would tell of queries
     async with TestClient(server) as opened:

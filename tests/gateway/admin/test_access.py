@@ -8,8 +8,9 @@ from aiohttp.test_utils import TestClient
 
 from conduit.core.ids import now_ms
 from conduit.core.keys import digest_of, make_master_key, make_virtual_key
-from conduit.gateway.admin import OPERATIONS, wire
+from conduit.gateway.admin import wire
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
+from conduit.gateway.admin.table import OPERATIONS
 from conduit.gateway.server.body import BodyLimits
 from tests.gateway.admin.calls import PUBLIC, AdminApi
 

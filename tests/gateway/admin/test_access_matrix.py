@@ -12,10 +12,10 @@ from yarl import URL
 
 from conduit.core.ids import now_ms
 from conduit.core.keys import digest_of, make_master_key, make_virtual_key
-from conduit.gateway.admin import OPERATIONS
 from conduit.gateway.admin.access import MasterDigest
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation
+from conduit.gateway.admin.table import OPERATIONS
 from conduit.gateway.openapi.document import document
 from conduit.gateway.server.headers import is_client_api
 from tests.e2e.conftest import running_gateway

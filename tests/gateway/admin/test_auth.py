@@ -13,7 +13,7 @@ from conduit.core.events import EventKind
 from conduit.core.ids import now_ms
 from conduit.core.keys import digest_of, is_master_key, make_master_key
 from conduit.core.resources.fields import time_ms
-from conduit.gateway import admin
+from conduit.gateway.admin import table
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.dialects.client_errors import encode_error
@@ -118,7 +118,7 @@ async def test_a_key_of_the_settings_is_not_replaced(
         supplied_by="the setting master_key_file (env CONDUIT_MASTER_KEY_FILE)",
     )
     app = web.Application(middlewares=[error_middleware(encode_error)])
-    app.add_routes(admin.routes(replace(context, master=access)))
+    app.add_routes(table.routes(replace(context, master=access)))
     async with TestClient(TestServer(app)) as client:
         answer = await AdminApi(client, supplied).post(PATH, {})
     assert (answer.status, answer.error) == (409, "conflict")

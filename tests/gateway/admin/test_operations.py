@@ -8,8 +8,8 @@ from typing import get_args, get_type_hints
 import pytest
 
 from conduit.client.api import OPERATIONS as CLIENT_OPERATIONS
-from conduit.gateway.admin import OPERATIONS
 from conduit.gateway.admin.operation import AdminOperation
+from conduit.gateway.admin.table import OPERATIONS
 from conduit.gateway.server.headers import is_client_api
 
 PAGE = Path(__file__).parents[3] / "docs" / "admin-api.md"

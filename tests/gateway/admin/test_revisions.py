@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from conduit.gateway import admin
+from conduit.gateway.admin import table
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.configuration import Configuration
 from conduit.gateway.storage.engine import Database, reading
@@ -118,7 +118,7 @@ async def test_every_change_leaves_one_revision_that_tells_whose_it_was(api: Adm
         ("providers.delete", "DELETE", "/admin/providers/sim", None),
         ("config.update", "PATCH", "/admin/config", {"values": {"log_level": "debug"}}),
     ]
-    mutating = {each.name for each in admin.OPERATIONS if each.method != "GET"}
+    mutating = {each.name for each in table.OPERATIONS if each.method != "GET"}
     assert {name for name, *_ in calls} == mutating - _MAKES_NO_CHANGE
     for index, (name, method, path, body) in enumerate(calls, 1):
         if "{budget}" in path:

@@ -60,7 +60,7 @@ async def serving(
 ) -> AsyncIterator[Serving]:
     app = web.Application(middlewares=[_envelopes, *([middleware] if middleware else [])])
     socket = EventSocket(bus, check, limits=limits)
-    socket.attach(app)
+    app.add_routes(socket.routes())
     # The backfill needs nothing of an admin context but its bus, and changes nothing.
     nobody = Author("test", "read")
     parts = SimpleNamespace(bus=bus, author=lambda request, operation: nobody)
@@ -75,7 +75,7 @@ async def serving(
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
-    await socket.start()
+    socket.start()
     bound = runner.addresses[0][1]
     try:
         yield Serving(bus, socket, f"http://127.0.0.1:{bound}", bound)

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from conduit.core.errors import ConduitError, ValidationFailedError, admin_envelope
 from conduit.core.resources.errors import ErrorEnvelope
-from conduit.gateway.admin import OPERATIONS
 from conduit.gateway.admin.operation import AdminOperation
+from conduit.gateway.admin.table import OPERATIONS
 from conduit.gateway.dialects.openai_errors import encode_error
 from conduit.gateway.openapi.document import document, document_bytes
 from conduit.gateway.routes import calls, gemini, health, models, openapi

@@ -1,0 +1,53 @@
+"""The table of the admin API: every operation, and the routes that are made of them."""
+
+from aiohttp import web
+
+from conduit.gateway.admin import (
+    auth,
+    bodies,
+    budgets,
+    config,
+    credentials,
+    events,
+    keys,
+    mapping_tests,
+    mappings,
+    models,
+    price_explanations,
+    prices,
+    provider_models,
+    provider_types,
+    providers,
+    requests,
+    revisions,
+    status,
+)
+from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.operation import AdminOperation, route_of
+
+OPERATIONS: tuple[AdminOperation, ...] = (
+    *status.OPERATIONS,
+    *auth.OPERATIONS,
+    *config.OPERATIONS,
+    *revisions.OPERATIONS,
+    *provider_types.OPERATIONS,
+    *providers.OPERATIONS,
+    *provider_models.OPERATIONS,
+    *credentials.OPERATIONS,
+    *mapping_tests.OPERATIONS,  # its path is longer
+    *mappings.OPERATIONS,
+    *models.OPERATIONS,
+    *keys.OPERATIONS,
+    *budgets.OPERATIONS,
+    *prices.OPERATIONS,
+    *price_explanations.OPERATIONS,
+    *bodies.OPERATIONS,
+    *requests.OPERATIONS,
+    *events.OPERATIONS,
+)
+"""Every operation there is. Where two paths fit a request, the one that stands first serves it."""
+
+
+def routes(admin: AdminContext) -> list[web.RouteDef]:
+    """Every admin route, behind the master key."""
+    return [route_of(admin, operation) for operation in OPERATIONS]

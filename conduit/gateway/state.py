@@ -1,0 +1,31 @@
+"""What a running gateway tells of itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conduit.gateway.ledger.entries import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayState:
+    """What the running process knows of itself."""
+
+    version: str
+    boot: str
+    started_at_ms: int
+    ready: bool
+    draining: bool
+    in_flight: int
+    event_seq: int
+    database: str
+    rss_bytes: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReport:
+    """The invariants of the ledger, checked, with the counts that were compared."""
+
+    findings: Sequence[Finding]
+    counts: Mapping[str, Any]
