@@ -120,3 +120,22 @@ def test_a_translation_offline_loads_no_server(environment: dict[str, str]) -> N
 def test_the_version_does_not_load_the_command_tree(environment: dict[str, str]) -> None:
     outcome = run("--version", environment=environment)
     assert not {"typer", "rich"} & outcome.loaded
+
+
+def test_a_gateway_loads_what_operators_use_when_they_come() -> None:
+    names = (
+        "alembic",
+        "conduit.gateway.admin.table",
+        "conduit.gateway.ledger.checks",
+        "conduit.gateway.openapi.document",
+        "cryptography",
+        "socketio",
+        "sqlalchemy.dialects.postgresql",
+        "typer",
+    )
+    code = (
+        "import json, sys\nimport conduit.gateway.run\n"
+        f"print(json.dumps([name for name in {names!r} if name in sys.modules]))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout) == []

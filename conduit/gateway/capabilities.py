@@ -44,7 +44,7 @@ class _Family:
     """
 
     sellers: frozenset[str]
-    pattern: re.Pattern[str]
+    pattern: str
     known: Capabilities
 
 
@@ -63,7 +63,7 @@ _RELEASE: Final = r"(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|latest))?(?:-v\d(?::\d)?)?
 def _family(
     sellers: frozenset[str], names: str, output_tokens: int | None = None, **known: bool
 ) -> _Family:
-    pattern = re.compile(f"(?:{names}){_RELEASE}")
+    pattern = f"(?:{names}){_RELEASE}"  # compiled when a model is looked up, and kept by re
     return _Family(sellers, pattern, Capabilities(chat=True, output_tokens=output_tokens, **known))
 
 
@@ -225,7 +225,7 @@ def _stated(provider: ProviderType, model: str) -> Capabilities:
         return _SIMULATED
     name = name.rsplit("/", 1)[-1].replace(".", "-")
     for family in _FAMILIES:
-        if provider.prices in family.sellers and family.pattern.fullmatch(name):
+        if provider.prices in family.sellers and re.fullmatch(family.pattern, name):
             return replace(family.known, embeddings=False)
     return Capabilities()
 
