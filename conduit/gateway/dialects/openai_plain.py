@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from conduit.gateway.dialects.fields import LARGEST_INTEGER
-from conduit.gateway.dialects.openai_units import InputUnits
+from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.strict_json import MAX_DEPTH, check_duplicates, decode_raw
 
 _LARGEST_BODY: Final = 1_000_000  # a larger one is asked first how many values it holds

@@ -1,26 +1,11 @@
-"""What the input of a call consists of, for estimating its tokens before it is sent."""
+"""The units of an input in OpenAI's format, for estimating its tokens before it is sent."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-
-class InputUnits(msgspec.Struct, frozen=True, gc=False):
-    """The countable parts of an input (a Struct, as one is made for every request).
-
-    `text_bytes` are UTF-8 bytes of text, `tokens` those that the client sent as token numbers.
-    Base64 data is in none of the two: `audio_bytes` and `file_bytes` are its length as written.
-    """
-
-    text_bytes: int = 0
-    messages: int = 0
-    tokens: int = 0
-    images: int = 0
-    audio_clips: int = 0
-    audio_bytes: int = 0
-    files: int = 0
-    file_bytes: int = 0
+from conduit.gateway.dialects.input_units import InputUnits
 
 
 class _Tally:

@@ -14,15 +14,11 @@ from conduit.gateway.dialects.fields import (
     read_text,
     wrong,
 )
+from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.openai_plain import PlainChat, read_plain_chat
 from conduit.gateway.dialects.openai_rules import adapt_raw
-from conduit.gateway.dialects.openai_units import (
-    InputUnits,
-    chat_units,
-    prompt_count,
-    prompt_units,
-)
+from conduit.gateway.dialects.openai_units import chat_units, prompt_count, prompt_units
 from conduit.gateway.dialects.strict_json import read_object, refuse_operator_fields
 from conduit.gateway.provider import Operation, Quirks
 

@@ -9,8 +9,8 @@ from conduit.gateway.dialects import gemini_embeddings, openai_moderations, rera
 from conduit.gateway.dialects.chat_call import MAX_MODEL_LENGTH
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.fields import wrong
+from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.openai_units import InputUnits
 from conduit.gateway.dialects.registry import GEMINI
 from conduit.gateway.dialects.strict_json import read_object, refuse_operator_fields
 from conduit.gateway.embedding import EmbeddingRequest
