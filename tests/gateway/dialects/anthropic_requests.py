@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from conduit.gateway.conversation import ChatRequest, Message, Text, Tool
-from conduit.gateway.dialects.anthropic_messages import encode_request
+from conduit.gateway.dialects.anthropic.dialect import encode_request
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
 MARK = {"type": "ephemeral"}

@@ -35,7 +35,7 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
-from conduit.gateway.dialects.anthropic_messages import (
+from conduit.gateway.dialects.anthropic.dialect import (
     NAME,
     PING,
     StreamDecoder,

@@ -21,7 +21,7 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
     ValidationFailedError,
 )
-from conduit.gateway.dialects.anthropic_messages import (
+from conduit.gateway.dialects.anthropic.dialect import (
     StreamEncoder,
     decode_count,
     decode_error,

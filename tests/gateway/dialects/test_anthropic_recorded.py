@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conduit.gateway.conversation import ChatResponse, StreamEvent
-from conduit.gateway.dialects.anthropic_messages import (
+from conduit.gateway.dialects.anthropic.dialect import (
     StreamDecoder,
     decode_error,
     decode_request,

@@ -23,7 +23,7 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.anthropic_messages import (
+from conduit.gateway.dialects.anthropic.dialect import (
     NAME,
     decode_count_request,
     decode_request,

@@ -31,8 +31,8 @@ from conduit.gateway.conversation import (
     WholePart,
 )
 from conduit.gateway.dialects.answer_tool import AnswerTool
-from conduit.gateway.dialects.anthropic_messages import NAME, StreamDecoder, decode_response
-from conduit.gateway.dialects.anthropic_usage import usage_from_anthropic
+from conduit.gateway.dialects.anthropic.dialect import NAME, StreamDecoder, decode_response
+from conduit.gateway.dialects.anthropic.usage import usage_from_anthropic
 from conduit.gateway.dialects.collect import collect
 
 USAGE = {"input_tokens": 5, "output_tokens": 1}

@@ -24,7 +24,7 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
-from conduit.gateway.dialects.anthropic_messages import (
+from conduit.gateway.dialects.anthropic.dialect import (
     NAME,
     decode_request,
 )

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.anthropic_usage import (
+from conduit.gateway.dialects.anthropic.usage import (
     merged_usage,
     reported_usage,
     usage_from_anthropic,

@@ -18,7 +18,7 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.anthropic_messages import (
+from conduit.gateway.dialects.anthropic.dialect import (
     NAME,
     encode_count_request,
     encode_request,

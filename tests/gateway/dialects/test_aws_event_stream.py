@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import UpstreamFailure
-from conduit.gateway.dialects.aws_event_stream import (
+from conduit.gateway.dialects.bedrock.event_stream import (
     MAX_HEADERS_BYTES,
     Message,
     MessageSplitter,

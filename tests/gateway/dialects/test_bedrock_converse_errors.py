@@ -13,8 +13,8 @@ from conduit.core.errors import (
     UpstreamRejectedError,
 )
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.bedrock_converse import decode_error
-from conduit.gateway.dialects.bedrock_converse_usage import reported_usage, usage_from_bedrock
+from conduit.gateway.dialects.bedrock.dialect import decode_error
+from conduit.gateway.dialects.bedrock.usage import reported_usage, usage_from_bedrock
 
 
 def error(status: int, kind: str, body: Any, **headers: str) -> ConduitError:

@@ -15,7 +15,7 @@ from conduit.gateway.conversation import (
     Part,
     Text,
 )
-from conduit.gateway.dialects.bedrock_converse import NAME, encode_request
+from conduit.gateway.dialects.bedrock.dialect import NAME, encode_request
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 PNG = "data:image/png;base64,iVBORw0KGgo="

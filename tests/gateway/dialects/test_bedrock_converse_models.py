@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conduit.gateway.conversation import ChatRequest, Message, Reasoning, Sampling, Text
-from conduit.gateway.dialects.bedrock_converse import encode_request
+from conduit.gateway.dialects.bedrock.dialect import encode_request
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
 OPUS = "us.anthropic.claude-opus-4-7"

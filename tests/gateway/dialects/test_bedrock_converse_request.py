@@ -31,7 +31,7 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.bedrock_converse import NAME, decode_response, encode_request
+from conduit.gateway.dialects.bedrock.dialect import NAME, decode_response, encode_request
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 

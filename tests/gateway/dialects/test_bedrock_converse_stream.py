@@ -36,7 +36,7 @@ from conduit.gateway.conversation import (
     Usage,
     Used,
 )
-from conduit.gateway.dialects.bedrock_converse import NAME, StreamDecoder, decode_response
+from conduit.gateway.dialects.bedrock.dialect import NAME, StreamDecoder, decode_response
 from conduit.gateway.dialects.collect import collect
 from tests.fakes.event_streams import event, exception, message, stream
 

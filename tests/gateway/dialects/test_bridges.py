@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from conduit.core.errors import BudgetExceededError, UnsupportedParameterError
-from conduit.gateway.dialects import anthropic_messages, gemini, openai_chat, openai_responses
-from conduit.gateway.dialects.bridge import AnswerStream, Sending
-from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.anthropic import dialect as anthropic_messages
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from conduit.gateway.dialects.bridges.protocol import AnswerStream, Sending
 from conduit.gateway.dialects.chat_call import reader_of
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.gemini import dialect as gemini
+from conduit.gateway.dialects.openai.wire import decode_call
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
+from conduit.gateway.dialects.openai_responses import dialect as openai_responses
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.provider import FieldRules, Operation, Quirks

@@ -25,7 +25,7 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.cohere_v2 import NAME, encode_request
+from conduit.gateway.dialects.cohere.dialect import NAME, encode_request
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 MODEL = Target("command-a")

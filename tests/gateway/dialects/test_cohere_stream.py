@@ -35,7 +35,7 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
-from conduit.gateway.dialects.cohere_v2 import (
+from conduit.gateway.dialects.cohere.dialect import (
     NAME,
     StreamDecoder,
     decode_error,

@@ -38,7 +38,7 @@ from conduit.gateway.conversation import (
     WholePart,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.gemini import StreamDecoder, decode_response
+from conduit.gateway.dialects.gemini.dialect import StreamDecoder, decode_response
 
 USAGE = {"promptTokenCount": 3, "candidatesTokenCount": 2, "totalTokenCount": 5}
 HEAD = {"modelVersion": "g", "responseId": "r"}

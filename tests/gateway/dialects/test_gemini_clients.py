@@ -39,14 +39,14 @@ from conduit.gateway.conversation import (
     WholePart,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.gemini import (
+from conduit.gateway.dialects.frames.sse import payloads_of
+from conduit.gateway.dialects.gemini.dialect import (
     StreamDecoder,
     StreamEncoder,
     decode_response,
     encode_response,
 )
-from conduit.gateway.dialects.gemini_signatures import write_redacted, write_signature
-from conduit.gateway.dialects.sse import payloads_of
+from conduit.gateway.dialects.gemini.signatures import write_redacted, write_signature
 
 OTHER = "anthropic_messages"
 USAGE = Usage(5, output_tokens=2)

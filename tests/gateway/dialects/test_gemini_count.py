@@ -5,7 +5,7 @@ import pytest
 
 from conduit.core.errors import InvalidRequestError, UpstreamFailure
 from conduit.gateway.conversation import ChatRequest, Message, Sampling, Text, Tool, ToolChoice
-from conduit.gateway.dialects.gemini import (
+from conduit.gateway.dialects.gemini.dialect import (
     decode_count,
     decode_count_request,
     encode_count,

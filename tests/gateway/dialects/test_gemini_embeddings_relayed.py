@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conduit.core.errors import UpstreamFailure
-from conduit.gateway.dialects.bridge import Sending
-from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from conduit.gateway.dialects.bridges.protocol import Sending
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.dialects.whole_calls import read_embedding

@@ -23,9 +23,9 @@ from conduit.core.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
-from conduit.gateway.dialects.gemini import decode_error, encode_error
-from conduit.gateway.dialects.gemini_errors import failure_of
-from conduit.gateway.dialects.openai_errors import QUOTA_EXHAUSTED, scrub
+from conduit.gateway.dialects.gemini.dialect import decode_error, encode_error
+from conduit.gateway.dialects.gemini.errors import failure_of
+from conduit.gateway.dialects.openai.errors import QUOTA_EXHAUSTED, scrub
 
 RPC = "type.googleapis.com/google.rpc."
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conduit.core.errors import UnsupportedParameterError
-from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.bridges.choice import bridge_between
 from tests.gateway.dialects.test_bridges import call_of, sending
 
 OTHERS = ["openai_chat", "openai_responses", "anthropic_messages", "cohere_v2", "bedrock_converse"]

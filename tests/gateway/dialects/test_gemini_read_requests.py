@@ -27,8 +27,8 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.gemini import decode_request, encode_request
-from conduit.gateway.dialects.gemini_signatures import write_redacted, write_signature
+from conduit.gateway.dialects.gemini.dialect import decode_request, encode_request
+from conduit.gateway.dialects.gemini.signatures import write_redacted, write_signature
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
 NEW = "gemini-3-pro-preview"

@@ -24,7 +24,7 @@ from conduit.gateway.conversation import (
     ToolCall,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.gemini import (
+from conduit.gateway.dialects.gemini.dialect import (
     StreamDecoder,
     StreamEncoder,
     decode_error,
@@ -33,7 +33,7 @@ from conduit.gateway.dialects.gemini import (
     encode_request,
     encode_response,
 )
-from conduit.gateway.dialects.gemini_words import camel
+from conduit.gateway.dialects.gemini.words import camel
 from conduit.gateway.dialects.target import Target
 
 FOLDER = os.environ.get("CONDUIT_RECORDED")

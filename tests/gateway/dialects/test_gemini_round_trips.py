@@ -43,7 +43,7 @@ from conduit.gateway.conversation import (
     Usage,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.gemini import (
+from conduit.gateway.dialects.gemini.dialect import (
     StreamDecoder,
     StreamEncoder,
     decode_count_request,
@@ -52,7 +52,7 @@ from conduit.gateway.dialects.gemini import (
     encode_request,
     encode_response,
 )
-from conduit.gateway.dialects.gemini_read_stream import StreamDecoder as Decoder
+from conduit.gateway.dialects.gemini.read_stream import StreamDecoder as Decoder
 from conduit.gateway.dialects.target import Target
 
 MODEL = "gemini-3-pro"

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from conduit.gateway.dialects.gemini_schema import cleaned, cleaned_parameters, json_schema_of
+from conduit.gateway.dialects.gemini.schema import cleaned, cleaned_parameters, json_schema_of
 
 
 @pytest.mark.parametrize(

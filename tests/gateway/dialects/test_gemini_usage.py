@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.gemini import usage_from_gemini, usage_to_gemini
-from conduit.gateway.dialects.gemini_usage import reported_usage
+from conduit.gateway.dialects.gemini.dialect import usage_from_gemini, usage_to_gemini
+from conduit.gateway.dialects.gemini.usage import reported_usage
 
 
 def audio(tokens: int) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.gemini import FIELD_NAMES, encode_request
+from conduit.gateway.dialects.gemini.dialect import FIELD_NAMES, encode_request
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 OLD, NEW = "gemini-2.5-flash", "gemini-3-pro-preview"

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import UpstreamFailure
-from conduit.gateway.dialects.ndjson import LineSplitter
+from conduit.gateway.dialects.frames.ndjson import LineSplitter
 
 
 @given(st.lists(st.binary(max_size=6)), st.data())

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conduit.core.errors import UnsupportedParameterError
-from conduit.gateway.dialects.bridge import Sending
-from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from conduit.gateway.dialects.bridges.protocol import Sending
 from conduit.gateway.providers import registry
 from tests.gateway.dialects.test_bridges import call_of
 

@@ -25,7 +25,7 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.ollama_native import NAME, encode_request
+from conduit.gateway.dialects.ollama.dialect import NAME, encode_request
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 
 MODEL = Target("llama3.2")

@@ -27,7 +27,7 @@ from conduit.gateway.conversation import (
     Used,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.ollama_native import (
+from conduit.gateway.dialects.ollama.dialect import (
     NAME,
     StreamDecoder,
     decode_error,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import UpstreamFailure
-from conduit.gateway.dialects.openai_answer import Answer, decode_answer
+from conduit.gateway.dialects.openai.relayed_answer import Answer, decode_answer
 from conduit.gateway.provider import Operation
 
 

@@ -34,7 +34,8 @@ from conduit.gateway.conversation import (
     Used,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.openai_chat import (
+from conduit.gateway.dialects.frames.sse import payloads_of
+from conduit.gateway.dialects.openai_chat.dialect import (
     decode_request,
     decode_response,
     decode_stream,
@@ -42,7 +43,6 @@ from conduit.gateway.dialects.openai_chat import (
     encode_response,
     encode_stream,
 )
-from conduit.gateway.dialects.sse import payloads_of
 from conduit.gateway.dialects.target import Target
 from conduit.gateway.provider import Quirks
 

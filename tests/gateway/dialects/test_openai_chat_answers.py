@@ -36,7 +36,7 @@ from conduit.gateway.conversation import (
 )
 from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.openai_chat import (
+from conduit.gateway.dialects.openai_chat.dialect import (
     NAME,
     StreamDecoder,
     StreamEncoder,

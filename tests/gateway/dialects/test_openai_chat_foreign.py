@@ -26,14 +26,14 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects.openai_chat import (
+from conduit.gateway.dialects.openai.native import refuse_native
+from conduit.gateway.dialects.openai_chat.dialect import (
     FIELD_NAMES,
     NAME,
     decode_request,
     encode_request,
 )
-from conduit.gateway.dialects.openai_chat_thinking import read_thoughts, write_thoughts
-from conduit.gateway.dialects.openai_native import refuse_native
+from conduit.gateway.dialects.openai_chat.thinking import read_thoughts, write_thoughts
 from conduit.gateway.dialects.target import InexpressibleError, Target
 from conduit.gateway.provider import Quirks
 from tests.gateway.dialects.foreign_answers import OTHER, PIXEL

@@ -16,7 +16,7 @@ from conduit.core.errors import (
     UpstreamRateLimitedError,
     UpstreamRejectedError,
 )
-from conduit.gateway.dialects.openai_errors import (
+from conduit.gateway.dialects.openai.errors import (
     MAX_MESSAGE_BYTES,
     decode_error,
     encode_error,

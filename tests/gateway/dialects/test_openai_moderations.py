@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from conduit.core.errors import InvalidRequestError
-from conduit.gateway.dialects.openai_moderations import (
+from conduit.gateway.dialects.openai.moderations import (
     ModerationRequest,
     decode_request,
 )

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import RequestError
-from conduit.gateway.dialects import openai_wire
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.openai_plain import read_plain_chat
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.openai import wire as openai_wire
+from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
+from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.provider import Operation
 
 TURN = {"role": "user", "content": "hi"}

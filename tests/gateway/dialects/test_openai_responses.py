@@ -31,9 +31,9 @@ from conduit.gateway.conversation import (
     ToolChoice,
     ToolResult,
 )
-from conduit.gateway.dialects import openai_chat
-from conduit.gateway.dialects.openai_native import refuse_native
-from conduit.gateway.dialects.openai_responses import (
+from conduit.gateway.dialects.openai.native import refuse_native
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
+from conduit.gateway.dialects.openai_responses.dialect import (
     FIELD_NAMES,
     NAME,
     decode_request,

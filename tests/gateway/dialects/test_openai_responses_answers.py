@@ -31,7 +31,7 @@ from conduit.gateway.conversation import (
     WholePart,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.openai_responses import (
+from conduit.gateway.dialects.openai_responses.dialect import (
     StreamEncoder,
     decode_request,
     encode_response,

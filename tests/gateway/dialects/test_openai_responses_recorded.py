@@ -16,7 +16,7 @@ from conduit.gateway.conversation import (
     ToolCall,
 )
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.openai_responses import (
+from conduit.gateway.dialects.openai_responses.dialect import (
     StreamDecoder,
     StreamEncoder,
     decode_error,

@@ -31,16 +31,16 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
-from conduit.gateway.dialects import openai_chat
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.openai_responses import (
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
+from conduit.gateway.dialects.openai_responses.dialect import (
     NAME,
     StreamDecoder,
     StreamEncoder,
     decode_response,
     encode_response,
 )
-from conduit.gateway.dialects.openai_responses_usage import (
+from conduit.gateway.dialects.openai_responses.usage import (
     usage_from_responses,
     usage_to_responses,
 )

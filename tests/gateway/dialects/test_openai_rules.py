@@ -4,8 +4,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from conduit.gateway.dialects.openai_rules import adapt, adapt_raw, with_envelope
-from conduit.gateway.dialects.openai_wire import decode_call, dropped_fields, encode_call
+from conduit.gateway.dialects.openai.rules import adapt, adapt_raw, with_envelope
+from conduit.gateway.dialects.openai.wire import decode_call, dropped_fields, encode_call
 from conduit.gateway.dialects.target import InexpressibleError
 from conduit.gateway.provider import FieldRules, Operation, Quirks
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import ConduitError, UpstreamFailure
-from conduit.gateway.dialects.openai_stream import DONE, StreamReader
+from conduit.gateway.dialects.openai.relayed_stream import DONE, StreamReader
 
 
 def event(**chunk: Any) -> bytes:

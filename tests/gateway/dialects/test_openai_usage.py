@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.openai_usage import (
+from conduit.gateway.dialects.openai.usage import (
     reported_usage,
     usage_from_openai,
     usage_to_openai,

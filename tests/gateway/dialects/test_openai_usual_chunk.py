@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.gateway.dialects import openai_stream
-from conduit.gateway.dialects.openai_stream import StreamReader
-from conduit.gateway.dialects.openai_usual_chunk import UsualChunk, usual_chunk
+from conduit.gateway.dialects.frames.usual_chunk import UsualChunk, usual_chunk
+from conduit.gateway.dialects.openai import relayed_stream as openai_stream
+from conduit.gateway.dialects.openai.relayed_stream import StreamReader
 
 
 def payload(text: str, **more: Any) -> bytes:

@@ -5,7 +5,7 @@ import pytest
 
 from conduit.core.errors import InvalidRequestError, RequestError, UnknownParameterError
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.openai_wire import decode_call, encode_call, output_cap
+from conduit.gateway.dialects.openai.wire import decode_call, encode_call, output_cap
 from conduit.gateway.provider import Operation, Quirks
 
 CHAT = Operation.CHAT

@@ -9,18 +9,18 @@ import pytest
 
 from conduit.gateway.conversation import Text, ToolCall
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.openai_answer import decode_answer
-from conduit.gateway.dialects.openai_chat import (
+from conduit.gateway.dialects.frames.sse import payloads_of
+from conduit.gateway.dialects.openai.errors import decode_error
+from conduit.gateway.dialects.openai.relayed_answer import decode_answer
+from conduit.gateway.dialects.openai.relayed_stream import StreamReader
+from conduit.gateway.dialects.openai.wire import decode_call, encode_call
+from conduit.gateway.dialects.openai_chat.dialect import (
     decode_request,
     decode_response,
     decode_stream,
     encode_request,
     encode_response,
 )
-from conduit.gateway.dialects.openai_errors import decode_error
-from conduit.gateway.dialects.openai_stream import StreamReader
-from conduit.gateway.dialects.openai_wire import decode_call, encode_call
-from conduit.gateway.dialects.sse import payloads_of
 from conduit.gateway.dialects.target import Target
 from conduit.gateway.provider import Operation, Quirks
 

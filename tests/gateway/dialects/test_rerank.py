@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from conduit.core.errors import InvalidRequestError, UpstreamFailure
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects import cohere_rerank, rerank
+from conduit.gateway.dialects.cohere import rerank
+from conduit.gateway.dialects.cohere import rerank_v2 as cohere_rerank
 from conduit.gateway.dialects.target import InexpressibleError, Target
 from conduit.gateway.ranking import RankedDocument, RerankRequest, RerankResponse
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import UpstreamFailure
-from conduit.gateway.dialects.sse import (
+from conduit.gateway.dialects.frames.sse import (
     EventSplitter,
     event_of,
     payload_of,

@@ -19,9 +19,9 @@ from conduit.gateway.conversation import (
     Usage,
     Used,
 )
-from conduit.gateway.dialects.gemini_write_stream import StreamEncoder as GeminiEncoder
+from conduit.gateway.dialects.frames.text import TextFrame, text_frame
+from conduit.gateway.dialects.gemini.write_stream import StreamEncoder as GeminiEncoder
 from conduit.gateway.dialects.registry import DIALECTS
-from conduit.gateway.dialects.text_frames import TextFrame, text_frame
 
 CLIENTS = ("openai_chat", "openai_responses", "anthropic_messages", "gemini")
 TEXTS = st.text(alphabet='ab"\\\n\x01\x7fé😀\ud83d}{,:', max_size=5)

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.gateway.conversation import ArgumentsDelta, TextDelta, ThinkingDelta
-from conduit.gateway.dialects import gemini_read_stream, usual_deltas
 from conduit.gateway.dialects.dialect import StreamDecoder
+from conduit.gateway.dialects.frames import usual_deltas
+from conduit.gateway.dialects.frames.usual_deltas import UsualDeltas
+from conduit.gateway.dialects.gemini import read_stream as gemini_read_stream
 from conduit.gateway.dialects.registry import DIALECTS
-from conduit.gateway.dialects.usual_deltas import UsualDeltas
 
 TEXTS = st.text(alphabet='ab"\\\n\té😀\ud83d}{,:', max_size=4)
 ASCII = st.booleans()
