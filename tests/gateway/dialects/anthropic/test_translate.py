@@ -29,7 +29,7 @@ from conduit.gateway.dialects.anthropic.dialect import (
     decode_request,
 )
 from conduit.gateway.dialects.target import InexpressibleError
-from tests.gateway.dialects.anthropic_requests import (
+from tests.gateway.dialects.anthropic.requests import (
     BUDGETED,
     MARK,
     OLD,

@@ -19,7 +19,7 @@ from conduit.gateway.dialects.anthropic.dialect import (
 )
 from conduit.gateway.dialects.collect import collect
 from conduit.gateway.dialects.target import Target
-from tests.gateway.dialects.anthropic_client import accumulated, events_of
+from tests.gateway.dialects.anthropic.client import accumulated, events_of
 
 FOLDER = os.environ.get("CONDUIT_RECORDED")
 pytestmark = pytest.mark.skipif(

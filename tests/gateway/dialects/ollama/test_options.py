@@ -9,7 +9,7 @@ from conduit.core.errors import UnsupportedParameterError
 from conduit.gateway.dialects.bridges.choice import bridge_between
 from conduit.gateway.dialects.bridges.protocol import Sending
 from conduit.gateway.providers import registry
-from tests.gateway.dialects.test_bridges import call_of
+from tests.gateway.dialects.bridges.test_choice import call_of
 
 QUIRKS = registry.provider_of("ollama_native").type.quirks
 CLIENTS = ["openai_chat", "openai_responses", "anthropic_messages", "gemini"]

@@ -24,7 +24,7 @@ from conduit.gateway.dialects.anthropic.dialect import (
     encode_request,
 )
 from conduit.gateway.dialects.target import InexpressibleError, Target
-from tests.gateway.dialects.anthropic_requests import (
+from tests.gateway.dialects.anthropic.requests import (
     ADAPTIVE,
     BUDGETED,
     MARK,

@@ -46,7 +46,7 @@ from conduit.gateway.dialects.anthropic.dialect import (
 )
 from conduit.gateway.dialects.collect import collect
 from conduit.gateway.dialects.signatures import UNSIGNED
-from tests.gateway.dialects.anthropic_client import accumulated, events_of
+from tests.gateway.dialects.anthropic.client import accumulated, events_of
 
 STARTED = Started("chatcmpl-1", "gpt", 5, extras={"system_fingerprint": "fp"}, dialect="x")
 SERVER_CALL = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"q": 1}}

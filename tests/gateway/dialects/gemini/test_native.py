@@ -7,7 +7,7 @@ import pytest
 
 from conduit.core.errors import UnsupportedParameterError
 from conduit.gateway.dialects.bridges.choice import bridge_between
-from tests.gateway.dialects.test_bridges import call_of, sending
+from tests.gateway.dialects.bridges.test_choice import call_of, sending
 
 OTHERS = ["openai_chat", "openai_responses", "anthropic_messages", "cohere_v2", "bedrock_converse"]
 DECLARED = {"functionDeclarations": [{"name": "f"}, {"name": "g"}]}
