@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from conduit.core.errors import ConduitError, UnsupportedParameterError
 from conduit.gateway.conversation import Failed
-from conduit.gateway.dialects import gemini
-from conduit.gateway.dialects.bridge import Sending
-from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from conduit.gateway.dialects.bridges.protocol import Sending
 from conduit.gateway.dialects.chat_call import reader_of
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.gemini import dialect as gemini
 from conduit.gateway.dialects.loss_rules import RULES
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.provider import Operation, Quirks

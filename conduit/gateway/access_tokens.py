@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from conduit.core.errors import ConduitError, UpstreamAuthError, UpstreamFailure
 from conduit.gateway.dialects.lenient_json import read_json
-from conduit.gateway.dialects.openai_errors import scrub
+from conduit.gateway.dialects.openai.errors import scrub
 from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.provider import OutgoingRequest, Provider, TokenProvider, TokenRequest
 from conduit.gateway.upstream import Deadlines, TransportError

@@ -16,7 +16,7 @@ from conduit.core.ids import new_id, now_ms
 from conduit.gateway.bodies import GatheredCall
 from conduit.gateway.capabilities import Capabilities, capabilities_of
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.bridge import AnswerStream
+from conduit.gateway.dialects.bridges.protocol import AnswerStream
 from conduit.gateway.dialects.chat_call import ReadCall
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.target import EncodedRequest

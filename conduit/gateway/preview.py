@@ -4,20 +4,18 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
-from conduit.gateway.dialects import (
-    anthropic_messages,
-    bedrock_converse,
-    cohere_v2,
-    gemini,
-    ollama_native,
-    openai_chat,
-    openai_responses,
-)
-from conduit.gateway.dialects.bridge import Sending
-from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.anthropic import dialect as anthropic_messages
+from conduit.gateway.dialects.bedrock import dialect as bedrock_converse
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from conduit.gateway.dialects.bridges.protocol import Sending
 from conduit.gateway.dialects.chat_call import reader_of
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.cohere import dialect as cohere_v2
+from conduit.gateway.dialects.gemini import dialect as gemini
+from conduit.gateway.dialects.ollama import dialect as ollama_native
+from conduit.gateway.dialects.openai.wire import decode_call
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
+from conduit.gateway.dialects.openai_responses import dialect as openai_responses
 from conduit.gateway.exchange import Candidate
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.provider import Operation, Quirks

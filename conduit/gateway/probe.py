@@ -19,13 +19,13 @@ from conduit.core.errors import (
     UpstreamFailure,
 )
 from conduit.gateway.conversation import ChatResponse, Choice, FinishReason, Text, ToolCall, Usage
-from conduit.gateway.dialects import openai_chat
-from conduit.gateway.dialects.bridge import Bridge, Sending
-from conduit.gateway.dialects.bridges import bridge_between
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from conduit.gateway.dialects.bridges.protocol import Bridge, Sending
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.lenient_json import read_json
-from conduit.gateway.dialects.openai_errors import refuses_stream_usage
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.openai.errors import refuses_stream_usage
+from conduit.gateway.dialects.openai.wire import decode_call
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.provider import Operation
 from conduit.gateway.reach import Reach

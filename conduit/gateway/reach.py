@@ -6,7 +6,7 @@ from functools import partial
 from typing import cast
 
 from conduit.core.errors import ConduitError
-from conduit.gateway.dialects.openai_errors import Scrub, scrub
+from conduit.gateway.dialects.openai.errors import Scrub, scrub
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.provider import OutgoingRequest, Provider
 from conduit.gateway.snapshot import Credential, Upstream

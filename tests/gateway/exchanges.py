@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.pricing import Rates
 from conduit.gateway.provider import Operation

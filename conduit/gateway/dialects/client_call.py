@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from conduit.gateway.conversation import ChatRequest
+from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.lenient_json import read_json
-from conduit.gateway.dialects.openai_units import InputUnits
 from conduit.gateway.embedding import EmbeddingRequest
 from conduit.gateway.provider import Operation
 from conduit.gateway.ranking import RerankRequest

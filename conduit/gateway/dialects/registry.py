@@ -16,14 +16,14 @@ OPENAI_CHAT: Final = "openai_chat"
 OPENAI_RESPONSES: Final = "openai_responses"
 
 _MODULES: Final[Mapping[str, str]] = {
-    ANTHROPIC_MESSAGES: "conduit.gateway.dialects.anthropic_messages",
-    "bedrock_converse": "conduit.gateway.dialects.bedrock_converse",
-    "cohere_v2": "conduit.gateway.dialects.cohere_v2",
-    GEMINI: "conduit.gateway.dialects.gemini",
-    GEMINI_ARRAY: "conduit.gateway.dialects.gemini_array",
-    "ollama_native": "conduit.gateway.dialects.ollama_native",
-    OPENAI_CHAT: "conduit.gateway.dialects.openai_chat",
-    OPENAI_RESPONSES: "conduit.gateway.dialects.openai_responses",
+    ANTHROPIC_MESSAGES: "conduit.gateway.dialects.anthropic.dialect",
+    "bedrock_converse": "conduit.gateway.dialects.bedrock.dialect",
+    "cohere_v2": "conduit.gateway.dialects.cohere.dialect",
+    GEMINI: "conduit.gateway.dialects.gemini.dialect",
+    GEMINI_ARRAY: "conduit.gateway.dialects.gemini.array",
+    "ollama_native": "conduit.gateway.dialects.ollama.dialect",
+    OPENAI_CHAT: "conduit.gateway.dialects.openai_chat.dialect",
+    OPENAI_RESPONSES: "conduit.gateway.dialects.openai_responses.dialect",
 }
 
 

@@ -17,8 +17,8 @@ from conduit.gateway.conversation import (
     ToolCall,
     ToolResult,
 )
+from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.openai_units import InputUnits
 
 
 def units_of(request: ChatRequest) -> InputUnits:

@@ -17,7 +17,7 @@ UNSIGNED = f"{_PREFIX}unsigned:"
 _MARKS = (_PREFIX.encode(), b64encode(_PREFIX.encode())[:10], MADE_ID.encode())
 """As they stand in a request; as base64 where a format's signatures are bytes.
 
-`gemini_signatures` writes nothing before the prefix that would shift it within the base64."""
+`gemini/signatures.py` writes nothing before the prefix that would shift it within the base64."""
 
 
 def written(signature: str, signed_by: str, dialect: str) -> str:

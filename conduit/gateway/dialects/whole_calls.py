@@ -1,16 +1,19 @@
 """Reading the calls that no model writes an answer to, and that are answered whole.
 
-Embeddings of OpenAI's clients are not among them: `openai_wire` reads these without decoding them.
+Embeddings of OpenAI's clients are not among them: `openai/wire.py` reads these without decoding
+them.
 """
 
 from typing import Final
 
-from conduit.gateway.dialects import gemini_embeddings, openai_moderations, rerank
 from conduit.gateway.dialects.chat_call import MAX_MODEL_LENGTH
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.cohere import rerank
 from conduit.gateway.dialects.fields import wrong
+from conduit.gateway.dialects.gemini import embeddings as gemini_embeddings
+from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.openai_units import InputUnits
+from conduit.gateway.dialects.openai import moderations as openai_moderations
 from conduit.gateway.dialects.registry import GEMINI
 from conduit.gateway.dialects.strict_json import read_object, refuse_operator_fields
 from conduit.gateway.embedding import EmbeddingRequest

@@ -7,7 +7,7 @@ provider, and are passed on as they stand.
 from typing import Any
 
 from conduit.gateway.dialects.fields import LARGEST_INTEGER
-from conduit.gateway.dialects.openai_wire import (
+from conduit.gateway.dialects.openai.wire import (
     MAX_CHOICES,
     MAX_MESSAGES,
     MAX_MODEL_LENGTH,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from conduit.gateway.dialects.fields import read_flag, read_integer, read_object_field, wrong
+from conduit.gateway.dialects.frames.sse import event_of
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.openai_stream import DONE
-from conduit.gateway.dialects.sse import event_of
+from conduit.gateway.dialects.openai.relayed_stream import DONE
 from conduit.gateway.providers._simulated_text import excerpt, fingerprint, tokens_of
 
 _DEFAULT_TOKENS: Final = 16

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from conduit.core.errors import InvalidRequestError, UpstreamAuthError
-from conduit.gateway.dialects import openai_chat
-from conduit.gateway.dialects.openai_http import bearer, operation_path
+from conduit.gateway.dialects.openai.http import bearer, operation_path
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.provider import (
     Operation,
     OutgoingRequest,

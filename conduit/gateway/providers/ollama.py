@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from conduit.gateway.dialects.openai_http import bearer
+from conduit.gateway.dialects.openai.http import bearer
 from conduit.gateway.provider import Operation, OutgoingRequest, Provider, ProviderType, Quirks
 
 _PATHS: Final[Mapping[Operation, str]] = {

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from conduit.gateway.dialects import openai_chat
-from conduit.gateway.dialects.openai_http import bearer, operation_path
+from conduit.gateway.dialects.openai.http import bearer, operation_path
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.provider import (
     USUAL_OPERATIONS,
     Operation,

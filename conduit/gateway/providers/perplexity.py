@@ -6,7 +6,7 @@ Its chat completions (Sonar) ended on 27 September 2026.
 from collections.abc import Mapping
 from typing import Final
 
-from conduit.gateway.dialects.openai_http import bearer
+from conduit.gateway.dialects.openai.http import bearer
 from conduit.gateway.provider import Operation, OutgoingRequest, Provider, ProviderType
 
 

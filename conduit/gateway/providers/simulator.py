@@ -24,13 +24,13 @@ from conduit.gateway.conversation import (
     Usage,
     Used,
 )
-from conduit.gateway.dialects import openai_chat
 from conduit.gateway.dialects.collect import collect
 from conduit.gateway.dialects.lenient_json import write_json
-from conduit.gateway.dialects.openai_chat_request import request_from
-from conduit.gateway.dialects.openai_errors import encode_error
-from conduit.gateway.dialects.openai_http import operation_path
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.openai.errors import encode_error
+from conduit.gateway.dialects.openai.http import operation_path
+from conduit.gateway.dialects.openai.wire import decode_call
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
+from conduit.gateway.dialects.openai_chat.decode_request import request_from
 from conduit.gateway.dialects.strict_json import read_object
 from conduit.gateway.provider import (
     LocalAnswer,

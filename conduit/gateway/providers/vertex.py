@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from conduit.core.errors import UpstreamAuthError
-from conduit.gateway.dialects import openai_chat
-from conduit.gateway.dialects.openai_http import bearer, operation_path
+from conduit.gateway.dialects.openai.http import bearer, operation_path
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.provider import (
     Operation,
     OutgoingRequest,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from conduit.core.errors import InsufficientQuotaError
 from conduit.core.ids import now_ms
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.openai_wire import answers, output_cap
+from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.dialects.whole_calls import most_requests
 from conduit.gateway.exchange import Attempt, Candidate, Exchange
 from conduit.gateway.ledger.entries import Hold, Ledger

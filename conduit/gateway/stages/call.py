@@ -8,10 +8,10 @@ from conduit.core.errors import (
     RequestError,
     UpstreamFailure,
 )
-from conduit.gateway.dialects import openai_chat
-from conduit.gateway.dialects.bridge import Sending
-from conduit.gateway.dialects.bridges import bridge_between
-from conduit.gateway.dialects.openai_errors import refuses_stream_usage
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from conduit.gateway.dialects.bridges.protocol import Sending
+from conduit.gateway.dialects.openai.errors import refuses_stream_usage
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.exchange import Assumed, Attempt, Exchange, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome

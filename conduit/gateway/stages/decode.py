@@ -1,7 +1,7 @@
 """Reading a client's body: what the gateway needs of it, and how much it may cost to read."""
 
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.exchange import Candidate, Exchange
 from conduit.gateway.provider import Operation
 from conduit.gateway.tokens import upper_estimate

@@ -3,7 +3,7 @@
 from functools import partial
 
 from conduit.core.errors import UpstreamFailure, UpstreamTimeoutError
-from conduit.gateway.dialects.openai_errors import Scrub, scrub
+from conduit.gateway.dialects.openai.errors import Scrub, scrub
 from conduit.gateway.exchange import Attempt
 from conduit.gateway.snapshot import Upstream
 from conduit.gateway.upstream import TransportError, TransportFault

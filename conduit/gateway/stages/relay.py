@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from conduit.core.errors import BudgetExceededError, ConduitError, UpstreamFailure
 from conduit.core.money import cost_of_units, format_usd
-from conduit.gateway.dialects.bridge import AnswerStream, Bridge, Sending
-from conduit.gateway.dialects.openai_answer import Output
+from conduit.gateway.dialects.bridges.protocol import AnswerStream, Bridge, Sending
+from conduit.gateway.dialects.openai.relayed_answer import Output
 from conduit.gateway.dialects.registry import ANTHROPIC_MESSAGES
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange, Relay

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from conduit.core.errors import RequestCancelledError
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.exchange import Attempt, Candidate, Exchange
 from conduit.gateway.ledger.entries import Hold
 from conduit.gateway.live import LiveExchanges

@@ -9,12 +9,10 @@ from openai.types import CreateEmbeddingResponse
 
 from conduit.core.errors import InvalidRequestError, UpstreamFailure
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects import (
-    cohere_embeddings,
-    gemini_embeddings,
-    ollama_embeddings,
-    openai_embeddings,
-)
+from conduit.gateway.dialects.cohere import embeddings as cohere_embeddings
+from conduit.gateway.dialects.gemini import embeddings as gemini_embeddings
+from conduit.gateway.dialects.ollama import embeddings as ollama_embeddings
+from conduit.gateway.dialects.openai import embeddings as openai_embeddings
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 from conduit.gateway.dialects.vectors import to_base64
 from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conduit.core.errors import UnsupportedParameterError
-from conduit.gateway.dialects.bridges import bridge_between
-from tests.gateway.dialects.test_bridges import call_of, sending
+from conduit.gateway.dialects.bridges.choice import bridge_between
+from tests.gateway.dialects.bridges.test_choice import call_of, sending
 
 PROVIDERS = [
     "openai_chat",

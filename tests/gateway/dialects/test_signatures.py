@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.gateway.dialects import gemini_signatures
+from conduit.gateway.dialects.gemini import signatures as gemini_signatures
 from conduit.gateway.dialects.signatures import UNSIGNED, made_here, read, written
 
 NAMES = st.sampled_from(["openai_chat", "anthropic_messages", "gemini"])

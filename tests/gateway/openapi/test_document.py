@@ -14,7 +14,7 @@ from conduit.core.errors import ConduitError, ValidationFailedError, admin_envel
 from conduit.core.resources.errors import ErrorEnvelope
 from conduit.gateway.admin.operation import AdminOperation
 from conduit.gateway.admin.table import OPERATIONS
-from conduit.gateway.dialects.openai_errors import encode_error
+from conduit.gateway.dialects.openai.errors import encode_error
 from conduit.gateway.openapi.document import document, document_bytes
 from conduit.gateway.routes import calls, gemini, health, models, openapi
 

@@ -31,15 +31,15 @@ from conduit.gateway.conversation import (
     ToolCall,
     Usage,
 )
-from conduit.gateway.dialects import openai_chat
 from conduit.gateway.dialects.collect import collect
-from conduit.gateway.dialects.openai_answer import decode_answer
-from conduit.gateway.dialects.openai_chat_stream import StreamDecoder
-from conduit.gateway.dialects.openai_errors import decode_error
-from conduit.gateway.dialects.openai_stream import StreamReader
-from conduit.gateway.dialects.openai_wire import decode_call, dropped_fields, encode_call
+from conduit.gateway.dialects.frames.sse import payloads_of
+from conduit.gateway.dialects.openai.errors import decode_error
+from conduit.gateway.dialects.openai.relayed_answer import decode_answer
+from conduit.gateway.dialects.openai.relayed_stream import StreamReader
+from conduit.gateway.dialects.openai.wire import decode_call, dropped_fields, encode_call
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
+from conduit.gateway.dialects.openai_chat.decode_stream import StreamDecoder
 from conduit.gateway.dialects.registry import DIALECTS
-from conduit.gateway.dialects.sse import payloads_of
 from conduit.gateway.dialects.target import Target
 from conduit.gateway.provider import LocalProvider, Operation, OutgoingRequest, Provider
 from conduit.gateway.providers import registry

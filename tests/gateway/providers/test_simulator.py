@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conduit.gateway.dialects.sse import payloads_of
+from conduit.gateway.dialects.frames.sse import payloads_of
 from conduit.gateway.provider import LocalProvider, Operation
 from conduit.gateway.providers.simulator import INSTANT, MODELS, Pace, Simulator
 

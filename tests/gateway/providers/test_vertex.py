@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from conduit.core.errors import InvalidRequestError, UpstreamAuthError
-from conduit.gateway.dialects.openai_rules import with_envelope
+from conduit.gateway.dialects.openai.rules import with_envelope
 from conduit.gateway.provider import Operation, OutgoingRequest, TokenProvider
 from conduit.gateway.providers.vertex import Vertex, VertexAnthropic, VertexOpenAI, base_url_of
 

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
-from conduit.gateway.dialects import anthropic_messages, gemini, openai_chat, openai_responses
+from conduit.gateway.dialects.anthropic import dialect as anthropic_messages
 from conduit.gateway.dialects.chat_call import reader_of
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.openai_wire import decode_call
+from conduit.gateway.dialects.gemini import dialect as gemini
+from conduit.gateway.dialects.openai.wire import decode_call
+from conduit.gateway.dialects.openai_chat import dialect as openai_chat
+from conduit.gateway.dialects.openai_responses import dialect as openai_responses
 from conduit.gateway.exchange import Candidate
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.lacking import lack_of

@@ -1,0 +1,1 @@
+"""Anthropic's messages: the wire format of `/v1/messages`."""

@@ -1,0 +1,29 @@
+"""Gemini as a client reads it that asked for a stream without `alt=sse`: one array of answers."""
+
+from functools import partial
+from typing import Final
+
+from conduit.gateway.dialects.gemini import dialect as gemini
+from conduit.gateway.dialects.gemini.dialect import (
+    FIELD_NAMES,
+    decode_response,
+    encode_error,
+    encode_request,
+    encode_response,
+)
+
+__all__ = [
+    "FIELD_NAMES",
+    "NAME",
+    "StreamDecoder",
+    "StreamEncoder",
+    "decode_response",
+    "encode_error",
+    "encode_request",
+    "encode_response",
+]
+
+NAME: Final = "gemini_array"
+
+StreamDecoder = gemini.StreamDecoder
+StreamEncoder = partial(gemini.StreamEncoder, array=True)

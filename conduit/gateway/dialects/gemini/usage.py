@@ -1,0 +1,101 @@
+"""Gemini's `usageMetadata` as disjoint buckets.
+
+Source: https://ai.google.dev/api/generate-content#UsageMetadata. The total is the sum of prompt
+(cached tokens inside), results of tools that the provider ran, candidates, and thoughts.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.gemini.words import objects
+
+_LARGEST = 2**53
+_COUNTERS = ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
+
+
+def reported_usage(raw: Any) -> Usage | None:
+    """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
+    if not isinstance(raw, dict) or not any(name in raw for name in _COUNTERS):
+        return None
+    return usage_from_gemini(raw)
+
+
+def usage_from_gemini(raw: Mapping[str, Any]) -> Usage:
+    """Disjoint buckets of a reported usage, which add up to its total.
+
+    A part that is larger than what it is a part of is cut to what fits. Tokens that only the total
+    knows of are thoughts: models have reported them there alone.
+    """
+    prompt = _count(raw.get("promptTokenCount"))
+    results = _count(raw.get("toolUsePromptTokenCount"))
+    written = _count(raw.get("candidatesTokenCount"))
+    thoughts = _count(raw.get("thoughtsTokenCount"))
+    total = _count(raw.get("totalTokenCount"))
+    if thoughts and total == prompt + results + written and thoughts <= written:
+        written -= thoughts  # counted among the candidates
+    thoughts += max(0, total - prompt - results - written - thoughts)
+
+    cached = min(_count(raw.get("cachedContentTokenCount")), prompt)
+    heard = _of_audio(raw.get("promptTokensDetails")) - _of_audio(raw.get("cacheTokensDetails"))
+    heard = min(max(0, heard), prompt - cached)
+    heard += min(_of_audio(raw.get("toolUsePromptTokensDetails")), results)
+    spoken = min(_of_audio(raw.get("candidatesTokensDetails")), written)
+    return Usage(
+        input_tokens=prompt + results - cached - heard,
+        cache_read_tokens=cached,
+        input_audio_tokens=heard,
+        output_tokens=written - spoken,
+        reasoning_tokens=thoughts,
+        output_audio_tokens=spoken,
+        raw=dict(raw),
+    )
+
+
+def usage_to_gemini(usage: Usage) -> dict[str, Any]:
+    """The `usageMetadata` that a client of this dialect expects."""
+    if usage.raw is not None and _is_own(usage.raw, usage):
+        return dict(usage.raw)
+    prompt = usage.total_input_tokens
+    written = usage.output_tokens + usage.output_audio_tokens
+    fields: dict[str, Any] = {
+        "promptTokenCount": prompt,
+        "candidatesTokenCount": written,
+        "totalTokenCount": prompt + usage.total_output_tokens,
+    }
+    if usage.cache_read_tokens:
+        fields["cachedContentTokenCount"] = usage.cache_read_tokens
+    if usage.reasoning_tokens:
+        fields["thoughtsTokenCount"] = usage.reasoning_tokens
+    if usage.input_audio_tokens:
+        fields["promptTokensDetails"] = _modalities(prompt, usage.input_audio_tokens)
+    if usage.output_audio_tokens:
+        fields["candidatesTokensDetails"] = _modalities(written, usage.output_audio_tokens)
+    return fields
+
+
+def _is_own(raw: Mapping[str, Any], usage: Usage) -> bool:
+    found = reported_usage(raw)
+    return found is not None and (found.total_input_tokens, found.total_output_tokens) == (
+        usage.total_input_tokens,
+        usage.total_output_tokens,
+    )
+
+
+def _modalities(total: int, audio: int) -> list[dict[str, Any]]:
+    counts = {"TEXT": total - audio, "AUDIO": audio}
+    return [{"modality": name, "tokenCount": count} for name, count in counts.items() if count]
+
+
+def _of_audio(details: Any) -> int:
+    return sum(
+        _count(item.get("tokenCount"))
+        for item in objects(details)
+        if item.get("modality") == "AUDIO"
+    )
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return int(value) if 0 <= value <= _LARGEST else 0  # NaN fails both comparisons

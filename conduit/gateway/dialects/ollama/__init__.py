@@ -1,0 +1,1 @@
+"""Ollama's own API: the wire format of `/api/chat` and `/api/embed`."""

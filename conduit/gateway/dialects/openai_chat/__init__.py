@@ -1,0 +1,1 @@
+"""OpenAI's chat completions: the wire format of `/v1/chat/completions`."""

@@ -1,0 +1,1 @@
+"""OpenAI's responses: the wire format of `/v1/responses`."""

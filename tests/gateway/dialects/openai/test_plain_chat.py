@@ -1,0 +1,107 @@
+"""Plain chat calls: read in one go, to the same result as by the strict reading."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conduit.core.errors import RequestError
+from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.openai import wire as openai_wire
+from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
+from conduit.gateway.dialects.openai.wire import decode_call
+from conduit.gateway.provider import Operation
+
+TURN = {"role": "user", "content": "hi"}
+PLAIN: dict[str, Any] = {"model": "m", "messages": [TURN]}
+
+
+def is_plain(body: bytes) -> bool:
+    return read_plain_chat(body, most_messages=2, most_choices=2) is not None
+
+
+def strictly(body: bytes) -> ClientCall | str:
+    """What the strict reading alone makes of a body."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai_wire, "read_plain_chat", lambda *_, **__: None)
+        return usually(body)
+
+
+def usually(body: bytes) -> ClientCall | str:
+    """What is made of a body, but for which reading it was."""
+    try:
+        return msgspec.structs.replace(decode_call(Operation.CHAT, body), plain=False)
+    except RequestError as error:
+        return f"{type(error).__name__} {error.param} {error}"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"stream": True, "stream_options": {"include_usage": True}},
+        {"max_tokens": 5, "max_completion_tokens": 9, "n": 2, "stop": ["a"], "metadata": {"a": 1}},
+        {"temperature": 0.1, "seed": 1, "user": "u", "stream": None, "n": None},
+        {"messages": [TURN, {"role": "user", "content": "é", "name": "Ann"}]},
+    ],
+)
+def test_text_turns_and_usual_settings_are_plain(more: dict[str, Any]) -> None:
+    body = json.dumps(PLAIN | more).encode()
+    assert is_plain(body)
+    assert usually(body) == strictly(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"model":"m"}',
+        b'{"model":"m","messages":[]}',
+        b'{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}',
+        json.dumps(PLAIN | {"messages": [TURN] * 3}).encode(),
+        json.dumps(PLAIN | {"n": 3}).encode(),
+        json.dumps(PLAIN | {"n": 0}).encode(),
+        json.dumps(PLAIN | {"max_tokens": 0}).encode(),
+        json.dumps(PLAIN | {"max_completion_tokens": 2**60, "max_tokens": 1}).encode(),
+        json.dumps(PLAIN | {"tools": []}).encode(),
+        json.dumps(PLAIN | {"api_base": "http://elsewhere"}).encode(),
+        json.dumps(PLAIN | {"stop": [[]] * 64}).encode(),
+        json.dumps(PLAIN | {"user": "u" * 1_000_000}).encode(),
+        json.dumps(PLAIN | {"messages": [TURN | {"content": [{"type": "text"}]}]}).encode(),
+        json.dumps(PLAIN | {"messages": [TURN | {"tool_call_id": "c"}]}).encode(),
+    ],
+)
+def test_anything_else_is_left_to_the_strict_reading(body: bytes) -> None:
+    assert not is_plain(body)
+
+
+@pytest.mark.parametrize("model", ["", "a\nb", "m" * 513])
+def test_a_model_that_is_none_is_refused_as_ever(model: str) -> None:
+    body = json.dumps(PLAIN | {"model": model}).encode()
+    assert "model" in str(usually(body))
+    assert usually(body) == strictly(body)
+
+
+def test_a_field_that_comes_twice_is_refused() -> None:
+    body = b'{"model":"m","model":"n","messages":[{"role":"user","content":"hi"}]}'
+    assert 'The field "model" appears more than once' in str(usually(body))
+    assert usually(body) == strictly(body)
+
+
+VALUES = st.sampled_from(
+    [None, True, 0, 1, -1, 7, 2**53, 2**70, 1.5, "", "text", "é", [], ["a"], [[1]], {}, TURN]
+)
+TURNS = st.lists(st.fixed_dictionaries({"role": VALUES, "content": VALUES}), max_size=3)
+NAMES = st.sampled_from(
+    ("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n")
+) | st.sampled_from(("stop", "user", "temperature", "tools", "seed", "unknown"))
+
+
+@given(st.dictionaries(NAMES, VALUES | TURNS))
+def test_both_readings_agree_on_every_body(fields: dict[str, Any]) -> None:
+    body = json.dumps(PLAIN | fields).encode()
+    assert usually(body) == strictly(body)
