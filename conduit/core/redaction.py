@@ -9,6 +9,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ SHORTEST_HIDDEN = 6
 _LAST_SHOWN = 4
 _SHORTEST_PART = 16  # shorter ones may be words ("postgres"), and only count as whole words
 _SHORTEST_WITH_LAST = 12
+_NAMES_KEPT = 256
 _REPLACED_KEPT = 256
 
 # Words with one of which every such secret begins, then what stands before it, and the secret.
@@ -127,6 +129,8 @@ class LiveSecrets:
         self._held: dict[str, frozenset[str]] = {}
         self._replaced: deque[str] = deque(maxlen=_REPLACED_KEPT)
         self._forms = _Forms(())
+        self.scrub_name = lru_cache(_NAMES_KEPT)(self.scrub)
+        """As `scrub`, for what comes again and again, such as the name of a client's program."""
 
     def hold(self, owner: str, secrets: Iterable[str]) -> None:
         """Name all the secrets of an owner, in place of those it named before."""
@@ -138,6 +142,7 @@ class LiveSecrets:
         self._held[owner] = named
         # One value put in place at once: other threads scrub meanwhile.
         self._forms = _Forms(frozenset(self._replaced).union(*self._held.values()))
+        self.scrub_name.cache_clear()
 
     def scrub(self, text: str) -> str:
         """The text without the secrets in use and without anything that looks like one."""

@@ -288,12 +288,17 @@ async def master_access(gateway: Gateway) -> MasterAccess:
 
 
 def _without_pasted_secrets(gateway: Gateway) -> Callable[[RequestRecord], None]:
-    """Writes records. A model that there is not may be a key that stands in the wrong field."""
-    write, scrub = gateway.ledger.record, gateway.secrets.scrub
+    """Writes records. A model that there is not may be a key that stands in the wrong field, and
+    so may the name of the client's program.
+    """
+    write, secrets = gateway.ledger.record, gateway.secrets
 
     def write_record(record: RequestRecord) -> None:
         if record.provider is None and record.alias is not None:
-            record = structs.replace(record, alias=scrub(record.alias))
+            record = structs.replace(record, alias=secrets.scrub(record.alias))
+        agent = record.user_agent
+        if agent is not None and (clean := secrets.scrub_name(agent)) != agent:
+            record = structs.replace(record, user_agent=clean)
         write(record)
 
     return write_record

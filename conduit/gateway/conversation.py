@@ -6,7 +6,6 @@ that nothing is lost in silence.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -15,8 +14,7 @@ import msgspec
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
-@dataclass(frozen=True, slots=True)
-class Citation:
+class Citation(msgspec.Struct, frozen=True):
     """Where a text comes from; `raw` is the provider's own object, in its dialect.
 
     `start` and `end` are offsets, in characters, into the text that is cited for.
@@ -31,15 +29,13 @@ class Citation:
     end: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     text: str
     cache_mark: Mapping[str, Any] | None = None
     citations: tuple[Citation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True):
     """An image by URL (data URLs included); `detail` as the client wrote it."""
 
     url: str
@@ -47,16 +43,14 @@ class Image:
     cache_mark: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Audio:
+class Audio(msgspec.Struct, frozen=True):
     """Base64 audio and its container format, such as "wav" or "mp3"."""
 
     data: str
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(msgspec.Struct, frozen=True):
     """A file by the provider's id, by base64 data URL (`data`) or by address (`url`)."""
 
     file_id: str | None = None
@@ -66,8 +60,7 @@ class File:
     cache_mark: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(msgspec.Struct, frozen=True):
     """Reasoning text with the provider's opaque signature, or redacted data alone.
 
     `signed_by` is the dialect whose provider made the signature or the redacted data: no other can
@@ -78,11 +71,10 @@ class Thinking:
     signature: str | None = None
     redacted: str | None = None
     signed_by: str = ""
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True):
     """A call of a tool; `arguments` is the exact text the model wrote, valid JSON or not.
 
     `signature` is of the thinking that led to it, where a provider signs the call itself.
@@ -94,24 +86,21 @@ class ToolCall:
     cache_mark: Mapping[str, Any] | None = None
     signature: str | None = None
     signed_by: str = ""
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(msgspec.Struct, frozen=True):
     call_id: str
     parts: tuple["Part", ...]
     is_error: bool = False
     cache_mark: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opaque:
+class Opaque(msgspec.Struct, frozen=True):
     """A part that only its own dialect understands, whole; `place` is the field it stood in."""
 
     dialect: str
@@ -122,8 +111,7 @@ class Opaque:
 Part = Text | Image | Audio | File | Thinking | ToolCall | ToolResult | Refusal | Opaque
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """One turn of a role; `form` is how its own dialect wrote it, where that says nothing.
 
     Ids and states of items, say: of no use to another dialect, which does not report them either.
@@ -132,12 +120,11 @@ class Message:
     role: Role
     parts: tuple[Part, ...]
     name: str | None = None
-    extras: Mapping[str, Any] = field(default_factory=dict)
-    form: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    form: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True):
     """A function the model may call; `parameters` is its JSON schema."""
 
     name: str
@@ -145,19 +132,17 @@ class Tool:
     parameters: Mapping[str, Any] | None = None
     strict: bool | None = None
     cache_mark: Mapping[str, Any] | None = None
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
+class ToolChoice(msgspec.Struct, frozen=True):
     """How the model may choose tools: `name` only where `mode` is "named"."""
 
     mode: Literal["auto", "none", "required", "named"]
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerFormat:
+class AnswerFormat(msgspec.Struct, frozen=True):
     """Free text, any JSON object, or JSON by a schema."""
 
     kind: Literal["text", "json_object", "json_schema"]
@@ -166,8 +151,7 @@ class AnswerFormat:
     strict: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(msgspec.Struct, frozen=True):
     """How the answer is drawn; None means the provider's default."""
 
     temperature: float | None = None
@@ -183,8 +167,7 @@ class Sampling:
     top_logprobs: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
+class Reasoning(msgspec.Struct, frozen=True):
     """How the model is to think before it answers; None is the provider's default.
 
     `effort` is a word such as "low", "budget_tokens" a cap of the thinking, `enabled` False where
@@ -197,8 +180,7 @@ class Reasoning:
     shown: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True):
     """One chat call, whatever dialect it came in.
 
     Everything called `extras`, here and in the parts, is in the words of `dialect`: an encoder of
@@ -216,9 +198,9 @@ class ChatRequest:
     parallel_tool_calls: bool | None = None
     answer_format: AnswerFormat = AnswerFormat("text")
     user: str | None = None
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
     dialect: str = ""
-    form: Mapping[str, Any] = field(default_factory=dict)
+    form: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -264,8 +246,7 @@ class FinishReason(StrEnum):
     REFUSAL = "refusal"
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The answer begins; `model` is what the provider says it runs.
 
     The extras of all events are in the words of `dialect`, and of no use to another.
@@ -274,12 +255,11 @@ class Started:
     id: str
     model: str
     created_s: int
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
     dialect: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PartStarted:
+class PartStarted(msgspec.Struct, frozen=True):
     """A part opens at `index` of `choice`; a tool call brings its id and name.
 
     Thinking that may not be read brings its `redacted` data. `signature` is that of a tool call.
@@ -293,7 +273,7 @@ class PartStarted:
     redacted: str | None = None
     signature: str | None = None
     signed_by: str = ""
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
 class TextDelta(msgspec.Struct, frozen=True):
@@ -311,8 +291,7 @@ class ThinkingDelta(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SignatureDelta:
+class SignatureDelta(msgspec.Struct, frozen=True):
     index: int
     signature: str
     choice: int = 0
@@ -327,8 +306,7 @@ class ArgumentsDelta(msgspec.Struct, frozen=True):
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CitationDelta:
+class CitationDelta(msgspec.Struct, frozen=True):
     """A source of the text at `index`."""
 
     index: int
@@ -336,8 +314,7 @@ class CitationDelta:
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WholePart:
+class WholePart(msgspec.Struct, frozen=True):
     """A part that comes at once: a picture, or what only its own dialect understands."""
 
     index: int
@@ -345,14 +322,12 @@ class WholePart:
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PartFinished:
+class PartFinished(msgspec.Struct, frozen=True):
     index: int
     choice: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(msgspec.Struct, frozen=True):
     """`raw_reason` is the provider's word, `stop_sequence` the one that was met, where told."""
 
     reason: FinishReason
@@ -361,21 +336,18 @@ class Finished:
     stop_sequence: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(msgspec.Struct, frozen=True):
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """The provider reported an error inside the stream."""
 
     code: str
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unplaced:
+class Unplaced(msgspec.Struct, frozen=True):
     """Fields that the internal form has no place for; of one choice, or of the whole answer."""
 
     fields: Mapping[str, Any]
@@ -399,19 +371,17 @@ StreamEvent = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     index: int
     parts: tuple[Part, ...]
     finish_reason: FinishReason | None
     logprobs: Any = None
     raw_reason: str | None = None
     stop_sequence: str | None = None
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ChatResponse:
+class ChatResponse(msgspec.Struct, frozen=True):
     """A whole answer, collected from stream events or decoded at once."""
 
     id: str
@@ -419,5 +389,5 @@ class ChatResponse:
     created_s: int
     choices: tuple[Choice, ...]
     usage: Usage | None
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Mapping[str, Any] = msgspec.field(default_factory=dict)
     dialect: str = ""

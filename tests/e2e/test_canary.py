@@ -5,6 +5,7 @@ import base64
 import json
 import signal
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,10 +141,19 @@ class Caller:
             self.answers.append(f"{response.status} {dict(response.headers)} {text}")
         return response.status, text
 
-    async def chat(self, key: str, model: str, *, stream: bool = False, **fields: object) -> int:
+    async def chat(
+        self,
+        key: str,
+        model: str,
+        *,
+        stream: bool = False,
+        headers: Mapping[str, str] | None = None,
+        **fields: object,
+    ) -> int:
         messages = [{"role": "user", "content": PROMPT}]
         body = {"model": model, "messages": messages, "stream": stream, **fields}
-        status, _ = await self("POST", "/v1/chat/completions", key, json=body)
+        path = "/v1/chat/completions"
+        status, _ = await self("POST", path, key, json=body, headers=headers or {})
         return status
 
 
@@ -241,6 +251,7 @@ async def wrong_callers(caller: Caller, master: str, key: str) -> None:
         await caller("GET", path, master)
     assert await caller.chat(key, SEALED) == 404
     assert await caller.chat(key, "fake", stop=[SEALED], nonsense=PASTED) in (200, 400)
+    assert await caller.chat(key, "fake", headers={"user-agent": f"tool/1 ({SEALED})"}) == 200
 
 
 async def listen(caller: Caller, master: str, key: str) -> None:

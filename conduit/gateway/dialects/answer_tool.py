@@ -9,8 +9,10 @@ came: then it is the answer. Thinking and calls of the client's own tools stay a
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     AnswerFormat,

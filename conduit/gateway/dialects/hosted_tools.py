@@ -7,8 +7,9 @@ runs itself (a shell, an editor, a form of its own), its files, its MCP servers.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import ChatRequest
 from conduit.gateway.dialects.target import InexpressibleError

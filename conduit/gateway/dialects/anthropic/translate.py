@@ -5,8 +5,9 @@ outputs"; `models.py` knows the generations.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import ChatRequest, Sampling, Tool, ToolCall, ToolChoice
 from conduit.gateway.dialects.answer_tool import ask_by_tool

@@ -1,9 +1,10 @@
 """Messages of the internal form as Anthropic's turns, beside the instructions of the system."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import Message, Opaque, Text
 from conduit.gateway.dialects.anthropic.write_blocks import content_of, encode_blocks

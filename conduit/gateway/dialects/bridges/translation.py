@@ -1,10 +1,10 @@
 """Two dialects: a call goes through the internal form to its provider, and its answer back."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from conduit.core.errors import ConduitError, UnsupportedParameterError, UpstreamFailure
 from conduit.gateway.conversation import ChatRequest, Started, StreamEvent, Usage

@@ -1,8 +1,9 @@
 """Messages of OpenAI's chat format, decoded into the parts of the internal form."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final, get_args
+
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     Audio,

@@ -1,8 +1,9 @@
 """Messages of the internal form in OpenAI's chat format."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     Audio,

@@ -1,8 +1,9 @@
 """Requests in OpenAI's responses format, encoded for a provider."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     AnswerFormat,

@@ -1,12 +1,12 @@
 """Requests of other dialects, written for Anthropic."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     AnswerFormat,

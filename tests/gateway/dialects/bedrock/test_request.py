@@ -3,13 +3,13 @@
 import base64
 import itertools
 import json
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     AnswerFormat,

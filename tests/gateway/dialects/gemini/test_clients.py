@@ -1,10 +1,10 @@
 """Answers for Gemini's clients, whole and streamed."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from conduit.core.errors import RateLimitedError, UpstreamTimeoutError
 from conduit.gateway.conversation import (

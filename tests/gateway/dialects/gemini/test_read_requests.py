@@ -3,10 +3,10 @@
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from conduit.core.errors import InvalidRequestError
 from conduit.gateway.conversation import (

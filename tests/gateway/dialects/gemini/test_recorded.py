@@ -2,12 +2,12 @@
 
 import json
 import os
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from conduit.core.errors import (
     UpstreamAuthError,

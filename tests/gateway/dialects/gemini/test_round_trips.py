@@ -14,11 +14,11 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conduit.core.errors import InvalidRequestError
 from conduit.gateway.conversation import (

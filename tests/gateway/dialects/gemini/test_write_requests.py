@@ -1,10 +1,10 @@
 """Requests to providers that speak Gemini's format."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     AnswerFormat,

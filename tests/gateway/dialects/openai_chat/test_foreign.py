@@ -1,12 +1,13 @@
 """Requests of chat clients and of others, for providers of the chat format and of others."""
 
+import dataclasses
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conduit.gateway.conversation import (
     AnswerFormat,
@@ -79,7 +80,7 @@ def test_a_request_of_another_dialect_is_said_in_this_one() -> None:
         user="u",
         extras={"service_tier": "standard_only", "container": None},
     )
-    encoded = encode_request(request, replace(TARGET, max_output_tokens=4096))
+    encoded = encode_request(request, dataclasses.replace(TARGET, max_output_tokens=4096))
     assert json.loads(encoded.body) == {
         "model": "theirs",
         "messages": [
@@ -286,7 +287,7 @@ def test_a_schema_becomes_a_tool_where_the_model_takes_none(
 ) -> None:
     wanted = AnswerFormat("json_schema", "my answer", SCHEMA)
     request = asked(tools=tools, tool_choice=choice, answer_format=wanted)
-    encoded = encode_request(request, replace(TARGET, schema=False))
+    encoded = encode_request(request, dataclasses.replace(TARGET, schema=False))
     body = json.loads(encoded.body)
     told = encoded.emulated if tool is not None else encoded.dropped
     assert (encoded.answer_tool, told) == (tool, ("answer_format",))

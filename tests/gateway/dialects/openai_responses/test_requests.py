@@ -2,12 +2,12 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conduit.core.errors import InvalidRequestError
 from conduit.gateway.conversation import (
