@@ -27,7 +27,7 @@ from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
 from conduit.tui.places import PLACES, START, Place, place_named
 from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
-from conduit.tui.store import Store, label_of
+from conduit.tui.store import Rhythm, Store, label_of
 from conduit.tui.themes import THEMES
 from conduit.tui.trail import Chord, Trail
 from conduit.tui.widgets.bars import AsciiScrollBar
@@ -77,7 +77,7 @@ class ConduitApp(App[None]):
         self._make_link = make_link
         self._check = check
         self._lines: list[str] = []
-        self._shown: tuple[object, ...] = ()
+        self._rhythm = Rhythm()
         self.link: GatewayLink = self._linked()
         # Of this run: the first frame is already that of the screen that was asked for.
         self.DEFAULT_MODE = self._first  # type: ignore[misc]
@@ -545,17 +545,14 @@ class ConduitApp(App[None]):
 
         A rested timer fires at once when it is woken, so what comes after a silence is not late.
         """
-        connectivity = self.store.connectivity
-        state = connectivity.shown()
-        now = (self.store.revision, state, self.store.epoch)
-        if now == self._shown:
-            if connectivity.is_live:
+        seen = self.store.seen()
+        if self._rhythm.is_silent(seen):
+            if self.store.connectivity.is_live:
                 self._redrawing.pause()
             return
         frame = self.frame
-        if not frame.can_draw:
+        if not frame.can_draw or not self._rhythm.is_due(seen):
             return
-        self._shown = now
         frame.show_store()
         frame.refresh_frame()
 

@@ -8,10 +8,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from conduit.core.ids import now_ms
-from conduit.tui.connectivity import Connectivity
+from conduit.tui.connectivity import Connectivity, Shown
 from conduit.tui.ring import Ring
 from conduit.tui.traffic import (
     Finished,
@@ -26,6 +26,7 @@ RING_ENTRIES = 10_000
 SAMPLES = 900
 MESSAGES = 500
 _LATENCIES = 200
+_FEW_EVENTS = 3
 
 REQUEST_STARTED = "request.started"
 REQUEST_FINISHED = "request.finished"
@@ -88,10 +89,55 @@ class ProviderTraffic:
         return ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
 
 
+class Seen(NamedTuple):
+    """What of a store had been seen at one moment."""
+
+    epoch: int
+    state: Shown
+    revision: int
+    events_revision: int
+    events: int
+
+    def is_little_after(self, before: "Seen") -> bool:
+        """Whether nothing has come since but a few events."""
+        if (self.epoch, self.state) != (before.epoch, before.state):
+            return False
+        others = self.revision - before.revision - (self.events_revision - before.events_revision)
+        return not others and self.events - before.events <= _FEW_EVENTS
+
+
+class Rhythm:
+    """Which ticks of a clock draw what has come.
+
+    What comes after a silence is drawn at the next tick. A list that then moves on by a row or two
+    at every tick is drawn at every other one: it reads as well, and costs half.
+    """
+
+    def __init__(self) -> None:
+        self._drawn: Seen | None = None
+        self._drew = False
+
+    def is_silent(self, seen: Seen) -> bool:
+        """Whether there is nothing to draw at this tick."""
+        silent = seen == self._drawn
+        if silent:
+            self._drew = False
+        return silent
+
+    def is_due(self, seen: Seen) -> bool:
+        """Whether this tick draws; if so, all that there is to see counts as drawn."""
+        can_wait = self._drew and self._drawn is not None and seen.is_little_after(self._drawn)
+        self._drew = not can_wait
+        if self._drew:
+            self._drawn = seen
+        return self._drew
+
+
 class Store:
     """All state of one gateway. `epoch` names the gateway: an answer for another one is dropped.
 
-    `revision` counts all changes, `events_revision` those that events brought.
+    `revision` counts all changes, `events_revision` those that events brought, `events_taken` these
+    events.
     """
 
     def __init__(
@@ -106,6 +152,7 @@ class Store:
         self.epoch = 0
         self.revision = 0
         self.events_revision = 0
+        self.events_taken = 0
         self.messages: deque[Message] = deque(maxlen=MESSAGES)
         self._clear()
 
@@ -119,6 +166,16 @@ class Store:
         self.samples: deque[Sample] = deque(maxlen=SAMPLES)
         self.providers: dict[str, ProviderTraffic] = {}
         self.received: Counter[str] = Counter()
+
+    def seen(self) -> Seen:
+        """What there is to see at this moment."""
+        return Seen(
+            self.epoch,
+            self.connectivity.shown(),
+            self.revision,
+            self.events_revision,
+            self.events_taken,
+        )
 
     def wakes(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever something has changed; it must return at once."""
@@ -206,6 +263,7 @@ class Store:
             self.boot, self.seq = event["boot"], event["seq"]
             kind, data = event["kind"], event["data"]
             self.received[kind] += 1
+            self.events_taken += 1
             if kind == REQUEST_FINISHED:
                 finished.append(finished_of_event(data))
             elif kind == STATS_SAMPLED:

@@ -1,11 +1,12 @@
 """What the store makes of events, records and answers that come too late."""
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.tui.store import Store, id_of, label_of
+from conduit.tui.store import Rhythm, Store, id_of, label_of
 from conduit.tui.traffic import Finished, Mark
 from tests.tui.events import event, figures, finished, key, recorded, request_events
 from tests.tui.support import NOW_MS, FrozenClock
@@ -160,3 +161,49 @@ def test_every_change_moves_the_revision_and_reading_does_not() -> None:
     assert made.figures is None
     assert made.table("nothing").rows == {}
     assert made.revision == before
+
+
+def ticks(made: Store, *news: Callable[[Store], object] | None) -> list[bool]:
+    """Which ticks draw, where something comes before each of them."""
+    rhythm, drawn = Rhythm(), []
+    assert rhythm.is_due(made.seen())
+    assert rhythm.is_silent(made.seen())
+    for each in news:
+        if each is not None:
+            each(made)
+        seen = made.seen()
+        drawn.append(not rhythm.is_silent(seen) and rhythm.is_due(seen))
+    return drawn
+
+
+def come(count: int) -> Callable[[Store], object]:
+    return lambda made: made.receive(request_events(*range(made.seq + 1, made.seq + 1 + count)))
+
+
+def test_a_few_events_at_every_tick_are_drawn_at_every_other() -> None:
+    assert ticks(store(), *[come(1)] * 6) == [True, False] * 3
+    assert ticks(store(), *[come(3)] * 4) == [True, False] * 2
+
+
+def test_what_comes_after_a_silence_is_drawn_at_once() -> None:
+    assert ticks(store(), come(1), None, come(1), None, None, come(2)) == [
+        *(True, False, True),
+        *(False, False, True),
+    ]
+
+
+def test_many_events_are_drawn_at_every_tick() -> None:
+    assert ticks(store(), *[come(50)] * 4) == [True] * 4
+
+
+def test_a_few_events_that_wait_are_drawn_by_the_next_tick_without_more() -> None:
+    assert ticks(store(), come(1), come(1), None, None) == [True, False, True, False]
+
+
+def test_all_else_is_drawn_at_once() -> None:
+    said: Callable[[Store], object] = lambda made: made.say("well")  # noqa: E731
+    lost: Callable[[Store], object] = lambda made: made.connectivity.lost("gone", 1.0)  # noqa: E731
+    assert ticks(store(), come(1), said, come(1), come(1), lost) == [
+        *(True, True),
+        *(False, True, True),
+    ]
