@@ -2,7 +2,7 @@
 
     python bench/stalls.py FILE [option of conduit-tui …]
 
-Of the time between SIGUSR1 and the end, in seconds; looks every 5 ms, which costs CPU of its own.
+Of the time between SIGUSR1 and SIGUSR2, in seconds; looks every 5 ms, which costs CPU of its own.
 """
 
 import asyncio
@@ -22,17 +22,22 @@ class Watch:
 
     def __init__(self) -> None:
         self.worst_s = 0.0
+        self.ended = False
 
     def begin(self, app: ConduitApp) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, self.forget)
+        loop.add_signal_handler(signal.SIGUSR2, self.end)
         app.watch_task = loop.create_task(self.run())
 
     def forget(self) -> None:
         self.worst_s = 0.0
 
+    def end(self) -> None:
+        self.ended = True
+
     async def run(self) -> None:
-        while True:
+        while not self.ended:
             began_s = time.perf_counter()
             await asyncio.sleep(_LOOK_S)
             self.worst_s = max(self.worst_s, time.perf_counter() - began_s - _LOOK_S)

@@ -293,6 +293,8 @@ async def streamed(
             terminal.send(signal.SIGUSR1)
         cost = await bench.cost(terminal, 8)
         await terminal.shows("Enter sends")
+        if is_watched:
+            terminal.send(signal.SIGUSR2)
         await leave(terminal)
     return cost
 

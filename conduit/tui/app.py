@@ -19,6 +19,7 @@ from textual.widgets import Input, TextArea
 from conduit.client import contexts
 from conduit.client.errors import ApiError, ClientError
 from conduit.core.redaction import redacted
+from conduit.tui import collector
 from conduit.tui import glyphs as glyph_tables
 from conduit.tui.actions import APP, APP_ACTIONS, Action
 from conduit.tui.clipboard import Copied, copy
@@ -39,6 +40,7 @@ from conduit.tui.widgets.secrets import SecretText
 MakeLink = Callable[..., GatewayLink]
 _SETTLE_S = 0.02
 _CLOCK_S = 1.0
+_STARTED_S = 10
 _GONE_WITHIN_S = 2.0
 _SIGNALLED = 128
 _GO = "go:"
@@ -78,6 +80,8 @@ class ConduitApp(App[None]):
         self._check = check
         self._lines: list[str] = []
         self._rhythm = Rhythm()
+        self._is_calm = False
+        self._seconds = 0
         self.link: GatewayLink = self._linked()
         # Of this run: the first frame is already that of the screen that was asked for.
         self.DEFAULT_MODE = self._first  # type: ignore[misc]
@@ -562,8 +566,13 @@ class ConduitApp(App[None]):
         Textual tells the screen of a size by a timer that goes off once; on a busy machine it may
         be overdue before it waits, is dropped then, and no later size is told of.
         """
-        if not self.store.connectivity.is_live:
+        self._seconds += 1
+        live = self.store.connectivity.is_live
+        if not live:
             self._redrawing.resume()
+        if not self._is_calm and (live or self._seconds >= _STARTED_S):
+            self._is_calm = True
+            collector.calm()  # all that is imported is there, unless there is no gateway
         if self.screen.outer_size != self.size:
             self.screen.post_message(events.Resize(self.size, self.size))
 
