@@ -2,7 +2,8 @@
 
 OpenAI's chat whole and streamed; of Anthropic's messages and Gemini's contents the streams alone.
 
-The model name picks the behaviour, because it is the one thing every gateway forwards:
+Prints its origin once it listens. The model name picks the behaviour, because it is the one thing
+every gateway forwards:
 ``mock``, then any of the knobs below as ``-<knob><number>``, e.g. ``mock-ttft50-gap20-n50``.
 An ``x-mock`` request header in the same notation wins over the name.
 """
@@ -258,13 +259,14 @@ class Upstream(asyncio.Protocol):
 
 async def serve(host: str, port: int) -> None:
     server = await asyncio.get_running_loop().create_server(Upstream, host, port, backlog=4096)
+    print("http://{}:{}".format(*server.sockets[0].getsockname()), flush=True)
     await server.serve_forever()
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--host", default="127.0.0.1")
-    options.add_argument("--port", type=int, default=27900)
+    options.add_argument("--port", type=int, default=27900, help="0: one that is free")
     args = options.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

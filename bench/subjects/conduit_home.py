@@ -20,9 +20,10 @@ from conduit.core.keys import make_master_key
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measure import CASES, UPSTREAM_PORT  # the bench is a folder, not a package
+from measure import CASES  # the bench is a folder, not a package
 
 ORIGIN = f"http://127.0.0.1:{os.environ['CONDUIT_PORT']}"
+UPSTREAM = os.environ["BENCH_UPSTREAM"]
 READY_WITHIN_S = 60
 # The type of each provider and its path on the mock; its name begins the names of its models.
 PROVIDERS = {
@@ -66,7 +67,7 @@ def configure(home: Path, master_key: str) -> None:
         provider = {
             "name": name,
             "type": kind,
-            "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}{path}",
+            "base_url": UPSTREAM + path,
             "allow_private": True,
             "credential": {"name": "default", "secret": "sk-upstream"},
         }
