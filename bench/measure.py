@@ -101,6 +101,10 @@ PAIRS = {
     "responses>chat": ("responses", ""),
     "chat>anthropic": ("chat", "anthropic-"),
     "chat>gemini": ("chat", "gemini-"),
+    "chat>responses": ("chat", "responses-"),
+    "chat>cohere": ("chat", "cohere-"),
+    "chat>bedrock": ("chat", "bedrock-"),
+    "chat>ollama": ("chat", "ollama-"),
 }
 # The same text of each: in a burst, that stream with one chunk (what a request costs), and at pace.
 FORMS = {

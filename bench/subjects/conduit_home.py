@@ -30,7 +30,18 @@ PROVIDERS = {
     "mock": ("openai_compatible", "/v1"),
     "anthropic": ("anthropic", "/v1"),
     "gemini": ("gemini", "/v1beta"),
+    "responses": ("perplexity", "/v1"),
+    "cohere": ("cohere", ""),
+    "bedrock": ("bedrock", ""),
+    "ollama": ("ollama_native", ""),
 }
+# Signed with, as every request to Bedrock is; the mock's address names no region.
+ACCESS_KEY = {
+    "access_key_id": "BENCHBENCHBENCHBENCH",
+    "secret_access_key": "made-up",
+    "region": "us-east-1",
+}
+SECRETS = {"bedrock": json.dumps(ACCESS_KEY)}
 PRICE = {"input": "2.50", "output": "10", "max_output_tokens": 4096}
 KEY = {"name": "bench", "budget": {"limit": "1000000"}}
 
@@ -69,7 +80,7 @@ def configure(home: Path, master_key: str) -> None:
             "type": kind,
             "base_url": UPSTREAM + path,
             "allow_private": True,
-            "credential": {"name": "default", "secret": "sk-upstream"},
+            "credential": {"name": "default", "secret": SECRETS.get(name, "sk-upstream")},
         }
         call("POST", "/admin/providers", provider, master_key)
         # A target model of `*` means the name the client asked for.
