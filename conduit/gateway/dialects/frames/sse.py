@@ -84,11 +84,23 @@ def payloads_of(whole: bytes) -> list[bytes | None]:
         whole = whole.replace(b"\r\n", b"\n")  # all lines end alike, as Gemini's do
     events = whole.split(b"\n\n")
     events.pop()
-    # Nearly every event of nearly every provider is one such line.
+    # Nearly every event of nearly every provider is one such line, or has its name before that.
     return [
-        event[6:] if event.startswith(b"data: ") and b"\n" not in event else payload_of(event)
+        event[6:]
+        if event.startswith(b"data: ") and b"\n" not in event
+        else _named_payload(event) or payload_of(event)
         for event in events
     ]
+
+
+def _named_payload(event: bytes) -> bytes | None:
+    """The data of an event of two lines, its name and its data; None where it has another form."""
+    if not event.startswith(b"event: "):
+        return None
+    end = event.find(b"\n")
+    if not event.startswith(b"data: ", end + 1) or event.find(b"\n", end + 1) >= 0:
+        return None
+    return event[end + 7 :]
 
 
 def split_events(whole: bytes) -> list[bytes]:
