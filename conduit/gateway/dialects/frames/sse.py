@@ -79,9 +79,10 @@ def _last_end(text: bytes | bytearray, start: int) -> int:
 def payloads_of(whole: bytes) -> list[bytes | None]:
     """The data of each event of bytes that `EventSplitter.feed` gave, in order."""
     if b"\r" in whole:
-        if not whole.count(b"\r\n") == whole.count(b"\n") == whole.count(b"\r"):
+        lines = whole.replace(b"\r", b"")  # as Gemini's end in both
+        if len(whole) - len(lines) != whole.count(b"\r\n"):  # some end in CR alone
             return [payload_of(event) for event in split_events(whole)]
-        whole = whole.replace(b"\r\n", b"\n")  # all lines end alike, as Gemini's do
+        whole = lines
     events = whole.split(b"\n\n")
     events.pop()
     # Nearly every event of nearly every provider is one such line, or has its name before that.
