@@ -28,7 +28,6 @@ import uvloop
 HERE = Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-UPSTREAM_PORT = 27900
 
 
 @dataclass(frozen=True)
@@ -102,6 +101,10 @@ PAIRS = {
     "responses>chat": ("responses", ""),
     "chat>anthropic": ("chat", "anthropic-"),
     "chat>gemini": ("chat", "gemini-"),
+    "chat>responses": ("chat", "responses-"),
+    "chat>cohere": ("chat", "cohere-"),
+    "chat>bedrock": ("chat", "bedrock-"),
+    "chat>ollama": ("chat", "ollama-"),
 }
 # The same text of each: in a burst, that stream with one chunk (what a request costs), and at pace.
 FORMS = {
@@ -345,18 +348,28 @@ def cell(values: list[float]) -> str:
     return middle if low == high else f"{middle} ({low}..{high})"
 
 
+def upstream_command() -> list[str]:
+    """The mock on a port that is free, or on that of BENCH_UPSTREAM_PORT."""
+    port = os.environ.get("BENCH_UPSTREAM_PORT", "0")
+    return [sys.executable, str(HERE / "upstream.py"), "--port", port]
+
+
 @contextlib.contextmanager
 def upstream(core: int) -> Iterator[None]:
-    command = [sys.executable, str(HERE / "upstream.py"), "--port", str(UPSTREAM_PORT)]
-    process = subprocess.Popen(["taskset", "-c", str(core), *command])
-    time.sleep(1)
-    if process.poll() is not None:  # its error stands above
-        raise SystemExit(f"no mock on port {UPSTREAM_PORT}: is another bench running?")
+    """The mock, whose origin subjects find in BENCH_UPSTREAM."""
+    command = ["taskset", "-c", str(core), *upstream_command()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None, "it is a pipe"
+    origin = process.stdout.readline().strip()
+    if not origin:
+        raise SystemExit("the mock does not listen: its error stands above")
+    os.environ["BENCH_UPSTREAM"] = origin
     try:
         yield
     finally:
         process.terminate()
         process.wait()
+        process.stdout.close()
 
 
 @contextlib.contextmanager

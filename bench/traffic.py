@@ -2,17 +2,17 @@
 
 import asyncio
 import os
+import socket
 import sys
-from asyncio.subprocess import DEVNULL, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
-from measure import HERE, UPSTREAM_PORT
+from measure import HERE, upstream_command
 
-PORT = 27932
 MODEL = "mock-size1000"
 _READY_WITHIN_S = 60.0
 
@@ -23,11 +23,13 @@ class Traffic:
 
     home: Path
     http: aiohttp.ClientSession
+    upstream: str
+    port: int
     gateway: Process | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{PORT}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def master_key(self) -> str:
@@ -38,8 +40,9 @@ class Traffic:
         return {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "BENCH_UPSTREAM": self.upstream,
             "CONDUIT_HOME": str(self.home),
-            "CONDUIT_PORT": str(PORT),
+            "CONDUIT_PORT": str(self.port),
             "CONDUIT_MASTER_KEY_FILE": str(self.home / "master-key"),
             "CONDUIT_DRAIN_ACCEPT_S": "0",
             "CONDUIT_LOG_LEVEL": "warning",
@@ -50,7 +53,9 @@ class Traffic:
         serve = (sys.executable, "-m", "conduit.cli", "serve")
         self.gateway = await asyncio.create_subprocess_exec(*serve, env=self.env, stderr=DEVNULL)
         async with asyncio.timeout(_READY_WITHIN_S):
-            while not await self._is_ready():  # noqa: ASYNC110  # nobody announces it
+            while not await self._is_ready():  # nobody announces it
+                if self.gateway.returncode is not None:
+                    raise SystemExit(f"the gateway on port {self.port} does not start")
                 await asyncio.sleep(0.01)
 
     async def _is_ready(self) -> bool:
@@ -81,13 +86,22 @@ class Traffic:
             await load.wait()
 
 
+def free_port() -> int:
+    """A port that nobody listens on; a gateway that is started again must find the same one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
 @asynccontextmanager
 async def traffic(home: Path, http: aiohttp.ClientSession) -> AsyncIterator[Traffic]:
     """A configured gateway that runs, and the mock behind it."""
-    found = Traffic(home / "gateway", http)
-    mock = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "upstream.py"), "--port", str(UPSTREAM_PORT)
-    )
+    mock = await asyncio.create_subprocess_exec(*upstream_command(), stdout=PIPE)
+    assert mock.stdout is not None, "it is a pipe"
+    upstream = (await mock.stdout.readline()).decode().strip()
+    if not upstream:
+        raise SystemExit("the mock does not listen: its error stands above")
+    found = Traffic(home / "gateway", http, upstream, free_port())
     try:
         prepare = await asyncio.create_subprocess_exec(
             sys.executable, str(HERE / "subjects" / "conduit_home.py"), env=found.env, cwd=HERE

@@ -1,8 +1,9 @@
 """Mock of providers on a raw uvloop protocol, so that it is never the bottleneck.
 
-OpenAI's chat whole and streamed; of Anthropic's messages and Gemini's contents the streams alone.
+OpenAI's chat whole and streamed; of the other dialects (`provider_streams.py`) the streams alone.
 
-The model name picks the behaviour, because it is the one thing every gateway forwards:
+Prints its origin once it listens. The model name picks the behaviour, because it is the one thing
+every gateway forwards:
 ``mock``, then any of the knobs below as ``-<knob><number>``, e.g. ``mock-ttft50-gap20-n50``.
 An ``x-mock`` request header in the same notation wins over the name.
 """
@@ -13,7 +14,6 @@ import json
 import re
 import resource
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import ClassVar
@@ -24,9 +24,9 @@ from provider_streams import (
     INPUT_TOKENS,
     MARK,
     OUTPUT_TOKENS,
-    anthropic_chunks,
+    SSE,
+    STREAMS,
     framed,
-    gemini_chunks,
 )
 
 CREATED = 1_700_000_000
@@ -126,7 +126,11 @@ def chat_chunks(model: str, count: int, usage: bool) -> tuple[bytes, ...]:
     return *chunks, ending + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 
 
-STREAM_HEAD = head(200, "content-type: text/event-stream", "transfer-encoding: chunked")
+@lru_cache
+def stream_head(content_type: str) -> bytes:
+    return head(200, f"content-type: {content_type}", "transfer-encoding: chunked")
+
+
 MODELS = json_answer(
     200,
     {
@@ -185,10 +189,6 @@ class Upstream(asyncio.Protocol):
         self.counts[self.path.decode()] += 1
         if self.path.endswith(b"/chat/completions"):
             self.chat()
-        elif self.path.endswith(b"/messages"):
-            self.stream(anthropic_chunks)
-        elif self.path.endswith(b":streamGenerateContent"):
-            self.stream(gemini_chunks)
         elif self.path.endswith(b"/embeddings"):
             self.transport.write(EMBEDDINGS)
         elif self.path.endswith(b"/models"):
@@ -196,20 +196,25 @@ class Upstream(asyncio.Protocol):
         elif self.path == b"/stats":
             self.transport.write(json_answer(200, dict(self.counts)))
         else:
-            self.transport.write(error_answer(404))
+            self.stream()
 
     def model(self) -> str:
         # A search is enough for a mock and does not cost more as the prompt grows.
-        found = re.search(rb"/models/([^:/]*):", self.path)
+        found = re.search(rb"/models?/([^:/]*)[:/]", self.path)
         found = found or re.search(rb'"model"\s*:\s*"([^"]*)"', self.body)
         return found[1].decode() if found else "mock"
 
-    def stream(self, chunks_of: Callable[[str, int], tuple[bytes, ...]]) -> None:
+    def stream(self) -> None:
         """A stream of another provider's; its ids stay as they are."""
+        found = next((end for end in STREAMS if self.path.endswith(end)), None)
+        if found is None:
+            self.transport.write(error_answer(404))
+            return
+        chunks_of, content_type = STREAMS[found]
         self.ident = ID
         model = self.model()
         want = knobs(self.mock or model)
-        self.start_stream(want, chunks_of(model, want.n))
+        self.start_stream(want, chunks_of(model, want.n), content_type)
 
     def chat(self) -> None:
         self.ident = b"chatcmpl-%012d" % self.counts.total()
@@ -227,9 +232,9 @@ class Upstream(asyncio.Protocol):
             answer = chat_answer(model, want.size).replace(ID, self.ident)
             self.later(want.lat, self.transport.write, answer)
 
-    def start_stream(self, want: Knobs, chunks: tuple[bytes, ...]) -> None:
+    def start_stream(self, want: Knobs, chunks: tuple[bytes, ...], content_type: str = SSE) -> None:
         self.timer = None
-        self.transport.write(STREAM_HEAD)
+        self.transport.write(stream_head(content_type))
         if not want.stall:
             self.later(want.ttft, self.send_chunk, want, chunks, 0)
 
@@ -258,13 +263,14 @@ class Upstream(asyncio.Protocol):
 
 async def serve(host: str, port: int) -> None:
     server = await asyncio.get_running_loop().create_server(Upstream, host, port, backlog=4096)
+    print("http://{}:{}".format(*server.sockets[0].getsockname()), flush=True)
     await server.serve_forever()
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--host", default="127.0.0.1")
-    options.add_argument("--port", type=int, default=27900)
+    options.add_argument("--port", type=int, default=27900, help="0: one that is free")
     args = options.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

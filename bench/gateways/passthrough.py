@@ -5,6 +5,7 @@ keys, no JSON, no accounts. Conduit is measured against it.
 """
 
 import argparse
+import os
 import resource
 from collections.abc import AsyncIterator
 
@@ -12,7 +13,7 @@ import aiohttp
 import uvloop
 from aiohttp import web
 
-UPSTREAM = "http://127.0.0.1:27900"
+UPSTREAM = os.environ["BENCH_UPSTREAM"]
 HEADERS = {"authorization": "Bearer sk-upstream", "content-type": "application/json"}
 SESSION = web.AppKey("session", aiohttp.ClientSession)
 

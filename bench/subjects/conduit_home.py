@@ -20,16 +20,28 @@ from conduit.core.keys import make_master_key
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from measure import CASES, UPSTREAM_PORT  # the bench is a folder, not a package
+from measure import CASES  # the bench is a folder, not a package
 
 ORIGIN = f"http://127.0.0.1:{os.environ['CONDUIT_PORT']}"
+UPSTREAM = os.environ["BENCH_UPSTREAM"]
 READY_WITHIN_S = 60
 # The type of each provider and its path on the mock; its name begins the names of its models.
 PROVIDERS = {
     "mock": ("openai_compatible", "/v1"),
     "anthropic": ("anthropic", "/v1"),
     "gemini": ("gemini", "/v1beta"),
+    "responses": ("perplexity", "/v1"),
+    "cohere": ("cohere", ""),
+    "bedrock": ("bedrock", ""),
+    "ollama": ("ollama_native", ""),
 }
+# Signed with, as every request to Bedrock is; the mock's address names no region.
+ACCESS_KEY = {
+    "access_key_id": "BENCHBENCHBENCHBENCH",
+    "secret_access_key": "made-up",
+    "region": "us-east-1",
+}
+SECRETS = {"bedrock": json.dumps(ACCESS_KEY)}
 PRICE = {"input": "2.50", "output": "10", "max_output_tokens": 4096}
 KEY = {"name": "bench", "budget": {"limit": "1000000"}}
 
@@ -66,9 +78,9 @@ def configure(home: Path, master_key: str) -> None:
         provider = {
             "name": name,
             "type": kind,
-            "base_url": f"http://127.0.0.1:{UPSTREAM_PORT}{path}",
+            "base_url": UPSTREAM + path,
             "allow_private": True,
-            "credential": {"name": "default", "secret": "sk-upstream"},
+            "credential": {"name": "default", "secret": SECRETS.get(name, "sk-upstream")},
         }
         call("POST", "/admin/providers", provider, master_key)
         # A target model of `*` means the name the client asked for.

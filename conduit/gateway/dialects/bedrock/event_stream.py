@@ -8,10 +8,11 @@ value; texts and blobs have their length before them (two bytes).
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final
 from zlib import crc32
+
+import msgspec
 
 from conduit.core.errors import UpstreamFailure
 
@@ -26,9 +27,11 @@ _LENGTH = Struct(">H")
 HeaderValue = bool | int | bytes | str
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message. A timestamp is in milliseconds since 1970, a UUID is its 16 bytes."""
+class Message(msgspec.Struct, frozen=True):
+    """One message; its headers are shared with others that have the same.
+
+    A timestamp is in milliseconds since 1970, a UUID is its 16 bytes.
+    """
 
     headers: Mapping[str, HeaderValue]
     payload: bytes
@@ -42,12 +45,15 @@ class Message:
 class MessageSplitter:
     """Holds back the bytes of a message until it is whole."""
 
-    __slots__ = ("_limit", "_needed", "_tail")
+    __slots__ = ("_headers", "_headers_block", "_limit", "_needed", "_tail")
 
     def __init__(self, limit: int = MAX_MESSAGE_BYTES) -> None:
         self._tail = bytearray()
         self._needed = 0  # the length of the message that the tail begins with, once it is known
         self._limit = limit
+        # Those of nearly all messages of an answer are the same to the byte.
+        self._headers_block = b""
+        self._headers: Mapping[str, HeaderValue] = {}
 
     @property
     def is_holding(self) -> bool:
@@ -60,22 +66,26 @@ class MessageSplitter:
         Raises UpstreamFailure at one that is damaged or too large, after those before it; nothing
         that follows it can be read any more.
         """
-        self._tail += piece
-        while True:
-            if not self._needed:
-                if len(self._tail) < _PRELUDE.size:
-                    return
-                self._needed = self._length()
-            if len(self._tail) < self._needed:
+        if self._tail:
+            self._tail += piece
+            if len(self._tail) < (self._needed or _PRELUDE.size):
                 return
-            frame = bytes(self._tail[: self._needed])
-            del self._tail[: self._needed]
+            piece = bytes(self._tail)
+            self._tail.clear()
+        at = 0
+        while len(piece) - at >= _PRELUDE.size:
+            end = at + (self._needed or self._length(piece, at))
+            if len(piece) < end:
+                self._needed = end - at
+                break
             self._needed = 0
-            yield _message(frame)
+            yield self._message(piece, at, end)
+            at = end
+        self._tail += piece[at:]
 
-    def _length(self) -> int:
-        total, headers, crc = _PRELUDE.unpack_from(self._tail)
-        if crc32(self._tail[:8]) != crc:
+    def _length(self, piece: bytes, at: int) -> int:
+        total, headers, crc = _PRELUDE.unpack_from(piece, at)
+        if crc32(piece[at : at + 8]) != crc:
             raise _damaged("the checksum of its prelude is wrong")
         if total > self._limit or headers > MAX_HEADERS_BYTES:
             raise UpstreamFailure(f"The provider sent a message of more than {self._limit:,} bytes")
@@ -83,12 +93,16 @@ class MessageSplitter:
             raise _damaged("its lengths do not fit together")
         return int(total)
 
-
-def _message(frame: bytes) -> Message:
-    if crc32(frame[: -_CRC.size]) != _CRC.unpack_from(frame, len(frame) - _CRC.size)[0]:
-        raise _damaged("its checksum is wrong")
-    end = _PRELUDE.size + _PRELUDE.unpack_from(frame)[1]
-    return Message(_headers(frame[_PRELUDE.size : end]), frame[end : -_CRC.size])
+    def _message(self, piece: bytes, at: int, end: int) -> Message:
+        body_end = end - _CRC.size
+        if crc32(piece[at:body_end]) != _CRC.unpack_from(piece, body_end)[0]:
+            raise _damaged("its checksum is wrong")
+        start = at + _PRELUDE.size
+        payload = start + _PRELUDE.unpack_from(piece, at)[1]
+        block = piece[start:payload]
+        if block != self._headers_block:
+            self._headers, self._headers_block = _headers(block), block
+        return Message(self._headers, piece[payload:body_end])
 
 
 def _headers(block: bytes) -> dict[str, HeaderValue]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import msgspec
+
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import (
     ArgumentsDelta,
@@ -58,6 +60,36 @@ _META_FIELDS = frozenset({"usage", "p"})
 _STOP_FIELDS = frozenset({"stopReason", "additionalModelResponseFields", "p"})
 
 _Kind = Literal["text", "thinking", "tool_call"]
+_Piece = TextDelta | ThinkingDelta | ArgumentsDelta
+
+
+class _Strict(msgspec.Struct, forbid_unknown_fields=True, rename="camel", gc=False):
+    """What has a field more than these is not the usual delta, and read by the general way."""
+
+
+class _Reasoning(_Strict):
+    text: str
+
+
+class _Input(_Strict):
+    input: str
+
+
+class _Delta(_Strict):
+    text: str | None = None
+    reasoning_content: _Reasoning | None = None
+    tool_use: _Input | None = None
+
+
+class _Usual(_Strict):
+    """What nearly every event is: a piece of a block, and padding."""
+
+    content_block_index: int
+    delta: _Delta
+    p: str = ""
+
+
+_read_usual = msgspec.json.Decoder(_Usual).decode
 
 
 @dataclass(slots=True)
@@ -73,6 +105,19 @@ class _Block:
     start: Mapping[str, Any] | None = None
     gathered: list[Any] = field(default_factory=list)
 
+    def more(self, delta: _Delta) -> _Piece | None:
+        """What `delta` adds to the part that is open; None where it says else."""
+        index, text, thought, use = self.index, delta.text, delta.reasoning_content, delta.tool_use
+        if index is None or self.start is not None:
+            return None
+        if text and self.kind == "text" and thought is None and use is None:
+            return TextDelta(index, text)
+        if thought and thought.text and self.kind == "thinking" and text is None and use is None:
+            return ThinkingDelta(index, thought.text)
+        if use and use.input and self.kind == "tool_call" and text is None and thought is None:
+            return ArgumentsDelta(index, use.input)
+        return None
+
 
 class StreamDecoder:
     """A provider's bytes as events of the internal form."""
@@ -80,6 +125,7 @@ class StreamDecoder:
     def __init__(self, *, answer_tool: str | None = None) -> None:
         self._splitter = MessageSplitter()
         self._answer = AnswerTool(answer_tool)
+        self._by_tool = answer_tool is not None
         self._started = False
         self._failed = False
         self._next_index = 0
@@ -127,6 +173,9 @@ class StreamDecoder:
         return self._answer.turn(events)
 
     def _message(self, message: Message) -> list[StreamEvent]:
+        delta = self._usual(message)
+        if delta is not None:
+            return [delta]
         value = read_json(message.payload)
         fields = object_of(value)
         match message.text(":message-type"):
@@ -141,6 +190,22 @@ class StreamDecoder:
             case _:
                 text = "The provider sent an event that is not JSON"
                 return self._fail("unreadable_event", text)
+
+    def _usual(self, message: Message) -> _Piece | None:
+        """The one delta of an event that brings more of an open part; None where it brings else."""
+        headers = message.headers
+        if (
+            headers.get(":event-type") != "contentBlockDelta"
+            or headers.get(":message-type") != "event"
+            or self._by_tool
+        ):
+            return None
+        try:
+            event = _read_usual(message.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        block = self._blocks.get(event.content_block_index)
+        return None if block is None else block.more(event.delta)
 
     def _fail(self, code: str, text: str) -> list[StreamEvent]:
         self._failed = True

@@ -32,6 +32,7 @@ from conduit.gateway.dialects.cohere.usage import usage_from_cohere
 from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.frames.sse import EventSplitter, payload_of, payloads_of
+from conduit.gateway.dialects.frames.usual_deltas import FieldNames, UsualDeltas
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.openai.errors import reported_error
 
@@ -50,6 +51,11 @@ _FAILURES: Final = {
 _MESSAGE_FIELDS = frozenset({"role", "content", "tool_plan", "tool_calls", "citations"})
 _START_FIELDS = frozenset({"type", "id", "delta"})
 _CALL_FIELDS = frozenset({"id", "type", "function"})
+_TEXT_FIELDS: Final[FieldNames] = {
+    TextDelta: (b"text", b"tool_plan"),
+    ThinkingDelta: (b"thinking",),
+    ArgumentsDelta: (b"arguments",),
+}
 
 _Kind = Literal["text", "thinking", "tool_call"]
 # Where the text of a part comes from: a content block, the plan, or a call, each by its index.
@@ -67,6 +73,7 @@ class StreamDecoder:
         self.done = False
         self._answer = AnswerTool(answer_tool)
         self._splitter = EventSplitter()
+        self._usual = UsualDeltas(_TEXT_FIELDS, by_tool=answer_tool is not None)
         self._started = False
         self._failed = False
         self._next_index = 0
@@ -108,10 +115,13 @@ class StreamDecoder:
     def _payload(self, payload: bytes) -> list[StreamEvent]:
         if not payload or payload == b"[DONE]":
             return []
+        delta = self._usual.read(payload)
+        if delta is not None:
+            return [delta]
         event = read_json(payload)
         if not isinstance(event, dict):
             event = {"message": "an event that is not JSON"}
-        return self.decode(event)
+        return self._usual.learn(payload, self.decode(event))
 
     def decode(self, event: Mapping[str, Any]) -> list[StreamEvent]:
         """The events of one parsed event."""

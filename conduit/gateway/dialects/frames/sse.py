@@ -79,16 +79,29 @@ def _last_end(text: bytes | bytearray, start: int) -> int:
 def payloads_of(whole: bytes) -> list[bytes | None]:
     """The data of each event of bytes that `EventSplitter.feed` gave, in order."""
     if b"\r" in whole:
-        if not whole.count(b"\r\n") == whole.count(b"\n") == whole.count(b"\r"):
+        lines = whole.replace(b"\r", b"")  # as Gemini's end in both
+        if len(whole) - len(lines) != whole.count(b"\r\n"):  # some end in CR alone
             return [payload_of(event) for event in split_events(whole)]
-        whole = whole.replace(b"\r\n", b"\n")  # all lines end alike, as Gemini's do
+        whole = lines
     events = whole.split(b"\n\n")
     events.pop()
-    # Nearly every event of nearly every provider is one such line.
+    # Nearly every event of nearly every provider is one such line, or has its name before that.
     return [
-        event[6:] if event.startswith(b"data: ") and b"\n" not in event else payload_of(event)
+        event[6:]
+        if event.startswith(b"data: ") and b"\n" not in event
+        else _named_payload(event) or payload_of(event)
         for event in events
     ]
+
+
+def _named_payload(event: bytes) -> bytes | None:
+    """The data of an event of two lines, its name and its data; None where it has another form."""
+    if not event.startswith(b"event: "):
+        return None
+    end = event.find(b"\n")
+    if not event.startswith(b"data: ", end + 1) or event.find(b"\n", end + 1) >= 0:
+        return None
+    return event[end + 7 :]
 
 
 def split_events(whole: bytes) -> list[bytes]:

@@ -134,6 +134,14 @@ class Message(Item):
             case _:
                 pass
 
+    def more(self, at: int, text: str, emit: Emit) -> bool:
+        """Whether `text` goes on with what is open at `at`; then it has been told of."""
+        piece = self.pieces.get(at)
+        if piece is None or not piece.is_open:
+            return False
+        piece.add(text, emit)
+        return True
+
     def end(self, fields: Fields, emit: Emit) -> None:
         for at, part in enumerate(_objects(fields.get("content"))):
             self._complete(at, part, emit)

@@ -6,7 +6,9 @@ servers give text or arguments in the last event alone.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+import msgspec
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import (
@@ -27,6 +29,7 @@ from conduit.gateway.dialects.openai_responses.decode_items import (
     Call,
     Fields,
     Item,
+    Message,
     Parts,
     item_of,
     kind_by_event,
@@ -53,6 +56,23 @@ _INCOMPLETE: Final[Mapping[str, FinishReason]] = {
     "content_filter": FinishReason.CONTENT_FILTER,
 }
 _ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_USUAL: Final = b'{"type":"response.output_text.delta",'
+
+
+class _MoreText(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """What nearly every event is; one with a field more than these is read by the general way."""
+
+    type: Literal["response.output_text.delta"]
+    delta: str
+    output_index: int
+    content_index: int = 0
+    item_id: str = ""
+    sequence_number: int = 0
+    logprobs: tuple[()] = ()
+    obfuscation: str = ""
+
+
+_read_usual = msgspec.json.Decoder(_MoreText).decode
 
 
 class StreamDecoder:
@@ -91,6 +111,8 @@ class StreamDecoder:
 
     def payload(self, payload: bytes) -> list[StreamEvent]:
         """The events of the data of one event of the body."""
+        if payload.startswith(_USUAL) and self._more_text(payload):
+            return self._taken()
         if payload == DONE_PAYLOAD:  # not of this format, but sent by some who speak chat as well
             return []
         event = read_json(payload)
@@ -98,6 +120,19 @@ class StreamDecoder:
             self._fail("unreadable_event", "The provider sent an event that is not JSON")
             return self._taken()
         return self.decode(event)
+
+    def _more_text(self, payload: bytes) -> bool:
+        """Whether `payload` is no more than text that goes on; then it has been told of."""
+        if self._failed or self.done:
+            return False
+        try:
+            event = _read_usual(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False
+        item = self._items.get(event.output_index)
+        if not isinstance(item, Message):
+            return False
+        return item.more(event.content_index, event.delta, self._events.append)
 
     def decode(self, event: Fields) -> list[StreamEvent]:
         """The events of one parsed event; of a kind that is unknown there are none."""

@@ -64,6 +64,12 @@ def test_mixed_line_ends_survive_any_cut(lines: list[tuple[bytes, bytes]], at: l
     assert fed(cut(text, at))[1] == fed([text])[1]
 
 
+@given(st.lists(st.tuples(LINES, st.sampled_from([b"\n", b"\r\n", b"\r"])), max_size=10))
+def test_the_payloads_of_all_events_are_those_of_each(lines: list[tuple[bytes, bytes]]) -> None:
+    whole, _, _ = fed([b"".join(line + end for line, end in lines)])
+    assert payloads_of(whole) == [payload_of(event) for event in split_events(whole)]
+
+
 def test_whole_events_are_the_very_same_bytes() -> None:
     chunk = b"data: a\n\ndata: b\n\n"
     assert EventSplitter().feed(chunk) is chunk
