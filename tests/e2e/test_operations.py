@@ -137,6 +137,30 @@ async def test_gemini_s_embeddings_pass_whole_between_client_and_provider(
     assert sent == {"model": "models/m", "title": "t"} | one
 
 
+async def test_one_content_of_several_parts_is_one_embedding_of_gemini_s_alone(
+    running: Running, fake: FakeUpstream
+) -> None:
+    await connect(running, fake, "gemini")
+    key = await running.key()
+    content = {"parts": [{"text": "a"}, {"text": "b"}]}
+    scripted(fake, {"embeddings": [{"values": [0.5]}]})
+    path = "/v1beta/models/gemini"
+    status, _, answer = await posted(running, f"{path}:embedContent", {"content": content}, key)
+    assert (status, answer) == (200, {"embedding": {"values": [0.5]}})
+    assert [each["content"] for each in fake.requests[0].json["requests"]] == [content]
+    scripted(fake, GEMINI_EMBEDDINGS)
+    batch = {"requests": [{"content": content}, {"content": {"parts": [{"text": "c"}]}}]}
+    status, _, answer = await posted(running, f"{path}:batchEmbedContents", batch, key)
+    assert (status, len(answer["embeddings"])) == (200, 2)
+    status, _, answer = await posted(
+        running, "/v1beta/models/fake-in5:embedContent", {"content": content}, key
+    )
+    assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert "several parts" in answer["error"]["message"]
+    assert len(fake.requests) == 2
+    await running.ledger_holds()
+
+
 @pytest.mark.parametrize("answer", [{"embeddings": {"float": [[1.0]]}}, {"odd": 1}])
 async def test_an_answer_of_other_than_one_embedding_each_is_the_provider_s_failure(
     running: Running, fake: FakeUpstream, answer: Any
