@@ -235,6 +235,34 @@ async def test_search_units_of_cohere_s_are_held_and_priced(
     await running.ledger_holds()
 
 
+@pytest.mark.parametrize(
+    ("answer", "cost", "source"),
+    [
+        ({"meta": {"billed_units": {"search_units": 1}}}, "0.0025", "provider"),
+        ({"usage": {"search_units": 2, "total_tokens": 99}}, "0.005", "provider"),
+        # Where the provider tells no units, they are counted from the documents.
+        ({}, "0.005", "estimated"),
+    ],
+)
+async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
+    running: Running, fake: FakeUpstream, answer: Any, cost: str, source: str
+) -> None:
+    await connect(running, fake, "cohere")
+    await running.admin("DELETE", "/prices/cohere/*")
+    target = {"provider": "cohere", "model": "rerank-v4.0-pro"}
+    await running.admin("POST", "/mappings", {"alias": "ranker", "targets": [target]})
+    key = await running.key(budget={"limit": "0.01"})
+    scripted(fake, {"results": [{"index": 1, "relevance_score": 0.9}]} | answer)
+    body = {"model": "ranker", "query": "q", "documents": ["a"] * 101}
+    status, headers, _ = await posted(running, "/v2/rerank", body, key)
+    assert (status, headers["x-conduit-cost"]) == (200, cost)
+    record = await running.last_record()
+    assert (record["cost"], record["usage_source"]) == (cost, source)
+    (attempt,) = await running.attempts(record["id"])
+    assert attempt["hold"] == "0.005"
+    await running.ledger_holds()
+
+
 async def test_a_document_that_cohere_cannot_rank_is_refused_by_name(
     running: Running, fake: FakeUpstream
 ) -> None:
