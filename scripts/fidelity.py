@@ -248,13 +248,14 @@ answers to choices, streams to their end, errors to ours.
 ## What is not known
 
 - Through real sockets, every client is held against OpenAI chat, OpenAI responses (by Perplexity's
-  type), Anthropic, Gemini, Cohere, Bedrock and Ollama's OpenAI form, with answers in the shapes of
-  the fixtures. The fixtures of Cohere and Bedrock are made by hand from their documentation: no
-  recorded traffic of them was at hand. No test calls a real provider.
+  type), Anthropic, Gemini, Cohere, Bedrock and both forms of Ollama, with answers in the shapes of
+  the fixtures. The fixtures of Cohere, Bedrock and Ollama are made by hand from their
+  documentation: no recorded traffic of them was at hand. No test calls a real provider.
 - Vertex AI and Azure are held to their fixtures only, not through sockets.
 - Arguments of a tool call are the model's exact text between OpenAI's formats, and in streams from
-  Anthropic, Cohere and Bedrock. Gemini gives objects, and so do whole answers of Anthropic and
-  Bedrock: there the values are the same, blanks and the writing of numbers may not be.
+  Anthropic, Cohere and Bedrock. Gemini and Ollama give objects, and so do whole answers of
+  Anthropic and Bedrock: there the values are the same, blanks and the writing of numbers may not
+  be.
 - A result of a tool that is a JSON object reaches Gemini as that object, any other text under
   `result`. A Gemini client's result reaches others as the text of its object.
 - Signatures of thinking come back to the provider that made them, through any client that sends
@@ -264,5 +265,8 @@ answers to choices, streams to their end, errors to ours.
   that the answer was cut at its cap; the last event says so rightly.
 - When a provider of the client's own format reports an error in the same read as other events,
   these are not passed on, the error is.
-- Cohere bills tokens of which it does not say how many came from its cache: none are reported.
+- Cohere bills tokens of which it does not say how many came from its cache, and Ollama counts
+  neither those nor the tokens of its thinking apart: none are reported.
+- Ollama signs no thinking. What its own models thought goes back to it as plain text, through any
+  client that sends it. A call without an id, as its older servers give it, gets a made one.
 """

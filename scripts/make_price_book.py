@@ -9,7 +9,8 @@ Every number is carried over by Decimal arithmetic into integers. Where the sour
 our form, the dearer price is taken, so that a hold is never too low: the dearest of prices that
 depend on the hour, and the dearest of a side's kinds of tokens that `Usage` does not tell apart
 (pictures, video). Left out are prices of other grades of service (batch, flex, priority), of cached
-audio, of searches, and those that are announced for a day after the book's.
+audio, of searches in a chat, and those that are announced for a day after the book's. What the
+source has no model for is written down here, with where it comes from.
 """
 
 import argparse
@@ -68,6 +69,18 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "reasoning": ("output_reasoning_mtok",),
     "input_audio": ("input_audio_mtok",),
     "output_audio": ("output_audio_mtok",),
+}
+
+# USD for a search unit, which the source does not price. Cohere's page (cohere.com/pricing) named
+# 2.00 for a thousand until 2026 and names none since; openrouter.ai, where Cohere itself serves its
+# models, has 2.50 for Rerank 4 Pro, 2.00 for 4 Fast and 1.00 for 3.5. The dearer of both is taken.
+# Rerank 5 is left out: it is sold by tokens, and how its answers count them is not documented.
+COHERE_SEARCH_UNITS: Mapping[str, str] = {
+    "rerank-english-v3.0": "0.002",
+    "rerank-multilingual-v3.0": "0.002",
+    "rerank-v3.5": "0.002",
+    "rerank-v4.0-fast": "0.002",
+    "rerank-v4.0-pro": "0.0025",
 }
 
 Row = dict[str, Any]
@@ -238,6 +251,19 @@ def huggingface(providers: Mapping[str, Any], day: date) -> Row:
     return {"models": models}
 
 
+def cohere_rankings() -> dict[str, Row]:
+    """What is paid for search units, a query over so many documents, and for no tokens."""
+    return {
+        model: {
+            "input": 0,
+            "output": 0,
+            "per_request": whole(Decimal(price) * NANODOLLARS),
+            "match": {"equals": [model]},
+        }
+        for model, price in COHERE_SEARCH_UNITS.items()
+    }
+
+
 def simulator() -> Row:
     """Made-up prices of the built-in simulator, the small model's for any name it does not list."""
 
@@ -280,6 +306,7 @@ def license_text() -> str:
 def make_book(day: date) -> Row:
     providers = {each.id: each for each in data.providers}
     vendors = {name: vendor_of(providers[name], day) for name in VENDORS}
+    vendors["cohere"]["models"] |= cohere_rankings()
     vendors["huggingface"] = huggingface(providers, day)
     vendors["simulator"] = simulator()
     vendors["ollama"] = ollama()

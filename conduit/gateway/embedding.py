@@ -23,8 +23,16 @@ InputType = Literal[
     "code_query",
 ]
 
-EmbeddingInput = str | tuple[int, ...]
-"""A text, or the numbers of its tokens."""
+
+@dataclass(frozen=True, slots=True)
+class TextParts:
+    """One content of several texts, of which the provider makes one vector."""
+
+    texts: tuple[str, ...]
+
+
+EmbeddingInput = str | tuple[int, ...] | TextParts
+"""A text, the numbers of its tokens, or several texts that are one content."""
 
 Vector = tuple[float, ...] | str
 """Numbers as the provider wrote them, or base64 of them as little-endian float32."""

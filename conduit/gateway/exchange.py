@@ -133,6 +133,7 @@ class Attempt(msgspec.Struct, eq=False):
     hold: Hold | None = None
     output_cap: int | None = None
     held_output_tokens: int = 0
+    held_requests: int = 1
     can_top_up: bool = False  # a stream without a limit of its own holds block by block
     estimated_input_tokens: int = 0
     sent: bool = False

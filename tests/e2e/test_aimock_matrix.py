@@ -22,7 +22,7 @@ from tests.e2e.fidelity.providers import PROVIDERS, Provider
 
 pytestmark = [*NEEDS_AIMOCK, pytest.mark.asyncio(loop_scope="module")]
 
-PREFIXES = {"gemini": "/v1beta", "cohere": "", "bedrock": ""}
+PREFIXES = {"gemini": "/v1beta", "cohere": "", "bedrock": "", "ollama_native": ""}
 GREETING = "Good morning, and welcome."
 every_pair = pytest.mark.parametrize(
     ("client", "provider"),

@@ -98,3 +98,18 @@ async def test_what_a_new_price_drops_is_shown_and_warned_of(cli: Cli, running: 
 async def test_an_estimate_takes_counts_as_they_are_written(cli: Cli) -> None:
     flags = ("prices", "estimate", "fake/m", "--in", "1k", "--out", "0.5k", "--json")
     assert (await cli(*flags)).ok().json["cost"] == "0.002"
+
+
+async def test_the_price_of_a_search_unit_is_shown_explained_and_estimated(
+    cli: Cli, running: Running
+) -> None:
+    flags = ("--input", "0", "--output", "0", "--request", "0.002")
+    (await cli("prices", "set", "fake/ranker", *flags)).ok()
+    listed = await cli.converse("prices", "list", "--provider", "fake", COLUMNS="120")
+    assert "a call" in listed.ok().out.lower()
+    assert "$0.0020" in listed.out
+    explained = await cli.converse("prices", "explain", "fake/ranker", COLUMNS="120")
+    assert "$0.0020 a call or search unit" in explained.ok().out
+    tokens = ("--in", "0", "--out", "0", "--json")
+    estimated = await cli("prices", "estimate", "fake/ranker", *tokens, "--requests", "3")
+    assert (estimated.ok().json["cost"], estimated.json["at_most"]) == ("0.006", "0.006")

@@ -74,7 +74,8 @@ async def test_a_stream_that_tells_of_an_error_ends_with_it(
     if provider.dialect == "bedrock_converse":
         begun = begun[: begun_length(begun)]
     else:
-        events = re.findall(rb".+?(?:\r?\n){2}", begun, re.DOTALL)
+        end = rb"\n" if provider.dialect == "ollama_native" else rb"(?:\r?\n){2}"
+        events = re.findall(rb".+?" + end, begun, re.DOTALL)
         begun = b"".join(events[: len(events) // 2])
     reply = replace(reply, pieces=(begun, ERRORS[provider.dialect]), last_late=True)
     answered = await matrix.post(client, provider, STREAMED, reply)

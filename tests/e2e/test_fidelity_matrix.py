@@ -215,6 +215,41 @@ async def test_thinking_and_its_signature_make_the_round_of_two_turns(
 
 
 @every_client
+@every_provider
+@streamed_or_not
+async def test_what_a_model_said_before_its_calls_goes_back_to_the_letter(
+    matrix: Matrix, client: Client, provider: Provider, stream: bool
+) -> None:
+    made = ANSWERS["text_and_call"]
+    ask = Ask((Turn("user", "Weather?"),), tools=("get_weather",), stream=stream)
+    answer = await matrix.ask(client, provider, ask, provider.reply(made, stream=stream))
+    results = Turn("user", results=((answer.calls[0], "sunny"),))
+    again = replace(ask, turns=(*ask.turns, Turn("assistant", raw=answer.whole), results))
+    await matrix.ask(client, provider, again, provider.reply(PLAIN, stream=stream))
+    said = provider.asked(matrix.received.json).said
+    assert "".join(part[2] for part in said if part[:2] == ("text", "assistant")) == made.text
+    assert [part for part in said if part[0] == "call"] == [("call", *FIRST.values)]
+
+
+@every_client
+@streamed_or_not
+async def test_thinking_that_nobody_signs_goes_back_to_ollama_as_text(
+    matrix: Matrix, client: Client, stream: bool
+) -> None:
+    (ollama,) = (provider for provider in PROVIDERS if provider.type == "ollama_native")
+    made = Made(thinking="The tool knows.", calls=(FIRST,), finish="tool_calls")
+    ask = Ask((Turn("user", "Weather?"),), tools=("get_weather",), think=True, stream=stream)
+    answer = await matrix.ask(client, ollama, ask, ollama.reply(made, stream=stream))
+    back = Turn("assistant", raw=answer.whole)
+    results = Turn("user", results=((answer.calls[0], "sunny"),))
+    again = replace(ask, turns=(*ask.turns, back, results))
+    await matrix.ask(client, ollama, again, ollama.reply(PLAIN, stream=stream))
+    asked, said, _ = matrix.received.json["messages"]
+    assert said["thinking"] == made.thinking
+    assert asked.keys() == {"role", "content"}
+
+
+@every_client
 @pytest.mark.parametrize(
     ("provider", "then"),
     [

@@ -3,12 +3,13 @@
 import asyncio
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import postgresql
 from tests.e2e.cli import Cli
 from tests.e2e.conftest import UPSTREAM_SECRET, Running, connect_fake, running_gateway
 from tests.fakes.behaviour import Behaviour, Fault
@@ -20,6 +21,20 @@ PLANTED = "sk-planted0123456789abcdef"  # what looks like a key of somebody else
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
+
+
+@pytest.fixture(params=postgresql.ENGINES)
+async def location(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """Where an empty database is, for what is kept beside a row of it."""
+    async with postgresql.database_url(request.param, tmp_path / "conduit.db") as url:
+        yield url
+
+
+@pytest.fixture
+async def running(home: Path, fake: FakeUpstream, location: str) -> AsyncIterator[Running]:
+    async with running_gateway(home, database_url=location) as gateway:
+        await connect_fake(gateway, fake)
+        yield gateway
 
 
 async def keeping(running: Running, fake: FakeUpstream) -> str:
@@ -111,9 +126,9 @@ async def test_a_translated_call_is_kept_on_both_sides(
 
 
 async def test_each_attempt_is_kept_and_the_error_that_the_client_got(
-    home: Path, fake: FakeUpstream
+    home: Path, fake: FakeUpstream, location: str
 ) -> None:
-    async with running_gateway(home, log_bodies=True) as running:
+    async with running_gateway(home, log_bodies=True, database_url=location) as running:
         key = await keeping(running, fake)
         target = {"provider": "fake", "model": "fake"}
         spare = {**target, "model": "fake-n3", "order": 1}
@@ -160,9 +175,9 @@ async def test_a_stream_that_is_cut_is_kept_as_far_as_it_came(
 
 
 async def test_a_client_that_leaves_and_a_provider_that_is_silent_leave_the_request(
-    home: Path, fake: FakeUpstream
+    home: Path, fake: FakeUpstream, location: str
 ) -> None:
-    async with running_gateway(home, log_bodies=True) as running:
+    async with running_gateway(home, log_bodies=True, database_url=location) as running:
         key = await keeping(running, fake)
         fake.script(Behaviour(fault=Fault.SILENT))
         with pytest.raises(TimeoutError):
@@ -201,12 +216,27 @@ async def test_a_key_says_for_itself_whether_its_bodies_are_kept(running: Runnin
     assert "no bodies of" in await refused(running, request_id)
 
 
-async def test_a_key_may_stay_out_of_it(home: Path, fake: FakeUpstream) -> None:
-    async with running_gateway(home, log_bodies=True) as running:
+async def test_a_key_may_stay_out_of_it(home: Path, fake: FakeUpstream, location: str) -> None:
+    async with running_gateway(home, log_bodies=True, database_url=location) as running:
         await connect_fake(running, fake)
         off = await running.key("off", log_bodies=False)
         _, request_id, _ = await called(running, off, chat())
         assert "no bodies of" in await refused(running, request_id)
+
+
+async def test_what_a_key_says_and_what_was_kept_outlast_a_restart(
+    home: Path, fake: FakeUpstream, location: str
+) -> None:
+    async with running_gateway(home, database_url=location) as running:
+        await connect_fake(running, fake)
+        key = await running.key("on", log_bodies=True)
+        _, before, _ = await called(running, key, chat())
+        await kept(running, before)
+    async with running_gateway(home, database_url=location) as running:
+        assert (await running.admin("GET", "/keys/on"))["log_bodies"] is True
+        _, after, _ = await called(running, key, chat())
+        assert (await kept(running, after))["request"]["body"]
+        assert (await kept(running, before))["request"]["body"]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -245,8 +275,10 @@ async def test_only_its_owner_may_read_what_is_kept(home: Path, fake: FakeUpstre
         assert stat.S_IMODE(written[0].parent.stat().st_mode) == 0o700
 
 
-async def test_no_event_and_no_record_holds_a_body(home: Path, fake: FakeUpstream) -> None:
-    async with running_gateway(home, log_bodies=True) as running:
+async def test_no_event_and_no_record_holds_a_body(
+    home: Path, fake: FakeUpstream, location: str
+) -> None:
+    async with running_gateway(home, log_bodies=True, database_url=location) as running:
         key = await keeping(running, fake)
         _, request_id, _ = await called(running, key, chat(text="a very rare word"))
         await kept(running, request_id)
@@ -256,9 +288,9 @@ async def test_no_event_and_no_record_holds_a_body(home: Path, fake: FakeUpstrea
 
 
 async def test_a_purge_takes_bodies_with_the_records_or_alone(
-    home: Path, fake: FakeUpstream
+    home: Path, fake: FakeUpstream, location: str
 ) -> None:
-    async with running_gateway(home, log_bodies=True) as running:
+    async with running_gateway(home, log_bodies=True, database_url=location) as running:
         key = await keeping(running, fake)
         _, request_id, _ = await called(running, key, chat())
         at = (await kept(running, request_id))["at"]
@@ -284,9 +316,9 @@ async def test_what_is_turned_on_while_the_gateway_runs_counts_for_the_next_requ
 
 
 async def test_logs_show_gives_bytes_to_a_pipe_and_json_to_people(
-    home: Path, fake: FakeUpstream, tmp_path: Path
+    home: Path, fake: FakeUpstream, location: str, tmp_path: Path
 ) -> None:
-    async with running_gateway(home, log_bodies=True) as running:
+    async with running_gateway(home, log_bodies=True, database_url=location) as running:
         key = await keeping(running, fake)
         body = chat(max_tokens=50, text="héllo")
         _, request_id, answer = await called(running, key, body, "/v1/messages")

@@ -137,6 +137,30 @@ async def test_gemini_s_embeddings_pass_whole_between_client_and_provider(
     assert sent == {"model": "models/m", "title": "t"} | one
 
 
+async def test_one_content_of_several_parts_is_one_embedding_of_gemini_s_alone(
+    running: Running, fake: FakeUpstream
+) -> None:
+    await connect(running, fake, "gemini")
+    key = await running.key()
+    content = {"parts": [{"text": "a"}, {"text": "b"}]}
+    scripted(fake, {"embeddings": [{"values": [0.5]}]})
+    path = "/v1beta/models/gemini"
+    status, _, answer = await posted(running, f"{path}:embedContent", {"content": content}, key)
+    assert (status, answer) == (200, {"embedding": {"values": [0.5]}})
+    assert [each["content"] for each in fake.requests[0].json["requests"]] == [content]
+    scripted(fake, GEMINI_EMBEDDINGS)
+    batch = {"requests": [{"content": content}, {"content": {"parts": [{"text": "c"}]}}]}
+    status, _, answer = await posted(running, f"{path}:batchEmbedContents", batch, key)
+    assert (status, len(answer["embeddings"])) == (200, 2)
+    status, _, answer = await posted(
+        running, "/v1beta/models/fake-in5:embedContent", {"content": content}, key
+    )
+    assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert "several parts" in answer["error"]["message"]
+    assert len(fake.requests) == 2
+    await running.ledger_holds()
+
+
 @pytest.mark.parametrize("answer", [{"embeddings": {"float": [[1.0]]}}, {"odd": 1}])
 async def test_an_answer_of_other_than_one_embedding_each_is_the_provider_s_failure(
     running: Running, fake: FakeUpstream, answer: Any
@@ -208,6 +232,34 @@ async def test_search_units_of_cohere_s_are_held_and_priced(
     status, _, answer = await posted(running, "/v2/rerank", body, key)
     assert (status, answer["error"]["code"]) == (429, "insufficient_quota")
     assert len(fake.requests) == 1
+    await running.ledger_holds()
+
+
+@pytest.mark.parametrize(
+    ("answer", "cost", "source"),
+    [
+        ({"meta": {"billed_units": {"search_units": 1}}}, "0.0025", "provider"),
+        ({"usage": {"search_units": 2, "total_tokens": 99}}, "0.005", "provider"),
+        # Where the provider tells no units, they are counted from the documents.
+        ({}, "0.005", "estimated"),
+    ],
+)
+async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
+    running: Running, fake: FakeUpstream, answer: Any, cost: str, source: str
+) -> None:
+    await connect(running, fake, "cohere")
+    await running.admin("DELETE", "/prices/cohere/*")
+    target = {"provider": "cohere", "model": "rerank-v4.0-pro"}
+    await running.admin("POST", "/mappings", {"alias": "ranker", "targets": [target]})
+    key = await running.key(budget={"limit": "0.01"})
+    scripted(fake, {"results": [{"index": 1, "relevance_score": 0.9}]} | answer)
+    body = {"model": "ranker", "query": "q", "documents": ["a"] * 101}
+    status, headers, _ = await posted(running, "/v2/rerank", body, key)
+    assert (status, headers["x-conduit-cost"]) == (200, cost)
+    record = await running.last_record()
+    assert (record["cost"], record["usage_source"]) == (cost, source)
+    (attempt,) = await running.attempts(record["id"])
+    assert attempt["hold"] == "0.005"
     await running.ledger_holds()
 
 

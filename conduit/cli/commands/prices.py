@@ -32,10 +32,10 @@ VIEW = View(
         _price_column("input", "input"),
         _price_column("output", "output"),
         _price_column("cache read", "cache_read"),
+        _price_column("a call", "request"),
         Column("source", "source"),
         _price_column("cache write", "cache_write_5m", wide=True),
         _price_column("reasoning", "reasoning", wide=True),
-        _price_column("a call", "request", wide=True),
         Column("largest output", "max_output_tokens", wide=True, right=True),
         Column("context", "context_tokens", wide=True, right=True),
         Column("version", "price_version", wide=True),
@@ -79,6 +79,9 @@ ESTIMATED = View(
 )
 
 
+_NOTHING = ("0", "0.00")
+
+
 def _price_line(price: Record | None) -> str:
     """A price in a line; unknown where there is none."""
     if price is None:
@@ -89,6 +92,8 @@ def _price_line(price: Record | None) -> str:
         for field, label in names.items()
         if price.get(field) is not None
     ]
+    if price["request"] not in _NOTHING:
+        parts.append(f"{people.money(price['request'])} a call or search unit")
     return f"{', '.join(parts)} ({price['source']} {price['price_version']})"
 
 
@@ -192,7 +197,8 @@ def set_price(
     cache_write_1h: CacheWrite1h = None,
     reasoning: Reasoning = None,
     request: Annotated[
-        str | None, typer.Option("--request", metavar="USD", help="Each call.")
+        str | None,
+        typer.Option("--request", metavar="USD", help="Each call, or search unit of a ranking."),
     ] = None,
     max_output_tokens: Annotated[
         int | None, typer.Option("--max-output-tokens", metavar="N", help="Largest output.")
@@ -236,7 +242,7 @@ def _warn_of_dropped(call: Call, body: Mapping[str, Any], before: Record | None)
     dropped = [
         name.replace("_", "-")
         for name in _PARTS
-        if name not in body and (before or {}).get(name) not in (None, "0", "0.00")
+        if name not in body and (before or {}).get(name) not in (None, *_NOTHING)
     ]
     if dropped:
         call.console.say(
@@ -289,6 +295,9 @@ def estimate(
     cached: Annotated[
         str, typer.Option("--cached", metavar="N", help="Input tokens read from a cache.")
     ] = "0",
+    requests: Annotated[
+        int, typer.Option("--requests", metavar="N", help="Search units of a ranking.")
+    ] = 1,
 ) -> None:
     """Work out what a call would cost, and the most that a budget would hold for it."""
     provider, own = _named(call, model)
@@ -298,6 +307,7 @@ def estimate(
         "input_tokens": inputs.count(input_tokens, "--in"),
         "output_tokens": inputs.count(output_tokens, "--out"),
         "cache_read_tokens": inputs.count(cached, "--cached"),
+        "requests": requests,
     }
     with call.console.waiting(f"waiting for {call.where.admin}"):
         result = call.gateway.call("prices.estimate", body=body)

@@ -8,7 +8,9 @@ from conduit.core.resources.fields import ModelName, Resource, Usd
 
 
 class PriceFields(Resource):
-    """USD per million tokens of each component; `request` is USD for each call."""
+    """USD per million tokens of each component; `request` is USD for each call, or for
+    each search unit of a ranking: a query over up to 100 documents.
+    """
 
     input: Usd
     output: Usd
@@ -67,13 +69,17 @@ class PriceExplanation(Resource):
 
 
 class NewPriceEstimate(Resource):
-    """A call to be priced; the cached tokens are among those of the input."""
+    """A call to be priced; the cached tokens are among those of the input.
+
+    `requests` is how often a price per request counts: the search units of a ranking.
+    """
 
     provider: str
     model: ModelName
     input_tokens: int = Field(ge=0, le=1_000_000_000)
     output_tokens: int = Field(ge=0, le=1_000_000_000)
     cache_read_tokens: int = Field(default=0, ge=0, le=1_000_000_000)
+    requests: int = Field(default=1, ge=1, le=1_000_000)
 
 
 class PriceEstimate(Resource):
@@ -84,6 +90,7 @@ class PriceEstimate(Resource):
     input_tokens: int
     output_tokens: int
     cache_read_tokens: int
+    requests: int
     cost: str
     at_most: str
     price_version: str

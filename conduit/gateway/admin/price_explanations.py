@@ -56,6 +56,10 @@ async def _estimate(call: Call[NewPriceEstimate, None]) -> PriceEstimate:
         input_tokens=wanted.input_tokens - wanted.cache_read_tokens,
         cache_read_tokens=wanted.cache_read_tokens,
         output_tokens=wanted.output_tokens,
+        requests=wanted.requests,
+    )
+    at_most = upper_bound(
+        wanted.input_tokens, wanted.output_tokens, rates, requests=wanted.requests
     )
     return PriceEstimate(
         provider=provider,
@@ -63,8 +67,9 @@ async def _estimate(call: Call[NewPriceEstimate, None]) -> PriceEstimate:
         input_tokens=wanted.input_tokens,
         output_tokens=wanted.output_tokens,
         cache_read_tokens=wanted.cache_read_tokens,
+        requests=wanted.requests,
         cost=format_usd(cost_of(usage, rates)),
-        at_most=format_usd(upper_bound(wanted.input_tokens, wanted.output_tokens, rates)),
+        at_most=format_usd(at_most),
         price_version=rates.version,
         source=rates.source,
     )

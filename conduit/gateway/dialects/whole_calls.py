@@ -4,11 +4,13 @@ Embeddings of OpenAI's clients are not among them: `openai/wire.py` reads these 
 them.
 """
 
+from itertools import chain
 from typing import Final
 
 from conduit.gateway.dialects.chat_call import MAX_MODEL_LENGTH
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.cohere import rerank
+from conduit.gateway.dialects.embedding_inputs import texts_within
 from conduit.gateway.dialects.fields import wrong
 from conduit.gateway.dialects.gemini import embeddings as gemini_embeddings
 from conduit.gateway.dialects.input_units import InputUnits
@@ -37,8 +39,8 @@ def read_embedding(body: bytes, *, model: str, batch: bool) -> ClientCall:
     if request.single is batch:
         name = "requests" if batch else "content"
         raise wrong(name, "is missing")
-    texts = [item for item in request.inputs if isinstance(item, str)]
-    units = InputUnits(text_bytes=sum(map(_size, texts)), messages=len(texts))
+    text_bytes = sum(map(_size, chain.from_iterable(map(texts_within, request.inputs))))
+    units = InputUnits(text_bytes=text_bytes, messages=len(request.inputs))
     return _call(Operation.EMBEDDING, model, body, units, dialect=GEMINI, asked=request)
 
 

@@ -8,9 +8,10 @@ class Rates:
     """Nano-dollars per million units of one model; None means "priced as the plain bucket".
 
     A None cache, reasoning or audio rate falls back to the input or output rate of its side.
-    `per_request` is nano-dollars for each call. `version` names the price book or the override
-    that these rates came from, `source` the layer: "override", "book" or "local". `tiers` rise by
-    their threshold and replace these rates for the whole of a call with a longer input.
+    `per_request` is nano-dollars for each call, or for each search unit of a ranking. `version`
+    names the price book or the override that these rates came from, `source` the layer: "override",
+    "book" or "local". `tiers` rise by their threshold and replace these rates for the whole of a
+    call with a longer input.
     """
 
     input: int

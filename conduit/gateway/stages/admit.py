@@ -80,6 +80,7 @@ class Admit:
             attempt.hold = await self._take(exchange, attempt, extent := capped)
         attempt.output_cap = extent.cap
         attempt.held_output_tokens = extent.output_tokens
+        attempt.held_requests = extent.requests
         attempt.can_top_up = extent.can_top_up
         attempt.estimated_input_tokens = extent.input_tokens
         exchange.attempts.append(attempt)

@@ -122,7 +122,11 @@ def _spent(attempt: Attempt) -> tuple[Usage, int]:
     # An estimate is never above what was held for it, as an honest provider keeps its limit.
     counted = min(attempt.output_tokens, attempt.held_output_tokens)
     output_tokens = counted if attempt.assumed is Assumed.COUNTED else 0
-    usage = Usage(input_tokens=attempt.estimated_input_tokens, output_tokens=output_tokens)
+    usage = Usage(
+        input_tokens=attempt.estimated_input_tokens,
+        output_tokens=output_tokens,
+        requests=attempt.held_requests,
+    )
     if attempt.assumed is Assumed.HOLD:
         return usage, hold.nanodollars
     return usage, cost_of(usage, rates)

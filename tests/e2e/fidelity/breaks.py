@@ -37,4 +37,5 @@ ERRORS: Final[dict[str, bytes]] = {
         {"type": "message-end", "delta": {"finish_reason": "ERROR", "error": SAID}},
     ),
     "bedrock_converse": event_streams.exception("modelStreamErrorException", {"message": SAID}),
+    "ollama_native": b"%b\n" % json.dumps({"error": SAID}).encode(),
 }

@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.e2e.fidelity import bedrock_provider, cohere_provider, gemini_provider
+from tests.e2e.fidelity import (
+    bedrock_provider,
+    cohere_provider,
+    gemini_provider,
+    ollama_provider,
+)
 from tests.e2e.fidelity import openai_providers as openai
 from tests.e2e.fidelity.anthropic_provider import anthropic_asked, anthropic_stream, anthropic_whole
 from tests.e2e.fidelity.asked import Asked
@@ -141,5 +146,18 @@ PROVIDERS: Final = (
         "/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/converse-stream",
         stream_type="application/vnd.amazon.eventstream",
         model="anthropic.claude-sonnet-4-5-20250929-v1:0",
+    ),
+    Provider(
+        "ollama_native",
+        "ollama_native",
+        ollama_provider.asked,
+        ollama_provider.whole,
+        ollama_provider.stream,
+        "/api/chat",
+        stream_type="application/x-ndjson",
+        exact=False,
+        signs=False,
+        caches=False,
+        model="qwen3",
     ),
 )

@@ -15,7 +15,7 @@ from conduit.gateway.dialects.ollama import embeddings as ollama_embeddings
 from conduit.gateway.dialects.openai import embeddings as openai_embeddings
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
 from conduit.gateway.dialects.vectors import to_base64
-from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse
+from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse, TextParts
 
 MODEL = Target("embedder")
 REQUEST = EmbeddingRequest("alias", ("a", "b"))
@@ -199,6 +199,21 @@ def test_a_batch_of_gemini_s_is_read_and_written() -> None:
     assert gemini_embeddings.decode_request(snake.encode(), model="alias") == request
 
 
+def test_the_parts_of_one_content_of_gemini_s_are_one_input() -> None:
+    contents = [{"parts": [{"text": "a"}, {"text": "b"}]}, CONTENT]
+    body = {"requests": [{"model": "models/embedder", "content": each} for each in contents]}
+    request = gemini_embeddings.decode_request(json.dumps(body).encode(), model="alias")
+    assert request.inputs == (TextParts(("a", "b")), "a")
+    assert json.loads(gemini_embeddings.encode_request(request, MODEL).body) == body
+
+
+@pytest.mark.parametrize("dialect", [openai_embeddings, cohere_embeddings, ollama_embeddings])
+def test_one_content_of_several_parts_is_refused_where_there_are_none(dialect: Any) -> None:
+    with pytest.raises(InexpressibleError, match="several parts") as caught:
+        encoded(dialect, inputs=("a", TextParts(("b", "c"))))
+    assert caught.value.feature == "inputs"
+
+
 @pytest.mark.parametrize(
     ("body", "param"),
     [
@@ -206,8 +221,8 @@ def test_a_batch_of_gemini_s_is_read_and_written() -> None:
         ({"content": "a"}, "content"),
         ({"content": {"parts": []}}, "content.parts"),
         ({"content": {"parts": [{"text": 5}]}}, "content.parts[0].text"),
-        ({"content": {"parts": [{"inlineData": {}}]}}, "content.parts"),
-        ({"content": {"parts": [{"text": "a"}, {"text": "b"}]}}, "content.parts"),
+        ({"content": {"parts": [{"inlineData": {}}]}}, "content.parts[0].text"),
+        ({"content": {"parts": [{"text": "a"}, {"text": None}]}}, "content.parts[1].text"),
         ({"content": CONTENT, "taskType": "ODD"}, "taskType"),
         ({"content": CONTENT, "taskType": 5}, "taskType"),
         ({"content": CONTENT, "outputDimensionality": "x"}, "outputDimensionality"),
@@ -455,10 +470,11 @@ def test_usage_of_another_kind_is_counted_for_openai_s_clients() -> None:
 
 
 TEXTS = st.text(max_size=6)
+PARTS = st.lists(TEXTS, min_size=2, max_size=3).map(lambda texts: TextParts(tuple(texts)))
 REQUESTS = st.builds(
     EmbeddingRequest,
     model=st.just("embedder"),
-    inputs=st.lists(TEXTS, min_size=1, max_size=4).map(tuple),
+    inputs=st.lists(TEXTS | PARTS, min_size=1, max_size=4).map(tuple),
     dimensions=st.none() | st.integers(1, 4096),
     input_type=st.sampled_from([None, "query", "document", "clustering", "similarity"]),
     dialect=st.just("gemini_embeddings"),

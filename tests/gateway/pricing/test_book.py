@@ -252,6 +252,12 @@ def test_simulated_models_have_simulated_prices(
     assert rates.version == "simulated"
 
 
+def test_rankings_of_cohere_s_are_sold_by_search_units(shipped: PriceBook) -> None:
+    rates = found(shipped.rates("cohere", "rerank-v3.5"))
+    assert cost_of(Usage(requests=3), rates) == 3 * 2_000_000
+    assert upper_bound(10**6, 0, rates, requests=3) == 3 * 2_000_000
+
+
 def test_local_models_cost_nothing(shipped: PriceBook) -> None:
     rates = found(shipped.rates("ollama", "llama3.2:3b"))
     assert upper_bound(10**6, 10**6, rates) == 0

@@ -43,6 +43,20 @@ async def test_a_key_is_found_by_its_digest(database: Database) -> None:
         assert await keys.find_by_digest(connection, key.digest) == key
 
 
+@pytest.mark.parametrize(("first", "then"), [(True, None), (False, True), (None, False)])
+async def test_whether_bodies_are_kept_is_yes_no_or_not_said(
+    database: Database, first: bool | None, then: bool | None
+) -> None:
+    key = records.key("a", log_bodies=first)
+    async with writing(database) as connection:
+        await keys.insert(connection, key)
+    async with writing(database) as connection:
+        assert (await keys.find(connection, "a")).log_bodies is first
+        await keys.change(connection, key, {"log_bodies": then}, version=None)
+    async with reading(database) as connection:
+        assert (await keys.find(connection, "a")).log_bodies is then
+
+
 async def test_prefixes_are_those_of_the_keys_that_are_not_deleted(database: Database) -> None:
     live, deleted = records.key("a"), records.key("b", deleted_at_ms=1)
     async with writing(database) as connection:

@@ -60,7 +60,7 @@ def usage_to_anthropic(usage: Usage | None) -> dict[str, Any]:
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0}
     raw = usage.raw
-    if raw is not None and not raw.keys() & _FOREIGN and usage_from_anthropic(raw) == usage:
+    if raw is not None and _is_own(raw) and usage_from_anthropic(raw) == usage:
         return dict(raw)
     minutes, hour = usage.cache_write_5m_tokens, usage.cache_write_1h_tokens
     fields: dict[str, Any] = {
@@ -76,6 +76,11 @@ def usage_to_anthropic(usage: Usage | None) -> dict[str, Any]:
     if usage.reasoning_tokens:
         fields["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
     return fields
+
+
+def _is_own(raw: Mapping[str, Any]) -> bool:
+    """Whether a client of this dialect finds what it cannot do without, and it means the same."""
+    return all(name in raw for name in _COUNTERS) and not raw.keys() & _FOREIGN
 
 
 def _object(value: Any) -> Mapping[str, Any]:

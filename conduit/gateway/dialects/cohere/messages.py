@@ -66,7 +66,8 @@ def _encode_assistant(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
         said = [part for part in rest if isinstance(part, Text | Refusal)]
         rest = [part for part in rest if not isinstance(part, Text | Refusal)]
         if said:
-            fields["tool_plan"] = "\n".join(part.text for part in said)
+            # It may come back in the pieces that it was streamed in.
+            fields["tool_plan"] = "".join(part.text for part in said)
             losses.lack_if(cache_mark=any(getattr(part, "cache_mark", None) for part in said))
         fields["tool_calls"] = calls
     content = _content(rest, losses)

@@ -7,9 +7,12 @@ vLLM (`entrypoints/pooling/score/protocol.py`) and others follow, each with its 
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.cohere.usage import usage_from_cohere
+from conduit.gateway.dialects.counts import object_or_empty, read_count
 from conduit.gateway.dialects.fields import (
     Fields,
     read_flag,
@@ -85,7 +88,7 @@ def response_from(value: Any, dialect: str) -> RerankResponse:
     return RerankResponse(
         results=tuple(map(_read_result, found)),
         model=model if isinstance(model, str) else "",
-        usage=reported_usage(value.get("usage")) or usage_from_cohere(value.get("meta")),
+        usage=_usage_from(value),
         id=answer_id if isinstance(answer_id, str) else "",
         extras=rest_of(value, _ANSWER_FIELDS),
         dialect=dialect,
@@ -149,6 +152,16 @@ def _write_result(result: RankedDocument, request: RerankRequest) -> dict[str, A
     return fields
 
 
+def _usage_from(value: Mapping[str, Any]) -> Usage | None:
+    """Tokens or search units; OpenRouter tells both in one place, Cohere its units in `meta`."""
+    fields = object_or_empty(value.get("usage"))
+    usage = reported_usage(fields)
+    if "search_units" in fields:
+        units = read_count(fields["search_units"])
+        usage = msgspec.structs.replace(usage or Usage(raw=fields), requests=units)
+    return usage or usage_from_cohere(value.get("meta"))
+
+
 def _usage_to(usage: Usage) -> dict[str, Any]:
     """Both words for it, as clients of either kind look for their own."""
     raw = usage.raw or {}
@@ -158,4 +171,5 @@ def _usage_to(usage: Usage) -> dict[str, Any]:
         meta = {"billed_units": {"search_units": usage.requests}}
     prompt = usage.total_input_tokens
     counts = {"prompt_tokens": prompt, "total_tokens": prompt + usage.total_output_tokens}
-    return {"usage": dict(raw) if "total_tokens" in raw else counts, "meta": meta}
+    as_reported = "total_tokens" in raw or "search_units" in raw
+    return {"usage": dict(raw) if as_reported else counts, "meta": meta}

@@ -12,7 +12,7 @@ import msgspec
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.counts import object_or_empty, read_count
-from conduit.gateway.dialects.embedding_inputs import extras_of, texts_of
+from conduit.gateway.dialects.embedding_inputs import extras_of, text_of
 from conduit.gateway.dialects.fields import (
     Fields,
     read_integer,
@@ -28,7 +28,13 @@ from conduit.gateway.dialects.openai.errors import reported_error
 from conduit.gateway.dialects.strict_json import decode_raw, read_object
 from conduit.gateway.dialects.target import EncodedRequest, Target
 from conduit.gateway.dialects.vectors import read_vectors, to_numbers
-from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse, InputType
+from conduit.gateway.embedding import (
+    EmbeddingInput,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    InputType,
+    TextParts,
+)
 
 NAME: Final = "gemini_embeddings"
 
@@ -83,8 +89,8 @@ def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     settings = without_none({"taskType": task, "outputDimensionality": request.dimensions})
     settings |= extras_of(request, losses)
     requests = [
-        {"model": name, "content": {"parts": [{"text": text}]}, **settings}
-        for text in texts_of(request)
+        {"model": name, "content": {"parts": [{"text": text} for text in texts]}, **settings}
+        for texts in map(_parts_of, request.inputs)
     ]
     return EncodedRequest(write_json({"requests": requests}), dropped=losses.dropped)
 
@@ -154,6 +160,10 @@ def encode_response(response: EmbeddingResponse, *, single: bool) -> bytes:
     return write_json(fields | (dict(response.extras) if response.dialect == NAME else {}))
 
 
+def _parts_of(item: EmbeddingInput) -> tuple[str, ...]:
+    return item.texts if isinstance(item, TextParts) else (text_of(item),)
+
+
 def _model_name(target: Target) -> str:
     return target.model if "/" in target.model else f"models/{target.model}"
 
@@ -172,7 +182,7 @@ def _request(
         raise wrong(f"{paths[0]}taskType", f"must be one of {', '.join(_INPUT_TYPES)}")
     return EmbeddingRequest(
         model=model,
-        inputs=tuple(_text(item, path) for item, path in zip(requests, paths, strict=True)),
+        inputs=tuple(_input(item, path) for item, path in zip(requests, paths, strict=True)),
         single=single,
         dimensions=read_integer(shared, "outputDimensionality"),
         input_type=_INPUT_TYPES.get(word or ""),
@@ -187,12 +197,22 @@ def _settings(fields: Fields) -> dict[str, Any]:
     return {_SPELLINGS.get(name, name): value for name, value in rest.items()}
 
 
-def _text(fields: Fields, where: str) -> str:
+def _input(fields: Fields, where: str) -> EmbeddingInput:
+    """The texts of a content; Google makes one embedding of a content, whatever its parts."""
     content = read_object_field(fields, "content", where) or {}
     parts = read_objects(content, "parts", f"{where}content.")
-    text = read_text(parts[0], "text", f"{where}content.parts[0].") if len(parts) == 1 else None
+    if not parts:
+        raise wrong(f"{where}content.parts", "must be one or more parts with a text")
+    texts = tuple(
+        _text(part, f"{where}content.parts[{index}].") for index, part in enumerate(parts)
+    )
+    return texts[0] if len(texts) == 1 else TextParts(texts)
+
+
+def _text(part: Fields, where: str) -> str:
+    text = read_text(part, "text", where)
     if text is None:
-        raise wrong(f"{where}content.parts", "must be one part with a text")
+        raise wrong(f"{where}text", "is missing: texts alone can be embedded here")
     return text
 
 

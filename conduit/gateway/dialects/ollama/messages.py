@@ -48,7 +48,9 @@ def _encode_message(
     encoded = [_encode_result(result, tools, losses) for result in results]
     if rest or not results:
         role = "system" if message.role == "developer" else message.role
-        encoded.append({"role": role, **_encode_parts(rest, losses)})
+        # What a model wrote may come back in the pieces that it was streamed in.
+        between = "" if role == "assistant" else "\n"
+        encoded.append({"role": role, **_encode_parts(rest, losses, between)})
     encoded[0] |= losses.own(message.extras)
     return encoded
 
@@ -63,7 +65,7 @@ def _encode_result(result: ToolResult, tools: dict[str, str], losses: Losses) ->
     return fields
 
 
-def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
+def _encode_parts(parts: Sequence[Part], losses: Losses, between: str = "\n") -> dict[str, Any]:
     """One text, and beside it what else a message can hold."""
     texts: list[str] = []
     thoughts: list[str] = []
@@ -92,8 +94,8 @@ def _encode_parts(parts: Sequence[Part], losses: Losses) -> dict[str, Any]:
                 own |= losses.own_part(part)
             case _:
                 losses.lack("file")
-    fields: dict[str, Any] = {"content": "\n".join(texts)}
-    beside = {"thinking": "\n".join(thoughts), "images": media, "tool_calls": calls}
+    fields: dict[str, Any] = {"content": between.join(texts)}
+    beside = {"thinking": between.join(thoughts), "images": media, "tool_calls": calls}
     return fields | {name: value for name, value in beside.items() if value} | own
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.embedding_inputs import extras_of
+from conduit.gateway.dialects.embedding_inputs import extras_of, whole_input
 from conduit.gateway.dialects.fields import Fields, read_integer, read_text, rest_of, wrong
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.losses import Losses, without_none
@@ -72,7 +72,8 @@ def encode_request(request: EmbeddingRequest, target: Target) -> EncodedRequest:
     losses = Losses(NAME, request.dialect)
     if not losses.is_own:
         losses.lack_if(input_type=request.input_type)
-    inputs = [item if isinstance(item, str) else list(item) for item in request.inputs]
+    wholes = map(whole_input, request.inputs)
+    inputs = [item if isinstance(item, str) else list(item) for item in wholes]
     fields = {
         "model": target.model,
         "input": inputs[0] if request.single else inputs,

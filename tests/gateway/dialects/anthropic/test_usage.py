@@ -36,6 +36,13 @@ def test_usage_goes_back_as_it_came() -> None:
     assert usage_to_anthropic(usage_from_anthropic(REPORTED)) == REPORTED
 
 
+def test_another_provider_s_report_of_nothing_has_the_counts_that_clients_read() -> None:
+    usage = Usage(raw={"prompt_eval_count": 0, "eval_count": 0})
+    written = usage_to_anthropic(usage)
+    assert (written["input_tokens"], written["output_tokens"]) == (0, 0)
+    assert not written.keys() & {"prompt_eval_count", "eval_count"}
+
+
 @pytest.mark.parametrize(
     ("reported", "minutes", "hour"),
     [

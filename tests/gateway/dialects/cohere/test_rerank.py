@@ -110,6 +110,22 @@ def test_a_document_of_many_fields_is_refused_there(document: Any) -> None:
                 dialect="rerank",
             ),
         ),
+        (  # OpenRouter
+            {"results": [], "usage": {"search_units": 2, "total_tokens": 150}},
+            RerankResponse(
+                results=(),
+                usage=Usage(
+                    input_tokens=150, requests=2, raw={"search_units": 2, "total_tokens": 150}
+                ),
+                dialect="rerank",
+            ),
+        ),
+        (
+            {"results": [], "usage": {"search_units": 3}},
+            RerankResponse(
+                results=(), usage=Usage(requests=3, raw={"search_units": 3}), dialect="rerank"
+            ),
+        ),
         (  # Voyage
             {"data": [{"index": 0, "score": 0.5, "document": "a"}], "usage": {}},
             RerankResponse(results=(RankedDocument(0, 0.5, "a"),), dialect="rerank"),

@@ -40,6 +40,13 @@ def test_a_batch_goes_out_as_it_stood_but_for_its_model() -> None:
     assert sent(call_of(written, batch=True)) == written.replace(b"alias", b"their-model")
 
 
+def test_the_parts_of_one_content_go_out_as_they_stood_and_all_their_text_counts() -> None:
+    written = SINGLE.replace(b'{"text":"a"}', b'{"text":"abc"},{"text":"de", "later":1.0e2}')
+    call = call_of(written, batch=False)
+    assert sent(call) == b'{"requests":[' + written.replace(b"alias", b"their-model") + b"]}"
+    assert (call.units.text_bytes, call.units.messages) == (5, 1)
+
+
 def test_the_target_s_own_fields_go_into_every_request() -> None:
     body = sent(call_of(BATCH % MORE, batch=True), outputDimensionality=8, later=None)
     for request in json.loads(body)["requests"]:

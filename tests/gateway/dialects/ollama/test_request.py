@@ -230,6 +230,14 @@ def test_thinking_is_asked_for(reasoning: Reasoning, think: Any) -> None:
     assert encoded(reasoning=reasoning)[0].get("think") == think
 
 
+def test_the_pieces_of_an_answer_are_one_text_again() -> None:
+    pieces = (Thinking("The too"), Thinking("l knows."), Text("I wi"), Text("ll look."))
+    body, _ = encoded(messages=(Message("assistant", pieces),))
+    assert body["messages"] == [
+        {"role": "assistant", "content": "I will look.", "thinking": "The tool knows."}
+    ]
+
+
 def test_messages_take_ollama_s_form() -> None:
     body, out = encoded(
         messages=(
