@@ -71,10 +71,11 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "output_audio": ("output_audio_mtok",),
 }
 
-# USD for a search unit, which the source does not price. Cohere's page (cohere.com/pricing) named
-# 2.00 for a thousand until 2026 and names none since; openrouter.ai, where Cohere itself serves its
-# models, has 2.50 for Rerank 4 Pro, 2.00 for 4 Fast and 1.00 for 3.5. The dearer of both is taken.
-# Rerank 5 is left out: it is sold by tokens, and how its answers count them is not documented.
+# USD for a search unit, which the source does not price. No price of Cohere's own could be read, so
+# these rest on others' listings of 2026 (openrouter.ai's as mirrored, developer.puter.com's): for a
+# thousand, 2.50 for Rerank 4 Pro, 2.00 for 4 Fast, 1.00 or 2.00 for 3.5, 2.00 for what is older. Of
+# two the dearer is taken: a budget must not be overshot. Rerank 5 is left out: it is said to be
+# sold by tokens.
 COHERE_SEARCH_UNITS: Mapping[str, str] = {
     "rerank-english-v3.0": "0.002",
     "rerank-multilingual-v3.0": "0.002",
