@@ -1,5 +1,6 @@
 """What holds for every test: a closed network, an empty environment, counts by occasion."""
 
+import gc
 import ipaddress
 import os
 import socket
@@ -45,9 +46,12 @@ def _address(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
 
 
-def _guard(event: str, arguments: tuple[Any, ...]) -> None:
-    """Audit hook: sockets reach 127.0.0.1, ::1 and Unix sockets, whoever opens them."""
-    if event in _ADDRESSED and arguments[0].family in _INTERNET:
+def _guard(event: str, arguments: tuple[Any, ...], addressed: frozenset[str] = _ADDRESSED) -> None:
+    """Audit hook: sockets reach 127.0.0.1, ::1 and Unix sockets, whoever opens them.
+
+    It outlives this module, whose names are gone while the interpreter ends; hence `addressed`.
+    """
+    if event in addressed and arguments[0].family in _INTERNET:
         found = _address(arguments[1][0])
         if arguments[1][0] != "localhost" and (found is None or not found.is_loopback):
             raise NetworkReached(f"{event} {arguments[1]}: tests stay on this machine")
@@ -92,6 +96,15 @@ def soaking() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     canary.spread(config)
+
+
+def pytest_collection() -> None:
+    gc.disable()  # what collecting makes stays to the end of the session
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # so no later round of the collector has to walk it
+    gc.enable()
 
 
 def _missing_service(reason: str) -> str:
