@@ -21,7 +21,8 @@ SERVICES_REQUIRED = os.environ.get("CONDUIT_REQUIRE_SERVICES") == "1"
 # a test and its own servers.
 _FOREIGN_PREFIXES = ("CONDUIT_",)
 _FOREIGN_SUFFIXES = ("_API_KEY", "_PROXY", "_BASE_URL")
-_FOREIGN_NAMES = frozenset({"DATABASE_URL", "OLLAMA_HOST", "REDIS_URL"})
+# COLUMNS and LINES are exported by readline too, to all that a process starts.
+_FOREIGN_NAMES = frozenset({"COLUMNS", "DATABASE_URL", "LINES", "OLLAMA_HOST", "REDIS_URL"})
 
 settings.register_profile(
     "small", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]

@@ -57,6 +57,7 @@ def test_the_environment_holds_no_settings_of_the_person_who_runs_the_tests(
     assert Path.home() == own_environment
     assert not [name for name in os.environ if name.startswith("CONDUIT_")]
     assert not [name for name in os.environ if name.upper().endswith("_PROXY")]
+    assert not {"COLUMNS", "LINES"} & os.environ.keys()
 
 
 @pytest.mark.parametrize(
