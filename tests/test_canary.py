@@ -15,7 +15,7 @@ from tests.canary import leaks_in, marked, secrets_in
 ROOT = Path(__file__).parents[1]
 
 
-IN_WORKERS = ("-n", "2")
+IN_WORKERS = ("-p", "xdist", "-n", "2")
 
 
 def session_of(
@@ -36,6 +36,7 @@ def session_of(
     outcome = subprocess.run(
         [*command, "-c", os.devnull, "--basetemp", str(left_behind), str(test)],
         cwd=ROOT,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # which takes half the time
         capture_output=True,
         text=True,
         timeout=100,

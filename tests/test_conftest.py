@@ -71,7 +71,8 @@ def test_a_skip_is_a_failure_where_services_are_required(
     outcome = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", os.devnull, str(test)],
         cwd=Path(__file__).parents[1],
-        env=os.environ | {"CONDUIT_REQUIRE_SERVICES": required},
+        env=os.environ
+        | {"CONDUIT_REQUIRE_SERVICES": required, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
     )
