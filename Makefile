@@ -22,8 +22,9 @@ help: ## list the targets
 up: $(RUNTIME) ## set up once, then start a gateway on this machine
 	@$(BIN)/conduit up $(ARGS)
 
+# A worker for each core, which takes tests from another one when its own are done.
 test: $(DEVELOPMENT) ## run every test, with small counts
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 check: $(DEVELOPMENT) ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .

@@ -7,6 +7,9 @@ journals, logs, traces), and the pictures of screens that are kept beside them.
 
 A test that writes a secret itself where none belongs, to see it taken out, is marked
 `plants_secrets`: what it leaves in its own folder is not looked at.
+
+Where several processes run the tests, the one that gathers their reports searches for all of them;
+so which folders were planted is told in the reports.
 """
 
 import re
@@ -27,7 +30,9 @@ NEVER_HOLDERS = (".db", ".db-wal", ".json", ".jsonl", ".log", ".svg", ".zip")
 _KEY = re.compile(rb"condt_(?:mk_)?[0-9A-Za-z]{49}")
 _AROUND = 8
 _NAME = "conduit-canary"
+_PLANTERS = f"{_NAME}-planters"
 _PLANTS = "plants_secrets"
+_PLANTED_IN = "secrets planted in"
 
 
 def marked(name: str) -> str:
@@ -80,11 +85,8 @@ class Net:
         for name, content in report.sections:
             for found in secrets_in(content.encode("utf-8", "replace")):
                 self._found[f"{found} in the {name.lower()} of {report.nodeid}"] = None
-
-    def pytest_runtest_teardown(self, item: pytest.Function) -> None:
-        folder = item.funcargs.get("tmp_path")
-        if item.get_closest_marker(_PLANTS) is not None and isinstance(folder, Path):
-            self._planted.append(folder)
+        properties = report.user_properties
+        self._planted += [Path(str(where)) for name, where in properties if name == _PLANTED_IN]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -103,9 +105,21 @@ class Net:
             terminalreporter.line(f"meant to be there? see HOLDERS and {_PLANTS} in {__name__}")
 
 
+class Planters:
+    """Tells the net, by way of the reports, where tests planted secrets."""
+
+    def pytest_runtest_teardown(self, item: pytest.Function) -> None:
+        folder = item.funcargs.get("tmp_path")
+        if item.get_closest_marker(_PLANTS) is not None and isinstance(folder, Path):
+            item.user_properties.append((_PLANTED_IN, str(folder)))
+
+
 def spread(config: pytest.Config) -> None:
     """Put the net under a session, once."""
-    if not config.pluginmanager.has_plugin(_NAME):
-        text = f"{_PLANTS}: writes secrets where none belong, to see them taken out"
-        config.addinivalue_line("markers", text)
+    if config.pluginmanager.has_plugin(_PLANTERS):
+        return
+    text = f"{_PLANTS}: writes secrets where none belong, to see them taken out"
+    config.addinivalue_line("markers", text)
+    config.pluginmanager.register(Planters(), _PLANTERS)
+    if not hasattr(config, "workerinput"):  # what pytest-xdist gives to its workers
         config.pluginmanager.register(Net(Path(__file__).parent), _NAME)

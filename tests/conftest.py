@@ -1,5 +1,6 @@
 """What holds for every test: a closed network, an empty environment, counts by occasion."""
 
+import gc
 import ipaddress
 import os
 import socket
@@ -20,7 +21,8 @@ SERVICES_REQUIRED = os.environ.get("CONDUIT_REQUIRE_SERVICES") == "1"
 # a test and its own servers.
 _FOREIGN_PREFIXES = ("CONDUIT_",)
 _FOREIGN_SUFFIXES = ("_API_KEY", "_PROXY", "_BASE_URL")
-_FOREIGN_NAMES = frozenset({"DATABASE_URL", "OLLAMA_HOST", "REDIS_URL"})
+# COLUMNS and LINES are exported by readline too, to all that a process starts.
+_FOREIGN_NAMES = frozenset({"COLUMNS", "DATABASE_URL", "LINES", "OLLAMA_HOST", "REDIS_URL"})
 
 settings.register_profile(
     "small", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -45,9 +47,12 @@ def _address(host: object) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
 
 
-def _guard(event: str, arguments: tuple[Any, ...]) -> None:
-    """Audit hook: sockets reach 127.0.0.1, ::1 and Unix sockets, whoever opens them."""
-    if event in _ADDRESSED and arguments[0].family in _INTERNET:
+def _guard(event: str, arguments: tuple[Any, ...], addressed: frozenset[str] = _ADDRESSED) -> None:
+    """Audit hook: sockets reach 127.0.0.1, ::1 and Unix sockets, whoever opens them.
+
+    It outlives this module, whose names are gone while the interpreter ends; hence `addressed`.
+    """
+    if event in addressed and arguments[0].family in _INTERNET:
         found = _address(arguments[1][0])
         if arguments[1][0] != "localhost" and (found is None or not found.is_loopback):
             raise NetworkReached(f"{event} {arguments[1]}: tests stay on this machine")
@@ -92,6 +97,15 @@ def soaking() -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     canary.spread(config)
+
+
+def pytest_collection() -> None:
+    gc.disable()  # what collecting makes stays to the end of the session
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # so no later round of the collector has to walk it
+    gc.enable()
 
 
 def _missing_service(reason: str) -> str:

@@ -70,6 +70,20 @@ async def execute(url: str, *statements: str) -> list[asyncpg.Record]:
         await connection.close()
 
 
+async def execute_script(url: str, script: str) -> None:
+    """Run many statements at once. A power cut may undo them, and they do not wait for the disk."""
+    connection = await asyncpg.connect(
+        url,
+        timeout=_PATIENCE_S,
+        command_timeout=_PATIENCE_S,
+        server_settings={"synchronous_commit": "off"},
+    )
+    try:
+        await connection.execute(script)
+    finally:
+        await connection.close()
+
+
 @asynccontextmanager
 async def database_url(engine: str, file: object) -> AsyncIterator[str]:
     """Where an empty database of this kind is: the file, or a schema of its own."""

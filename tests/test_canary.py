@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,12 @@ from tests.canary import leaks_in, marked, secrets_in
 ROOT = Path(__file__).parents[1]
 
 
-def session_of(folder: Path, *lines: str, mark: str = "") -> tuple[int, str]:
+IN_WORKERS = ("-p", "xdist", "-n", "2")
+
+
+def session_of(
+    folder: Path, *lines: str, mark: str = "", options: Sequence[str] = ()
+) -> tuple[int, str]:
     """A session with one test that passes: its exit code and what it says."""
     test = folder / "test_planted.py"
     body = "".join(f"    {line}\n" for line in lines)
@@ -26,9 +32,11 @@ def session_of(folder: Path, *lines: str, mark: str = "") -> tuple[int, str]:
     )
     left_behind = folder / "left behind"
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider"]
+    command += options
     outcome = subprocess.run(
         [*command, "-c", os.devnull, "--basetemp", str(left_behind), str(test)],
         cwd=ROOT,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},  # which takes half the time
         capture_output=True,
         text=True,
         timeout=100,
@@ -55,15 +63,31 @@ def test_a_planted_leak_fails_the_session(line: str, where: str, tmp_path: Path)
     assert where in summary
 
 
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("print(marked('planted'))", "captured stdout call of "),
+        ("(tmp_path / 'gateway.log').write_text(f'a{make_virtual_key()}')", "gateway.log"),
+    ],
+)
+def test_it_is_found_too_where_workers_run_the_tests(line: str, where: str, tmp_path: Path) -> None:
+    code, said = session_of(tmp_path, line, options=IN_WORKERS)
+    assert code == pytest.ExitCode.TESTS_FAILED, said
+    assert "1 passed" in said
+    _, _, summary = said.partition("secrets found in what the tests left behind")
+    assert summary.count(where) == 1
+
+
 def test_a_clean_session_and_a_file_for_a_secret_pass(tmp_path: Path) -> None:
     line = "(tmp_path / 'app.key').write_text(make_virtual_key()); print('condt_abc, sk-123')"
     code, said = session_of(tmp_path, line)
     assert code == pytest.ExitCode.OK, said
 
 
-def test_a_test_that_plants_a_secret_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), IN_WORKERS], ids=["one process", "workers"])
+def test_a_test_that_plants_a_secret_says_so(tmp_path: Path, options: Sequence[str]) -> None:
     line = "(tmp_path / 'gateway.log').write_text(make_virtual_key())"
-    code, said = session_of(tmp_path, line, mark="@pytest.mark.plants_secrets")
+    code, said = session_of(tmp_path, line, mark="@pytest.mark.plants_secrets", options=options)
     assert code == pytest.ExitCode.OK, said
 
 

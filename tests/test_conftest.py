@@ -57,6 +57,7 @@ def test_the_environment_holds_no_settings_of_the_person_who_runs_the_tests(
     assert Path.home() == own_environment
     assert not [name for name in os.environ if name.startswith("CONDUIT_")]
     assert not [name for name in os.environ if name.upper().endswith("_PROXY")]
+    assert not {"COLUMNS", "LINES"} & os.environ.keys()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,8 @@ def test_a_skip_is_a_failure_where_services_are_required(
     outcome = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-c", os.devnull, str(test)],
         cwd=Path(__file__).parents[1],
-        env=os.environ | {"CONDUIT_REQUIRE_SERVICES": required},
+        env=os.environ
+        | {"CONDUIT_REQUIRE_SERVICES": required, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
     )

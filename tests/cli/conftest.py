@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from conduit.cli.main import run
+from tests import loaded
 from tests.cli.fake_gateway import MASTER_KEY, VIRTUAL_KEY, FakeGateway, running
 
 ROOT = Path(__file__).parents[2]
@@ -44,16 +45,10 @@ class Shell:
             }
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Outcome:
-        finished = subprocess.run(
-            self.command(*arguments),
-            env={**self.environment, **environment},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        finished = loaded.call(
+            arguments, env={**self.environment, **environment}, stdin=stdin.encode()
         )
-        return Outcome(finished.returncode, finished.stdout, finished.stderr)
+        return Outcome(finished.returncode, finished.stdout.decode(), finished.stderr.decode())
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "conduit.cli", *arguments]

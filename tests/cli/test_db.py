@@ -157,7 +157,9 @@ def test_a_backup_goes_through_a_pipe_and_not_to_a_terminal(stopped: Shell) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"hello", "not a backup"), (gzip.compress(b"{}\n"), "not a backup")]
+    ("content", "said"),
+    [(b"hello", "not a backup"), (gzip.compress(b"{}\n"), "not a backup")],
+    ids=["text", "gzip"],
 )
 def test_a_file_that_is_no_backup_is_refused(
     conduit: Conduit, tmp_path: Path, content: bytes, said: str

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import loaded
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
 
@@ -47,16 +49,11 @@ class Cli:
         }
 
     async def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Outcome:
-        process = await asyncio.create_subprocess_exec(
-            *_command(arguments),
-            env={**self._environment, **environment},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        env = {**self._environment, **environment}
+        finished = await asyncio.to_thread(
+            loaded.call, arguments, env=env, stdin=stdin.encode(), timeout_s=PATIENCE_S
         )
-        async with asyncio.timeout(PATIENCE_S):
-            out, err = await process.communicate(stdin.encode())
-        return Outcome(process.returncode or 0, out.decode(), err.decode())
+        return Outcome(finished.returncode, finished.stdout.decode(), finished.stderr.decode())
 
     async def converse(
         self, *arguments: str, answers: Sequence[tuple[str, str]] = (), **environment: str

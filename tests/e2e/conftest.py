@@ -18,6 +18,7 @@ from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.server.runner import GatewayRunner
 from tests.canary import marked
 from tests.fakes.upstream import FakeUpstream
+from tests.migrated import migrated
 
 UPSTREAM_SECRET = marked("upstream")
 
@@ -86,6 +87,10 @@ class Running:
 @asynccontextmanager
 async def running_gateway(folder: Path, **overrides: object) -> AsyncIterator[Running]:
     master_key = make_master_key()
+    file = folder / "data/conduit.db"
+    if "database_url" not in overrides and not file.exists():
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await (await migrated(str(file))).dispose()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONDUIT_HOME", str(folder))
         read_settings = SettingsSource({"master_key": master_key, **overrides})

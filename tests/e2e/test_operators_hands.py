@@ -16,7 +16,7 @@ from tests.fakes.behaviour import Behaviour
 from tests.fakes.upstream import FakeUpstream
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 
 
 async def until(holds: Callable[[], bool]) -> None:

@@ -22,7 +22,7 @@ from tests.e2e.conftest import UPSTREAM_SECRET, Admin, Running, connect_fake, ru
 from tests.fakes.upstream import FakeUpstream
 
 NEXT_SECRET = "Next~secret.of~a~file/0123456789"
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @pytest.fixture

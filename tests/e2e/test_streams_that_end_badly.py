@@ -11,7 +11,7 @@ from tests.e2e.conftest import Running, connect_fake, running_gateway
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.upstream import FakeUpstream
 
-WITHIN_S = 5.0
+WITHIN_S = 30.0
 
 
 def body_of(model: str, **fields: object) -> dict[str, object]:

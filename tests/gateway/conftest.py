@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from conduit.gateway.storage.engine import Database, create_engine
-from conduit.gateway.storage.migrate import migrate
+from conduit.gateway.storage.engine import Database
 from tests import postgresql
 from tests.conftest import SOAKING
+from tests.migrated import migrated
 
 
 # What lies above the statements asks no engine anything of its own: once in a while is enough.
@@ -28,7 +28,6 @@ async def location(kind: str, tmp_path: Path) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(location: str) -> AsyncIterator[Database]:
     """An empty database with the present schema."""
-    engine = create_engine(location)
-    await migrate(engine)
+    engine = await migrated(location)
     yield engine
     await engine.dispose()

@@ -18,7 +18,7 @@ from conduit.tui.app import ConduitApp
 FOLDER = Path(__file__).parent / "snapshots"
 # Read now: the tests themselves run without any setting of the person who runs them.
 UPDATING = os.environ.get("CONDUIT_UPDATE_SNAPSHOTS") == "1"
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 _SETTLED_ROUNDS = 12
 _ID = re.compile(r"terminal-\d+")
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)

@@ -23,7 +23,7 @@ TARGET = Target(
     master_key="condt_mk_for_tests_only",
 )
 SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 Answer = Record | ClientError | Callable[..., Any]
 

@@ -24,7 +24,7 @@ from tests.e2e.processes import GatewayProcess, free_port
 from tests.tui.events import recorded, request_events
 from tests.tui.support import NOW_MS
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 QUICK = Backoff(first_s=0.05, longest_s=0.2, connect_s=5.0)
 
 

@@ -16,8 +16,6 @@ from conduit.core.errors import BudgetHeldError, InsufficientQuotaError
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import Hold
 from conduit.gateway.ledger.local import LocalLedger
-from conduit.gateway.storage.engine import create_engine
-from conduit.gateway.storage.migrate import migrate
 from tests import postgresql
 from tests.conftest import SOAKING
 from tests.gateway.ledger.building import (
@@ -29,6 +27,7 @@ from tests.gateway.ledger.building import (
     terms,
     violations,
 )
+from tests.migrated import migrated
 
 KEYS = ("key_1", "key_2")
 HOUR_MS = 3_600_000
@@ -68,8 +67,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.attempts: list[Modelled] = []
         self.budgets: list[Budget] = []
         self.database = postgresql.database_url(self.kind, self.folder / "conduit.db")
-        self.engine = create_engine(self.run(self.database.__aenter__()))
-        self.run(migrate(self.engine))
+        self.engine = self.run(migrated(self.run(self.database.__aenter__())))
         everything = terms(0, id="bud_all", scope_kind="gateway", scope_id="", mode="soft")
         self.ledger = self.run(self.start(everything))
         self.budgets.append(Budget(everything, 0))

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,16 @@ from conduit.gateway.storage.rows import Window
 from conduit.gateway.storage.schema import metadata
 from tests import postgresql
 from tests.gateway import records
+from tests.migrated import migrated
+
+
+@pytest.fixture
+async def database(location: str) -> AsyncIterator[Database]:
+    """A database that was migrated where it is, unlike those of other tests."""
+    engine = create_engine(location)
+    await migrate(engine)
+    yield engine
+    await engine.dispose()
 
 
 def _differences(connection: Connection) -> list[Any]:
@@ -73,6 +83,34 @@ async def test_a_migrated_database_equals_one_made_from_the_tables(
         await made.dispose()
     async with reading(database) as connection:
         assert await connection.run_sync(_described) == wanted
+
+
+def _whole(connection: Connection) -> dict[str, Any]:
+    """All tables with their rows, but for the moments at which these were written."""
+    found: dict[str, Any] = {"tables": _described(connection)}
+    for name in inspect(connection).get_table_names():
+        rows = connection.execute(text(f"select * from {name}")).mappings()
+        found[name] = [{k: v for k, v in row.items() if not k.endswith("at_ms")} for row in rows]
+    if connection.dialect.name == "sqlite":
+        statements = connection.execute(text("select type, name, tbl_name, sql from sqlite_master"))
+        found["statements"] = statements.all()
+        found["journal"] = connection.execute(text("pragma journal_mode")).scalar_one()
+    return found
+
+
+async def test_the_database_that_other_tests_copy_is_what_a_migration_makes(
+    database: Database, kind: str, tmp_path: Path
+) -> None:
+    async with reading(database) as connection:
+        wanted = await connection.run_sync(_whole)
+    assert [len(wanted[name]) for name in (VERSION_TABLE, "installation", "revisions")] == [1, 1, 1]
+    async with postgresql.database_url(kind, tmp_path / "copied.db") as url:
+        copied = await migrated(url)
+        async with reading(copied) as connection:
+            assert await connection.run_sync(_whole) == wanted
+        await copied.dispose()
+    if kind == "sqlite":
+        assert (tmp_path / "copied.db").stat().st_mode & 0o777 == 0o600
 
 
 def test_there_is_one_head_and_the_program_knows_it() -> None:
