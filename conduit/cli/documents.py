@@ -4,10 +4,10 @@ import json
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from conduit.cli.failures import Failure
+from conduit.cli.files import text_of
 from conduit.client.declared import DeclarationError, Document, checked
 
 _TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}}
@@ -39,10 +39,7 @@ def _read(file: str) -> str:
         if sys.stdin.isatty():
             raise Failure("FILE is -, and standard input is a terminal")
         return sys.stdin.read()
-    try:
-        return Path(file).expanduser().read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise Failure(f"{file} cannot be read: {error}", code="bad_file") from error
+    return text_of(file, f"{file} cannot be read")
 
 
 def short(document: Document) -> dict[str, Any]:

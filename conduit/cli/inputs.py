@@ -5,10 +5,10 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from conduit.cli.failures import Failure
+from conduit.cli.files import text_of
 from conduit.core.filters import parse_filter
 from conduit.core.moments import parse_duration, parse_moment
 from conduit.core.money import format_usd, parse_usd
@@ -135,10 +135,7 @@ def read_secret(
         secret, where = sys.stdin.read(), "standard input"
     elif source.file is not None:
         where = source.file
-        try:
-            secret = Path(source.file).expanduser().read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise Failure(f"{flag}-file {source.file}: {error}", code="local_config") from error
+        secret = text_of(source.file, f"{flag}-file {source.file}", code="local_config")
     else:
         return None
     secret = secret.strip()
