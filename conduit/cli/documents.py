@@ -10,7 +10,7 @@ from conduit.cli.failures import Failure
 from conduit.cli.files import text_of
 from conduit.client.declared import DeclarationError, Document, checked
 
-_TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}}
+_TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
 _HEAD = """\
 # Configuration of a Conduit gateway. It holds no secrets: a credential that says "sealed" was
 # entered at the gateway and is not in this file.

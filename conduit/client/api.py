@@ -95,7 +95,7 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("mappings.update", "PATCH", "/admin/mappings/{alias}", "record"),
         Operation("mappings.delete", "DELETE", "/admin/mappings/{alias}", "nothing"),
         Operation("mappings.test", "POST", "/admin/mappings/{alias}/test", "record"),
-        Operation("models.list", "GET", "/admin/models", "list", _PAGED),
+        Operation("models.list", "GET", "/admin/models", "list", (*_PAGED, "capability")),
         Operation("models.show", "GET", "/admin/models/{model}", "record"),
         Operation(
             "keys.list", "GET", "/admin/keys", "list", (*_PAGED, "expires_before", "over_budget")

@@ -15,6 +15,7 @@ from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.chat import ChatRequest, Patience, ask
 from conduit.core import people
+from conduit.core.capabilities import ABILITIES
 
 noun = Noun("Models: what clients may call, and who serves it at this moment.")
 _PING_S = 60.0
@@ -80,9 +81,27 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Any name that a cli
 
 
 @verb(noun, "list", "listing")
-def list_models(call: Call) -> None:
+def list_models(
+    call: Call,
+    capability: Annotated[
+        str | None,
+        typer.Option(
+            "--capability", metavar="A,B", help="Only those known to: vision, tools, audio, …"
+        ),
+    ] = None,
+) -> None:
     """List what clients may call; a key may be allowed fewer."""
-    call.show_list("models.list", VIEW)
+    wanted = None if capability is None else ",".join(_abilities(capability))
+    call.show_list("models.list", VIEW, query={"capability": wanted})
+
+
+def _abilities(text: str) -> list[str]:
+    found = inputs.names(text)
+    if unknown := [name for name in found if name not in ABILITIES] or (
+        [text] if not found else []
+    ):
+        raise Failure(f"--capability: {', '.join(ABILITIES)} are expected, not {unknown[0]!r}")
+    return found
 
 
 @verb(noun, "show", "output")
