@@ -14,7 +14,7 @@ from conduit.cli.console import ColorChoice, Console
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.ordering import ordered
 from conduit.cli.output import Column, Printer, Shape, View, drained
-from conduit.cli.plan import planned, print_plan
+from conduit.cli.plan import planned, planned_here, print_differences, print_plan
 from conduit.cli.several import Outcomes, names_of
 from conduit.client.api import OPERATIONS, Record
 from conduit.client.blocking import Deadline, Gateway, Target, TimedOut, Timeouts, unreachable
@@ -308,6 +308,15 @@ class Call:
             self.printer.record(plan, View(()))
         else:
             print_plan(self.console, plan)
+
+    def plan_here(self, before: Record, after: Record) -> None:
+        """Print what a change of this machine's files would be, for `--dry-run`."""
+        plan = planned_here(before, after)
+        if self.options.shape.is_json:
+            self.printer.record(plan, View(()))
+            return
+        print_differences(self.console, plan["changes"])
+        self.console.say("dry run: nothing was written", "dim")
 
     def show_changed(self, row: Record, view: View, said: str, *, then: str | None = None) -> None:
         """Print a changed record, and on stderr what happened and what comes next."""
