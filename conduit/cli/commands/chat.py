@@ -10,6 +10,7 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.answers import Reply, first_fence, printed, unprinted, usage_line
 from conduit.cli.call import Call
+from conduit.cli.client_keys import virtual_key
 from conduit.cli.conversing import Session, conversation_of, default_model
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
@@ -87,7 +88,7 @@ def chat(
     if listed:
         _list(call)
         return
-    key = _key(call, inputs.SecretSource(key_file, key_stdin, key_env))
+    key = virtual_key(call, inputs.SecretSource(key_file, key_stdin, key_env))
     text = _prompt(prompt or [], stdin_taken=key_stdin or key_file == "-")
     conversation = conversation_of(call, again=again, cid=cid)
     if system is not None:
@@ -200,18 +201,6 @@ def _list(call: Call) -> None:
         for conversation in Conversations().all()
     ]
     call.printer.rows(rows, VIEW, next_cursor=lambda: None)
-
-
-def _key(call: Call, source: inputs.SecretSource) -> str:
-    key = inputs.read_secret(source) or call.where.virtual_key
-    if key is None:
-        raise Failure(
-            f"no virtual key is known for {call.where.url}",
-            code="no_credentials",
-            exit_code=Exit.NOT_PERMITTED,
-            hint="CONDUIT_API_KEY, --key-file, or make one: conduit keys create NAME",
-        )
-    return key
 
 
 def _prompt(words: list[str], *, stdin_taken: bool) -> str:

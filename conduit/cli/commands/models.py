@@ -7,8 +7,9 @@ import typer
 
 from conduit.cli import inputs
 from conduit.cli.call import Call
+from conduit.cli.client_keys import virtual_key
 from conduit.cli.console import Tone
-from conduit.cli.failures import Exit, Failure
+from conduit.cli.failures import Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
@@ -119,15 +120,7 @@ def ping(
     key_env: KeyEnv = None,
 ) -> None:
     """Send a real request of a few words, as a client would; it is charged to the virtual key."""
-    key = inputs.read_secret(inputs.SecretSource(key_file, key_stdin, key_env))
-    key = key or call.where.virtual_key
-    if key is None:
-        raise Failure(
-            f"no virtual key is known for {call.where.url}",
-            code="no_credentials",
-            exit_code=Exit.NOT_PERMITTED,
-            hint="CONDUIT_API_KEY, --key-file, or make one: conduit keys create NAME",
-        )
+    key = virtual_key(call, inputs.SecretSource(key_file, key_stdin, key_env))
     call.printer.record(_pinged(call, model, key), PINGED)
 
 
