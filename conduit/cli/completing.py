@@ -19,6 +19,7 @@ _KINDS_OF_OPTIONS = {
     "--model": "mappings",
     "--provider": "providers",
     "--key": "keys",
+    "--template": "templates",
 }
 _WORDS_OF_OPTIONS = {
     "--output": FORMATS,

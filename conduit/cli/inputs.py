@@ -86,14 +86,24 @@ def pairs(texts: list[str], flag: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise Failure(f"{flag}: NAME=VALUE is expected, not {text!r}")
+        name, value = _pair(text, flag)
         try:
             found[name] = json.loads(value)
         except ValueError:
             found[name] = value
     return found
+
+
+def texts(given: list[str], flag: str) -> dict[str, str]:
+    """`name=value` pairs, each value as it stands. Raises Failure."""
+    return dict(_pair(text, flag) for text in given)
+
+
+def _pair(text: str, flag: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise Failure(f"{flag}: NAME=VALUE is expected, not {text!r}")
+    return name, value
 
 
 def provider_and_model(text: str, flag: str) -> tuple[str, str]:

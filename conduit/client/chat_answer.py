@@ -44,17 +44,35 @@ class Usage:
     output_tokens: int
 
 
+@dataclass(slots=True)
+class ToolCall:
+    """A call of a tool that the model wants; `arguments` is JSON as the model wrote it."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def add(self, piece: Record) -> None:
+        """Take a piece of it in."""
+        function = piece.get("function") or {}
+        self.id = piece.get("id") or self.id
+        self.name = function.get("name") or self.name
+        self.arguments += function.get("arguments") or ""
+
+
 class AnswerReader:
     """Takes a stream's bytes as they come and gives its text.
 
-    `usage` and `finish_reason` are known once the text has ended, `ended` says whether the end mark
-    has come. Raises ProviderFailed where the stream tells of an error or is none.
+    `usage`, `finish_reason` and `tool_calls` are known once the text has ended, `ended` says
+    whether the end mark has come. Raises ProviderFailed where the stream tells of an error or is
+    none.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self._tool_calls: dict[int, ToolCall] = {}
         self.ended = False
         self._pending = b""
         self._parts: list[str] = []
@@ -86,9 +104,21 @@ class AnswerReader:
         self.usage = usage_of(chunk) or self.usage
         for choice in chunk.get("choices") or ():
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
-            text = (choice.get("delta") or {}).get("content")
+            delta = choice.get("delta") or {}
+            self.take_calls(delta)
+            text = delta.get("content")
             if isinstance(text, str) and text:
                 yield text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return [call for _, call in sorted(self._tool_calls.items())]
+
+    def take_calls(self, message: Record) -> None:
+        """The calls in a message, or in a piece of one, whose calls are told apart by index."""
+        for place, piece in enumerate(message.get("tool_calls") or ()):
+            index = piece.get("index")
+            self._tool_calls.setdefault(place if index is None else index, ToolCall()).add(piece)
 
     def broken(self, message: str) -> ProviderFailed:
         """The error of an answer that ended before its end."""
