@@ -1,13 +1,12 @@
 """Files of declared configuration: TOML or JSON, read and written."""
 
 import json
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conduit.cli.failures import Failure
-from conduit.cli.files import text_of
+from conduit.cli.files import text_of_input
 from conduit.client.declared import DeclarationError, Document, checked
 
 _TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
@@ -19,7 +18,7 @@ _HEAD = """\
 
 def read_document(file: str) -> Document:
     """The document of a file, `-` being stdin. Raises Failure."""
-    text = _read(file)
+    text = text_of_input(file)
     is_json = file.endswith(".json") or (file == "-" and text.lstrip().startswith("{"))
     try:
         content = json.loads(text) if is_json else tomllib.loads(text)
@@ -32,14 +31,6 @@ def read_document(file: str) -> Document:
         return checked(content)
     except DeclarationError as error:
         raise Failure(f"{file}: {error}", code="bad_file") from error
-
-
-def _read(file: str) -> str:
-    if file == "-":
-        if sys.stdin.isatty():
-            raise Failure("FILE is -, and standard input is a terminal")
-        return sys.stdin.read()
-    return text_of(file, f"{file} cannot be read")
 
 
 def short(document: Document) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Files that a command reads."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,15 @@ def text_of(file: str, label: str, *, code: str = "bad_file") -> str:
         raise Failure(f"{label}: {error.strerror or error}", code=code) from error
     except ValueError as error:
         raise Failure(f"{label}: it is no text in UTF-8", code=code) from error
+
+
+def text_of_input(file: str) -> str:
+    """The text of a FILE argument, of which `-` is stdin. Raises Failure."""
+    if file != "-":
+        return text_of(file, f"{file} cannot be read")
+    if sys.stdin.isatty():
+        raise Failure("FILE is -, and standard input is a terminal")
+    return sys.stdin.read()
 
 
 def json_of(file: str, label: str, *, code: str = "bad_file") -> Any:

@@ -123,6 +123,8 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation(
             "prices.explain", "GET", "/admin/price-explanations/{provider}/{model}", "record"
         ),
+        Operation("price_book.show", "GET", "/admin/price-book", "record"),
+        Operation("price_book.update", "PUT", "/admin/price-book", "record"),
         Operation("prices.estimate", "POST", "/admin/price-estimates", "record"),
         Operation("prices.delete", "DELETE", "/admin/prices/{provider}/{model}", "nothing"),
         Operation(
