@@ -27,6 +27,7 @@ _WORDS_OF_OPTIONS = {
     "--log-format": ("text", "json"),
     "--log-level": ("debug", "info", "warning", "error"),
     "--mode": ("hard", "soft"),
+    "--include-secrets": ("none", "encrypted"),
 }
 # Several of them between commas.
 _LISTS_OF_OPTIONS = {"--capability": ABILITIES, "--caps": ABILITIES}

@@ -11,8 +11,8 @@ from conduit.client.declared import DeclarationError, Document, checked
 
 _TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
 _HEAD = """\
-# Configuration of a Conduit gateway. It holds no secrets: a credential that says "sealed" was
-# entered at the gateway and is not in this file.
+# Configuration of a Conduit gateway. It holds no plain secrets: a credential that says "sealed" was
+# entered at the gateway, and only "sealed:..." has it, for gateways with the same sealing key.
 """
 
 

@@ -31,6 +31,8 @@ def update_prices(call: Call, file: str | None) -> None:
     if for_people:
         show_steps(call, [_step(each) for each in plan["changes"]])
     if before == after:
+        if not for_people:
+            call.printer.record(plan, UPDATED)
         call.narrate(f"the price book is {after} already: nothing to do")
         return
     affected = people.counted(len(plan["changes"]), "price")

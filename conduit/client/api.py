@@ -72,6 +72,12 @@ OPERATIONS: Mapping[str, Operation] = {
             "record",
         ),
         Operation(
+            "credentials.sealed",
+            "GET",
+            "/admin/providers/{provider}/credentials/{credential}/sealed",
+            "secret",
+        ),
+        Operation(
             "credentials.test",
             "POST",
             "/admin/providers/{provider}/credentials/{credential}/test",

@@ -260,7 +260,8 @@ def _master_key_of(environ: Mapping[str, str]) -> tuple[str | None, str]:
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise ContextError(f"CONDUIT_MASTER_KEY_FILE {path}: {error}") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ContextError(f"CONDUIT_MASTER_KEY_FILE {path}: {reason}") from error
     return text or None, "env CONDUIT_MASTER_KEY_FILE"
 
 

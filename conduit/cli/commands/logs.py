@@ -15,7 +15,7 @@ from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
 from conduit.cli.failures import Failure
-from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
+from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out
 from conduit.cli.output import Column, View, cell
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.writing import NewFile
@@ -437,9 +437,8 @@ def export(  # the words of `logs export`
     format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv.")
     ] = "jsonl",
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="A new file, not stdout.")
-    ] = None,
+    out: Out = None,
+    force: Force = False,
     filter: Filter = None,
     key: Key = None,
     model: Model = None,
@@ -458,7 +457,7 @@ def export(  # the words of `logs export`
         "limit": _PAGE_ROWS,
     }
     pages = call.gateway.pages("requests.list", query=query)
-    with _target(out) as file:
+    with _target(out, force=force) as file:
         count = 0
         for count in _written(file, format, (row for page in pages for row in page["data"])):
             if count % _ROWS_A_PROGRESS == 0:
@@ -468,12 +467,12 @@ def export(  # the words of `logs export`
 
 
 @contextmanager
-def _target(out: str | None) -> Iterator[TextIO]:
-    """Stdout, or a new file that is there only once it is whole. Raises Failure."""
+def _target(out: str | None, *, force: bool) -> Iterator[TextIO]:
+    """Stdout, or a file that is there only once it is whole. Raises Failure."""
     if out is None:
         yield sys.stdout
         return
-    with NewFile(out) as new:
+    with NewFile(out, force=force) as new:
         yield new.file
         new.keep()
 
