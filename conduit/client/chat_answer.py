@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from conduit.client.api import Record, error_of
 from conduit.client.errors import ApiError, ProviderFailed
 
-_GATEWAY_CODES = frozenset(
+GATEWAY_CODES = frozenset(
     {
         "budget_exceeded",
         "budget_held",
         "conflict",
+        "head_too_large",
         "insufficient_quota",
         "internal_error",
         "invalid_api_key",
@@ -29,9 +30,13 @@ _GATEWAY_CODES = frozenset(
         "rate_limit_exceeded",
         "request_cancelled",
         "request_timeout",
+        "sealed",
         "server_shutting_down",
+        "too_many_failed_logins",
         "unavailable",
+        "unexpected_answer",
         "unknown_parameter",
+        "unsupported_parameter",
         "unsupported_media_type",
         "validation_failed",
     }
@@ -100,7 +105,7 @@ class AnswerReader:
         if not isinstance(chunk, dict):
             raise self.broken("the answer holds an event that is no object")
         if isinstance(chunk.get("error"), dict):
-            raise chat_error(502, self.headers, event.encode(), in_stream=True)
+            raise chat_error(502, self.headers, event.encode())
         self.usage = usage_of(chunk) or self.usage
         for choice in chunk.get("choices") or ():
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
@@ -138,15 +143,11 @@ def usage_of(answer: Record) -> Usage | None:
     return Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
 
 
-def chat_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, in_stream: bool = False
-) -> ApiError:
+def chat_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error that an answer tells of; ProviderFailed where it is not the gateway's own."""
     error = error_of(status, headers, body)
-    own = error.code in _GATEWAY_CODES
-    # A provider's own refusal keeps its code; what tells is that a provider was asked.
-    asked = in_stream or "x-conduit-provider" in headers
-    if error.code.startswith("upstream_") or (asked and not own):
+    # A provider's own refusal keeps its code, which may be anything but one of these.
+    if error.code not in GATEWAY_CODES:
         return ProviderFailed(
             code=error.code,
             message=error.message,

@@ -75,6 +75,7 @@ def test_a_check_is_negative_for_a_schema_that_is_behind(conduit: Conduit) -> No
     assert outcome.code == 9
     assert json.loads(outcome.out)["state"] == "behind"
     script = conduit("db", "migrate", "--sql").out
+    assert conduit("db", "migrate", "--dry-run").out.startswith("BEGIN;")
     assert "CREATE TABLE adjustments" in script
     assert f"'{HEAD}'" in script
     assert conduit("db", "migrate").code == 0

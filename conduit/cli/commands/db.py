@@ -154,7 +154,7 @@ def status(
         raise typer.Exit(Exit.NEGATIVE)
 
 
-@verb(noun, "migrate", "output")
+@verb(noun, "migrate", "change")
 def migrate(
     call: Call,
     to: Annotated[
@@ -170,7 +170,7 @@ def migrate(
     from conduit.gateway.maintenance import work  # noqa: PLC0415  # deferred: the whole storage
 
     location = _location(call, db, config)
-    if sql:
+    if sql or call.options.dry_run:
         script = _done(work.upgrade_as_sql(location, to))
         if script:
             call.console.data(script)
