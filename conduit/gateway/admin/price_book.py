@@ -20,6 +20,8 @@ from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import BookError, book_in
 from conduit.gateway.pricing.lookup import rates_for
+from conduit.gateway.storage.engine import writing
+from conduit.gateway.storage.revisions import Author, Change, note
 
 _PATH = "/admin/price-book"
 _NEVER_CHANGED = ("provider", "model", "source", "price_version")
@@ -49,7 +51,7 @@ async def _update(call: Call[PriceBookUpdate, None]) -> PriceBookChange:
         )
     changes = list(_changes(admin, book))
     if not wanted.dry_run and book.version != former:
-        await _put_in_force(admin, book, encoded)
+        await _put_in_force(admin, book, encoded, call.by)
     return PriceBookChange(
         version_before=former,
         version=book.version,
@@ -74,16 +76,21 @@ def _checked(encoded: bytes, shipped: PriceBook) -> PriceBook:
     return book
 
 
-async def _put_in_force(admin: AdminContext, book: PriceBook, encoded: bytes | None) -> None:
+async def _put_in_force(
+    admin: AdminContext, book: PriceBook, encoded: bytes | None, by: Author
+) -> None:
     """On disk first: a book that counts must still count after a restart."""
-    try:
-        if encoded is None:
-            await asyncio.to_thread(admin.book_file.forget)
-        else:
-            await asyncio.to_thread(admin.book_file.keep, encoded)
-    except OSError as error:
-        raise UnavailableError(f"{admin.book_file.path}: {error.strerror}") from error
     former = admin.book.version
+    async with writing(admin.database, by=by) as connection:
+        try:
+            if encoded is None:
+                await asyncio.to_thread(admin.book_file.forget)
+            else:
+                await asyncio.to_thread(admin.book_file.keep, encoded)
+        except OSError as error:
+            raise UnavailableError(f"{admin.book_file.path}: {error.strerror}") from error
+        before, after = {"version": former}, {"version": book.version}
+        note(connection, Change("price_book", "price book", before, after))
     admin.book.take_over(book)
     facts = {"version": book.version, "former_version": former}
     await admin.announce(EventKind.PRICE_BOOK_UPDATED, facts)

@@ -66,6 +66,10 @@ async def test_a_newer_book_is_shown_then_put_in_force(
     )
     assert json.loads((tmp_path / "prices.json").read_text()) == newer
     assert kinds()[-1] == "price_book.updated"
+    [newest, *_] = await api.listed("/admin/config/revisions")
+    assert (newest["operation"], newest["kind"]) == ("price_book.update", "price_book")
+    told = (await api.get(f"/admin/config/revisions/{newest['revision']}")).body["changes"]
+    assert told[0]["changes"] == {"version": [SHIPPED, "2999-01-01"]}
 
 
 async def test_the_book_of_the_release_comes_back(api: AdminApi, tmp_path: Path) -> None:
