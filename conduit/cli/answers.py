@@ -10,7 +10,7 @@ from conduit.cli.console import plain
 from conduit.client.api import Record
 from conduit.client.blocking import Gateway, Timeouts
 from conduit.client.chat import ChatRequest, Patience, ask, recorded_cost
-from conduit.client.chat_answer import Usage
+from conduit.client.chat_answer import ToolCall, Usage
 from conduit.client.conversations import Turn, now
 from conduit.client.errors import ClientError
 from conduit.core import people
@@ -33,6 +33,7 @@ class Reply:
     finish_reason: str | None = None
     request_id: str | None = None
     whole: Record | None = None
+    tool_calls: list[ToolCall] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -70,6 +71,7 @@ def receive(
         show(_kept(answer.text(patience), reply.pieces))
         reply.seconds = time.monotonic() - began
         reply.usage, reply.finish_reason = answer.usage, answer.finish_reason
+        reply.tool_calls = answer.tool_calls
         reply.cost = answer.headers.get("x-conduit-cost")
     if reply.cost is None and with_cost:
         reply.cost = looked_up_cost(call, reply.request_id)

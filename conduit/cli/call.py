@@ -14,7 +14,7 @@ from conduit.cli.console import ColorChoice, Console
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.ordering import ordered
 from conduit.cli.output import Column, Printer, Shape, View, drained
-from conduit.cli.plan import planned, print_plan
+from conduit.cli.plan import planned, planned_here, print_differences, print_plan
 from conduit.cli.several import Outcomes, names_of
 from conduit.client.api import OPERATIONS, Record
 from conduit.client.blocking import Deadline, Gateway, Target, TimedOut, Timeouts, unreachable
@@ -309,6 +309,15 @@ class Call:
         else:
             print_plan(self.console, plan)
 
+    def plan_here(self, before: Record, after: Record) -> None:
+        """Print what a change of this machine's files would be, for `--dry-run`."""
+        plan = planned_here(before, after)
+        if self.options.shape.is_json:
+            self.printer.record(plan, View(()))
+            return
+        print_differences(self.console, plan["changes"])
+        self.console.say("dry run: nothing was written", "dim")
+
     def show_changed(self, row: Record, view: View, said: str, *, then: str | None = None) -> None:
         """Print a changed record, and on stderr what happened and what comes next."""
         self.printer.record(row, view)
@@ -358,13 +367,15 @@ class Call:
         *,
         noun: str | None = None,
         question: str | None = None,
+        lists: str | None = None,
     ) -> None:
         """Run a step for each name; `-` reads names from stdin. Some failed: exit 8.
 
-        With `noun`, `--filter` chooses among its records, once that is confirmed; a `question` has
-        every choice confirmed. What the steps print for several records is one list.
+        With `noun`, `--filter` chooses among its records, which `lists` gives where that is not
+        the noun's own list, once that is confirmed; a `question` has every choice confirmed. What
+        the steps print for several records is one list.
         """
-        names = self.names(noun, given)
+        names = self.names(noun, given, lists)
         if question is not None:
             word = self._some(names) if len(names) == 1 else _counted(len(names), noun or "records")
             self.confirm(f"{question} {self._some(names)}?", word)
@@ -380,7 +391,9 @@ class Call:
         """Whether the way of the call, and not what it met, speaks of several records."""
         return self.options.filter is not None or len(given or ()) > 1 or "-" in (given or ())
 
-    def names(self, noun: str | None, given: Sequence[str] | None) -> list[str]:
+    def names(
+        self, noun: str | None, given: Sequence[str] | None, lists: str | None = None
+    ) -> list[str]:
         """The names on the command line or on stdin, or the ids that `--filter` chooses.
 
         Raises Failure where there is none; an empty stdin is a list too, with nothing to do.
@@ -394,7 +407,7 @@ class Call:
             return found
         if given or noun is None:
             raise Failure("--filter and names exclude each other")
-        rows = self._selected(self._all_rows(f"{noun}.list", (), {}))
+        rows = self._selected(self._all_rows(lists or f"{noun}.list", (), {}))
         if not rows:
             raise Failure(f"--filter: it holds for none of the {noun}", code="nothing_selected")
         self._labels = {str(row["id"]): label_of(row) for row in rows}

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from conduit.cli.documents import read_document
 from conduit.cli.failures import Failure
+from conduit.cli.files import text_of
 from conduit.client.api import Record
 from conduit.client.declared import SECTIONS, Document
 from conduit.core.resources.keys import KeyPatch
@@ -19,7 +20,9 @@ from conduit.core.settings import problems
 
 
 def checked_file(file: str) -> Record:
-    """What a file holds and all that is wrong with it."""
+    """What a file holds and all that is wrong with it. Raises Failure for one that is not there."""
+    if file != "-":
+        text_of(file, f"{file} cannot be read")
     if file == "-" or file.endswith(".json") or _has_sections(Path(file).expanduser()):
         found = _document_problems(file)
         holds = "document"

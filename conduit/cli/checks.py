@@ -211,7 +211,7 @@ def _bodies(bodies: Record) -> Iterator[Record]:
         yield check("bodies", "fail", bodies["failure"], "make room, or see the gateway's log")
     elif bodies["dropped"]:
         detail = f"{bodies['dropped']:,} requests were dropped: more came than could be written"
-        yield check("bodies", "warn", detail, "conduit config set log_bodies=false, keep some keys")
+        yield check("bodies", "warn", detail, "conduit config set log_bodies false, keep some keys")
     elif bodies["days"]:
         detail = f"{people.size(bodies['bytes'])} of {people.counted(bodies['days'], 'day')}"
         yield check("bodies", "ok", detail)

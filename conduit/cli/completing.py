@@ -1,6 +1,7 @@
 """Answers to a shell that asks what may follow; it never prompts and never shows an error."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from typer._click.shell_completion import CompletionItem, add_completion_class
@@ -11,12 +12,14 @@ from conduit.cli.names import names_of
 from conduit.cli.output import FORMATS
 from conduit.cli.program import COMPLETION_VARIABLE
 from conduit.client.contexts import Choice
+from conduit.core.capabilities import ABILITIES
 
 _KINDS_OF_OPTIONS = {
     "--context": "contexts",
     "--model": "mappings",
     "--provider": "providers",
     "--key": "keys",
+    "--template": "templates",
 }
 _WORDS_OF_OPTIONS = {
     "--output": FORMATS,
@@ -24,7 +27,10 @@ _WORDS_OF_OPTIONS = {
     "--log-format": ("text", "json"),
     "--log-level": ("debug", "info", "warning", "error"),
     "--mode": ("hard", "soft"),
+    "--include-secrets": ("none", "encrypted"),
 }
+# Several of them between commas.
+_LISTS_OF_OPTIONS = {"--capability": ABILITIES, "--caps": ABILITIES}
 _KINDS_OF_NOUNS = {
     "keys": "keys",
     "providers": "providers",
@@ -73,7 +79,21 @@ def answer(root: Any) -> int:
 
 def offered(ctx: Any, param: Any, incomplete: str) -> list[CompletionItem]:
     """Values that a parameter may have."""
+    if param.param_type_name == "option":
+        for flag in _LISTS_OF_OPTIONS.keys() & set(param.opts):
+            return _next_of_list(_LISTS_OF_OPTIONS[flag], incomplete)
     return [CompletionItem(word) for word in _words(ctx, param) if word.startswith(incomplete)]
+
+
+def _next_of_list(words: Sequence[str], incomplete: str) -> list[CompletionItem]:
+    """The list so far with each word that may be its next one."""
+    before, comma, last = incomplete.rpartition(",")
+    taken = before.split(",")
+    return [
+        CompletionItem(f"{before}{comma}{word}")
+        for word in words
+        if word.startswith(last) and word not in taken
+    ]
 
 
 def _words(ctx: Any, param: Any) -> list[str]:

@@ -14,6 +14,7 @@ from conduit.cli.output import Column, View
 from conduit.cli.writing import NewFile
 from conduit.client.api import Record
 from conduit.client.declared import (
+    SEALED,
     SECTIONS,
     Action,
     DeclarationError,
@@ -57,9 +58,24 @@ def _all(call: Call, operation: str) -> list[Record]:
         return [row for page in pages for row in page["data"]]
 
 
-def export(call: Call, sections: Sequence[Section], out: str | None, *, force: bool) -> None:
-    """Write these sections as TOML, or in the JSON form where that is asked for."""
+def export(
+    call: Call,
+    sections: Sequence[Section],
+    out: str | None,
+    *,
+    force: bool,
+    with_sealed: bool = False,
+) -> None:
+    """Write these sections as TOML, or in the JSON form where that is asked for.
+
+    `with_sealed` adds the secrets that were entered at the gateway, sealed.
+    """
     document = short(present(call, sections))
+    for provider in document.get("providers", ()):
+        provider["credentials"] = [
+            _exported(call, provider["name"], each, with_sealed=with_sealed)
+            for each in provider["credentials"]
+        ]
     shape = call.options.shape
     if out is not None:
         is_json = shape.is_json or out.endswith(".json")
@@ -73,6 +89,16 @@ def export(call: Call, sections: Sequence[Section], out: str | None, *, force: b
         call.printer.record(document, View(()))
     else:
         call.console.data(as_toml(document))
+
+
+def _exported(
+    call: Call, provider: str, credential: Record, *, with_sealed: bool
+) -> dict[str, Any]:
+    """A credential as a document has it. Its fingerprint says nothing without its secret."""
+    if not with_sealed or credential["from"] != SEALED:
+        return {name: value for name, value in credential.items() if name != "fingerprint"}
+    given = call.fetch("credentials.sealed", provider, credential["name"])
+    return {**credential, "from": f"{SEALED}:{given['sealed']}"}
 
 
 def difference(call: Call, file: str, wanted: Document, *, prune: bool) -> list[Step]:

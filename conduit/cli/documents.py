@@ -1,25 +1,24 @@
 """Files of declared configuration: TOML or JSON, read and written."""
 
 import json
-import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from conduit.cli.failures import Failure
+from conduit.cli.files import text_of_input
 from conduit.client.declared import DeclarationError, Document, checked
 
-_TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}}
+_TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
 _HEAD = """\
-# Configuration of a Conduit gateway. It holds no secrets: a credential that says "sealed" was
-# entered at the gateway and is not in this file.
+# Configuration of a Conduit gateway. It holds no plain secrets: a credential that says "sealed" was
+# entered at the gateway, and only "sealed:..." has it, for gateways with the same sealing key.
 """
 
 
 def read_document(file: str) -> Document:
     """The document of a file, `-` being stdin. Raises Failure."""
-    text = _read(file)
+    text = text_of_input(file)
     is_json = file.endswith(".json") or (file == "-" and text.lstrip().startswith("{"))
     try:
         content = json.loads(text) if is_json else tomllib.loads(text)
@@ -32,17 +31,6 @@ def read_document(file: str) -> Document:
         return checked(content)
     except DeclarationError as error:
         raise Failure(f"{file}: {error}", code="bad_file") from error
-
-
-def _read(file: str) -> str:
-    if file == "-":
-        if sys.stdin.isatty():
-            raise Failure("FILE is -, and standard input is a terminal")
-        return sys.stdin.read()
-    try:
-        return Path(file).expanduser().read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise Failure(f"{file} cannot be read: {error}", code="bad_file") from error
 
 
 def short(document: Document) -> dict[str, Any]:

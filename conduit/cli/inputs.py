@@ -5,10 +5,10 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from conduit.cli.failures import Failure
+from conduit.cli.files import text_of
 from conduit.core.filters import parse_filter
 from conduit.core.moments import parse_duration, parse_moment
 from conduit.core.money import format_usd, parse_usd
@@ -86,14 +86,24 @@ def pairs(texts: list[str], flag: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for text in texts:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise Failure(f"{flag}: NAME=VALUE is expected, not {text!r}")
+        name, value = _pair(text, flag)
         try:
             found[name] = json.loads(value)
         except ValueError:
             found[name] = value
     return found
+
+
+def texts(given: list[str], flag: str) -> dict[str, str]:
+    """`name=value` pairs, each value as it stands. Raises Failure."""
+    return dict(_pair(text, flag) for text in given)
+
+
+def _pair(text: str, flag: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise Failure(f"{flag}: NAME=VALUE is expected, not {text!r}")
+    return name, value
 
 
 def provider_and_model(text: str, flag: str) -> tuple[str, str]:
@@ -135,10 +145,7 @@ def read_secret(
         secret, where = sys.stdin.read(), "standard input"
     elif source.file is not None:
         where = source.file
-        try:
-            secret = Path(source.file).expanduser().read_text(encoding="utf-8")
-        except (OSError, ValueError) as error:
-            raise Failure(f"{flag}-file {source.file}: {error}", code="local_config") from error
+        secret = text_of(source.file, f"{flag}-file {source.file}", code="local_config")
     else:
         return None
     secret = secret.strip()

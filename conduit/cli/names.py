@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from conduit.cli.templates import template_names
 from conduit.client.blocking import Gateway, Target, Timeouts
 from conduit.client.contexts import Choice, ContextError, Resolved, load, resolve, write_private
 from conduit.client.errors import ClientError
@@ -45,6 +46,8 @@ def names_of(kind: str, choice: Choice) -> list[str]:
     """Names of a kind at the gateway of a call, within 150 ms; none where none are known."""
     if kind == "contexts":
         return _safe(load().by_name)
+    if kind == "templates":
+        return _safe(template_names())
     if kind not in _SOURCES:
         return []
     where = resolve(load(), choice, os.environ)

@@ -40,6 +40,16 @@ def print_plan(console: Console, plan: Record) -> None:
     console.say("dry run: nothing was sent", "dim")
 
 
+def planned_here(before: Record, after: Record) -> Record:
+    """The old and new of what would change on this machine, of the fields of `after`."""
+    changes = {
+        field: [before.get(field), value]
+        for field, value in after.items()
+        if before.get(field) != value
+    }
+    return {"dry_run": True, "changes": changes}
+
+
 def print_differences(console: Console, changes: Mapping[str, Sequence[Any]]) -> None:
     """A line for each old value and each new one."""
     for path, (old, new) in changes.items():

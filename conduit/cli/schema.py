@@ -7,10 +7,10 @@ oneOf, allOf and $ref within the document. `unchecked` names the others, such as
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from conduit.cli.failures import Failure
+from conduit.cli.files import json_of
 
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
     "object": lambda value: isinstance(value, dict),
@@ -43,12 +43,7 @@ _DEEPEST = 64
 
 def read_schema(file: str) -> dict[str, Any]:
     """The schema in a file. Raises Failure when it is none."""
-    try:
-        schema = json.loads(Path(file).expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Failure(f"--schema {file}: {error.strerror}", code="bad_schema") from error
-    except ValueError as error:
-        raise Failure(f"--schema {file} is not JSON: {error}", code="bad_schema") from error
+    schema = json_of(file, f"--schema {file}", code="bad_schema")
     if not isinstance(schema, dict):
         raise Failure(f"--schema {file}: a schema is an object", code="bad_schema")
     return schema

@@ -271,7 +271,11 @@ def _shape(given: Mapping[str, Any], environ: Mapping[str, str]) -> Shape:
     elif given.get("quiet") and given.get("output") is None:
         wanted = "id"
     if wanted is not None and wanted not in FORMATS:
-        raise Failure(f"--output: {', '.join(FORMATS)} is expected, not {wanted!r}")
+        is_file = "." in wanted or "/" in wanted
+        raise Failure(
+            f"--output: {', '.join(FORMATS)} is expected, not {wanted!r}",
+            hint="commands that write a file take --out FILE" if is_file else None,
+        )
     if given.get("query") is not None and given.get("format") is not None:
         raise Failure("--query and --format exclude each other")
     fields = tuple(names(given["fields"])) if given.get("fields") else ()

@@ -72,6 +72,12 @@ OPERATIONS: Mapping[str, Operation] = {
             "record",
         ),
         Operation(
+            "credentials.sealed",
+            "GET",
+            "/admin/providers/{provider}/credentials/{credential}/sealed",
+            "secret",
+        ),
+        Operation(
             "credentials.test",
             "POST",
             "/admin/providers/{provider}/credentials/{credential}/test",
@@ -95,7 +101,7 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("mappings.update", "PATCH", "/admin/mappings/{alias}", "record"),
         Operation("mappings.delete", "DELETE", "/admin/mappings/{alias}", "nothing"),
         Operation("mappings.test", "POST", "/admin/mappings/{alias}/test", "record"),
-        Operation("models.list", "GET", "/admin/models", "list", _PAGED),
+        Operation("models.list", "GET", "/admin/models", "list", (*_PAGED, "capability")),
         Operation("models.show", "GET", "/admin/models/{model}", "record"),
         Operation(
             "keys.list", "GET", "/admin/keys", "list", (*_PAGED, "expires_before", "over_budget")
@@ -123,6 +129,8 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation(
             "prices.explain", "GET", "/admin/price-explanations/{provider}/{model}", "record"
         ),
+        Operation("price_book.show", "GET", "/admin/price-book", "record"),
+        Operation("price_book.update", "PUT", "/admin/price-book", "record"),
         Operation("prices.estimate", "POST", "/admin/price-estimates", "record"),
         Operation("prices.delete", "DELETE", "/admin/prices/{provider}/{model}", "nothing"),
         Operation(

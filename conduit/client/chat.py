@@ -19,7 +19,7 @@ from conduit.client.blocking import (
     describe,
     unreachable,
 )
-from conduit.client.chat_answer import AnswerReader, Usage, chat_error, usage_of
+from conduit.client.chat_answer import AnswerReader, ToolCall, Usage, chat_error, usage_of
 from conduit.client.errors import ApiError
 
 _READ_BYTES = 65_536
@@ -38,8 +38,8 @@ class Patience:
 class ChatAnswer(AbstractContextManager["ChatAnswer"]):
     """The answer to one chat request; iterate it for text. Leaving it closes the connection.
 
-    `usage`, `finish_reason` and `whole` (the object of an answer that was not streamed) are known
-    once the text has ended.
+    `usage`, `finish_reason`, `tool_calls` and `whole` (the object of an answer that was not
+    streamed) are known once the text has ended.
     """
 
     def __init__(self, connection: Connection, url: str, deadline: Deadline | None) -> None:
@@ -74,6 +74,10 @@ class ChatAnswer(AbstractContextManager["ChatAnswer"]):
     @property
     def usage(self) -> Usage | None:
         return self._reader.usage
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return self._reader.tool_calls
 
     @property
     def finish_reason(self) -> str | None:
@@ -129,6 +133,8 @@ class ChatAnswer(AbstractContextManager["ChatAnswer"]):
         if not isinstance(self.whole, dict):
             raise error_of(status, self.headers, b"")
         self._reader.usage = usage_of(self.whole)
+        for choice in self.whole.get("choices") or ():
+            self._reader.take_calls(choice.get("message") or {})
 
     def _read(self, patience: Patience) -> bytes:
         assert self._response is not None

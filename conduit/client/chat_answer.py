@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from conduit.client.api import Record, error_of
 from conduit.client.errors import ApiError, ProviderFailed
 
-_GATEWAY_CODES = frozenset(
+GATEWAY_CODES = frozenset(
     {
         "budget_exceeded",
         "budget_held",
         "conflict",
+        "head_too_large",
         "insufficient_quota",
         "internal_error",
         "invalid_api_key",
@@ -29,9 +30,13 @@ _GATEWAY_CODES = frozenset(
         "rate_limit_exceeded",
         "request_cancelled",
         "request_timeout",
+        "sealed",
         "server_shutting_down",
+        "too_many_failed_logins",
         "unavailable",
+        "unexpected_answer",
         "unknown_parameter",
+        "unsupported_parameter",
         "unsupported_media_type",
         "validation_failed",
     }
@@ -44,17 +49,35 @@ class Usage:
     output_tokens: int
 
 
+@dataclass(slots=True)
+class ToolCall:
+    """A call of a tool that the model wants; `arguments` is JSON as the model wrote it."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+    def add(self, piece: Record) -> None:
+        """Take a piece of it in."""
+        function = piece.get("function") or {}
+        self.id = piece.get("id") or self.id
+        self.name = function.get("name") or self.name
+        self.arguments += function.get("arguments") or ""
+
+
 class AnswerReader:
     """Takes a stream's bytes as they come and gives its text.
 
-    `usage` and `finish_reason` are known once the text has ended, `ended` says whether the end mark
-    has come. Raises ProviderFailed where the stream tells of an error or is none.
+    `usage`, `finish_reason` and `tool_calls` are known once the text has ended, `ended` says
+    whether the end mark has come. Raises ProviderFailed where the stream tells of an error or is
+    none.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         self.headers = headers
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
+        self._tool_calls: dict[int, ToolCall] = {}
         self.ended = False
         self._pending = b""
         self._parts: list[str] = []
@@ -82,13 +105,25 @@ class AnswerReader:
         if not isinstance(chunk, dict):
             raise self.broken("the answer holds an event that is no object")
         if isinstance(chunk.get("error"), dict):
-            raise chat_error(502, self.headers, event.encode(), in_stream=True)
+            raise chat_error(502, self.headers, event.encode())
         self.usage = usage_of(chunk) or self.usage
         for choice in chunk.get("choices") or ():
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
-            text = (choice.get("delta") or {}).get("content")
+            delta = choice.get("delta") or {}
+            self.take_calls(delta)
+            text = delta.get("content")
             if isinstance(text, str) and text:
                 yield text
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        return [call for _, call in sorted(self._tool_calls.items())]
+
+    def take_calls(self, message: Record) -> None:
+        """The calls in a message, or in a piece of one, whose calls are told apart by index."""
+        for place, piece in enumerate(message.get("tool_calls") or ()):
+            index = piece.get("index")
+            self._tool_calls.setdefault(place if index is None else index, ToolCall()).add(piece)
 
     def broken(self, message: str) -> ProviderFailed:
         """The error of an answer that ended before its end."""
@@ -108,15 +143,11 @@ def usage_of(answer: Record) -> Usage | None:
     return Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
 
 
-def chat_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, in_stream: bool = False
-) -> ApiError:
+def chat_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error that an answer tells of; ProviderFailed where it is not the gateway's own."""
     error = error_of(status, headers, body)
-    own = error.code in _GATEWAY_CODES
-    # A provider's own refusal keeps its code; what tells is that a provider was asked.
-    asked = in_stream or "x-conduit-provider" in headers
-    if error.code.startswith("upstream_") or (asked and not own):
+    # A provider's own refusal keeps its code, which may be anything but one of these.
+    if error.code not in GATEWAY_CODES:
         return ProviderFailed(
             code=error.code,
             message=error.message,

@@ -260,7 +260,8 @@ def _master_key_of(environ: Mapping[str, str]) -> tuple[str | None, str]:
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
-        raise ContextError(f"CONDUIT_MASTER_KEY_FILE {path}: {error}") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ContextError(f"CONDUIT_MASTER_KEY_FILE {path}: {reason}") from error
     return text or None, "env CONDUIT_MASTER_KEY_FILE"
 
 
@@ -318,7 +319,7 @@ def store_secrets(
 
 def forget_master_key(name: str) -> bool:
     """Remove the master key stored for a context; whether there was one. Raises ContextError."""
-    _require_known(name)
+    require_known(name)
     if not _read(credentials_file()):
         return False
     with _edited(credentials_file()) as document:
@@ -332,14 +333,14 @@ def forget_master_key(name: str) -> bool:
 
 def use(name: str) -> None:
     """Make a context the current one. Raises ContextError when it does not exist."""
-    _require_known(name)
+    require_known(name)
     with _edited(config_file()) as document:
         document["current"] = name
 
 
 def rename(name: str, new: str) -> None:
     """Give a context another name, with its secrets. Raises ContextError for a name in use."""
-    _require_known(name)
+    require_known(name)
     _require_name(new)
     if new in load().by_name:
         raise ContextError(f"there is a context {new!r} already")
@@ -356,7 +357,7 @@ def rename(name: str, new: str) -> None:
 
 def remove(name: str) -> None:
     """Forget a context with its secrets. Raises ContextError when it does not exist."""
-    _require_known(name)
+    require_known(name)
     with _edited(config_file()) as document:
         del _section(document)[name]
         if document.get("current") == name:
@@ -371,7 +372,7 @@ def _require_name(name: str) -> None:
         raise ContextError(f"a context's name is letters, digits, '.', '_' and '-': {name!r}")
 
 
-def _require_known(name: str) -> None:
+def require_known(name: str) -> None:
     known = load().by_name
     if name not in known:
         names = ", ".join(sorted(known)) or "none yet"

@@ -2,9 +2,10 @@
 
 A document has the sections `providers`, `mappings`, `prices` and `keys`, each a list of tables. A
 section that is left out is left alone; so is a field that is left out of a table, but for a price,
-which is one value: what is left out of it is not set. No document holds a secret: a credential says
-`from = "env:NAME"`, `"file:PATH"`, or `"sealed"` for one that was entered at the gateway, and a key
-that is not there yet has to be made by hand, by whoever is to be shown its secret.
+which is one value: what is left out of it is not set. No document holds a plain secret: credentials
+say `from = "env:NAME"`, `"file:PATH"`, or `"sealed"` where one was entered at the gateway, and
+`"sealed:c1.…"` with it where the export was asked for that; a key that is not there yet has to be
+made by hand, by whoever is to be shown its secret.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ _KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies")
 _MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled")
 _FIELDS: Mapping[str, frozenset[str]] = {
     "providers": frozenset({"name", "type", "credentials", *_PROVIDER_FIELDS}),
-    "credentials": frozenset({"name", "from", "enabled"}),
+    "credentials": frozenset({"name", "from", "enabled", "fingerprint"}),
     "mappings": frozenset({"alias", *_MAPPING_FIELDS}),
     "prices": frozenset({"provider", "model", *_PRICE_FIELDS}),
     "keys": frozenset({"name", *_KEY_FIELDS}),
@@ -51,7 +52,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "keys": ("name",),
 }
 _TARGET = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
-_SEALED = "sealed"
+SEALED = "sealed"
+"""Where a credential says its secret is, of one that was entered at the gateway."""
 
 
 class DeclarationError(ValueError):
@@ -161,6 +163,8 @@ def _checked_entry(section: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         result["credentials"] = _checked_list("credentials", entry["credentials"])
     if section == "credentials":
         _check_source(label, entry.get("from"))
+        if not isinstance(entry.get("fingerprint", ""), str):
+            raise DeclarationError(f"{label}: fingerprint is a text")
     if "expires_at" in entry:
         result["expires_at"] = _moment(label, entry["expires_at"])
     if section == "mappings" and "targets" in entry:
@@ -190,7 +194,8 @@ def _moment(label: str, value: Any) -> str:
 
 def _check_source(label: str, source: Any) -> None:
     kind, _, reference = source.partition(":") if isinstance(source, str) else ("", "", "")
-    if source != _SEALED and (kind not in ("env", "file") or not reference):
+    is_sealed = kind == SEALED and reference.startswith("c1.")
+    if source != SEALED and not is_sealed and (kind not in ("env", "file") or not reference):
         # The value is not repeated: somebody may have written a key there.
         raise DeclarationError(f'{label}: from is "env:NAME", "file:PATH" or "sealed", no secret')
 
@@ -212,10 +217,22 @@ def _declared_provider(row: Record) -> dict[str, Any]:
         "type": row["type"],
         **{name: row[name] for name in _PROVIDER_FIELDS},
         "credentials": [
-            {"name": each["name"], "from": each["source"], "enabled": each["enabled"]}
+            {
+                "name": each["name"],
+                "from": each["source"],
+                "enabled": each["enabled"],
+                **_told_apart(each),
+            }
             for each in primary_first
         ],
     }
+
+
+def _told_apart(credential: Record) -> dict[str, Any]:
+    """What tells a sealed secret from another one."""
+    if credential["source"] != SEALED or not credential.get("fingerprint"):
+        return {}
+    return {"fingerprint": credential["fingerprint"]}
 
 
 def _declared_mapping(row: Record) -> dict[str, Any]:
@@ -296,31 +313,50 @@ def _credential_step(
     provider: str, entry: Mapping[str, Any], held: Mapping[str, Any] | None, *, moved: bool
 ) -> Iterator[Step]:
     label, source = f"{provider}/{entry['name']}", entry["from"]
+    entry = _with_shown_source(entry, held)
     enter = f"conduit providers credentials add {provider} --name {entry['name']}"
     if held is None:
-        if source == _SEALED:
+        if source == SEALED:
             note = f"no document holds its secret; enter it with: {enter}"
             yield Step("note", "credential", label, note=note)
             return
         body = {"name": entry["name"], **_reference(source)}
-        changes = {"from": (None, source)}
+        changes = {"from": (None, entry["from"])}
         yield Step("add", "credential", label, "credentials.create", (provider,), body, changes)
         if entry.get("enabled", True):
             return
-        held = {"from": source, "enabled": True}
+        held = {"from": entry["from"], "enabled": True}
     changes = _differences(entry, held, ("from", "enabled"))
-    if source == _SEALED and ("from" in changes or moved):
+    if source == SEALED and ("from" in changes or moved):
         where = "at the new host" if moved else "at the gateway"
         note = f"its secret has to be entered {where}: remove it, then {enter}"
         yield Step("note", "credential", label, note=note)
         changes.pop("from", None)
     elif moved:
-        changes["from"] = (held["from"], source)
+        changes["from"] = (held["from"], entry["from"])
     if changes:
         body = {"enabled": entry["enabled"]} if "enabled" in changes else {}
         body |= _reference(source) if "from" in changes else {}
         names = (provider, str(entry["name"]))
         yield Step("change", "credential", label, "credentials.update", names, body, changes)
+
+
+def _with_shown_source(
+    entry: Mapping[str, Any], held: Mapping[str, Any] | None
+) -> Mapping[str, Any]:
+    """The credential as a plan tells of it: of a sealed secret only which one it is.
+
+    One that is there already, or that cannot be told from what is there, is the same.
+    """
+    if not entry["from"].startswith(f"{SEALED}:"):
+        return entry
+    own = entry.get("fingerprint")
+    same = (
+        held is not None
+        and held["from"] == SEALED
+        and (own is None or own == held.get("fingerprint"))
+    )
+    return {**entry, "from": SEALED if same else f"{SEALED} {own or ''}".rstrip()}
 
 
 def _reference(source: str) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     REQUESTS_PURGED = "requests.purged"
     PRICE_SET = "price.set"
     PRICE_REMOVED = "price.removed"
+    PRICE_BOOK_UPDATED = "price_book.updated"
     AUTH_FAILED = "auth.failed"
     MASTER_KEY_ROTATED = "master_key.rotated"
     STATS_SAMPLED = "stats.sampled"
@@ -63,6 +64,7 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.REQUESTS_PURGED: "Records of old requests were deleted.",
     EventKind.PRICE_SET: "A price of the operator was set.",
     EventKind.PRICE_REMOVED: "A price of the operator was removed.",
+    EventKind.PRICE_BOOK_UPDATED: "Another price book was put in force.",
     EventKind.AUTH_FAILED: "Somebody was refused at the door; told at most once a second.",
     EventKind.MASTER_KEY_ROTATED: "The master key was replaced; the former one ends at its time.",
     EventKind.STATS_SAMPLED: "Rates and percentiles of the last second, while somebody listens.",

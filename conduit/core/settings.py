@@ -416,8 +416,14 @@ class GatewaySettings(BaseSettings):
             text = self.master_key_file.read_text(encoding="utf-8").strip()
             refuse_weak_master_key(text)
         except (OSError, ValueError) as error:
-            raise SettingsError(f"master_key_file {self.master_key_file}: {error}") from error
+            reason = _reason(error)
+            raise SettingsError(f"master_key_file {self.master_key_file}: {reason}") from error
         return text
+
+
+def _reason(error: OSError | ValueError) -> str:
+    """Why a file cannot be used; the message around it names the file."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _password_of(url: str | None) -> str | None:
@@ -532,7 +538,8 @@ def _toml(path: Path, *, required: bool) -> Mapping[str, object]:
     try:
         return TomlConfigSettingsSource(GatewaySettings, toml_file=path)()
     except (OSError, ValueError) as error:
-        raise SettingsError(f"the configuration file {path} cannot be read: {error}") from error
+        reason = _reason(error)
+        raise SettingsError(f"the configuration file {path} cannot be read: {reason}") from error
 
 
 def _first_line(error: ValidationError, origins: Mapping[str, str]) -> str:

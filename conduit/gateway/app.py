@@ -49,6 +49,7 @@ from conduit.gateway.metrics import Metrics
 from conduit.gateway.pipeline import Stages
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.book import PriceBook
+from conduit.gateway.pricing.installed import InstalledBook, book_in_force
 from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
@@ -225,6 +226,8 @@ async def open_gateway(
         endpoints = Endpoints(upstreams)
         tokens = AccessTokens(fetch_through(endpoints))
         stack.push_async_callback(tokens.close)
+        book, warning = book_in_force(InstalledBook(folder))
+        warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
         bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
         gateway = Gateway(
@@ -236,7 +239,7 @@ async def open_gateway(
             ledger=ledger,
             configuration=configuration,
             keyring=keyring,
-            book=PriceBook.load(),
+            book=book,
             bus=Bus(new_ulid(), scrub=secrets.scrub_json),
             live=live,
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
@@ -459,6 +462,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         keyring=gateway.keyring,
         ledger=gateway.ledger,
         book=gateway.book,
+        book_file=InstalledBook(gateway.folder),
         master=master,
         bus=gateway.bus,
         live=gateway.live,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from conduit.core.capabilities import SIZES
 from conduit.gateway.pricing import Rates
 from conduit.gateway.provider import Operation, ProviderType
 
@@ -49,7 +50,7 @@ class _Family:
 
 
 _NAMES: Final = frozenset(field.name for field in fields(Capabilities))
-_COUNTS: Final = frozenset({"context_tokens", "output_tokens"})
+_COUNTS: Final = frozenset(SIZES)
 _EMBEDDING = re.compile(r"(?:^|[-_/.])(?:text-)?embed(?:ding)?s?(?:[-_/.]|$)")
 
 _OPENAI: Final = frozenset({"openai", "azure"})

@@ -36,6 +36,42 @@ def logged_in(shell: Shell, gateway: FakeGateway) -> Shell:
     return shell
 
 
+def test_a_dry_run_of_init_makes_no_key(lonely_shell: Shell, tmp_path: Path) -> None:
+    outcome = lonely_shell("auth", "init", "--dry-run", "--out", str(tmp_path / "key"), "--json")
+    assert outcome.code == 0
+    changes = json.loads(outcome.out)["changes"]
+    assert changes == {"file": [None, str(tmp_path / "key")], "master_key": [None, "***"]}
+    assert list(tmp_path.glob("key*")) == []
+    (tmp_path / "key").write_text("taken")
+    assert lonely_shell("auth", "init", "--dry-run", "--out", str(tmp_path / "key")).code == 2
+
+
+def test_a_dry_run_of_a_login_checks_the_key_and_stores_nothing(
+    logged_in: Shell, gateway: FakeGateway
+) -> None:
+    before = stored(logged_in)
+    login = ("auth", "login", "--dry-run", "--url", gateway.url, "--key-stdin")
+    outcome = logged_in(*login, "new", "--json", stdin=MASTER_KEY)
+    assert json.loads(outcome.out)["changes"] == {
+        "context": [None, "new"],
+        "url": [None, gateway.url],
+        "master_key": [None, "***"],
+    }
+    assert MASTER_KEY not in outcome.out + outcome.err
+    assert logged_in(*login, "prod", stdin=MASTER_KEY).out == ""
+    assert logged_in(*login, "prod", stdin="condt_mk_wrong").code == 4
+    assert stored(logged_in) == before
+    assert gateway.requests("POST") == []
+
+
+def test_a_dry_run_of_a_logout_forgets_nothing(logged_in: Shell) -> None:
+    before = stored(logged_in)
+    outcome = logged_in("auth", "logout", "prod", "--dry-run")
+    assert (outcome.code, outcome.out) == (0, '- master_key: "***"\n')
+    assert stored(logged_in) == before
+    assert logged_in("auth", "logout", "nobody", "--dry-run").code == 2
+
+
 def test_a_rotated_key_takes_the_place_of_the_stored_one(
     logged_in: Shell, gateway: FakeGateway
 ) -> None:

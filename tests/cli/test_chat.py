@@ -2,13 +2,15 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from conduit.cli.markdown import blocks
+from conduit.client.chat_answer import GATEWAY_CODES
 from conduit.client.errors import ClientError
+from conduit.core.errors import ConduitError, UpstreamFailure
 from tests.cli.conftest import Conduit, Shell
 from tests.cli.fake_gateway import (
     MASTER_KEY,
@@ -129,6 +131,8 @@ def test_an_answer_that_breaks_keeps_its_text_and_is_7(
         (Refusal(502, "upstream_error", "it failed"), {}, 7),
         (Refusal(400, "context_length_exceeded", "long"), {"x-conduit-provider": "openai"}, 7),
         (Refusal(401, "invalid_api_key", "no"), {}, 4),
+        (Refusal(404, "no_such_deployment", "of the provider's own"), {}, 7),
+        (Refusal(401, "unsupported_parameter", "no"), {}, 4),
     ],
 )
 def test_a_refused_chat_has_the_code_of_its_cause(
@@ -142,6 +146,17 @@ def test_a_refused_chat_has_the_code_of_its_cause(
     gateway.chat = lambda handler: handler.answer(refusal.status, {"error": error}, headers)
     outcome = conduit("chat", "-m", "m", "hi")
     assert (outcome.code, outcome.out) == (code, "")
+
+
+def test_every_code_of_the_gateway_is_known_as_its_own() -> None:
+    def below(kind: type[ConduitError]) -> Iterator[type[ConduitError]]:
+        yield kind
+        for each in kind.__subclasses__():
+            yield from below(each)
+
+    own = [kind for kind in below(ConduitError) if kind.__module__ == ConduitError.__module__]
+    codes = {kind.code for kind in own if not issubclass(kind, UpstreamFailure)}
+    assert codes <= GATEWAY_CODES
 
 
 def test_no_virtual_key_is_not_authenticated(shell: Shell, gateway: FakeGateway) -> None:

@@ -75,6 +75,7 @@ def test_a_check_is_negative_for_a_schema_that_is_behind(conduit: Conduit) -> No
     assert outcome.code == 9
     assert json.loads(outcome.out)["state"] == "behind"
     script = conduit("db", "migrate", "--sql").out
+    assert conduit("db", "migrate", "--dry-run").out.startswith("BEGIN;")
     assert "CREATE TABLE adjustments" in script
     assert f"'{HEAD}'" in script
     assert conduit("db", "migrate").code == 0
@@ -170,6 +171,16 @@ def test_a_file_that_is_no_backup_is_refused(
     assert outcome.code == 1
     assert said in outcome.err
     assert conduit("db", "restore", str(tmp_path / "none.gz")).code == 1
+
+
+def test_a_dry_run_of_a_vacuum_tells_what_it_could_give_back(stopped: Shell) -> None:
+    before = (stopped.home / "conduit/data/conduit.db").read_bytes()
+    outcome = stopped("db", "vacuum", "--dry-run", "--json")
+    row = _row(outcome)
+    assert row["dry_run"] is True
+    assert isinstance(row["spare_bytes"], int)
+    assert "nothing was changed" in outcome.err
+    assert (stopped.home / "conduit/data/conduit.db").read_bytes() == before
 
 
 def test_space_is_given_back_and_tables_are_counted(started: Shell) -> None:

@@ -108,6 +108,14 @@ def test_usage_is_a_row_for_each_group_and_the_total_is_told(
     assert conduit("keys", "usage", "ci", "--by", "colour").code == 2
 
 
+def test_usage_ends_where_it_is_told_to(conduit: Conduit, gateway: FakeGateway) -> None:
+    gateway.add("keys", name="ci")
+    until = "2026-11-20T00:00:00Z"
+    assert conduit("keys", "usage", "ci", "--since", "ever", "--until", until).code == 0
+    assert gateway.seen[-1].query == {"until": [until]}
+    assert conduit("keys", "usage", "ci", "--until", "soon").code == 2
+
+
 def test_what_keys_have_spent_is_reset_once_that_is_confirmed(
     conduit: Conduit, gateway: FakeGateway
 ) -> None:

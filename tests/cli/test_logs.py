@@ -200,6 +200,12 @@ def test_an_export_reads_all_pages_and_tells_of_its_progress(
     assert "exported 5 records" in outcome.err
 
 
+def test_a_file_in_the_place_of_a_format_is_told_what_takes_one(conduit: Conduit) -> None:
+    outcome = conduit("config", "export", "-o", "prod.toml")
+    assert outcome.code == 2
+    assert "--out FILE" in outcome.err
+
+
 def test_an_export_of_nothing_has_a_heading_all_the_same(conduit: Conduit) -> None:
     outcome = conduit("logs", "export", "--since", "1d", "--format", "csv")
     assert outcome.out == ",".join(FIELDS) + "\n"
@@ -213,6 +219,8 @@ def test_an_export_to_a_file_is_there_only_when_it_is_whole(
     path = tmp_path / "out.jsonl"
     flags = ("--since", "1d", "--out", str(path))
     assert conduit("logs", "export", *flags).code == 0
+    assert conduit("logs", "export", *flags).code == 2
+    assert conduit("logs", "export", *flags, "--force").code == 0
     assert json.loads(path.read_text())["id"] == "req_1"
     assert path.stat().st_mode & 0o777 == 0o600
     assert conduit("logs", "export", *flags).code == 2

@@ -44,3 +44,13 @@ def test_a_request_that_has_ended_is_not_found_and_the_others_are_cancelled(
     assert conduit("requests", "cancel", "req_gone", "--yes").code == 5
     assert conduit("requests", "cancel", "req_gone", "req_01ABCDEF", "--yes").code == 8
     assert row["state"] == "stopping"
+
+
+def test_requests_are_cancelled_by_what_they_are(conduit: Conduit, gateway: FakeGateway) -> None:
+    rows = [gateway.add("running", id=f"req_01ABC{key}", key=key) for key in ("ci", "web", "ci2")]
+    chosen = ("requests", "cancel", "--filter", "key:ci*")
+    assert conduit(*chosen).code == 2  # nobody can be asked
+    outcome = conduit(*chosen, "--yes", "-q")
+    assert outcome.out == "req_01ABCci\nreq_01ABCci2\n"
+    assert [row["state"] for row in rows] == ["stopping", "answering", "stopping"]
+    assert conduit("requests", "cancel").code == 2

@@ -135,6 +135,33 @@ def test_a_secret_is_noted_and_never_made_up() -> None:
     assert "conduit providers credentials add main --name other" in (step.note or "")
 
 
+SEALED_THERE = {"name": "default", "from": "sealed", "enabled": True, "fingerprint": "ab12"}
+
+
+@pytest.mark.parametrize(
+    ("held", "fingerprint", "changes"),
+    [
+        (SEALED_THERE, "ab12", None),
+        (SEALED_THERE, None, None),  # which one it is cannot be told
+        (SEALED_THERE, "cd34", {"from": ("sealed", "sealed cd34")}),
+        (PROVIDER["credentials"][0], "ab12", {"from": ("env:KEY", "sealed ab12")}),
+    ],
+)
+def test_a_sealed_secret_is_entered_where_it_is_another_one(
+    held: dict[str, Any], fingerprint: str | None, changes: dict[str, Any] | None
+) -> None:
+    entry = {"name": "default", "from": "sealed:c1.x.y", "enabled": True}
+    entry |= {"fingerprint": fingerprint} if fingerprint else {}
+    present = {"providers": [{**PROVIDER, "credentials": [held]}]}
+    wanted = checked({"providers": [{"name": "main", "credentials": [entry]}]})
+    found = plan(wanted, present)
+    if changes is None:
+        assert found == []
+    else:
+        [step] = found
+        assert (step.body, step.changes) == ({"sealed": "c1.x.y"}, changes)
+
+
 def test_a_key_is_changed_and_never_made() -> None:
     held = {"name": "ci", "enabled": True, "allowed_models": ["*"]}
     expiry = "2027-01-01T01:00:00+01:00"

@@ -328,6 +328,13 @@ def test_what_is_no_target_is_refused(text: str) -> None:
         targets_of(text)
 
 
+def test_capabilities_go_with_their_target() -> None:
+    before = [{**target("a", "b"), "capabilities": {"vision": False}}, target("c", "d")]
+    after = with_params([{"provider": "c", "model": "d"}, {"provider": "a", "model": "b"}], before)
+    assert after[0] == {"provider": "c", "model": "d"}
+    assert after[1] == {"provider": "a", "model": "b", "capabilities": {"vision": False}}
+
+
 def test_parameters_go_with_their_target() -> None:
     before = [target("a", "b", params={"top_p": 1}), target("c", "d")]
     after = with_params([{"provider": "c", "model": "d"}, {"provider": "a", "model": "b"}], before)

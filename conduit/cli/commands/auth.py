@@ -14,7 +14,7 @@ from conduit.cli.failures import Failure
 from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
-from conduit.cli.writing import NewFile
+from conduit.cli.writing import NewFile, refuse_taken
 from conduit.client import contexts
 from conduit.client.api import Record
 from conduit.client.blocking import Target
@@ -23,6 +23,7 @@ from conduit.client.errors import AuthenticationFailed
 from conduit.core.keys import is_virtual_key, make_master_key
 
 noun = Noun("Master key: make one, store it for a gateway, see whether it opens.")
+_HIDDEN = "***"
 KEY = View((Column("master key", "master_key"),), "master_key")
 ROTATED = View(
     (Column("master key", "secret"), Column("former ends", "former_expires_at")), "secret"
@@ -36,9 +37,13 @@ Out = Annotated[
 ]
 
 
-@verb(noun, "init", "output")
+@verb(noun, "init", "change")
 def init(call: Call, out: Out = None) -> None:
     """Make a master key for a server; nothing is sent anywhere."""
+    if call.options.dry_run:
+        path = refuse_taken(out) if out is not None else None
+        call.plan_here({}, {"file": None if path is None else str(path), "master_key": _HIDDEN})
+        return
     key = make_master_key()
     if out is None:
         if call.options.quiet and call.printer.format == "id":
@@ -57,7 +62,7 @@ def init(call: Call, out: Out = None) -> None:
     )
 
 
-@verb(noun, "login", "output")
+@verb(noun, "login", "change")
 def login(
     call: Call,
     name: Annotated[
@@ -90,6 +95,9 @@ def login(
         known_kind = "that is a virtual key: " if is_virtual_key(key) else ""
         error.hint = f"{known_kind}the master key of {admin} is needed; nothing was stored"
         raise
+    if call.options.dry_run:
+        _plan_login(call, name, url, key)
+        return
     if known is None:
         contexts.save(Context(name, url, ca_file))
     elif known.url != url:
@@ -102,6 +110,19 @@ def login(
         if others
         else "conduit status",
     )
+
+
+def _plan_login(call: Call, name: str, url: str, key: str) -> None:
+    known, secrets = call.contexts.by_name.get(name), call.contexts.credentials.get(name)
+    former = secrets.master_key if secrets is not None else None
+    before: Record = {
+        "context": name if known is not None else None,
+        "url": known.url if known is not None else None,
+        "master_key": _HIDDEN if former is not None else None,
+    }
+    another = former is not None and former != key
+    hidden = f"{_HIDDEN} (another one)" if another else _HIDDEN
+    call.plan_here(before, {"context": name, "url": url, "master_key": hidden})
 
 
 def _context_name(call: Call) -> str:
@@ -131,7 +152,7 @@ def whoami(call: Call) -> None:
     call.printer.record(row, WHO)
 
 
-@verb(noun, "logout", "output")
+@verb(noun, "logout", "change")
 def logout(
     call: Call,
     name: Annotated[
@@ -141,6 +162,12 @@ def logout(
 ) -> None:
     """Forget the master key stored for a context; at the gateway it stays good."""
     name = name or call.options.choice.context or _context_name(call)
+    if call.options.dry_run:
+        contexts.require_known(name)
+        stored = call.contexts.credentials.get(name)
+        there = stored is not None and stored.master_key is not None
+        call.plan_here({"master_key": _HIDDEN if there else None}, {"master_key": None})
+        return
     if contexts.forget_master_key(name):
         call.narrate(f"forgot the master key of context {name}", then="conduit auth login")
     else:

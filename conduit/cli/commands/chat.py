@@ -10,10 +10,12 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.answers import Reply, first_fence, printed, unprinted, usage_line
 from conduit.cli.call import Call
+from conduit.cli.client_keys import virtual_key
 from conduit.cli.conversing import Session, conversation_of, default_model
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
+from conduit.cli.templates import ChatTemplate, read_template
 from conduit.cli.verbs import Noun, verb
 from conduit.client.conversations import Conversations
 from conduit.core import people
@@ -60,6 +62,18 @@ def chat(
         str | None, typer.Option("--cid", metavar="ID", help="Go on with this conversation.")
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="List the conversations kept.")] = False,
+    template: Annotated[
+        str | None,
+        typer.Option("--template", metavar="NAME", help="Prompt, model and more from a file."),
+    ] = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option("--var", metavar="NAME=VALUE", help="What $NAME of a template stands for."),
+    ] = None,
+    tools: Annotated[
+        str | None,
+        typer.Option("--tools", metavar="FILE", help="Tools to offer; calls are lines of JSON."),
+    ] = None,
     schema: Annotated[
         str | None,
         typer.Option("--schema", metavar="FILE", help="Want JSON of this schema; else exit 1."),
@@ -87,19 +101,22 @@ def chat(
     if listed:
         _list(call)
         return
-    key = _key(call, inputs.SecretSource(key_file, key_stdin, key_env))
-    text = _prompt(prompt or [], stdin_taken=key_stdin or key_file == "-")
+    form = Form(_schema(schema), _tools(tools), code=code, raw=raw, usage=usage)
+    shape = _template(template)
+    values = inputs.texts(variable or [], "--var")
+    key = virtual_key(call, inputs.SecretSource(key_file, key_stdin, key_env))
+    text = shape.asked(_prompt(prompt or [], stdin_taken=key_stdin or key_file == "-"), values)
     conversation = conversation_of(call, again=again, cid=cid)
+    system = system if system is not None else shape.instructed(values)
     if system is not None:
         conversation = replace(conversation, system=system)
-    form = Form(_schema(schema), code=code, raw=raw, usage=usage)
     talks = not text and not attach and call.may_ask
     session = Session(
         call=call,
         key=key,
         conversation=conversation,
-        model=model or conversation.model or default_model(call, key),
-        parameters=form.parameters(inputs.pairs(param or [], "--param")),
+        model=model or shape.model or conversation.model or default_model(call, key),
+        parameters=form.parameters({**shape.params, **inputs.pairs(param or [], "--param")}),
         # What a script asks leaves no trace, unless it goes on with what has been kept.
         keep=again or cid is not None or sys.stdin.isatty(),
         stream=not (no_stream or form.is_whole(call)),
@@ -107,6 +124,8 @@ def chat(
     )
     for given in attach or []:
         session.attach(given)
+    if talks and form.tools is not None:
+        raise Failure("--tools goes with a question, not with a conversation")
     if talks:
         from conduit.cli.repl import Repl  # noqa: PLC0415  # deferred: only conversations
 
@@ -126,12 +145,15 @@ class Form:
     """What is wanted of an answer, and how it is printed."""
 
     schema: dict[str, Any] | None
+    tools: list[dict[str, Any]] | None
     code: bool
     raw: bool
     usage: bool
 
     def parameters(self, given: dict[str, Any]) -> dict[str, Any]:
         """The parameters of the request."""
+        if self.tools is not None:
+            given = {**given, "tools": self.tools}
         if self.schema is None:
             return given
         from conduit.cli.schema import response_format  # noqa: PLC0415  # deferred: --schema only
@@ -153,9 +175,13 @@ def _ask_once(session: Session, text: str, form: Form) -> None:
         call.printer.record(reply.whole or {}, View(()))
     elif form.code:
         call.console.data(first_fence(reply.text))
+    if reply.tool_calls and not whole:
+        from conduit.cli.tools import print_calls  # noqa: PLC0415  # deferred: --tools only
+
+        print_calls(call.console, reply.tool_calls)
     if form.usage:
         call.console.say(usage_line(reply), "dim")
-    if form.schema is not None:
+    if form.schema is not None and not (reply.tool_calls and not reply.text):
         _require_fit(form.schema, reply.text)
 
 
@@ -165,6 +191,18 @@ def _schema(file: str | None) -> dict[str, Any] | None:
     from conduit.cli.schema import read_schema  # noqa: PLC0415  # deferred: --schema only
 
     return read_schema(file)
+
+
+def _tools(file: str | None) -> list[dict[str, Any]] | None:
+    if file is None:
+        return None
+    from conduit.cli.tools import read_tools  # noqa: PLC0415  # deferred: --tools only
+
+    return read_tools(file)
+
+
+def _template(name: str | None) -> ChatTemplate:
+    return ChatTemplate() if name is None else read_template(name)
 
 
 def _require_fit(schema: dict[str, Any], text: str) -> None:
@@ -200,18 +238,6 @@ def _list(call: Call) -> None:
         for conversation in Conversations().all()
     ]
     call.printer.rows(rows, VIEW, next_cursor=lambda: None)
-
-
-def _key(call: Call, source: inputs.SecretSource) -> str:
-    key = inputs.read_secret(source) or call.where.virtual_key
-    if key is None:
-        raise Failure(
-            f"no virtual key is known for {call.where.url}",
-            code="no_credentials",
-            exit_code=Exit.NOT_PERMITTED,
-            hint="CONDUIT_API_KEY, --key-file, or make one: conduit keys create NAME",
-        )
-    return key
 
 
 def _prompt(words: list[str], *, stdin_taken: bool) -> str:

@@ -39,6 +39,7 @@ CHECKED = View(
 )
 Setting = Annotated[str, typer.Argument(metavar="SETTING", help="Its name, such as log_level.")]
 _FROM_FILE = "file "
+_INCLUDED = ("none", "encrypted")
 
 
 @verb(noun, "show", "listing")
@@ -279,9 +280,25 @@ def validate(
 
 
 @verb(noun, "export", "output")
-def export(call: Call, out: Out = None, force: Force = False) -> None:
-    """Write providers, mappings, prices and keys as a TOML document; it holds no secrets."""
-    declaring.export(call, SECTIONS, out, force=force)
+def export(
+    call: Call,
+    out: Out = None,
+    force: Force = False,
+    include_secrets: Annotated[
+        str,
+        typer.Option(
+            "--include-secrets",
+            metavar="none|encrypted",
+            help="encrypted: for gateways with the same sealing key.",
+        ),
+    ] = "none",
+) -> None:
+    """Write providers, mappings, prices and keys as a TOML document; it holds no plain secrets."""
+    if include_secrets not in _INCLUDED:
+        choices = " or ".join(_INCLUDED)
+        raise Failure(f"--include-secrets: {choices} is expected, not {include_secrets!r}")
+    with_sealed = include_secrets == "encrypted"
+    declaring.export(call, SECTIONS, out, force=force, with_sealed=with_sealed)
 
 
 @verb(noun, "diff", "output")

@@ -14,7 +14,6 @@ from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
-from conduit.cli.plan import print_differences
 from conduit.cli.refused import client_key_hint, master_key_hint
 from conduit.cli.verbs import Noun, verb
 from conduit.client import contexts
@@ -129,7 +128,7 @@ def use(call: Call, name: ContextName) -> None:
     """Make a context the current one."""
     context = _known(call, name)
     if call.options.dry_run:
-        _plan(call, {"current": call.contexts.current}, {"current": name})
+        call.plan_here({"current": call.contexts.current}, {"current": name})
         return
     contexts.use(name)
     call.narrate(f"now using context {name} ({context.url})", then="conduit status")
@@ -210,7 +209,7 @@ def add(
         confirm_typed=confirm == "typed",
     )
     if call.options.dry_run:
-        _plan(call, {}, asdict(context))
+        call.plan_here({}, asdict(context))
         return
     contexts.save(context)
     if master is not None or virtual is not None:
@@ -263,7 +262,7 @@ def update(
         raise Failure("nothing to change: give a URL, a key or another option")
     context = replace(known, **changes)
     if call.options.dry_run:
-        _plan(call, asdict(known), asdict(context))
+        call.plan_here(asdict(known), asdict(context))
         return
     contexts.save(context)
     stored = call.contexts.credentials.get(name)
@@ -300,7 +299,7 @@ def rename(
     """Give a context another name; its keys come along."""
     context = _known(call, name)
     if call.options.dry_run:
-        _plan(call, asdict(context), asdict(replace(context, name=new)))
+        call.plan_here(asdict(context), asdict(replace(context, name=new)))
         return
     contexts.rename(name, new)
     call.narrate(f"renamed context {name} to {new}")
@@ -312,7 +311,7 @@ def remove(call: Call, name: ContextName) -> None:
     context = _known(call, name)
     call.confirm(f"Forget context {name} and its keys?", name)
     if call.options.dry_run:
-        _plan(call, asdict(context), dict.fromkeys(asdict(context)))
+        call.plan_here(asdict(context), dict.fromkeys(asdict(context)))
         return
     contexts.remove(name)
     call.narrate(f"forgot context {name}")
@@ -365,17 +364,3 @@ def _refused(hint: str) -> Iterator[None]:
 def _resolved(call: Call, name: str) -> Resolved:
     """A context as `-C NAME` would have it, whatever the environment says."""
     return contexts.resolve(call.contexts, contexts.Choice(context=_known(call, name).name), {})
-
-
-def _plan(call: Call, before: Record, after: Record) -> None:
-    """What a change of this machine's files would be."""
-    changes = {
-        field: [before.get(field), value]
-        for field, value in after.items()
-        if before.get(field) != value
-    }
-    if call.options.shape.is_json:
-        call.printer.record({"dry_run": True, "changes": changes}, VIEW)
-        return
-    print_differences(call.console, changes)
-    call.console.say("dry run: nothing was written", "dim")

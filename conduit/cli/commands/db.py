@@ -108,6 +108,14 @@ VACUUMED = View(
     ),
     id_path="bytes_after",
 )
+VACUUMABLE = View(
+    (
+        Column("database", "location"),
+        Column("size", "bytes", _size("bytes")),
+        Column("spare", "spare_bytes", _size("spare_bytes")),
+    ),
+    id_path="spare_bytes",
+)
 TABLES = View(
     (
         Column("table", "name"),
@@ -146,7 +154,7 @@ def status(
         raise typer.Exit(Exit.NEGATIVE)
 
 
-@verb(noun, "migrate", "output")
+@verb(noun, "migrate", "change")
 def migrate(
     call: Call,
     to: Annotated[
@@ -162,7 +170,7 @@ def migrate(
     from conduit.gateway.maintenance import work  # noqa: PLC0415  # deferred: the whole storage
 
     location = _location(call, db, config)
-    if sql:
+    if sql or call.options.dry_run:
         script = _done(work.upgrade_as_sql(location, to))
         if script:
             call.console.data(script)
@@ -266,12 +274,21 @@ def restore(
     )
 
 
-@verb(noun, "vacuum", "output")
+@verb(noun, "vacuum", "change")
 def vacuum(call: Call, db: Database = None, config: Config = None) -> None:
     """Give back the space of deleted rows; a running gateway waits for it to end."""
     from conduit.gateway.maintenance import work  # noqa: PLC0415  # deferred: the whole storage
 
     location = _location(call, db, config)
+    if call.options.dry_run:
+        row: Record = {
+            "dry_run": True,
+            "location": _told(lambda: work.database_at(location)).shown,
+            **asdict(_done(work.spare_space(location))),
+        }
+        call.printer.record(row, VACUUMABLE)
+        call.console.say("dry run: nothing was changed", "dim")
+        return
     with call.console.waiting("vacuuming"):
         done = _done(work.vacuum(location))
     call.show_changed(asdict(done), VACUUMED, "vacuumed")

@@ -325,6 +325,9 @@ def usage(
     since: Annotated[
         str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago; or ever.")
     ] = "30d",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option("--by", metavar="WHAT", help="A row for each: model, alias, provider or day."),
@@ -334,8 +337,9 @@ def usage(
     if by is not None and by not in _GROUPS:
         raise Failure(f"--by: {', '.join(_GROUPS)} is expected, not {by!r}")
     start = None if since == "ever" else inputs.moment(since, "--since", ahead=False)
+    end = None if until is None else inputs.moment(until, "--until", ahead=False)
     key = call.find("keys", name)
-    used = call.fetch("keys.usage", key["id"], query={"since": start, "by": by})
+    used = call.fetch("keys.usage", key["id"], query={"since": start, "until": end, "by": by})
     if call.printer.format == "json" or call.options.shape.query is not None:
         call.printer.record(used, USAGE_VIEW)
         return

@@ -15,6 +15,7 @@ from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
 from conduit.cli.failures import Failure
+from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out
 from conduit.cli.output import Column, View, cell
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.writing import NewFile
@@ -144,6 +145,11 @@ Until = Annotated[
 ]
 
 
+RequestId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id, as in x-request-id, or its beginning.")
+]
+
+
 def filter_of(  # the flags that several commands share
     text: str | None,
     key: str | None,
@@ -206,9 +212,7 @@ def list_logs(  # the words of `logs list`
 @verb(noun, "show", "output")
 def show(
     call: Call,
-    request: Annotated[
-        str, typer.Argument(metavar="ID", help="Id, as in x-request-id, or its beginning.")
-    ],
+    request: RequestId,
     timeline: Annotated[
         bool, typer.Option("--timeline", help="When what happened, instead of the record.")
     ] = False,
@@ -433,9 +437,8 @@ def export(  # the words of `logs export`
     format: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv.")
     ] = "jsonl",
-    out: Annotated[
-        str | None, typer.Option("--out", metavar="FILE", help="A new file, not stdout.")
-    ] = None,
+    out: Out = None,
+    force: Force = False,
     filter: Filter = None,
     key: Key = None,
     model: Model = None,
@@ -454,7 +457,7 @@ def export(  # the words of `logs export`
         "limit": _PAGE_ROWS,
     }
     pages = call.gateway.pages("requests.list", query=query)
-    with _target(out) as file:
+    with _target(out, force=force) as file:
         count = 0
         for count in _written(file, format, (row for page in pages for row in page["data"])):
             if count % _ROWS_A_PROGRESS == 0:
@@ -464,12 +467,12 @@ def export(  # the words of `logs export`
 
 
 @contextmanager
-def _target(out: str | None) -> Iterator[TextIO]:
-    """Stdout, or a new file that is there only once it is whole. Raises Failure."""
+def _target(out: str | None, *, force: bool) -> Iterator[TextIO]:
+    """Stdout, or a file that is there only once it is whole. Raises Failure."""
     if out is None:
         yield sys.stdout
         return
-    with NewFile(out) as new:
+    with NewFile(out, force=force) as new:
         yield new.file
         new.keep()
 
@@ -485,6 +488,33 @@ def _written(file: TextIO, format: str, rows: Iterator[Record]) -> Iterator[int]
         else:
             file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
         yield count
+
+
+@verb(noun, "replay", "change")
+def replay(
+    call: Call,
+    request: RequestId,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="ALIAS", help="Ask this one instead.")
+    ] = None,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Compare cost, time and text with the former answer.")
+    ] = False,
+    key_file: KeyFile = None,
+    key_stdin: KeyStdin = False,
+    key_env: KeyEnv = None,
+) -> None:
+    """Send a request whose body is kept again; it is charged to the virtual key.
+
+    Without --diff the answer is printed, in a pipe to the byte.
+    """
+    from conduit.cli.client_keys import virtual_key  # noqa: PLC0415  # deferred: few calls want it
+    from conduit.cli.replaying import replay as send_again  # noqa: PLC0415  # the same
+
+    record = _find(call, request)
+    source = inputs.SecretSource(key_file, key_stdin, key_env)
+    key = "" if call.options.dry_run else virtual_key(call, source)
+    send_again(call, record, key=key, model=model, diff=diff)
 
 
 PURGED_VIEW = View(

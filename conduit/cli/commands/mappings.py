@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import declaring, inputs
+from conduit.cli import declaring
 from conduit.cli.call import Call
 from conduit.cli.commands.providers import PROBED
 from conduit.cli.console import Tone
@@ -13,6 +13,7 @@ from conduit.cli.offers import Offer, chosen, map_all, offers_of
 from conduit.cli.options import File, Force, Operation, Out, SomeNames
 from conduit.cli.output import Column, View
 from conduit.cli.selection import selected
+from conduit.cli.targets import Wanted, capabilities_text, changed_targets, new_targets
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.errors import ApiError
@@ -33,6 +34,13 @@ def _targets(mapping: Record) -> str:
     return ", ".join(texts)
 
 
+def _capabilities(mapping: Record) -> str:
+    """What is said of each target, in the order in which they are tried."""
+    targets = sorted(mapping["targets"], key=lambda target: target["order"])
+    said = [capabilities_text(target.get("capabilities") or {}) for target in targets]
+    return "; ".join(text or "-" for text in said) if any(said) else ""
+
+
 VIEW = View(
     columns=(
         Column("alias", "alias"),
@@ -44,6 +52,7 @@ VIEW = View(
         ),
         Column("targets", "targets", _targets),
         Column("strategy", "strategy"),
+        Column("capabilities", "targets.capabilities", _capabilities, wide=True),
         Column("id", "id", wide=True),
         Column("updated", "updated_at", lambda m: people.moment(m["updated_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
@@ -71,27 +80,19 @@ Order = Annotated[
         "--order", metavar="N", help="Order of the target at that place, the lowest first; 0, 1, …"
     ),
 ]
+Capabilities = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--caps",
+        metavar="A,no-B",
+        help="What the target at that place can do; also NAME=unknown, context_tokens=128k.",
+    ),
+]
 OFFERED = View(
     columns=(Column("provider", "provider"), Column("model", "model")),
     id_path="model",
     empty="every model that the providers offer has an alias",
 )
-
-
-def targets_of(to: list[str], weights: list[int], orders: list[int]) -> list[dict[str, Any]]:
-    """The targets of `--to`, each with the weight and the order at its place."""
-    for flag, given in (("--weight", weights), ("--order", orders)):
-        if len(given) > len(to):
-            raise Failure(f"{flag}: there are more of them than targets")
-    targets = []
-    for place, text in enumerate(to):
-        provider, model = inputs.provider_and_model(text, "--to")
-        order = orders[place] if place < len(orders) else place
-        target: dict[str, Any] = {"provider": provider, "model": model, "order": order}
-        if place < len(weights):
-            target["weight"] = weights[place]
-        targets.append(target)
-    return targets
 
 
 @verb(noun, "list", "listing")
@@ -108,12 +109,18 @@ def show(call: Call, alias: Alias) -> None:
 
 @verb(noun, "add", "change")
 def add(
-    call: Call, alias: Alias, to: To = None, weight: Weight = None, order: Order = None
+    call: Call,
+    alias: Alias,
+    to: To = None,
+    weight: Weight = None,
+    order: Order = None,
+    caps: Capabilities = None,
 ) -> None:
     """Make an alias that clients may use as a model."""
     if not to:
         raise Failure("--to PROVIDER/MODEL is needed, once for each target")
-    body = {"alias": alias, "targets": targets_of(to, weight or [], order or [])}
+    wanted = Wanted(to, weight or [], order or [], caps or [])
+    body = {"alias": alias, "targets": new_targets(wanted)}
     mapping = call.change("mappings.create", body=body)
     if mapping is not None:
         call.show_changed(
@@ -126,13 +133,23 @@ def add(
 
 @verb(noun, "update", "change")
 def update(
-    call: Call, alias: Alias, to: To = None, weight: Weight = None, order: Order = None
+    call: Call,
+    alias: Alias,
+    to: To = None,
+    weight: Weight = None,
+    order: Order = None,
+    caps: Capabilities = None,
 ) -> None:
-    """Replace the targets of a mapping."""
-    if not to:
-        raise Failure("nothing to change: give --to PROVIDER/MODEL, once for each target")
+    """Replace the targets of a mapping, or without --to change what is said of them.
+
+    conduit mappings update fast --caps vision,no-audio,context_tokens=128k
+    """
+    wanted = Wanted(to or [], weight or [], order or [], caps or [])
+    if wanted.is_empty():
+        raise Failure("nothing to change: give --to, --weight, --order or --caps")
     before = call.find("mappings", alias)
-    body = {"targets": targets_of(to, weight or [], order or [])}
+    targets = new_targets(wanted) if to else changed_targets(before["targets"], wanted)
+    body = {"targets": targets}
     mapping = call.change("mappings.update", before["alias"], body=body, before=before)
     if mapping is not None:
         call.show_changed(mapping, VIEW, f"updated mapping {mapping['alias']}")

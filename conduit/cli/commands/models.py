@@ -7,14 +7,16 @@ import typer
 
 from conduit.cli import inputs
 from conduit.cli.call import Call
+from conduit.cli.client_keys import virtual_key
 from conduit.cli.console import Tone
-from conduit.cli.failures import Exit, Failure
+from conduit.cli.failures import Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.chat import ChatRequest, Patience, ask
 from conduit.core import people
+from conduit.core.capabilities import ABILITIES
 
 noun = Noun("Models: what clients may call, and who serves it at this moment.")
 _PING_S = 60.0
@@ -80,9 +82,27 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Any name that a cli
 
 
 @verb(noun, "list", "listing")
-def list_models(call: Call) -> None:
+def list_models(
+    call: Call,
+    capability: Annotated[
+        str | None,
+        typer.Option(
+            "--capability", metavar="A,B", help="Only those known to: vision, tools, audio, …"
+        ),
+    ] = None,
+) -> None:
     """List what clients may call; a key may be allowed fewer."""
-    call.show_list("models.list", VIEW)
+    wanted = None if capability is None else ",".join(_abilities(capability))
+    call.show_list("models.list", VIEW, query={"capability": wanted})
+
+
+def _abilities(text: str) -> list[str]:
+    found = inputs.names(text)
+    if unknown := [name for name in found if name not in ABILITIES] or (
+        [text] if not found else []
+    ):
+        raise Failure(f"--capability: {', '.join(ABILITIES)} are expected, not {unknown[0]!r}")
+    return found
 
 
 @verb(noun, "show", "output")
@@ -100,15 +120,7 @@ def ping(
     key_env: KeyEnv = None,
 ) -> None:
     """Send a real request of a few words, as a client would; it is charged to the virtual key."""
-    key = inputs.read_secret(inputs.SecretSource(key_file, key_stdin, key_env))
-    key = key or call.where.virtual_key
-    if key is None:
-        raise Failure(
-            f"no virtual key is known for {call.where.url}",
-            code="no_credentials",
-            exit_code=Exit.NOT_PERMITTED,
-            hint="CONDUIT_API_KEY, --key-file, or make one: conduit keys create NAME",
-        )
+    key = virtual_key(call, inputs.SecretSource(key_file, key_stdin, key_env))
     call.printer.record(_pinged(call, model, key), PINGED)
 
 

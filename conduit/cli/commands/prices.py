@@ -314,6 +314,23 @@ def estimate(
     call.printer.record(result, ESTIMATED)
 
 
+@verb(noun, "update", "danger")
+def update(
+    call: Call,
+    file: Annotated[
+        str | None,
+        typer.Argument(metavar="[FILE]", help="A newer release's prices.json; - is stdin."),
+    ] = None,
+) -> None:
+    """Put a newer price book in force, or the one of the gateway's release again.
+
+    What would change of the prices in use is shown first. Prices that were set stay in force.
+    """
+    from conduit.cli.price_update import update_prices  # noqa: PLC0415  # deferred: it is rare
+
+    update_prices(call, file)
+
+
 @verb(noun, "export", "output")
 def export(call: Call, out: Out = None, force: Force = False) -> None:
     """Write the prices that were set as a TOML document, or as JSON with --json."""

@@ -59,17 +59,24 @@ def list_requests(call: Call) -> None:
 
 
 Ids = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Ids or their beginnings; - reads stdin.")
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Ids, their beginnings; - reads stdin; else --filter."),
 ]
 
 
-@verb(noun, "cancel", "danger")
-def cancel(call: Call, ids: Ids) -> None:
+@verb(noun, "cancel", "danger", bulk=True)
+def cancel(call: Call, ids: Ids = None) -> None:
     """End requests: the provider is hung up on, the caller gets an error.
 
     What has been answered by then is settled and recorded; what was sent may be charged.
     """
-    call.each(ids, lambda given: _cancel(call, given), noun="requests", question="Cancel")
+    call.each(
+        ids,
+        lambda given: _cancel(call, given),
+        noun="requests",
+        question="Cancel",
+        lists="requests.in_flight",
+    )
 
 
 def _cancel(call: Call, given: str) -> None:

@@ -11,6 +11,10 @@ CredentialState = Literal["ready", "missing", "disabled", "sealed", "wrong_host"
 EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 
 
+Sealed = Annotated[str, StringConstraints(pattern=r"^c1\.[\x21-\x7e]{1,40000}$")]
+"""A secret that only gateways with one sealing key open, and for one host."""
+
+
 class ProviderTypeInfo(Resource):
     """A kind of provider that can be added.
 
@@ -33,10 +37,14 @@ class ProviderTypeInfo(Resource):
 
 
 class NewCredential(Resource):
-    """Exactly one of `secret`, `env` and `file`. A secret is sealed and never shown again."""
+    """Exactly one of `secret`, `sealed`, `env` and `file`. A secret is never shown again.
+
+    `sealed` is what an export gave, at a gateway with the same sealing key.
+    """
 
     name: Name = "default"
     secret: SecretStr | None = None
+    sealed: Sealed | None = None
     env: EnvironmentName | None = None
     file: str | None = None
 
@@ -61,8 +69,19 @@ class CredentialView(Resource):
     version: int
 
 
+class SealedCredential(Resource):
+    """The secret of a credential, sealed for other gateways that have the same sealing key.
+
+    It opens for a provider at the same `host` alone.
+    """
+
+    sealed: str = Field(repr=False)
+    host: str
+    fingerprint: str | None
+
+
 class CredentialPatch(Patch):
-    """At most one of `secret`, `env` and `file`; it is bound to the provider's present host.
+    """At most one of `secret`, `sealed`, `env` and `file`, bound to the provider's present host.
 
     `primary` puts the credential before the others of its provider.
     """
@@ -70,6 +89,7 @@ class CredentialPatch(Patch):
     enabled: bool | None = None
     primary: Literal[True] | None = None
     secret: SecretStr | None = None
+    sealed: Sealed | None = None
     env: EnvironmentName | None = None
     file: str | None = None
     version: int | None = None

@@ -1,1 +1,1 @@
-"""The admin API: one file of operations a resource; `routes` is their table."""
+"""The admin API: one file of operations a resource; `table` has them all."""

@@ -26,7 +26,7 @@ from conduit.gateway.storage.bodies import (
 )
 from conduit.gateway.storage.engine import reading
 
-_HOW = "conduit config set log_bodies=true, or for one key conduit keys update NAME --log-bodies on"
+_HOW = "conduit config set log_bodies true, or for one key conduit keys update NAME --log-bodies on"
 
 
 async def _show(call: Call[None, None]) -> RequestBodies:

@@ -20,6 +20,7 @@ from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pricing.book import PriceBook
+from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.reach import Reach
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.state import GatewayState, LedgerReport
@@ -73,6 +74,7 @@ class AdminContext:
     keyring: Keyring
     ledger: BudgetLedger
     book: PriceBook
+    book_file: InstalledBook
     master: MasterAccess
     bus: Bus
     live: LiveExchanges

@@ -8,7 +8,12 @@ from conduit.core.errors import ConflictError, UnavailableError, ValidationFaile
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.resources.fields import Page, time_text
-from conduit.core.resources.providers import CredentialPatch, CredentialView, NewCredential
+from conduit.core.resources.providers import (
+    CredentialPatch,
+    CredentialView,
+    NewCredential,
+    SealedCredential,
+)
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
@@ -20,6 +25,7 @@ from conduit.gateway.configuration import (
     secret_in,
     source_of,
 )
+from conduit.gateway.sealing import Place, SealedError, SealingKey
 from conduit.gateway.storage import credentials, providers
 from conduit.gateway.storage.credentials import StoredCredential
 from conduit.gateway.storage.engine import reading, writing
@@ -27,6 +33,7 @@ from conduit.gateway.storage.providers import StoredProvider
 
 _PATH = "/admin/providers/{provider}/credentials"
 _ONE = _PATH + "/{credential}"
+_EXPORT_VERSION = 1
 
 
 async def _list(call: Call[None, ListQuery]) -> Page[CredentialView]:
@@ -81,6 +88,46 @@ async def _delete(call: Call[None, None]) -> None:
     await admin.announce(EventKind.CREDENTIAL_DELETED, facts(provider, credential))
 
 
+async def _sealed(call: Call[None, None]) -> SealedCredential:
+    admin = call.admin
+    async with reading(admin.database) as connection:
+        provider = await providers.find(connection, call.names["provider"])
+        credential = await credentials.find(connection, provider.id, call.names["credential"])
+    if credential.kind != "sealed":
+        raise ConflictError(
+            f"credential {credential.name} refers to {source_of(credential)}: nothing is sealed"
+        )
+    key = _sealing_key(admin)
+    try:
+        secret = key.open(credential.sealed or "", place_of(credential.id))
+    except SealedError as error:
+        raise ConflictError(f"credential {credential.name} cannot be opened: {error}") from error
+    standing = admin.configuration.standings.get(credential.id, Standing("missing"))
+    return SealedCredential(
+        sealed=key.seal(secret, _export_place(credential.host), _EXPORT_VERSION),
+        host=credential.host,
+        fingerprint=standing.fingerprint,
+    )
+
+
+def _export_place(host: str) -> Place:
+    """Where an exported secret may be opened: wherever it is for the host it was entered for."""
+    return Place("export", host, "secret")
+
+
+def _opened(admin: AdminContext, provider: StoredProvider, sealed: str, under: str = "") -> str:
+    """The secret of an export. Raises ValidationFailedError and UnavailableError."""
+    host = host_of(provider.base_url)
+    try:
+        return _sealing_key(admin).open(sealed, _export_place(host))
+    except SealedError as error:
+        raise ValidationFailedError(
+            f"{under}sealed: it does not open here for {host}: {error}",
+            param=f"{under}sealed",
+            hint="it needs the sealing key of the gateway that exported it, and the same host",
+        ) from error
+
+
 def new_credential(
     admin: AdminContext, provider: StoredProvider, wanted: NewCredential, *, under: str = ""
 ) -> StoredCredential:
@@ -90,14 +137,15 @@ def new_credential(
     """
     if len(_sources(wanted)) != 1:
         raise ValidationFailedError(
-            f"{under}secret: give exactly one of secret, env and file", param=f"{under}secret"
+            f"{under}secret: give exactly one of secret, sealed, env and file",
+            param=f"{under}secret",
         )
     _refuse_relative(wanted.file, under)
     at_ms = now_ms()
     credential_id = new_id("cred", at_ms)
     sealed = hint = None
-    if wanted.secret is not None:
-        secret = _checked(wanted.secret.get_secret_value(), under)
+    secret = _given(admin, provider, wanted, under)
+    if secret is not None:
         sealed, hint = _seal(admin, secret, credential_id, version=1), hint_of(secret)
     return StoredCredential(
         id=credential_id,
@@ -115,9 +163,23 @@ def new_credential(
     )
 
 
+def _given(
+    admin: AdminContext,
+    provider: StoredProvider,
+    given: NewCredential | CredentialPatch,
+    under: str = "",
+) -> str | None:
+    """The secret that was given, itself or sealed; None for a reference."""
+    if given.secret is not None:
+        return _checked(given.secret.get_secret_value(), under)
+    return None if given.sealed is None else _opened(admin, provider, given.sealed, under)
+
+
 def _sources(given: NewCredential | CredentialPatch) -> list[str]:
     """The fields that say where the secret is."""
-    return [name for name in ("secret", "env", "file") if getattr(given, name) is not None]
+    return [
+        name for name in ("secret", "sealed", "env", "file") if getattr(given, name) is not None
+    ]
 
 
 def _refuse_relative(file: str | None, under: str = "") -> None:
@@ -142,7 +204,9 @@ def _changes(
     """What is entered takes the place of what was, and is bound to the present host."""
     changes = {**wanted, "updated_at_ms": now_ms()}
     if len(_sources(patch)) > 1:
-        raise ValidationFailedError("secret: give one of secret, env and file", param="secret")
+        raise ValidationFailedError(
+            "secret: give one of secret, sealed, env and file", param="secret"
+        )
     _refuse_relative(patch.file)
     for kind in ("env", "file"):
         if kind in changes:
@@ -153,8 +217,9 @@ def _changes(
                 "hint": None,
                 "host": host_of(provider.base_url),
             }
-    if patch.secret is not None:
-        secret = _checked(changes.pop("secret").get_secret_value())
+    secret = _given(admin, provider, patch)
+    if secret is not None:
+        changes.pop("secret", None)
         changes |= {
             "kind": "sealed",
             "reference": None,
@@ -176,14 +241,18 @@ def _checked(text: str, under: str = "") -> str:
     return secret
 
 
-def _seal(admin: AdminContext, secret: str, credential_id: str, *, version: int) -> str:
+def _sealing_key(admin: AdminContext) -> SealingKey:
     key = admin.configuration.sealing_key
     if key is None:
         raise UnavailableError(
             "there is no sealing key, so no secret can be stored",
             hint="restore the sealing key, or give the credential as env or file",
         )
-    return key.seal(secret, place_of(credential_id), version)
+    return key
+
+
+def _seal(admin: AdminContext, secret: str, credential_id: str, *, version: int) -> str:
+    return _sealing_key(admin).seal(secret, place_of(credential_id), version)
 
 
 def view(admin: AdminContext, credential: StoredCredential) -> CredentialView:
@@ -237,6 +306,16 @@ OPERATIONS = (
     ),
     AdminOperation(
         "credentials.show", "GET", _ONE, "Show a credential of a provider", _show, CredentialView
+    ),
+    AdminOperation(
+        "credentials.sealed",
+        "GET",
+        _ONE + "/sealed",
+        "Give a credential's secret sealed, for gateways with the same sealing key",
+        _sealed,
+        SealedCredential,
+        secret=True,
+        errors=(ConflictError, UnavailableError),
     ),
     AdminOperation(
         "credentials.update",

@@ -1,7 +1,11 @@
 """Admin operations on models: what clients may call, and who would serve it at this moment."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 
+from pydantic import Field, field_validator
+
+from conduit.core.capabilities import ABILITIES
 from conduit.core.errors import ModelNotFoundError
 from conduit.core.money import format_usd
 from conduit.core.resources.fields import Page
@@ -16,11 +20,44 @@ from conduit.gateway.routing.resolve import UNPRICED, Question, resolve
 from conduit.gateway.storage.rows import page_of
 
 
-async def _list(call: Call[None, ListQuery]) -> Page[ModelView]:
-    admin = call.admin
+class ModelQuery(ListQuery):
+    """`capability` names what a model must be known to do, several between commas."""
+
+    capability: str | None = Field(
+        default=None, max_length=200, json_schema_extra={"examples": ["vision,tools"]}
+    )
+
+    @field_validator("capability")
+    @classmethod
+    def _are_abilities(cls, text: str | None) -> str | None:
+        for name in _parts(text):
+            if name not in ABILITIES:
+                raise ValueError(f"{name} is none; there are {', '.join(ABILITIES)}")
+        return text
+
+
+def _parts(text: str | None) -> list[str]:
+    return [] if text is None else text.split(",")
+
+
+async def _list(call: Call[None, ModelQuery]) -> Page[ModelView]:
+    admin, wanted = call.admin, _parts(call.query.capability)
     aliases = sorted(admin.configuration.snapshot.mappings)
+    if wanted:
+        views = [view for alias in aliases if (view := _view(admin, alias)) is not None]
+        able = page_of([v for v in views if _can(v, wanted)], _id_of, call.query.window())
+        return page(able, able.rows)
     found = page_of(aliases, lambda alias: alias, call.query.window())
     return page(found, [view for alias in found.rows if (view := _view(admin, alias)) is not None])
+
+
+def _id_of(view: ModelView) -> str:
+    return view.id
+
+
+def _can(view: ModelView, wanted: Sequence[str]) -> bool:
+    """Whether the model is known to do all of it; what is not known counts as missing."""
+    return all(getattr(view.capabilities, name, None) is True for name in wanted)
 
 
 async def _show(call: Call[None, None]) -> ModelView:
@@ -90,7 +127,7 @@ OPERATIONS = (
         "List what clients may call, and who serves it now",
         _list,
         Page[ModelView],
-        query=ListQuery,
+        query=ModelQuery,
     ),
     AdminOperation(
         "models.show",

@@ -43,6 +43,7 @@ from conduit.gateway.storage.upkeep import (
     size_of,
     sizes_of_tables,
     span_of_requests,
+    spare_bytes_of,
 )
 
 T = TypeVar("T")
@@ -78,6 +79,14 @@ class Statistics:
 class Vacuumed:
     bytes_before: int
     bytes_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpareSpace:
+    """What a database takes, and how much of that holds nothing; None where it does not tell."""
+
+    bytes: int
+    spare_bytes: int | None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -189,6 +198,11 @@ async def vacuum(location: str) -> Vacuumed:
         before = await size_of(database)
         await give_space_back(database)
         return Vacuumed(before, await size_of(database))
+
+
+async def spare_space(location: str) -> SpareSpace:
+    async with opened(location) as database:
+        return SpareSpace(await size_of(database), await spare_bytes_of(database))
 
 
 async def statistics(location: str) -> Statistics:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cached_property
 from importlib.resources import files
+from typing import Annotated
 
 import msgspec
 
@@ -19,17 +20,23 @@ _CACHED_LOOKUPS = 4096
 _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=-|:|$)")
 
 
+# Nano-dollars per million: a million dollars at most, which no vendor asks.
+_Amount = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}[0-9A-Za-z.-]{0,32}")
+
+
 class _TierRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rates of calls with a longer input; what is left out is as in the model's own row."""
 
-    input: int | None = None
-    output: int | None = None
-    cache_read: int | None = None
-    cache_write_5m: int | None = None
-    cache_write_1h: int | None = None
-    reasoning: int | None = None
-    input_audio: int | None = None
-    output_audio: int | None = None
+    input: _Amount | None = None
+    output: _Amount | None = None
+    cache_read: _Amount | None = None
+    cache_write_5m: _Amount | None = None
+    cache_write_1h: _Amount | None = None
+    reasoning: _Amount | None = None
+    input_audio: _Amount | None = None
+    output_audio: _Amount | None = None
 
 
 class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,18 +50,18 @@ class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    input: int
-    output: int
-    cache_read: int | None = None
-    cache_write_5m: int | None = None
-    cache_write_1h: int | None = None
-    reasoning: int | None = None
-    input_audio: int | None = None
-    output_audio: int | None = None
-    per_request: int = 0
-    max_output_tokens: int | None = None
-    context_tokens: int | None = None
-    tiers: tuple[tuple[int, _TierRow], ...] = ()
+    input: _Amount
+    output: _Amount
+    cache_read: _Amount | None = None
+    cache_write_5m: _Amount | None = None
+    cache_write_1h: _Amount | None = None
+    reasoning: _Amount | None = None
+    input_audio: _Amount | None = None
+    output_audio: _Amount | None = None
+    per_request: _Amount = 0
+    max_output_tokens: _Count | None = None
+    context_tokens: _Count | None = None
+    tiers: tuple[tuple[_Count, _TierRow], ...] = ()
     match: _Match = _Match()
 
 
@@ -94,7 +101,10 @@ class _BookFile(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PriceBook:
-    """Rates by vendor and model name. Immutable but for its bounded cache of look-ups."""
+    """Rates by vendor and model name. Its cache of look-ups is bounded.
+
+    What it says counts for the call at hand alone: `take_over` puts another content in force.
+    """
 
     def __init__(self, encoded: bytes) -> None:
         """`encoded` is the JSON of a book. Raises msgspec.DecodeError if it is not one."""
@@ -108,6 +118,30 @@ class PriceBook:
     def load(cls) -> "PriceBook":
         """The book of this release."""
         return cls(files("conduit.gateway.pricing").joinpath("prices.json").read_bytes())
+
+    def take_over(self, other: "PriceBook") -> None:
+        """Hold what another book holds from now on."""
+        self.version = other.version
+        self.generated_from = other.generated_from
+        self._vendors = other._vendors
+        self._found = {}
+
+    def check(self) -> None:
+        """Raise ValueError for what only a look-up would meet: a book of this release has none."""
+        if _VERSION.fullmatch(self.version) is None:
+            raise ValueError(f"its version is a date, and not {self.version[:40]!r}")
+        for name, vendor in self._vendors.items():
+            for other in vendor.fallback:
+                if other not in self._vendors:
+                    raise ValueError(f"{name} falls back to {other}, which it does not have")
+            try:
+                _ = vendor.patterns
+            except re.error as error:
+                raise ValueError(f"{name} has a pattern that is none: {error}") from error
+
+    @property
+    def row_count(self) -> int:
+        return sum(len(vendor.models) for vendor in self._vendors.values())
 
     @property
     def vendors(self) -> tuple[str, ...]:

@@ -84,6 +84,16 @@ async def problems_of(database: Database) -> list[str]:
     return problems[:_MOST_PROBLEMS]
 
 
+async def spare_bytes_of(database: Database) -> int | None:
+    """The bytes of a file's free pages; None of a server, which does not tell."""
+    if not is_local(database):
+        return None
+    async with reading(database) as connection:
+        pages = (await connection.exec_driver_sql("PRAGMA freelist_count")).scalar_one()
+        page_bytes = (await connection.exec_driver_sql("PRAGMA page_size")).scalar_one()
+    return int(pages) * int(page_bytes)
+
+
 async def give_space_back(database: Database) -> None:
     """Rewrite a file without its free pages, or let a server do so. Raises DatabaseError."""
     autocommit = database.execution_options(isolation_level="AUTOCOMMIT")

@@ -24,6 +24,7 @@ from conduit.tui.widgets.records import Empty
 
 WILDCARD = "*"
 _NOT_FOUND = 404
+_UNSHOWN = ("params", "capabilities")  # of a target, by its form
 _TARGET = re.compile(r"(?P<provider>[^/\s]+)/(?P<model>\S+?)(?:\s+x(?P<weight>\d{1,7}))?")
 
 
@@ -357,12 +358,12 @@ def targets_of(text: str) -> list[dict[str, Any]]:
 
 
 def with_params(targets: Sequence[Record], before: Sequence[Record]) -> list[Record]:
-    """The targets with the parameters that they had, which the form does not show."""
-    kept = {_named(target): target["params"] for target in before if target["params"]}
-    return [
-        {**target, "params": kept[_named(target)]} if _named(target) in kept else dict(target)
-        for target in targets
-    ]
+    """The targets with the parameters and capabilities they had, which the form does not show."""
+    kept = {
+        _named(target): {name: target[name] for name in _UNSHOWN if target.get(name)}
+        for target in before
+    }
+    return [{**target, **kept.get(_named(target), {})} for target in targets]
 
 
 def _named(target: Mapping[str, Any]) -> str:

@@ -26,6 +26,7 @@ from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pricing.book import PriceBook
+from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.sealing import load_or_make_sealing_key
 from conduit.gateway.server.errors import error_middleware
@@ -132,6 +133,7 @@ async def context(
         keyring=keyring,
         ledger=ledger,
         book=BOOK,
+        book_file=InstalledBook(tmp_path),
         master=MasterAccess([MasterDigest(digest_of(master_key))]),
         bus=bus,
         live=live,

@@ -200,3 +200,57 @@ async def test_a_credential_that_is_not_ready_is_tested_without_a_call(api: Admi
     assert tested.status == 200
     assert (tested.body["ok"], tested.body["latency_ms"]) == (False, None)
     assert tested.body["error"] == "it cannot be used: its state is missing"
+
+
+@pytest.mark.usefixtures("provider")
+async def test_an_exported_secret_opens_for_the_same_host_alone(
+    api: AdminApi, configuration: Configuration
+) -> None:
+    await api.made(PATH, {"secret": CANARY})
+    answer = await api.get(f"{PATH}/default/sealed")
+    assert answer.headers["cache-control"] == "no-store"
+    exported = answer.body
+    assert exported["host"] == "api.acme.invalid"
+    assert CANARY not in answer.text
+    again = await api.made(PATH, {"name": "again", "sealed": exported["sealed"]})
+    assert (again["source"], again["fingerprint"]) == ("sealed", exported["fingerprint"])
+    ready = configuration.snapshot.upstreams["acme"].credentials
+    assert [each.secret for each in ready] == [CANARY, CANARY]
+
+    other = {"name": "other", "type": "openai_compatible", "base_url": "https://other.invalid/v1"}
+    await api.made("/admin/providers", other)
+    path = "/admin/providers/other/credentials"
+    refused = await api.post(path, {"sealed": exported["sealed"]})
+    assert (refused.status, refused.error) == (422, "validation_failed")
+    assert "does not open here for other.invalid" in refused.message
+    await api.made(path, {"secret": "sk-of-the-other-0123456789"})
+    refused = await api.patch(f"{path}/default", {"sealed": exported["sealed"]})
+    assert refused.status == 422
+
+
+@pytest.mark.usefixtures("provider")
+async def test_a_sealed_secret_takes_the_place_of_another_credential(
+    api: AdminApi, configuration: Configuration
+) -> None:
+    await api.made(PATH, {"name": "a", "secret": CANARY})
+    await api.made(PATH, {"name": "b", "env": "ACME_KEY"})
+    exported = (await api.get(f"{PATH}/a/sealed")).body["sealed"]
+    assert (await api.patch(f"{PATH}/b", {"sealed": exported})).body["source"] == "sealed"
+    assert [each.secret for each in configuration.snapshot.upstreams["acme"].credentials] == [
+        CANARY,
+        CANARY,
+    ]
+
+
+@pytest.mark.usefixtures("provider")
+async def test_what_is_not_sealed_or_no_export_is_refused(api: AdminApi) -> None:
+    await api.made(PATH, {"name": "a", "env": "ACME_KEY"})
+    reference = await api.get(f"{PATH}/a/sealed")
+    assert (reference.status, reference.error) == (409, "conflict")
+    await api.made(PATH, {"name": "b", "secret": CANARY})
+    exported = (await api.get(f"{PATH}/b/sealed")).body["sealed"]
+    for sealed in (exported[:-4] + "AAAA", "c1.x.1.y.z", "c1.nonsense", "plain"):
+        refused = await api.post(PATH, {"name": "c", "sealed": sealed})
+        assert refused.status == 422, refused.text
+    both = await api.post(PATH, {"name": "c", "sealed": exported, "secret": CANARY})
+    assert both.status == 422

@@ -65,6 +65,28 @@ async def test_a_model_tells_what_it_can_do_and_what_is_not_known(api: AdminApi)
     assert shown["targets"][0]["capabilities"] == said
 
 
+async def test_models_are_listed_by_what_they_are_known_to_do(api: AdminApi) -> None:
+    await api.made("/admin/providers", SIMULATED)
+    await api.made("/admin/providers", {"name": "o", "type": "openai"})
+    said: dict[str, dict[str, object]] = {"a": {}, "b": {"vision": False}, "c": {"audio": True}}
+    for alias, capabilities in said.items():
+        target = {"provider": "sim", "model": "simulated-small", "capabilities": capabilities}
+        await api.made("/admin/mappings", {"alias": alias, "targets": [target]})
+    unserved = {"alias": "d", "targets": [{"provider": "o", "model": "m"}]}
+    await api.made("/admin/mappings", unserved)
+
+    async def listed(wanted: str) -> list[str]:
+        rows = await api.listed(f"/admin/models?limit=1&capability={wanted}")
+        return [row["id"] for row in rows]
+
+    assert await listed("vision") == ["a", "c"]
+    assert await listed("vision,audio") == ["c"]
+    assert await listed("embeddings") == []  # not known of any
+    refused = await api.get("/admin/models?capability=vision,flying")
+    assert (refused.status, refused.error) == (422, "validation_failed")
+    assert "flying is none; there are chat, vision" in refused.message
+
+
 async def test_what_nothing_serves_has_no_capabilities(api: AdminApi) -> None:
     await api.made("/admin/providers", {"name": "o", "type": "openai"})
     targets = [{"provider": "o", "model": "m"}]

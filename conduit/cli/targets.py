@@ -1,0 +1,100 @@
+"""The targets of a mapping, as options name them: each with what stands at its place."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from conduit.cli import inputs
+from conduit.cli.failures import Failure
+from conduit.client.api import Record
+from conduit.core.capabilities import ABILITIES, SIZES
+
+_NOT = "no-"
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What was given for targets, each list by their place."""
+
+    to: Sequence[str]
+    weights: Sequence[int]
+    orders: Sequence[int]
+    capabilities: Sequence[str]
+
+    def is_empty(self) -> bool:
+        return not (self.to or self.weights or self.orders or self.capabilities)
+
+
+def new_targets(wanted: Wanted) -> list[dict[str, Any]]:
+    """The targets of `--to`. Raises Failure."""
+    targets = []
+    for place, text in enumerate(wanted.to):
+        provider, model = inputs.provider_and_model(text, "--to")
+        targets.append({"provider": provider, "model": model, "order": place})
+    return _said_of(targets, wanted)
+
+
+def changed_targets(present: Sequence[Record], wanted: Wanted) -> list[dict[str, Any]]:
+    """The targets that there are, in the order they are tried, with what is said of them anew.
+
+    Raises Failure.
+    """
+    ordered = sorted(present, key=lambda target: target["order"])
+    return _said_of([dict(target) for target in ordered], wanted)
+
+
+def _said_of(targets: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, Any]]:
+    for flag, given in (
+        ("--weight", wanted.weights),
+        ("--order", wanted.orders),
+        ("--caps", wanted.capabilities),
+    ):
+        if len(given) > len(targets):
+            raise Failure(f"{flag}: there are more of them than targets")
+    for target, weight in zip(targets, wanted.weights, strict=False):
+        target["weight"] = weight
+    for target, order in zip(targets, wanted.orders, strict=False):
+        target["order"] = order
+    for target, text in zip(targets, wanted.capabilities, strict=False):
+        target["capabilities"] = capabilities_of(text)
+    return targets
+
+
+def capabilities_of(text: str) -> dict[str, Any]:
+    """`vision,no-audio,schema=unknown,context_tokens=128k` by name. Raises Failure."""
+    found: dict[str, Any] = {}
+    for part in inputs.names(text):
+        name, separator, value = part.partition("=")
+        positive = name.removeprefix(_NOT)
+        if not separator and positive in ABILITIES:
+            found[positive] = name == positive
+        elif separator and value == _UNKNOWN and name in (*ABILITIES, *SIZES):
+            found[name] = None
+        elif separator and name in SIZES:
+            found[name] = _size(value)
+        else:
+            raise Failure(
+                f"--caps: {part!r} is none",
+                hint=f"{', '.join(ABILITIES)}; no-NAME; NAME=unknown; {'=N, '.join(SIZES)}=N",
+            )
+    return found
+
+
+def _size(text: str) -> int:
+    number = inputs.count(text, "--caps")
+    if not number:
+        raise Failure(f"--caps: at least 1 token is expected, not {text!r}")
+    return number
+
+
+def capabilities_text(said: Record) -> str:
+    """Capabilities as `--caps` takes them."""
+    return ",".join(_SAID[type(value)](name, value) for name, value in said.items())
+
+
+_SAID: dict[type, Callable[[str, Any], str]] = {
+    bool: lambda name, value: name if value else f"{_NOT}{name}",
+    int: lambda name, value: f"{name}={value}",
+    type(None): lambda name, _: f"{name}={_UNKNOWN}",
+}
