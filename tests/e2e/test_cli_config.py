@@ -157,6 +157,6 @@ async def test_a_settings_file_is_checked_without_a_gateway(cli: Cli, tmp_path: 
         "max_attempts:",
         "nonsense:",
     ]
-    assert (await cli("config", "validate", str(tmp_path / "gone.toml"))).code == 9
+    assert (await cli("config", "validate", str(tmp_path / "gone.toml"))).code == 2
     usual = (await cli("config", "validate")).ok()
     assert "the defaults count" in usual.err

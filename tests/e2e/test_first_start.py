@@ -236,9 +236,7 @@ def test_keys_of_providers_are_taken_up_by_reference(tmp_path: Path) -> None:
         CONDUIT_PROXY_FROM_ENVIRONMENT="true",
         HTTPS_PROXY=f"http://127.0.0.1:{free_port()}",
     )
-    began = time.monotonic()
     with away.up() as terminal:
-        assert time.monotonic() - began < TIMEOUT_S / 2
         assert "env OPENAI_API_KEY" in terminal.out
         assert "env GROQ_API_KEY" in terminal.out
         assert "the models of provider openai could not be listed" in terminal.out
