@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -86,6 +86,7 @@ logger = logging.getLogger(__name__)
 _LAST_USED_WRITTEN_EVERY_S = 5.0
 _PAGE_BYTES = 4096
 _STALL_GRACE_S = 5.0
+_PRELOADED_AFTER_S = 1.0
 
 
 class NoMasterKeyError(Exception):
@@ -432,15 +433,16 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
     app.add_routes(gemini.routes(entrance))
     app.add_routes(health.routes(gateway.readiness, gateway.metrics.render))
     viewed = LiveEvents(gateway.bus, master.admits, addresses.of, refuse_login)
-    for prefix, load in (
-        ("/admin", partial(_load_admin, gateway, master)),
-        (LiveEvents.PREFIX, viewed.load),
-        ("/openapi.json", _load_document),
-    ):
-        app.router.register_resource(DeferredRoutes(prefix, load))
+    late = (
+        DeferredRoutes("/admin", partial(_load_admin, gateway, master)),
+        DeferredRoutes(LiveEvents.PREFIX, viewed.load),
+        DeferredRoutes("/openapi.json", _load_document),
+    )
+    for resource in late:
+        app.router.register_resource(resource)
     # Ended before the server waits for its handlers: a listener would keep it waiting.
     app.on_shutdown.append(lambda _: viewed.stop())
-    app.cleanup_ctx.append(partial(_background, gateway, viewed))
+    app.cleanup_ctx.append(partial(_background, gateway, viewed, late))
     return app
 
 
@@ -481,20 +483,33 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
 
 
 async def _background(
-    gateway: Gateway, viewed: LiveEvents, app: web.Application
+    gateway: Gateway, viewed: LiveEvents, late: Sequence[DeferredRoutes], app: web.Application
 ) -> AsyncIterator[None]:
     """What runs beside the requests, from start to stop."""
     stats = Stats(
         gateway.bus, in_flight=lambda: len(gateway.live), viewers=lambda: viewed.listeners
     )
     await stats.start()
-    noting = asyncio.create_task(_note_last_used(gateway.keyring), name="last used")
+    tasks = (
+        asyncio.create_task(_note_last_used(gateway.keyring), name="last used"),
+        asyncio.create_task(_preload(late), name="preload"),
+    )
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
-    noting.cancel()
-    with suppress(asyncio.CancelledError):
-        await noting
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
     await stats.stop()
+
+
+async def _preload(late: Sequence[DeferredRoutes]) -> None:
+    """Load what was put off at the start, before an upgrade can have changed it on disk."""
+    await asyncio.sleep(_PRELOADED_AFTER_S)
+    for resource in late:
+        try:
+            await resource.preload()
+        except Exception:  # a request that needs it tries again
+            logger.exception("what serves %s could not be loaded", resource.canonical)
 
 
 async def _note_last_used(keyring: Keyring) -> None:

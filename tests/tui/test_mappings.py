@@ -335,6 +335,12 @@ def test_capabilities_go_with_their_target() -> None:
     assert after[1] == {"provider": "a", "model": "b", "capabilities": {"vision": False}}
 
 
+def test_targets_of_one_name_keep_theirs_in_their_order() -> None:
+    twice = {"provider": "a", "model": "b"}
+    before = [target("a", "b", 1), target("a", "b", 0, params={"top_p": 1})]
+    assert with_params([twice, twice], before) == [{**twice, "params": {"top_p": 1}}, twice]
+
+
 def test_parameters_go_with_their_target() -> None:
     before = [target("a", "b", params={"top_p": 1}), target("c", "d")]
     after = with_params([{"provider": "c", "model": "d"}, {"provider": "a", "model": "b"}], before)

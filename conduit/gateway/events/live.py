@@ -29,6 +29,7 @@ class LiveEvents:
         self._client_ip = client_ip
         self._refuse_login = refuse_login
         self._socket: EventSocket | None = None
+        self._stopped = False
 
     @property
     def listeners(self) -> int:
@@ -40,6 +41,8 @@ class LiveEvents:
         from conduit.gateway.events.socketio import EventSocket  # noqa: PLC0415  # deferred
 
         def start() -> Sequence[web.RouteDef]:
+            if self._stopped:  # while the library was loaded: nobody would stop this socket
+                return ()
             self._socket = EventSocket(
                 self._bus,
                 self._check_token,
@@ -52,6 +55,7 @@ class LiveEvents:
         return start
 
     async def stop(self) -> None:
-        """End every connection, where there has been one."""
+        """End every connection, where there has been one; none comes after."""
+        self._stopped = True
         if self._socket:
             await self._socket.stop()

@@ -1,4 +1,4 @@
-"""Routes whose code is loaded when the first request asks for one of them."""
+"""Routes whose code is loaded after the start, or before when a request asks for one of them."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +23,7 @@ class DeferredRoutes(web.AbstractResource):
         self._prefix = prefix
         self._load = load
         self._loading = asyncio.Lock()
+        self._make: Make | None = None
         self._router: web.UrlDispatcher | None = None
 
     @property
@@ -42,10 +43,20 @@ class DeferredRoutes(web.AbstractResource):
             return None, refusal.allowed_methods
         return None, set()
 
+    async def preload(self) -> None:
+        """Import what the routes need, without making them. Raises what importing raises."""
+        async with self._loading:
+            await self._imported()
+
+    async def _imported(self) -> Make:
+        if self._make is None:
+            self._make = await asyncio.to_thread(self._load)
+        return self._make
+
     async def _loaded(self) -> web.UrlDispatcher:
         async with self._loading:
             if self._router is None:
-                make = await asyncio.to_thread(self._load)
+                make = await self._imported()
                 router = web.UrlDispatcher()
                 router.add_routes(make())
                 router.freeze()

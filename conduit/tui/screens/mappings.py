@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -333,7 +334,11 @@ class MappingsScreen(DetailedScreen):
 
 def in_order(row: Record) -> list[Record]:
     """The targets as they are tried."""
-    return sorted(row["targets"], key=lambda target: int(target["order"]))
+    return sorted(row["targets"], key=_place)
+
+
+def _place(target: Record) -> int:
+    return int(target["order"])
 
 
 def swapped(targets: Sequence[Record], one: int, other: int) -> list[Record]:
@@ -359,11 +364,14 @@ def targets_of(text: str) -> list[dict[str, Any]]:
 
 def with_params(targets: Sequence[Record], before: Sequence[Record]) -> list[Record]:
     """The targets with the parameters and capabilities they had, which the form does not show."""
-    kept = {
-        _named(target): {name: target[name] for name in _UNSHOWN if target.get(name)}
-        for target in before
-    }
-    return [{**target, **kept.get(_named(target), {})} for target in targets]
+    # A target may stand there twice: the first of a name keeps what the first had, and so on.
+    kept: defaultdict[str, deque[Record]] = defaultdict(deque)
+    for target in sorted(before, key=_place):
+        kept[_named(target)].append({name: target[name] for name in _UNSHOWN if target.get(name)})
+    return [
+        {**target, **(kept[_named(target)].popleft() if kept[_named(target)] else {})}
+        for target in targets
+    ]
 
 
 def _named(target: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from aiohttp import web
 
 from conduit.gateway.dialects.client_errors import encode_error
@@ -43,9 +44,11 @@ class Loading:
 
 
 @asynccontextmanager
-async def _serving(load: Loading) -> AsyncIterator[aiohttp.ClientSession]:
+async def _serving(
+    load: Loading, routes: DeferredRoutes | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
     app = web.Application(middlewares=[error_middleware(encode_error)])
-    app.router.register_resource(DeferredRoutes("/parts", load))
+    app.router.register_resource(DeferredRoutes("/parts", load) if routes is None else routes)
     app.router.add_get("/partsandmore", _name)
     app.router.add_get("/", _name)
     runner = GatewayRunner(app, encode_error, shutdown_timeout=0.1)
@@ -105,3 +108,14 @@ async def test_what_cannot_be_loaded_fails_the_request_and_is_tried_again() -> N
         assert isinstance(body, dict)
         assert "disk" not in str(body)  # the log has it
         assert await _get(session, "/parts/a") == (200, {"name": "a"})
+
+
+async def test_what_was_loaded_before_it_is_asked_for_is_not_loaded_again() -> None:
+    load = Loading(failures=1)
+    routes = DeferredRoutes("/parts", load)
+    with pytest.raises(ImportError):
+        await routes.preload()
+    await routes.preload()
+    async with _serving(load, routes) as session:
+        assert await _get(session, "/parts/a") == (200, {"name": "a"})
+        assert len(load.threads) == 2
