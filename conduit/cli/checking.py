@@ -16,7 +16,7 @@ from conduit.core.resources.keys import KeyPatch
 from conduit.core.resources.mappings import MappingPatch, NewMapping
 from conduit.core.resources.prices import PriceFields
 from conduit.core.resources.providers import CredentialPatch, NewProvider, ProviderPatch
-from conduit.core.settings import problems
+from conduit.core.settings_sources import problems
 
 
 def checked_file(file: str) -> Record:

@@ -108,11 +108,8 @@ def _private(name: str, path: Path) -> Record:
 
 def _settings() -> Iterator[Record]:
     """The settings that a gateway would start with here."""
-    from conduit.core.settings import (  # noqa: PLC0415  # deferred: pydantic
-        SettingsError,
-        load,
-        unknown_variables,
-    )
+    from conduit.core.settings import SettingsError  # noqa: PLC0415  # deferred: pydantic
+    from conduit.core.settings_sources import load, unknown_variables  # noqa: PLC0415  # the same
 
     try:
         load({}, None)

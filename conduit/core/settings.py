@@ -1,47 +1,22 @@
-"""The gateway's settings: by flag, `CONDUIT_*` variable, `.env`, TOML file, or default."""
+"""The gateway's settings: what there is, and what each may be."""
 
 import ipaddress
-import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from conduit.core.keys import MASTER_KEY_MINIMUM_BYTES
-from conduit.core.paths import config_folder, data_folder
-from conduit.core.redaction import scrubbed
-from conduit.core.resources.status import SettingView
+from conduit.core.paths import data_folder
 
 PREFIX = "CONDUIT_"
-CONFIG_FILE_NAME = "gateway.toml"
-_FOREIGN_VARIABLES = frozenset(
-    # Variables of the clients, which a gateway reads past.
-    {
-        "CONDUIT_HOME",
-        "CONDUIT_URL",
-        "CONDUIT_ADMIN_URL",
-        "CONDUIT_CONTEXT",
-        "CONDUIT_API_KEY",
-        "CONDUIT_OUTPUT",
-        "CONDUIT_NO_INPUT",
-        "CONDUIT_PAGER",
-        "CONDUIT_FORCE_TTY",
-    }
-)
-# Flags are named after their settings, but for these.
-_FLAGS: Mapping[str, str] = {"database_url": "db"}
 _KNOWN_BAD_MASTER_KEYS = ("changeme", "change-me", "master", "password", "secret", "sk-1234")
 _FEWEST_CHARACTERS_BESIDE = 16
 _FEWEST_DIFFERENT_CHARACTERS = 8
@@ -68,21 +43,6 @@ RESTART_ONLY = frozenset(
 )
 """Settings that are read once, when a gateway starts."""
 
-BEFORE_THE_FILE = ("flag ", "env ", ".env ")
-"""What the origins begin with that count before the settings file."""
-
-# What opens the gateway, its credentials or its database: it holds secrets or leads to them.
-_OF_THE_MACHINE = frozenset(
-    {
-        "database_url",
-        "redis_url",
-        "master_key",
-        "master_key_file",
-        "sealing_key",
-        "sealing_key_file",
-    }
-)
-
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -93,14 +53,6 @@ _USER_INFO = re.compile(r"[A-Za-z0-9\-._~%!$&()*+,;=:]*")
 
 class SettingsError(Exception):
     """A setting that cannot be used; the message is one line that names it and its origin."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandDefault:
-    """A command's own default: it counts only where nothing else names the setting."""
-
-    value: object
-    command: str
 
 
 class GatewaySettings(BaseSettings):
@@ -416,12 +368,12 @@ class GatewaySettings(BaseSettings):
             text = self.master_key_file.read_text(encoding="utf-8").strip()
             refuse_weak_master_key(text)
         except (OSError, ValueError) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             raise SettingsError(f"master_key_file {self.master_key_file}: {reason}") from error
         return text
 
 
-def _reason(error: OSError | ValueError) -> str:
+def reason_of(error: OSError | ValueError) -> str:
     """Why a file cannot be used; the message around it names the file."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
@@ -454,166 +406,3 @@ def refuse_weak_master_key(text: str) -> None:
         beside = beside.replace(word, "")
     if len(beside) < _FEWEST_CHARACTERS_BESIDE or len(set(text)) < _FEWEST_DIFFERENT_CHARACTERS:
         raise ValueError("this master key can be guessed: make one with conduit auth init")
-
-
-def load(
-    overrides: Mapping[str, object] | None = None,
-    config_file: str | Path | None = None,
-) -> tuple[GatewaySettings, dict[str, str]]:
-    """The settings in force and the origin of each, for example "env CONDUIT_PORT".
-
-    Precedence: flag, environment, `.env` of the working folder, TOML file, default. Among the
-    overrides, a CommandDefault is no flag: it stands behind all but the setting's own default.
-    Raises SettingsError with one clear line.
-    """
-    values: dict[str, object] = {}
-    origins = dict.fromkeys(GatewaySettings.model_fields, "default")
-    flags: dict[str, object] = {}
-    for name, given in (overrides or {}).items():
-        if isinstance(given, CommandDefault):
-            values[name], origins[name] = given.value, f"default of {given.command}"
-        else:
-            flags[name] = given
-    for origin, layer in reversed(_layers(flags, config_file)):
-        for name, value in layer.items():
-            values[name] = value
-            origins[name] = origin.format(NAME=PREFIX + name.upper(), flag=_flag_of(name))
-    try:
-        return GatewaySettings(**values), origins  # type: ignore[arg-type]  # validated just here
-    except ValidationError as error:
-        raise SettingsError(_first_line(error, origins)) from None
-
-
-def settings_file(config_file: str | Path | None = None) -> Path:
-    """The file that settings are kept in: the one that was named, else the usual one."""
-    return Path(config_file) if config_file else config_folder() / CONFIG_FILE_NAME
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsSource:
-    """Where a gateway reads its settings, again and again: a command's flags, and its file."""
-
-    overrides: Mapping[str, object]
-    config_file: str | Path | None = None
-
-    @property
-    def file(self) -> Path:
-        return settings_file(self.config_file)
-
-    def __call__(self) -> tuple[GatewaySettings, dict[str, str]]:
-        """What `load` gives now. Raises SettingsError."""
-        return load(self.overrides, self.config_file)
-
-
-def _flag_of(name: str) -> str:
-    """The flag of a setting, as it is typed."""
-    return f"--{_FLAGS.get(name, name).replace('_', '-')}"
-
-
-def _layers(
-    overrides: Mapping[str, object], config_file: str | Path | None
-) -> list[tuple[str, Mapping[str, object]]]:
-    path = settings_file(config_file)
-    return [
-        ("flag {flag}", overrides),
-        ("env {NAME}", _known(EnvSettingsSource(GatewaySettings)())),
-        (".env {NAME}", _dotenv()),
-        (f"file {path}", _toml(path, required=config_file is not None)),
-    ]
-
-
-def _known(values: Mapping[str, Any]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if name in GatewaySettings.model_fields}
-
-
-def _dotenv() -> dict[str, object]:
-    return _known(DotEnvSettingsSource(GatewaySettings, env_file=".env")())
-
-
-def _toml(path: Path, *, required: bool) -> Mapping[str, object]:
-    if not path.exists():
-        if required:
-            raise SettingsError(f"there is no configuration file {path}")
-        return {}
-    try:
-        return TomlConfigSettingsSource(GatewaySettings, toml_file=path)()
-    except (OSError, ValueError) as error:
-        reason = _reason(error)
-        raise SettingsError(f"the configuration file {path} cannot be read: {reason}") from error
-
-
-def _first_line(error: ValidationError, origins: Mapping[str, str]) -> str:
-    return _lines(error, origins)[0]
-
-
-def _lines(error: ValidationError, origins: Mapping[str, str]) -> list[str]:
-    found = error.errors(include_url=False, include_context=False, include_input=False)
-    lines = []
-    for each in found:
-        message = each["msg"].removeprefix("Value error, ")
-        name = str(each["loc"][0]) if each["loc"] else "settings"
-        if each["type"] == "extra_forbidden":
-            message = "there is no such setting"
-        origin = origins.get(name)
-        where = f" (from {origin})" if origin and origin != "default" else ""
-        lines.append(f"setting {name}{where}: {message}")
-    return lines
-
-
-def validated(settings: GatewaySettings, changes: Mapping[str, object]) -> GatewaySettings:
-    """The settings with changes, None being the default. Raises SettingsError."""
-    fields = GatewaySettings.model_fields
-    present = {name: getattr(settings, name) for name in fields}
-    values: dict[str, Any] = {**present, **changes}
-    given = {name: value for name, value in values.items() if value is not None}
-    try:
-        return GatewaySettings(**given)
-    except ValidationError as error:
-        raise SettingsError(_first_line(error, {})) from None
-
-
-def is_settable(name: str) -> bool:
-    """Whether a setting may be changed through the admin API."""
-    return name not in _OF_THE_MACHINE
-
-
-def problems(path: Path) -> list[str]:
-    """Everything that is wrong with a settings file, a line each; none where it can be used."""
-    try:
-        GatewaySettings(**_toml(path, required=True))  # type: ignore[arg-type]
-    except SettingsError as error:
-        return [str(error)]
-    except ValidationError as error:
-        return _lines(error, {})
-    return []
-
-
-def unknown_variables() -> list[str]:
-    """`CONDUIT_*` variables that name no setting, most likely misspelt."""
-    known = {PREFIX + name.upper() for name in GatewaySettings.model_fields} | _FOREIGN_VARIABLES
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
-
-
-def views(settings: GatewaySettings, origins: Mapping[str, str]) -> list[SettingView]:
-    """Each setting in force with its origin and the sentence that explains it; no secrets."""
-    return [
-        SettingView(
-            name=name,
-            value=_shown(getattr(settings, name)),
-            origin=origins[name],
-            description=field.description or "",
-            settable=is_settable(name) and not origins[name].startswith(BEFORE_THE_FILE),
-            restart_needed=name in RESTART_ONLY,
-        )
-        for name, field in GatewaySettings.model_fields.items()
-    ]
-
-
-def _shown(value: object) -> str | int | float | bool | None:
-    match value:
-        case SecretStr():
-            return "***"
-        case None | bool() | int() | float():
-            return value
-        case _:
-            return scrubbed(str(value))  # the URL of a database may hold a password

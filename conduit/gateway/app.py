@@ -20,14 +20,8 @@ from conduit.core.keys import digest_of
 from conduit.core.paths import data_folder
 from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.resources.status import SettingsReload
-from conduit.core.settings import (
-    RESTART_ONLY,
-    GatewaySettings,
-    SettingsError,
-    SettingsSource,
-    networks_of,
-    views,
-)
+from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError, networks_of
+from conduit.core.settings_sources import SettingsSource, views
 from conduit.gateway import settings_change
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.admin.access import MasterAccess, MasterDigest

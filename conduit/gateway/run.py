@@ -20,12 +20,8 @@ from conduit.core.announcement import Announcement
 from conduit.core.errors import ShuttingDownError, UnavailableError
 from conduit.core.events import EventKind
 from conduit.core.redaction import LiveSecrets, scrubbed
-from conduit.core.settings import (
-    GatewaySettings,
-    SettingsError,
-    SettingsSource,
-    unknown_variables,
-)
+from conduit.core.settings import GatewaySettings, SettingsError
+from conduit.core.settings_sources import SettingsSource, unknown_variables
 from conduit.gateway import logs
 from conduit.gateway.app import (
     Gateway,

@@ -8,13 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from conduit.core.errors import ConflictError, ValidationFailedError
-from conduit.core.settings import (
-    BEFORE_THE_FILE,
-    GatewaySettings,
-    SettingsError,
-    is_settable,
-    validated,
-)
+from conduit.core.settings import GatewaySettings, SettingsError
+from conduit.core.settings_sources import BEFORE_THE_FILE, is_settable, validated
 
 _PRIVATE = 0o600
 

@@ -12,7 +12,7 @@ from aiohttp import web
 from openai import AsyncOpenAI
 
 from conduit.core.keys import make_master_key
-from conduit.core.settings import SettingsSource
+from conduit.core.settings_sources import SettingsSource
 from conduit.gateway.app import Gateway, edge_options, make_app, master_access, open_gateway
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.server.runner import GatewayRunner

@@ -13,7 +13,8 @@ import pytest
 import socketio
 
 from conduit.core.keys import make_master_key
-from conduit.core.settings import SettingsError, SettingsSource, load
+from conduit.core.settings import SettingsError
+from conduit.core.settings_sources import SettingsSource, load
 from conduit.gateway.app import open_gateway
 from conduit.gateway.first_start import ensure_master_key
 from conduit.gateway.run import reloading_on_hangup

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from conduit.core.errors import ConflictError, ValidationFailedError
-from conduit.core.settings import GatewaySettings, is_settable, load
+from conduit.core.settings import GatewaySettings
+from conduit.core.settings_sources import is_settable, load
 from conduit.gateway.settings_change import checked, restore, write
 
 ORIGINS = dict.fromkeys(GatewaySettings.model_fields, "default")

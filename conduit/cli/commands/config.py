@@ -80,12 +80,8 @@ def _is_local(call: Call) -> bool:
 
 
 def _settings_here(call: Call, config: str | None) -> list[Record]:
-    from conduit.core.settings import (  # noqa: PLC0415  # deferred: 80 ms of pydantic
-        SettingsError,
-        load,
-        unknown_variables,
-        views,
-    )
+    from conduit.core.settings import SettingsError  # noqa: PLC0415  # deferred: 80 ms of pydantic
+    from conduit.core.settings_sources import load, unknown_variables, views  # noqa: PLC0415  # the same
 
     for name in unknown_variables():
         call.console.say(f"{name} is no setting of Conduit: is it misspelt?", "warn")
@@ -267,7 +263,7 @@ def validate(
 ) -> None:
     """Check a settings file, or a document for `config apply`, without a gateway. Wrong: exit 9."""
     from conduit.cli.checking import checked_file  # noqa: PLC0415  # deferred: 80 ms of pydantic
-    from conduit.core.settings import settings_file  # noqa: PLC0415  # the same
+    from conduit.core.settings_sources import settings_file  # noqa: PLC0415  # the same
 
     usual = settings_file()
     if file is None and not usual.exists():

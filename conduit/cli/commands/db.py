@@ -385,7 +385,8 @@ def _nothing_left(target: str) -> Iterator[None]:
 
 def _location(call: Call, db: str | None, config: str | None) -> str:
     """The database that a gateway of this machine would use."""
-    from conduit.core.settings import SettingsError, load  # noqa: PLC0415  # deferred: pydantic
+    from conduit.core.settings import SettingsError  # noqa: PLC0415  # deferred: pydantic
+    from conduit.core.settings_sources import load  # noqa: PLC0415  # the same
 
     if db is not None:
         _warn_of_literal(call, "--db", db, "CONDUIT_DATABASE_URL")

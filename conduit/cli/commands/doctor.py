@@ -132,7 +132,8 @@ def _may_be_here(call: Call) -> bool:
 
 def _check_here(db: str | None, config: str | None) -> dict[str, Any]:
     """The ledger's checks over the database of this machine, while no gateway writes to it."""
-    from conduit.core.settings import SettingsError, load  # noqa: PLC0415  # deferred: offline
+    from conduit.core.settings import SettingsError  # noqa: PLC0415  # deferred: offline
+    from conduit.core.settings_sources import load  # noqa: PLC0415  # the same
     from conduit.gateway.maintenance import work  # noqa: PLC0415  # deferred: offline
 
     try:

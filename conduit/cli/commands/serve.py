@@ -27,7 +27,7 @@ def serve(
     Settings come from flags, CONDUIT_* variables, .env and a TOML file: conduit config show.
     """
     gc.disable()  # until the gateway runs: what is imported stays
-    from conduit.core.settings import CommandDefault  # noqa: PLC0415  # deferred: pydantic
+    from conduit.core.settings_sources import CommandDefault  # noqa: PLC0415  # deferred: pydantic
     from conduit.gateway.run import (  # noqa: PLC0415  # deferred: the whole gateway
         serve as run_gateway,
     )

@@ -70,7 +70,7 @@ def _run(
     detached: bool,
 ) -> int:
     gc.disable()  # until the gateway runs: what is imported stays
-    from conduit.core.settings import CommandDefault  # noqa: PLC0415  # deferred: pydantic
+    from conduit.core.settings_sources import CommandDefault  # noqa: PLC0415  # deferred: pydantic
     from conduit.gateway.run import serve  # noqa: PLC0415  # deferred: the whole gateway
 
     # There is no load balancer that has to notice.
