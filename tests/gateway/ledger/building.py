@@ -1,5 +1,6 @@
 """Claims, settlements, records and stored budgets for the tests of the ledger."""
 
+import asyncio
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -171,3 +172,12 @@ async def violations(engine: Engine) -> list[str]:
     """What the invariants find wrong, ages aside: the tests' clock stands still."""
     findings, _ = await check_database(engine, at_ms=AT_MS)
     return [f"{f.invariant}: {text}" for f in findings for text in f.violations]
+
+
+def balance(ledger: LocalLedger, budget_id: str = "bud_1", at_ms: int = AT_MS) -> tuple[int, int]:
+    return ledger.balance_of(budget_id, at_ms)[:2]
+
+
+async def waiting(ledger: LocalLedger, count: int) -> None:
+    while ledger.state().waiting != count:
+        await asyncio.sleep(0)

@@ -13,6 +13,7 @@ import pytest
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.storage.engine import Database, create_engine
 from tests import postgresql
+from tests.gateway.ledger.building import opened, terms
 
 Crash = Callable[[LocalLedger], Awaitable[tuple[Database, Path]]]
 Blocked = Callable[[], AbstractAsyncContextManager[None]]
@@ -28,6 +29,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 def engine(database: Database) -> Database:
     """A database with the present schema."""
     return database
+
+
+@pytest.fixture
+async def ledger(engine: Database, tmp_path: Path) -> AsyncIterator[LocalLedger]:
+    """With one hard budget of 10,000 nano-dollars for key_1."""
+    async with await opened(engine, tmp_path, terms(10_000)) as running:
+        yield running
 
 
 @pytest.fixture
