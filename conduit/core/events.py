@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+ENDED_BY_SOMEBODY = frozenset({"client_gone", "stopped"})
+"""Outcomes of requests that nothing failed in: the client hung up, or they were ended from here."""
+
 
 class EventKind(StrEnum):
     REQUEST_STARTED = "request.started"

@@ -8,7 +8,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
+from conduit.core.events import ENDED_BY_SOMEBODY
 from conduit.core.money import format_usd, parse_usd
+from conduit.tui.connectivity import Tone
 
 Record = Mapping[str, Any]
 
@@ -126,7 +128,15 @@ class Finished(Mapping[str, Any]):
 
     @property
     def failed(self) -> bool:
-        return self.status >= 400
+        """Whether something went wrong; nothing did where its client hung up."""
+        return self.status >= 400 and self.outcome not in ENDED_BY_SOMEBODY
+
+    @property
+    def tone(self) -> Tone:
+        """How its status is shown."""
+        if self.failed:
+            return "bad"
+        return "warn" if self.status >= 400 else "good"
 
     @property
     def cost_usd(self) -> str:

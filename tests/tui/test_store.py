@@ -207,3 +207,11 @@ def test_all_else_is_drawn_at_once() -> None:
         *(True, True),
         *(False, True, True),
     ]
+
+
+def test_a_client_that_hung_up_is_no_fault_of_the_provider() -> None:
+    made = store()
+    made.receive(request_events(1, status=499, outcome="client_gone"))
+    assert made.providers["openai-main"].last_error is None
+    made.receive(request_events(2, status=502, outcome="failed", error_code="upstream_error"))
+    assert made.providers["openai-main"].last_error == "502 upstream_error"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from conduit.core.events import EventKind
+from conduit.core.events import ENDED_BY_SOMEBODY, EventKind
 from conduit.gateway.events.bus import Bus, Data
 
 T = TypeVar("T")
@@ -167,7 +167,7 @@ class Stats:
             if provider not in second.providers and len(second.providers) >= _MOST_PROVIDERS:
                 provider = _OTHER
             second.providers[provider] += 1
-        if status >= 400:
+        if status >= 400 and record["outcome"] not in ENDED_BY_SOMEBODY:
             second.errors += 1
             if provider is not None:
                 second.provider_errors[provider] += 1

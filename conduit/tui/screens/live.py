@@ -38,7 +38,7 @@ def _clock(entry: Entry, _: Glyphs) -> str:
 
 REQUEST_COLUMNS = (
     Column("TIME", _clock, 8, priority=0),
-    Column("ST", lambda e, _: Cell(str(e.status), "bad" if e.failed else "good"), 3, priority=0),
+    Column("ST", lambda e, _: Cell(str(e.status), e.tone), 3, priority=0),
     Column("ALIAS", lambda e, _: e.alias or "-", 13, grow=3, priority=0),
     Column("PROVIDER", lambda e, _: e.provider or "-", 11, grow=1, priority=1),
     Column("MS", lambda e, _: milliseconds(e.duration_ms), 6, right=True, priority=1),

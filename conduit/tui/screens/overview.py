@@ -136,7 +136,7 @@ def _alias(entry: Finished | Mark, glyphs: Glyphs) -> Cell | str:
 
 
 def _status(entry: Finished, glyphs: Glyphs) -> Cell:
-    return Cell(str(entry.status), "bad" if entry.failed else "good")
+    return Cell(str(entry.status), entry.tone)
 
 
 NEWEST_COLUMNS = (

@@ -14,7 +14,6 @@ from textual.widgets import Static
 from conduit.client.timeline import bar_of, steps_of
 from conduit.core import people
 from conduit.core.redaction import redacted_fields
-from conduit.tui.connectivity import Tone
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.traffic import Finished, Happened, Record
@@ -113,10 +112,9 @@ class Inspector(VerticalScroll, can_focus=True):
     def _summary(self, entry: Finished, shown: Inspected) -> Iterable[Content]:
         glyphs = app_of(self).glyphs
         record = shown.detail or entry.record
-        tone: Tone = "bad" if entry.failed else "good"
         error = f"  {entry.error_code}" if entry.error_code else ""
-        status = f"{glyphs.of(tone)} {entry.status} {entry.outcome}{error}"
-        yield _fact("status", Content.styled(status, f"bold ${tone}"))
+        status = f"{glyphs.of(entry.tone)} {entry.status} {entry.outcome}{error}"
+        yield _fact("status", Content.styled(status, f"bold ${entry.tone}"))
         yield _fact("at", people.moment(record.get("at")) if "at" in record else _at(entry))
         route = f"{entry.alias or '-'} {glyphs.arrow} {entry.provider or '-'}/{entry.model or '-'}"
         yield _fact("route", route)

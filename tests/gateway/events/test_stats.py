@@ -32,6 +32,7 @@ def record(**fields: Any) -> dict[str, Any]:  # columns of a record
         "output_tokens": 40,
         "cost_nanodollars": 1_000,
         "provider": "main",
+        "outcome": "ok",
         **fields,
     }
 
@@ -64,6 +65,17 @@ def test_a_sample_sums_what_finished() -> None:
             "spare": {"requests": 1, "errors": 1},
         },
     }
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(499, "client_gone"), (503, "stopped")])
+def test_a_request_that_somebody_ended_is_nobodys_error(status: int, outcome: str) -> None:
+    bus = Bus("b1")
+    stats = Stats(bus, lambda: 0)
+    bus.publish(FINISHED, record(status=status, outcome=outcome))
+    sample = stats.sample()
+    assert (sample["requests"], sample["errors"], sample["error_share_milli"]) == (1, 0, 0)
+    assert sample["providers"] == {"main": {"requests": 1, "errors": 0}}
+    assert sample["statuses"] == {f"{status // 100}xx": 1}
 
 
 def test_an_idle_gateway_has_no_percentiles() -> None:
