@@ -35,11 +35,18 @@ AMOUNTS = (
 )
 _PRICE_FIELDS = (*AMOUNTS, "max_output_tokens", "context_tokens")
 _PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
-_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies")
-_MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled")
+_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies", "allow_direct")
+_CREDENTIAL_LIMITS = ("weight", "max_in_flight", "requests_per_minute")
+_USUAL_POLICY = {
+    "sticky": "off",
+    "breakers": True,
+    "long_context": "refuse",
+    "cache_scope": "key",
+}
+_MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled", "policy")
 _FIELDS: Mapping[str, frozenset[str]] = {
     "providers": frozenset({"name", "type", "credentials", *_PROVIDER_FIELDS}),
-    "credentials": frozenset({"name", "from", "enabled", "fingerprint"}),
+    "credentials": frozenset({"name", "from", "enabled", "fingerprint", *_CREDENTIAL_LIMITS}),
     "mappings": frozenset({"alias", *_MAPPING_FIELDS}),
     "prices": frozenset({"provider", "model", *_PRICE_FIELDS}),
     "keys": frozenset({"name", *_KEY_FIELDS}),
@@ -221,11 +228,19 @@ def _declared_provider(row: Record) -> dict[str, Any]:
                 "name": each["name"],
                 "from": each["source"],
                 "enabled": each["enabled"],
+                **_unusual_limits(each),
                 **_told_apart(each),
             }
             for each in primary_first
         ],
     }
+
+
+def _unusual_limits(credential: Record) -> dict[str, Any]:
+    given = {name: credential.get(name) for name in _CREDENTIAL_LIMITS}
+    if given["weight"] == 1:
+        del given["weight"]
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _told_apart(credential: Record) -> dict[str, Any]:
@@ -236,7 +251,13 @@ def _told_apart(credential: Record) -> dict[str, Any]:
 
 
 def _declared_mapping(row: Record) -> dict[str, Any]:
-    return {"alias": row["alias"], **{name: row[name] for name in _MAPPING_FIELDS}}
+    fields = {name: row[name] for name in _MAPPING_FIELDS if name != "policy"}
+    policy = {name: value for name, value in row.get("policy", {}).items() if value is not None}
+    if any(policy.get(name) != usual for name, usual in _USUAL_POLICY.items()) or (
+        policy.keys() - _USUAL_POLICY.keys()
+    ):
+        fields["policy"] = policy
+    return {"alias": row["alias"], **fields}
 
 
 def _declared_price(row: Record) -> dict[str, Any]:
@@ -323,10 +344,11 @@ def _credential_step(
         body = {"name": entry["name"], **_reference(source)}
         changes = {"from": (None, entry["from"])}
         yield Step("add", "credential", label, "credentials.create", (provider,), body, changes)
-        if entry.get("enabled", True):
+        limits = {name: entry[name] for name in _CREDENTIAL_LIMITS if name in entry}
+        if entry.get("enabled", True) and not limits:
             return
         held = {"from": entry["from"], "enabled": True}
-    changes = _differences(entry, held, ("from", "enabled"))
+    changes = _differences(entry, held, ("from", "enabled", *_CREDENTIAL_LIMITS))
     if source == SEALED and ("from" in changes or moved):
         where = "at the new host" if moved else "at the gateway"
         note = f"its secret has to be entered {where}: remove it, then {enter}"
@@ -335,7 +357,7 @@ def _credential_step(
     elif moved:
         changes["from"] = (held["from"], entry["from"])
     if changes:
-        body = {"enabled": entry["enabled"]} if "enabled" in changes else {}
+        body = {field_name: new for field_name, (_, new) in changes.items() if field_name != "from"}
         body |= _reference(source) if "from" in changes else {}
         names = (provider, str(entry["name"]))
         yield Step("change", "credential", label, "credentials.update", names, body, changes)
@@ -372,7 +394,9 @@ def _mapping_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> 
         changes = _added(entry, _MAPPING_FIELDS)
         yield Step("add", "mapping", alias, "mappings.create", (), dict(entry), changes)
         return
-    changes = _differences(entry, held, _MAPPING_FIELDS)
+    if "policy" in entry:  # of which a document may say a part
+        entry = {**entry, "policy": {**(held.get("policy") or _USUAL_POLICY), **entry["policy"]}}
+    changes = _differences(entry, {"policy": _USUAL_POLICY, **held}, _MAPPING_FIELDS)
     if changes:
         body = {name: new for name, (_, new) in changes.items()}
         yield Step("change", "mapping", alias, "mappings.update", (alias,), body, changes)

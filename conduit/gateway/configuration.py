@@ -24,7 +24,15 @@ from conduit.gateway.sealing import (
     SealedError,
     SealingKey,
 )
-from conduit.gateway.snapshot import AliasMapping, Credential, Fallback, Snapshot, Target, Upstream
+from conduit.gateway.snapshot import (
+    AliasMapping,
+    Credential,
+    Fallback,
+    Policy,
+    Snapshot,
+    Target,
+    Upstream,
+)
 from conduit.gateway.storage import credentials, installation, mappings, prices, providers
 from conduit.gateway.storage.credentials import StoredCredential
 from conduit.gateway.storage.engine import Database, reading
@@ -398,7 +406,15 @@ def _upstream(
         allow_private=provider.allow_private,
         enabled=provider.enabled,
         credentials=tuple(
-            Credential(each.id, each.name, resolved[each.id].secret) for each in ready
+            Credential(
+                each.id,
+                each.name,
+                resolved[each.id].secret,
+                each.weight,
+                each.max_in_flight,
+                each.requests_per_minute,
+            )
+            for each in ready
         ),
         expects_credential=bool(own),
     )
@@ -412,6 +428,7 @@ def _alias_mapping(mapping: StoredMapping) -> AliasMapping:
         targets=tuple(Target(**target) for target in mapping.targets),
         fallbacks=tuple(Fallback(**fallback) for fallback in mapping.fallbacks),
         created_at_ms=mapping.created_at_ms,
+        policy=Policy(**mapping.policy),
     )
 
 

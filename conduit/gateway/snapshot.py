@@ -18,6 +18,9 @@ class Credential:
     id: str
     name: str
     secret: str = field(repr=False)
+    weight: int = 1
+    max_in_flight: int | None = None
+    requests_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,19 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """How requests to an alias are routed; the fields are those of the admin API's mappings."""
+
+    sticky: str = "off"
+    breakers: bool = True
+    long_context: str = "refuse"
+    cache_ttl_s: int | None = None
+    cache_scope: str = "key"
+    stream_idle_s: float | None = None
+    stream_min_tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AliasMapping:
     """An alias and its targets."""
 
@@ -75,13 +91,15 @@ class AliasMapping:
     targets: tuple[Target, ...]
     fallbacks: tuple[Fallback, ...]
     created_at_ms: int
+    policy: Policy = Policy()
 
 
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
     """What a virtual key may do; found by the digest of the key.
 
-    `log_bodies` None leaves it to the gateway whether the bodies of its requests are kept.
+    `log_bodies` None leaves it to the gateway whether the bodies of its requests are kept. With
+    `allow_direct` a request may name a provider and its model in the place of an alias.
     """
 
     id: str
@@ -91,6 +109,7 @@ class KeyGrant:
     expires_at_ms: int | None
     has_hard_budget: bool = False
     log_bodies: bool | None = None
+    allow_direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)

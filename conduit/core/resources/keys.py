@@ -25,6 +25,7 @@ class NewKey(Resource):
     """`allowed_models` are names of aliases, with `*` for any run of characters.
 
     `log_bodies` says whether the bodies of its requests are kept; null leaves it to the setting.
+    With `allow_direct` a request may also name `provider/model`, as far as `allowed_models` fit it.
     """
 
     name: Name
@@ -32,6 +33,7 @@ class NewKey(Resource):
     expires_at: Time | None = None
     budget: KeyBudget | None = None
     log_bodies: bool | None = None
+    allow_direct: bool = False
 
 
 class KeyView(Resource):
@@ -44,6 +46,7 @@ class KeyView(Resource):
     budgets: list[BudgetView]
     expires_at: Time | None
     log_bodies: bool | None
+    allow_direct: bool
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -118,4 +121,5 @@ class KeyPatch(Patch):
     allowed_models: list[ModelPattern] | None = Field(default=None, max_length=1000)
     expires_at: Time | None = None
     log_bodies: bool | None = None
+    allow_direct: bool | None = None
     version: int | None = None

@@ -7,7 +7,15 @@ from pydantic import Field, model_validator
 from conduit.core.resources.fields import Alias, JsonObject, ModelName, Name, Patch, Resource, Time
 from conduit.core.resources.providers import Probable, ProbeView
 
-Strategy = Literal["simple"]
+Strategy = Literal[
+    "simple",
+    "random",
+    "round-robin",
+    "weighted",
+    "least-used",
+    "lowest-cost",
+    "lowest-latency",
+]
 _ONE_STAR = r"^(\*|[A-Za-z0-9@][A-Za-z0-9@._:/+-]{0,198}\*?)$"
 FallbackCause = Literal["error", "rate_limit", "context_window", "content_filter", "timeout"]
 
@@ -32,6 +40,28 @@ class FallbackView(Resource):
     alias: Alias
 
 
+class MappingPolicy(Resource):
+    """How requests to an alias are routed, beyond its targets.
+
+    - `sticky`: the same session or user goes to the same target while it is well, for the sake of
+      providers' prompt caches.
+    - `breakers`: whether targets that fail are left out for a while.
+    - `long_context`: what becomes of a prompt that no target has room for: refused, or sent without
+      its oldest turns.
+    - `cache_ttl_s`, `cache_scope`: for how long whole answers are kept for the same request, and
+      whether keys share them; null for not at all.
+    - `stream_idle_s`, `stream_min_tokens_per_s`: when a stream that has begun is given up.
+    """
+
+    sticky: Literal["off", "session", "user"] = "off"
+    breakers: bool = True
+    long_context: Literal["refuse", "drop_oldest"] = "refuse"
+    cache_ttl_s: int | None = Field(default=None, ge=1, le=30 * 86_400)
+    cache_scope: Literal["key", "shared"] = "key"
+    stream_idle_s: float | None = Field(default=None, gt=0, le=3600)
+    stream_min_tokens_per_s: float | None = Field(default=None, gt=0, le=100_000)
+
+
 class NewMapping(Resource):
     """Targets keep the order in which they are given unless `order` says otherwise."""
 
@@ -40,6 +70,7 @@ class NewMapping(Resource):
     targets: list[TargetView] = Field(min_length=1, max_length=64)
     fallbacks: list[FallbackView] = Field(default_factory=list, max_length=16)
     enabled: bool = True
+    policy: MappingPolicy = Field(default_factory=MappingPolicy)
 
     @model_validator(mode="after")
     def _alias_ends_in_at_most_one_star(self) -> "NewMapping":
@@ -55,6 +86,7 @@ class MappingView(Resource):
     targets: list[TargetView]
     fallbacks: list[FallbackView]
     enabled: bool
+    policy: MappingPolicy
     created_at: Time
     updated_at: Time
     version: int
@@ -77,8 +109,11 @@ class MappingTest(Resource):
 
 
 class MappingPatch(Patch):
+    """Of `policy` only the fields that are given change."""
+
     strategy: Strategy | None = None
     targets: list[TargetView] | None = Field(default=None, min_length=1, max_length=64)
     fallbacks: list[FallbackView] | None = None
     enabled: bool | None = None
+    policy: MappingPolicy | None = None
     version: int | None = None

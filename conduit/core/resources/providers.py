@@ -39,6 +39,9 @@ class ProviderTypeInfo(Resource):
 class NewCredential(Resource):
     """Exactly one of `secret`, `sealed`, `env` and `file`. A secret is never shown again.
 
+    Of several credentials each gets a share of the calls by its `weight`; one of weight 0 is used
+    only where no other can be. `max_in_flight` and `requests_per_minute` cap what goes out with it.
+
     `sealed` is what an export gave, at a gateway with the same sealing key.
     """
 
@@ -47,6 +50,9 @@ class NewCredential(Resource):
     sealed: Sealed | None = None
     env: EnvironmentName | None = None
     file: str | None = None
+    weight: int = Field(default=1, ge=0, le=1_000_000)
+    max_in_flight: int | None = Field(default=None, ge=1, le=1_000_000)
+    requests_per_minute: int | None = Field(default=None, ge=1, le=100_000_000)
 
 
 class CredentialView(Resource):
@@ -64,6 +70,9 @@ class CredentialView(Resource):
     host: str
     enabled: bool
     primary: bool
+    weight: int
+    max_in_flight: int | None
+    requests_per_minute: int | None
     state: CredentialState
     created_at: Time
     version: int
@@ -83,8 +92,11 @@ class SealedCredential(Resource):
 class CredentialPatch(Patch):
     """At most one of `secret`, `sealed`, `env` and `file`, bound to the provider's present host.
 
-    `primary` puts the credential before the others of its provider.
+    `primary` puts the credential before the others of its provider. `max_in_flight` and
+    `requests_per_minute` null take a cap away.
     """
+
+    nullable = frozenset({"max_in_flight", "requests_per_minute"})
 
     enabled: bool | None = None
     primary: Literal[True] | None = None
@@ -92,6 +104,9 @@ class CredentialPatch(Patch):
     sealed: Sealed | None = None
     env: EnvironmentName | None = None
     file: str | None = None
+    weight: int | None = Field(default=None, ge=0, le=1_000_000)
+    max_in_flight: int | None = Field(default=None, ge=1, le=1_000_000)
+    requests_per_minute: int | None = Field(default=None, ge=1, le=100_000_000)
     version: int | None = None
 
 

@@ -160,6 +160,9 @@ def new_credential(
         created_at_ms=at_ms,
         updated_at_ms=at_ms,
         version=1,
+        weight=wanted.weight,
+        max_in_flight=wanted.max_in_flight,
+        requests_per_minute=wanted.requests_per_minute,
     )
 
 
@@ -267,6 +270,9 @@ def view(admin: AdminContext, credential: StoredCredential) -> CredentialView:
         host=credential.host,
         enabled=credential.enabled,
         primary=standing.primary,
+        weight=credential.weight,
+        max_in_flight=credential.max_in_flight,
+        requests_per_minute=credential.requests_per_minute,
         state=standing.state,
         created_at=str(time_text(credential.created_at_ms)),
         version=credential.version,

@@ -10,6 +10,7 @@ from conduit.core.resources.fields import Page, time_text
 from conduit.core.resources.mappings import (
     FallbackView,
     MappingPatch,
+    MappingPolicy,
     MappingView,
     NewMapping,
     TargetView,
@@ -45,6 +46,7 @@ async def _create(call: Call[NewMapping, None]) -> MappingView:
         created_at_ms=at_ms,
         updated_at_ms=at_ms,
         version=1,
+        policy=wanted.policy.model_dump(exclude_defaults=True),
     )
     async with writing(admin.database, by=call.by) as connection:
         known = {provider.name for provider in await providers.everything(connection)}
@@ -78,6 +80,8 @@ async def _update(call: Call[MappingPatch, None]) -> MappingView:
         if "fallbacks" in changes:
             stored = await mappings.everything(connection)
             _refuse_cycle(mapping.alias, changes["fallbacks"], stored)
+        if patch.policy is not None:
+            changes["policy"] = _policy(mapping, patch.policy)
         mapping = await mappings.change(
             connection, mapping, {**changes, "updated_at_ms": now_ms()}, version=patch.version
         )
@@ -124,6 +128,11 @@ def _refuse_cycle(
             ahead.extend(fallback["alias"] for fallback in next_of.get(name, ()))
 
 
+def _policy(mapping: StoredMapping, given: MappingPolicy) -> dict[str, Any]:
+    changed = {**mapping.policy, **given.model_dump(exclude_unset=True)}
+    return MappingPolicy(**changed).model_dump(exclude_defaults=True)
+
+
 def _view(mapping: StoredMapping) -> MappingView:
     return MappingView(
         id=mapping.id,
@@ -132,6 +141,7 @@ def _view(mapping: StoredMapping) -> MappingView:
         targets=[TargetView(**target) for target in mapping.targets],
         fallbacks=[FallbackView(**fallback) for fallback in mapping.fallbacks],
         enabled=mapping.enabled,
+        policy=MappingPolicy(**mapping.policy),
         created_at=str(time_text(mapping.created_at_ms)),
         updated_at=str(time_text(mapping.updated_at_ms)),
         version=mapping.version,

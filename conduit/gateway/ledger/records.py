@@ -73,7 +73,9 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     """One row of the request log; written for every request, failures too.
 
     Times are epoch or duration milliseconds, money nano-dollars. `tokens_per_s_milli` is a
-    thousandth of a token per second, an integer like all the rest.
+    thousandth of a token per second, an integer like all the rest. `route` is compact JSON (see
+    `routing/trace.py`), `cache` how the answer stands to the cache, and `avoided_nanodollars` what
+    an answer out of the cache would have cost.
     """
 
     id: str
@@ -101,6 +103,9 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     tokens_per_s_milli: int | None
     client_ip: str | None = None
     user_agent: str | None = None
+    route: str | None = None
+    cache: str | None = None
+    avoided_nanodollars: int = 0
 
 
 class BudgetOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="budget_opened"):

@@ -42,6 +42,9 @@ class StoredCredential:
     updated_at_ms: int
     version: int
     position: int = 0
+    weight: int = 1
+    max_in_flight: int | None = None
+    requests_per_minute: int | None = None
 
 
 def _credential(row: Row[Any]) -> StoredCredential:
@@ -147,4 +150,7 @@ def told(credential: StoredCredential) -> State:
         "host": credential.host,
         "enabled": credential.enabled,
         "position": credential.position,
+        "weight": credential.weight,
+        "max_in_flight": credential.max_in_flight,
+        "requests_per_minute": credential.requests_per_minute,
     }

@@ -50,6 +50,7 @@ class StoredKey:
     former_digest: bytes | None = field(default=None, repr=False)
     former_expires_at_ms: int | None = None
     log_bodies: bool | None = None
+    allow_direct: bool = False
 
 
 def _key(row: Row[Any]) -> StoredKey:

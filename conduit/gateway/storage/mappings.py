@@ -1,7 +1,7 @@
 """Statements for mappings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row, case, delete, func, or_, select
@@ -22,7 +22,10 @@ from conduit.gateway.storage.schema import mappings
 
 @dataclass(frozen=True, slots=True)
 class StoredMapping:
-    """`targets` hold provider, model, order, weight, params; `fallbacks` hold on and alias."""
+    """`targets` hold provider, model, order, weight, params; `fallbacks` hold on and alias.
+
+    `policy` holds what is not as by default.
+    """
 
     id: str
     alias: str
@@ -33,6 +36,7 @@ class StoredMapping:
     created_at_ms: int
     updated_at_ms: int
     version: int
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     def uses(self, provider: str) -> bool:
         return any(target["provider"] == provider for target in self.targets)
@@ -101,4 +105,5 @@ def told(mapping: StoredMapping) -> State:
         "targets": list(mapping.targets),
         "fallbacks": list(mapping.fallbacks),
         "enabled": mapping.enabled,
+        "policy": dict(mapping.policy),
     }

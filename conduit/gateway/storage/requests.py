@@ -81,6 +81,9 @@ class StoredRequest:
     tokens_per_s_milli: int | None
     client_ip: str | None
     user_agent: str | None
+    route: str | None = None
+    cache: str | None = None
+    avoided_nanodollars: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -79,6 +80,9 @@ credentials = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
     Column("position", Integer, nullable=False, server_default="0"),  # the lowest is used first
+    Column("weight", Integer, nullable=False, server_default="1"),  # its share of the calls
+    Column("max_in_flight", Integer),  # calls at a time; null for no cap
+    Column("requests_per_minute", Integer),  # null for no cap
     UniqueConstraint("provider_id", "name"),
 )
 
@@ -94,6 +98,7 @@ mappings = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("policy", JSON, nullable=False, server_default="{}"),  # what is not as by default
 )
 
 keys = Table(
@@ -114,6 +119,8 @@ keys = Table(
     Column("former_digest", LargeBinary(32)),  # of the secret before the last rotation
     Column("former_expires_at_ms", BigInteger),  # when that one ends; null with no former secret
     Column("log_bodies", Boolean),  # whether bodies are kept; null leaves it to the setting
+    # Whether it may name a provider and its model in the place of an alias.
+    Column("allow_direct", Boolean, nullable=False, server_default=false()),
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
 )
@@ -230,6 +237,9 @@ requests = Table(
     Column("tokens_per_s_milli", BigInteger),
     Column("client_ip", Text),
     Column("user_agent", Text),
+    Column("route", Text),  # why it went where it went, compact JSON
+    Column("cache", Text),  # hit | miss | bypass; null where the alias has no cache
+    Column("avoided_nanodollars", BigInteger, nullable=False, server_default="0"),  # by the cache
 )
 
 # What changed the configuration, and whose change it was; a row for each transaction.
