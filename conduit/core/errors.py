@@ -9,6 +9,7 @@
     │   ├── HeadTooLargeError         431  a header line, or all of them, beyond the limits
     │   ├── UnsupportedMediaError     415
     │   ├── MethodNotAllowedError     405
+    │   ├── RequestLoopError          508  it has come through too many gateways
     │   ├── PriceUnknownError         400  a hard budget needs a price, and the model has none
     │   ├── RequestTimeoutError       408  the body did not arrive in time
     │   └── ValidationFailedError     422  an admin resource that breaks a rule
@@ -28,6 +29,7 @@
     │   ├── UpstreamAuthError         502  the provider refused our credential
     │   ├── UpstreamRateLimitedError  429  the provider's own limit
     │   ├── UpstreamRejectedError     4xx  the provider says the request is wrong
+    │   ├── UpstreamBusyError         503  no connection to it became free in time
     │   └── UpstreamTimeoutError      504
     └── UnavailableError              503
         ├── NoTargetError             503  every target of the alias is out of service
@@ -104,6 +106,14 @@ class HeadTooLargeError(RequestError):
 class UnsupportedMediaError(RequestError):
     status = 415
     code = "unsupported_media_type"
+
+
+class RequestLoopError(RequestError):
+    """The request has come through so many gateways that they must be sending it in a circle."""
+
+    status = 508
+    code = "request_loop"
+    should_retry = False
 
 
 class MethodNotAllowedError(RequestError):
@@ -248,6 +258,13 @@ class UpstreamRejectedError(UpstreamFailure):
         self.status = status
         self.code = code or self.code
         self.type = type or self.type
+
+
+class UpstreamBusyError(UpstreamFailure):
+    """All connections to the provider were taken for too long, which says nothing of it."""
+
+    status = 503
+    code = "upstream_busy"
 
 
 class UpstreamTimeoutError(UpstreamFailure):

@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     PROVIDER_CREATED = "provider.created"
     PROVIDER_UPDATED = "provider.updated"
     PROVIDER_DELETED = "provider.deleted"
+    PROVIDER_HEALTH_CHANGED = "provider.health_changed"
     CREDENTIAL_CREATED = "credential.created"
     CREDENTIAL_UPDATED = "credential.updated"
     CREDENTIAL_DELETED = "credential.deleted"
@@ -54,6 +55,9 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.PROVIDER_CREATED: "A provider was added.",
     EventKind.PROVIDER_UPDATED: "A provider was changed, enabled or disabled.",
     EventKind.PROVIDER_DELETED: "A provider was removed.",
+    EventKind.PROVIDER_HEALTH_CHANGED: (
+        "A target's breaker opened or closed, or a credential was left out or taken back."
+    ),
     EventKind.CREDENTIAL_CREATED: "A credential of a provider was added.",
     EventKind.CREDENTIAL_UPDATED: "A credential of a provider was changed, enabled or disabled.",
     EventKind.CREDENTIAL_DELETED: "A credential of a provider was removed.",

@@ -205,6 +205,97 @@ class GatewaySettings(BaseSettings):
         default=3, ge=1, le=10, description="Most dispatches for one request, over all targets."
     )
 
+    retry_budget_ratio: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="Most retries in flight, as a share of all calls in flight.",
+    )
+
+    retry_budget_floor: int = Field(
+        default=3, ge=0, le=10_000, description="Retries in flight that are always allowed."
+    )
+
+    retry_base_s: float = Field(
+        default=0.25,
+        ge=0,
+        le=60,
+        description=(
+            "Seconds before the first retry at a target that failed, at most; doubled each time, "
+            "a random part of it."
+        ),
+    )
+
+    retry_cap_s: float = Field(
+        default=8.0, ge=0, le=600, description="Longest pause before a retry, in seconds."
+    )
+
+    retry_after_most_s: float = Field(
+        default=10.0,
+        ge=0,
+        le=600,
+        description="Longest Retry-After of a provider that a request waits for, in seconds.",
+    )
+
+    throttle_wait_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=60,
+        description="Seconds that a request waits at most for targets that are at their limits.",
+    )
+
+    throttle_queue: int = Field(
+        default=64,
+        ge=0,
+        le=100_000,
+        description="Most requests that wait for one target that is at its limits.",
+    )
+
+    breakers: bool = Field(
+        default=True,
+        description="Whether targets and credentials that fail are left out for a while.",
+    )
+
+    breaker_failures: int = Field(
+        default=5, ge=1, le=10_000, description="Failures in a row that open a target's breaker."
+    )
+
+    breaker_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of failed calls within the window that opens a target's breaker.",
+    )
+
+    breaker_ratio_calls: int = Field(
+        default=20,
+        ge=1,
+        le=100_000,
+        description="Fewest calls within the window of which that share is taken.",
+    )
+
+    breaker_window_s: int = Field(
+        default=30, ge=1, le=3600, description="Seconds of the window of that share."
+    )
+
+    breaker_open_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a breaker stays open the first time; longer each time in a row.",
+    )
+
+    breaker_open_most_s: float = Field(
+        default=300.0, gt=0, le=86_400, description="Most seconds that a breaker stays open."
+    )
+
+    breaker_successes: int = Field(
+        default=3,
+        ge=1,
+        le=1_000,
+        description="Good probes, one at a time, after which a breaker closes.",
+    )
+
     held_money_wait_s: float = Field(
         default=2.0,
         ge=0,

@@ -34,6 +34,8 @@ from conduit.gateway.entrance import CurrentEntrance, Entrance
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
+from conduit.gateway.health.breaker import BreakerRules
+from conduit.gateway.health.registry import Health, HealthRules
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
@@ -58,14 +60,15 @@ from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
 from conduit.gateway.stages import count
-from conduit.gateway.stages.admit import Admit, HoldRules
+from conduit.gateway.stages.admit import Admit, HoldRules, cost_at
+from conduit.gateway.stages.attempts import Attempts, RetryRules
 from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.decode import decode, input_tokens_of
 from conduit.gateway.stages.keep import DecodeAndKeep
 from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
-from conduit.gateway.stages.resolve import Attempts, Resolve
+from conduit.gateway.stages.resolve import Resolve
 from conduit.gateway.stages.settle import Settle
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage import master_keys
@@ -107,6 +110,7 @@ class Gateway:
     tokens: AccessTokens
     metrics: Metrics
     bodies: BodyStore
+    health: Health
     secrets: LiveSecrets
     warnings: tuple[str, ...]
     started_at_ms: int
@@ -242,9 +246,13 @@ async def open_gateway(
             tokens=tokens,
             metrics=Metrics(__version__, live.__len__, ledger.state),
             bodies=bodies,
+            health=Health(_health_rules(settings)),
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
+        )
+        gateway.health.changed = lambda change: gateway.bus.publish(
+            EventKind.PROVIDER_HEALTH_CHANGED, change.as_event()
         )
         bodies.start()
         stack.push_async_callback(bodies.close)
@@ -305,7 +313,7 @@ def _without_pasted_secrets(gateway: Gateway) -> Callable[[RequestRecord], None]
 def make_stages(gateway: Gateway) -> Stages:
     """The steps of a request over the parts of a gateway."""
     settings = gateway.settings
-    settle = Settle(gateway.ledger)
+    settle = Settle(gateway.ledger, gateway.health)
     admit = Admit(
         gateway.ledger,
         HoldRules(settings.held_money_wait_s, settings.default_max_output_tokens),
@@ -317,6 +325,7 @@ def make_stages(gateway: Gateway) -> Stages:
         gateway.metrics.observe,
         gateway.bodies.offer,
     )
+    resolve = Resolve(_price_of(gateway), record.started)
     keeping = DecodeAndKeep(
         by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
     )
@@ -324,8 +333,8 @@ def make_stages(gateway: Gateway) -> Stages:
         authenticate=Authenticate(gateway.keyring.cached, gateway.keyring.find),
         admit=admit,
         decode=keeping,
-        resolve=Resolve(_price_of(gateway), record.started),
-        attempts=Attempts(settings.max_attempts),
+        resolve=resolve,
+        next_attempt=Attempts(_retry_rules(settings), gateway.health, resolve.decide, cost_at),
         hold=admit.hold,
         settled=settle.settled,
         call=Call(
@@ -341,16 +350,46 @@ def make_stages(gateway: Gateway) -> Stages:
 def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
     """The same steps for a call whose tokens are to be counted only, which costs nothing."""
     deadlines = _deadlines(gateway.settings)
+    resolve = Resolve(_price_of(gateway), count.nothing_to_admit, costs=False)
+    rules = _retry_rules(gateway.settings)
     return replace(
         stages,
         admit=count.nothing_to_admit,
         decode=decode,
-        resolve=Resolve(_price_of(gateway), count.nothing_to_admit, costs=False),
+        resolve=resolve,
+        next_attempt=Attempts(rules, gateway.health, resolve.decide, cost_at),
         hold=count.nothing_to_hold,
         settled=count.nothing_to_settle,
         call=count.Count(gateway.endpoints.of, gateway.tokens.headers, deadlines),
         recorded=count.nothing_to_record,
     )
+
+
+def _retry_rules(settings: GatewaySettings) -> RetryRules:
+    return RetryRules(
+        max_attempts=settings.max_attempts,
+        budget_ratio=settings.retry_budget_ratio,
+        budget_floor=settings.retry_budget_floor,
+        base_s=settings.retry_base_s,
+        cap_s=settings.retry_cap_s,
+        retry_after_most_s=settings.retry_after_most_s,
+        queue_s=settings.throttle_wait_s,
+        queue_length=settings.throttle_queue,
+        total_s=settings.total_timeout_s,
+    )
+
+
+def _health_rules(settings: GatewaySettings) -> HealthRules:
+    breaker = BreakerRules(
+        consecutive=settings.breaker_failures,
+        ratio=settings.breaker_ratio,
+        ratio_calls=settings.breaker_ratio_calls,
+        window_s=settings.breaker_window_s,
+        open_s=settings.breaker_open_s,
+        open_most_s=settings.breaker_open_most_s,
+        successes=settings.breaker_successes,
+    )
+    return HealthRules(settings.breakers, breaker)
 
 
 def _deadlines(settings: GatewaySettings) -> Deadlines:
@@ -419,6 +458,7 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
 
     def renew_entrance() -> None:
         addresses.trust(networks_of(gateway.settings.trusted_proxies))
+        gateway.health.use(_health_rules(gateway.settings))
         entrance.now = make_entrance(gateway)
 
     gateway.on_settings = renew_entrance
@@ -463,6 +503,8 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         bus=gateway.bus,
         live=gateway.live,
         bodies=gateway.bodies,
+        health=gateway.health,
+        price_of=_price_of(gateway),
         endpoint_of=gateway.endpoints.of,
         tokens=gateway.tokens,
         settings=lambda: views(gateway.settings, gateway.origins),

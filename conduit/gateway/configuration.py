@@ -413,6 +413,7 @@ def _upstream(
                 each.weight,
                 each.max_in_flight,
                 each.requests_per_minute,
+                each.position,
             )
             for each in ready
         ),
@@ -480,9 +481,4 @@ def _mapping_warnings(
         for fallback in mapping.fallbacks
         if fallback.alias not in enabled
     ]
-    unused = [
-        f"mapping {mapping.alias} has fallbacks, which this release keeps and does not use yet"
-        for mapping in enabled.values()
-        if mapping.fallbacks
-    ]
-    return gone + lost + unused
+    return gone + lost

@@ -4,10 +4,10 @@ What is made for every request is a msgspec struct: it is made in a fifth of a d
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -20,11 +20,14 @@ from conduit.gateway.dialects.bridges.protocol import AnswerStream
 from conduit.gateway.dialects.chat_call import ReadCall
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.target import EncodedRequest
+from conduit.gateway.health.deployments import Deployment
+from conduit.gateway.health.registry import Blocked
+from conduit.gateway.health.registry import Call as HealthCall
 from conduit.gateway.ledger.entries import AttemptOutcome, Hold, UsageSource
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.cost import Bound
 from conduit.gateway.provider import Operation, Quirks
-from conduit.gateway.snapshot import KeyGrant, Snapshot, Upstream
+from conduit.gateway.snapshot import AliasMapping, Credential, KeyGrant, Policy, Snapshot, Upstream
 
 CLIENT_GONE_STATUS = 499
 """The status recorded for a caller that left before its answer; never sent."""
@@ -83,6 +86,8 @@ class Candidate:
     params: Mapping[str, Any]
     rates: Rates
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    order: int = 0
+    weight: int = 1
     bound: Bound = field(init=False, compare=False, repr=False)
     can: Capabilities = field(init=False, compare=False, repr=False)
     quirks: Quirks = field(init=False, compare=False, repr=False)
@@ -112,6 +117,56 @@ class Decision:
     alias: str
     candidates: tuple[Candidate, ...]
     why_nots: tuple[WhyNot, ...]
+    mapping: AliasMapping | None = None
+
+    @property
+    def policy(self) -> Policy:
+        return _NO_POLICY if self.mapping is None else self.mapping.policy
+
+    @property
+    def strategy(self) -> str:
+        return "simple" if self.mapping is None else self.mapping.strategy
+
+
+_NO_POLICY: Final = Policy()
+
+
+class Ranked(msgspec.Struct, eq=False):
+    """A candidate in the order in which it is tried; `score` is its strategy's, the lowest first.
+
+    `blocked` is why it takes no call at the moment of ranking.
+    """
+
+    candidate: Candidate
+    score: float = 0.0
+    blocked: Blocked | None = None
+
+
+class Leg(msgspec.Struct, eq=False):
+    """One alias on a request's way: the one it asked for, or one that it fell back to.
+
+    `because` is the cause of the fallback.
+    """
+
+    decision: Decision
+    ranked: list[Ranked]
+    because: str | None = None
+    session: str | None = None
+
+
+class Course(msgspec.Struct, eq=False):
+    """How far the row of attempts of an exchange has come.
+
+    `waiting` are the candidates that have not been tried, `tried` those that have.
+    """
+
+    legs: list[Leg]
+    waiting: list[Ranked]
+    tried: list[Ranked] = msgspec.field(default_factory=list)
+    last: "Attempt | None" = None
+    counted: int = 0
+    unsure: int = 0
+    waited_s: float = 0.0
 
 
 class Assumed(StrEnum):
@@ -128,6 +183,13 @@ class Attempt(msgspec.Struct, eq=False):
 
     candidate: Candidate
     number: int
+    credential: Credential | None = None
+    deployment: Deployment | None = None
+    breakers: bool = True  # whether the alias has it watched by a breaker
+    because: str | None = None  # what the attempt before it failed of
+    after_s: float = 0.0  # for how long it was waited with
+    siblings: Sequence[Ranked] = ()
+    begun: HealthCall | None = None
     id: str = msgspec.field(default_factory=lambda: new_id("att"))
     began: float = msgspec.field(default_factory=time.monotonic)
     hold: Hold | None = None
@@ -177,6 +239,13 @@ class Exchange(msgspec.Struct, eq=False):
     read_call: ReadCall | None = None  # how the body is read; OpenAI's own form where it is None
     decoded: ClientCall | None = None
     decision: Decision | None = None
+    course: Course | None = None
+    ends_at: float | None = None  # when the client wants to have its answer, on the clock of began
+    session: str | None = None  # by which sticky routing tells one conversation from others
+    cache: str | None = None  # hit | miss | bypass
+    avoided_nanodollars: int = 0
+    hops: int = 0  # through how many gateways it has come
+    trimmed: int = 0  # messages left out of a conversation that was too long
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     status: int = 0
     outcome: str = ""

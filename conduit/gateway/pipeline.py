@@ -5,7 +5,7 @@ settlement. Nothing below `settled` and `recorded` awaits, so that a caller who 
 cancels this coroutine) can stop the work but never the bookkeeping.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class Stages:
     admit: Callable[[Exchange], None]
     decode: Callable[[Exchange, bytes], None]
     resolve: Callable[[Exchange], None]
-    attempts: Callable[[Exchange], Iterator[Attempt]]
+    next_attempt: Callable[[Exchange], Awaitable[Attempt | None]]
     hold: Callable[[Exchange, Attempt], Awaitable[None]]
     settled: Callable[[Exchange, Attempt], AbstractContextManager[None]]
     call: Callable[[Exchange, Attempt, Relay], Awaitable[None]]
@@ -31,15 +31,15 @@ class Stages:
 async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Relay) -> None:
     """Serve one client request of any operation; raises ConduitError while nothing has left.
 
-    A failed attempt is followed by the next candidate only while no byte of an answer has left
-    and the failure allows it; `attempts` ends the row by raising the last error.
+    A failed attempt is followed by another one only while no byte of an answer has left and the
+    failure allows it; `next_attempt` ends the row by raising the last error.
     """
     exchange.key = await stages.authenticate(incoming.bearer)  # before the body is read
     with stages.recorded(exchange):  # record and events, whatever happens
         stages.admit(exchange)  # an exhausted budget is refused before the body too
         stages.decode(exchange, await incoming.body())
         stages.resolve(exchange)  # alias → ordered candidates, with why-nots
-        for attempt in stages.attempts(exchange):  # next candidate
-            await stages.hold(exchange, attempt)  # in the journal before it is sent
+        while (attempt := await stages.next_attempt(exchange)) is not None:  # next candidate
             with stages.settled(exchange, attempt):  # hold … settle, exactly once
+                await stages.hold(exchange, attempt)  # in the journal before it is sent
                 await stages.call(exchange, attempt, relay)  # send and relay

@@ -20,7 +20,7 @@ from conduit.gateway.exchange import Candidate
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.provider import Operation, Quirks
 from conduit.gateway.providers.registry import provider_of
-from conduit.gateway.routing.lacking import lack_of, refusal_of
+from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import UNPRICED
 from conduit.gateway.snapshot import Upstream
 
@@ -71,7 +71,7 @@ def preview(body: bytes, source: str, target: str, model: str | None) -> Preview
     candidate = _candidate(target, model)
     quirks, largest = Quirks(), None
     if candidate is not None:
-        if (lack := lack_of(call, candidate)) is not None:
+        if (lack := lack_of(needs_of(call), candidate)) is not None:
             raise refusal_of(lack, candidate)
         quirks, largest = candidate.quirks, candidate.rates.max_output_tokens
     sending = Sending(

@@ -21,6 +21,7 @@ class Credential:
     weight: int = 1
     max_in_flight: int | None = None
     requests_per_minute: int | None = None
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from conduit.gateway.body_store import BodyStore
 from conduit.gateway.configuration import Configuration
 from conduit.gateway.discovery import ModelLists
 from conduit.gateway.events.bus import Bus
+from conduit.gateway.health.registry import Health
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import LedgerState
@@ -22,6 +23,7 @@ from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.reach import Reach
+from conduit.gateway.routing.resolve import PriceOf
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage.engine import Database
@@ -79,6 +81,8 @@ class AdminContext:
     bus: Bus
     live: LiveExchanges
     bodies: BodyStore
+    health: Health
+    price_of: PriceOf
     endpoint_of: Callable[[Upstream], Endpoint]
     tokens: AccessTokens
     settings: Callable[[], Sequence[SettingView]]

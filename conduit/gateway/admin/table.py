@@ -9,6 +9,7 @@ from conduit.gateway.admin import (
     config,
     credentials,
     events,
+    health,
     keys,
     mapping_tests,
     mappings,
@@ -22,6 +23,9 @@ from conduit.gateway.admin import (
     requests,
     revisions,
     status,
+)
+from conduit.gateway.admin import (
+    routes as route_explanations,
 )
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, route_of
@@ -46,6 +50,8 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *bodies.OPERATIONS,
     *requests.OPERATIONS,
     *events.OPERATIONS,
+    *health.OPERATIONS,
+    *route_explanations.OPERATIONS,
 )
 """Every operation there is. Where two paths fit a request, the one that stands first serves it."""
 

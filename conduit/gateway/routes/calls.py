@@ -16,6 +16,7 @@ from conduit.gateway.entrance import CurrentEntrance
 from conduit.gateway.exchange import ClientGone, Exchange
 from conduit.gateway.pipeline import Stages, run
 from conduit.gateway.provider import Operation
+from conduit.gateway.routes.hints import told_by
 from conduit.gateway.routes.relay import HttpIncoming, HttpRelay
 from conduit.gateway.server.expect import defer_continue
 from conduit.gateway.server.headers import REQUEST_ID
@@ -88,6 +89,10 @@ async def serve(
         read_call=route.read_call,
     )
     request[REQUEST_ID] = exchange.id
+    told = told_by(request.headers)
+    exchange.hops = told.hops
+    if told.timeout_s is not None:
+        exchange.ends_at = exchange.began + told.timeout_s
     incoming = HttpIncoming(request, entrance.body_limits, route.dialect)
     exchange.incoming = incoming
     exchange.forwarded_headers = incoming.forwarded_headers

@@ -14,6 +14,19 @@ from conduit.gateway.provider import Operation
 _NOTHING: Final = (b"null", b"[]", b"{}")
 
 
+class Needs(NamedTuple):
+    """What a request asks of a model: each the client's own field that asks for it, or None.
+
+    `dialect` is the client's; None where it is not known, as in a question of an operator.
+    """
+
+    operation: Operation = Operation.CHAT
+    dialect: str | None = None
+    vision: str | None = None
+    tools: str | None = None
+    schema: str | None = None
+
+
 class Lack(NamedTuple):
     """A field of the client's, by its own words, and what the model does not do."""
 
@@ -21,19 +34,32 @@ class Lack(NamedTuple):
     reason: str
 
 
-def lack_of(call: ClientCall, candidate: Candidate) -> Lack | None:
-    """The first thing that the call needs and the candidate lacks; None where nothing is known."""
-    can = candidate.can
-    if call.operation is Operation.EMBEDDING:
-        return Lack("model", "makes no embeddings") if can.embeddings is False else None
+def needs_of(call: ClientCall) -> Needs:
+    """What a call asks for."""
     if call.operation is not Operation.CHAT:
+        return Needs(call.operation, call.dialect)
+    return Needs(
+        call.operation,
+        call.dialect,
+        _named(call, "image") if call.units.images else None,
+        _tools_field(call),
+        _named(call, "answer_format") if _asks_for_schema(call) else None,
+    )
+
+
+def lack_of(needs: Needs, candidate: Candidate) -> Lack | None:
+    """The first thing that is needed and the candidate lacks; None where nothing is known."""
+    can = candidate.can
+    if needs.operation is Operation.EMBEDDING:
+        return Lack("model", "makes no embeddings") if can.embeddings is False else None
+    if needs.operation is not Operation.CHAT:
         return None
-    if can.vision is False and call.units.images:
-        return Lack(_named(call, "image"), "takes no images")
-    if can.tools is False and (tools := _tools_field(call)) is not None:
-        return Lack(tools, "calls no tools")
-    if can.schema is False and not _can_emulate_schema(call, candidate) and _asks_for_schema(call):
-        return Lack(_named(call, "answer_format"), "keeps to no JSON schema")
+    if needs.vision is not None and can.vision is False:
+        return Lack(needs.vision, "takes no images")
+    if needs.tools is not None and can.tools is False:
+        return Lack(needs.tools, "calls no tools")
+    if needs.schema is not None and can.schema is False and not _can_emulate(needs, candidate):
+        return Lack(needs.schema, "keeps to no JSON schema")
     return None
 
 
@@ -61,9 +87,9 @@ def _tools_field(call: ClientCall) -> str | None:
     return None
 
 
-def _can_emulate_schema(call: ClientCall, candidate: Candidate) -> bool:
+def _can_emulate(needs: Needs, candidate: Candidate) -> bool:
     """A forced tool stands in for a schema, unless the client's words are sent as they are."""
-    sent_as_it_is = call.dialect == candidate.upstream.provider.type.dialect
+    sent_as_it_is = needs.dialect in (None, candidate.upstream.provider.type.dialect)
     return not sent_as_it_is and candidate.can.tools is not False
 
 

@@ -18,11 +18,15 @@ UNPRICED = Rates(input=0, output=0, version="none", source="none")
 
 
 class Question(NamedTuple):
-    """What is asked of routing; `must_be_priced` where a hard budget has to hold."""
+    """What is asked of routing; `must_be_priced` where a hard budget has to hold.
+
+    With `direct` the alias may also be `provider/model`.
+    """
 
     alias: str
     operation: Operation
     must_be_priced: bool
+    direct: bool = False
 
 
 def find_mapping(snapshot: Snapshot, alias: str) -> AliasMapping | None:
@@ -41,6 +45,8 @@ def find_mapping(snapshot: Snapshot, alias: str) -> AliasMapping | None:
 def resolve(snapshot: Snapshot, question: Question, price_of: PriceOf) -> Decision | None:
     """The decision for an alias; None where no mapping fits it."""
     mapping = find_mapping(snapshot, question.alias)
+    if mapping is None and question.direct:
+        mapping = _named_directly(snapshot, question.alias)
     if mapping is None:
         return None
     candidates: list[Candidate] = []
@@ -51,7 +57,15 @@ def resolve(snapshot: Snapshot, question: Question, price_of: PriceOf) -> Decisi
             candidates.append(found)
         else:
             why_nots.append(found)
-    return Decision(question.alias, tuple(candidates), tuple(why_nots))
+    return Decision(question.alias, tuple(candidates), tuple(why_nots), mapping)
+
+
+def _named_directly(snapshot: Snapshot, alias: str) -> AliasMapping | None:
+    """What `provider/model` means: that model alone; None where there is no such provider."""
+    provider, _, model = alias.partition("/")
+    if not model or provider not in snapshot.upstreams:
+        return None
+    return AliasMapping("", alias, "simple", (Target(provider, model),), (), 0)
 
 
 def _consider(
@@ -75,4 +89,12 @@ def _consider(
     rates = price_of(snapshot.rates, upstream.name, kind.prices, model)
     if rates is None and question.must_be_priced:
         return why_not("the model has no price, and the key has a hard budget")
-    return Candidate(upstream, model, target.params, rates or UNPRICED, target.capabilities)
+    return Candidate(
+        upstream,
+        model,
+        target.params,
+        rates or UNPRICED,
+        target.capabilities,
+        target.order,
+        target.weight,
+    )

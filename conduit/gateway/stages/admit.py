@@ -14,6 +14,8 @@ from conduit.gateway.ledger.entries import Hold, Ledger
 from conduit.gateway.ledger.records import Claim
 from conduit.gateway.pricing.cost import output_tokens_for, upper_bound
 from conduit.gateway.provider import Operation
+from conduit.gateway.routing.strategies import NOMINAL_OUTPUT_TOKENS
+from conduit.gateway.stages.decode import input_tokens_of
 
 STREAM_BLOCK_TOKENS = 1024
 """What a stream without an output limit holds at first, and by which it tops up."""
@@ -124,7 +126,6 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
     candidate = attempt.candidate
     rates = candidate.rates
     call = exchange.call
-    credentials = candidate.upstream.credentials
     hold, input_nanodollars, output_rate = candidate.bound(
         extent.input_tokens, extent.output_tokens
     )
@@ -139,7 +140,7 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
         alias=call.model,
         provider=candidate.upstream.name,
         model=candidate.model,
-        credential_id=credentials[0].id if credentials else None,
+        credential_id=attempt.credential.id if attempt.credential else None,
         operation=exchange.operation,
         stream=call.stream,
         at_ms=now_ms(),
@@ -149,3 +150,15 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
         output_rate=output_rate,
         price_version=rates.version,
     )
+
+
+def cost_at(exchange: Exchange, candidate: Candidate) -> int | None:
+    """The most in nano-dollars that the request costs at a candidate; None where it has no price.
+
+    For comparing candidates: where no limit is set, all answers are taken to be of one length.
+    """
+    if candidate.rates.source == "none":
+        return None
+    call = exchange.call
+    limit = output_cap(call, candidate.params)
+    return candidate.bound(input_tokens_of(call, candidate), limit or NOMINAL_OUTPUT_TOKENS)[0]

@@ -1,6 +1,8 @@
 """Sending one attempt to its provider, and judging what comes back."""
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from conduit.core.errors import (
     ConduitError,
@@ -24,6 +26,7 @@ from conduit.gateway.stages.relay import Asked, RelayAnswer
 from conduit.gateway.upstream import Deadlines, Endpoint, TransportError, UpstreamResponse
 
 ERROR_BODY_LIMIT_BYTES = 64 * 1024
+_SHORTEST_S = 0.001
 _UNSURE_STATUSES = frozenset({502, 504})
 
 
@@ -94,9 +97,7 @@ class Call:
             note_sent(kept, attempt, request, headers)
         attempt.sent = True  # until the transport knows better
         try:
-            response = await endpoint.send(
-                path, body, headers, self._streamed if call.stream else self._whole
-            )
+            response = await endpoint.send(path, body, headers, self._deadlines(exchange, attempt))
         except TransportError as error:
             attempt.sent = error.sent
             _not_answered(attempt, error)
@@ -107,6 +108,21 @@ class Call:
             await self._judge(Asked(exchange, attempt, bridge, sending), response, relay)
         finally:
             response.close()
+
+    def _deadlines(self, exchange: Exchange, attempt: Attempt) -> Deadlines:
+        usual = self._streamed if exchange.call.stream else self._whole
+        ends_at = exchange.ends_at
+        if ends_at is None:
+            if attempt.number == 1 or usual.total_s is None:
+                return usual
+            ends_at = exchange.began + usual.total_s
+        left = max(ends_at - time.monotonic(), _SHORTEST_S)
+        return replace(
+            usual,
+            connect_s=min(usual.connect_s, left),
+            first_event_s=min(usual.first_event_s, left),
+            total_s=left if usual.total_s is None else min(usual.total_s, left),
+        )
 
     async def _judge(self, asked: Asked, response: UpstreamResponse, relay: Relay) -> None:
         exchange, attempt = asked.exchange, asked.attempt
@@ -135,11 +151,13 @@ async def headers_for(
 ) -> dict[str, str]:
     """The head of a request to a provider; raises UpstreamFailure where it cannot be signed."""
     upstream = attempt.candidate.upstream
-    secret = upstream.credentials[0].secret if upstream.credentials else None
+    secret = attempt.credential.secret if attempt.credential is not None else None
     headers = {"content-type": "application/json"}
     if exchange.call.dialect == upstream.provider.type.dialect:
         headers |= exchange.forwarded_headers  # in another dialect they mean nothing
     headers |= await authorize(upstream.provider, secret, request)
+    if upstream.base_url != upstream.provider.type.default_base_url:  # it may be a gateway too
+        headers["x-conduit-hops"] = str(exchange.hops + 1)
     if (name := upstream.provider.type.quirks.request_id_header) is not None:
         headers[name] = attempt.id
     return headers

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from conduit.core.errors import UpstreamFailure, UpstreamTimeoutError
+from conduit.core.errors import UpstreamBusyError, UpstreamFailure, UpstreamTimeoutError
 from conduit.gateway.dialects.openai.errors import Scrub, scrub
 from conduit.gateway.exchange import Attempt
 from conduit.gateway.snapshot import Upstream
@@ -25,9 +25,14 @@ _SENTENCES = {
 }
 
 
+_COME_AGAIN_S = 1.0
+
+
 def transport_failure(attempt: Attempt, error: TransportError) -> UpstreamFailure:
     """A failure below HTTP as the caller sees it."""
     sentence = f"the provider {attempt.candidate.upstream.name!r} {_SENTENCES[error.fault]}"
+    if error.fault is TransportFault.POOL_TIMEOUT:
+        return UpstreamBusyError(sentence, retry_after_s=_COME_AGAIN_S)
     failure = UpstreamTimeoutError if error.fault.is_timeout else UpstreamFailure
     return failure(sentence)
 

@@ -12,6 +12,7 @@ from conduit.core.events import EventKind
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
 from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.routing.trace import trace_of
 from conduit.gateway.stages.keep import Offer, end
 
 Publish = Callable[[EventKind, Mapping[str, Any]], None]
@@ -138,6 +139,9 @@ def record_of(exchange: Exchange) -> RequestRecord:
         tokens_per_s_milli=_tokens_per_s_milli(attempt, duration_ms, output_tokens),
         client_ip=exchange.client_ip,
         user_agent=exchange.user_agent,
+        route=trace_of(exchange),
+        cache=exchange.cache,
+        avoided_nanodollars=exchange.avoided_nanodollars,
     )
 
 
@@ -150,5 +154,10 @@ def _tokens_per_s_milli(
 
 
 def as_event(record: RequestRecord) -> dict[str, Any]:
-    """The record as event data: the same names, money in integer nano-dollars."""
-    return msgspec.structs.asdict(record)
+    """The record as event data: the same names, money in integer nano-dollars.
+
+    Why it went where it went is in the record alone: an event is small.
+    """
+    facts = msgspec.structs.asdict(record)
+    del facts["route"]
+    return facts

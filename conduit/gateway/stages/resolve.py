@@ -1,6 +1,6 @@
 """Which targets may serve the request, and the row in which they are tried."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from conduit.core.errors import (
@@ -9,14 +9,11 @@ from conduit.core.errors import (
     NoTargetError,
     PermissionDeniedError,
     PriceUnknownError,
-    UnsupportedParameterError,
-    UpstreamFailure,
-    UpstreamRejectedError,
 )
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.exchange import Attempt, Decision, Exchange, WhyNot
+from conduit.gateway.exchange import Decision, Exchange, WhyNot
 from conduit.gateway.routing.allowed import may_use
-from conduit.gateway.routing.lacking import lack_of, refusal_of
+from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
 from conduit.gateway.snapshot import Snapshot
 
@@ -53,16 +50,26 @@ class Resolve:
                 "and the key has a hard budget",
                 param="service_tier",
             )
-        question = Question(alias, exchange.operation, must_be_priced)
-        decision = self._decide(exchange.snapshot, question)
+        decision = self.decide(exchange, alias)
         if decision is None:
             raise ModelNotFoundError(f"there is no model {alias!r}", param="model")
-        if not decision.candidates:
+        if not decision.candidates and not _falls_back(decision):
             raise _nothing_left(decision, must_be_priced=must_be_priced)
-        if not exchange.call.plain:  # which needs nothing but text
-            decision = _able(decision, exchange.call)
         exchange.decision = decision
         self._started(exchange)
+
+    def decide(self, exchange: Exchange, alias: str) -> Decision | None:
+        """The candidates of an alias for a request; None where nothing fits it.
+
+        Raises UnsupportedParameterError where none of them can do what the request needs.
+        """
+        key = exchange.granted_key
+        must_be_priced = key.has_hard_budget and self._costs
+        question = Question(alias, exchange.operation, must_be_priced, key.allow_direct)
+        decision = self._decide(exchange.snapshot, question)
+        if decision is None or exchange.call.plain:  # which needs nothing but text
+            return decision
+        return _able(decision, exchange.call)
 
     def _decide(self, snapshot: Snapshot, question: Question) -> Decision | None:
         """The decision is the same for as long as the snapshot is, so it is made once."""
@@ -82,7 +89,8 @@ def _able(decision: Decision, call: ClientCall) -> Decision:
 
     Raises UnsupportedParameterError where none is left, naming what the first one lacks.
     """
-    lacks = [(each, lack_of(call, each)) for each in decision.candidates]
+    needs = needs_of(call)
+    lacks = [(each, lack_of(needs, each)) for each in decision.candidates]
     if all(lack is None for _, lack in lacks):
         return decision
     able = tuple(candidate for candidate, lack in lacks if lack is None)
@@ -98,6 +106,11 @@ def _able(decision: Decision, call: ClientCall) -> Decision:
     return replace(decision, candidates=able, why_nots=(*decision.why_nots, *why_nots))
 
 
+def _falls_back(decision: Decision) -> bool:
+    mapping = decision.mapping
+    return mapping is not None and any(each.on == "error" for each in mapping.fallbacks)
+
+
 def _nothing_left(decision: Decision, *, must_be_priced: bool) -> ConduitError:
     reasons = "; ".join(f"{each.provider}: {each.reason}" for each in decision.why_nots)
     if must_be_priced and all("no price" in each.reason for each in decision.why_nots):
@@ -108,47 +121,3 @@ def _nothing_left(decision: Decision, *, must_be_priced: bool) -> ConduitError:
             param="model",
         )
     return NoTargetError(f"no provider can serve the model {decision.alias!r} now ({reasons})")
-
-
-class Attempts:
-    """The row of attempts of one exchange.
-
-    The next candidate gets its turn only after a failure that allows it and before any byte of an
-    answer has left. When nothing is left to try, the last error is raised.
-    """
-
-    def __init__(self, max_attempts: int) -> None:
-        self._max_attempts = max_attempts
-
-    def __call__(self, exchange: Exchange) -> Iterator[Attempt]:
-        decision = exchange.decision
-        if decision is None:
-            raise AssertionError("the pipeline resolves first")
-        waiting = list(decision.candidates)
-        unsure = again = 0
-        while waiting:
-            attempt = Attempt(waiting.pop(0), number=len(exchange.attempts) + 1)
-            yield attempt
-            error = attempt.error
-            if error is None or attempt.answering:
-                return
-            unsure += attempt.is_unsure
-            if attempt.ask_again:  # over a field of ours, so it does not count against the limit
-                again += 1
-                waiting.insert(0, attempt.candidate)
-                continue
-            if attempt.number - again >= self._max_attempts:
-                # Another round by the client's SDK would only repeat what was tried here.
-                error.should_retry = False if error.status >= 500 else error.should_retry
-                raise error
-            if not waiting or not self._may_move_on(error, unsure):
-                raise error
-
-    @staticmethod
-    def _may_move_on(error: ConduitError, unsure: int) -> bool:
-        if isinstance(error, UnsupportedParameterError):
-            return True  # nothing was sent; another provider's format may be able to say it
-        if not isinstance(error, UpstreamFailure) or isinstance(error, UpstreamRejectedError):
-            return False
-        # A call that may be running still is repeated once, no more: each copy may be billed.
-        return unsure <= 1

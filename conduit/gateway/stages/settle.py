@@ -4,11 +4,15 @@ Synchronous throughout, so that nothing can come between.
 """
 
 import asyncio
+import time
 from types import TracebackType
 
 from conduit.core.ids import now_ms
 from conduit.gateway.conversation import Usage
 from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange
+from conduit.gateway.health.breaker import BreakerState
+from conduit.gateway.health.deployments import Effect
+from conduit.gateway.health.registry import Call, Health, Speed
 from conduit.gateway.ledger.entries import (
     EMPTY_USAGE,
     AttemptOutcome,
@@ -17,6 +21,8 @@ from conduit.gateway.ledger.entries import (
     UsageSource,
 )
 from conduit.gateway.pricing.cost import cost_of
+from conduit.gateway.routing.causes import effect_of
+from conduit.gateway.routing.ranks import deployments_of
 
 _DELIVERED = frozenset(
     {AttemptOutcome.SUCCEEDED, AttemptOutcome.CUT, AttemptOutcome.CLIENT_GONE}
@@ -27,8 +33,9 @@ _DELIVERED = frozenset(
 class Settle:
     """Settles attempts with the usage that is known, or what must be assumed."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, health: Health) -> None:
         self._ledger = ledger
+        self.health = health
 
     def settled(self, exchange: Exchange, attempt: Attempt) -> "Settling":
         """Whatever happens inside its block, the attempt is settled when it is left."""
@@ -66,6 +73,53 @@ class Settle:
         )
 
 
+def observe(health: Health, exchange: Exchange, attempt: Attempt, begun: Call) -> None:
+    """Tell what the end of an attempt says of where it went."""
+    if attempt.outcome is AttemptOutcome.SUCCEEDED:
+        health.end(begun, Effect.WELL, speed=_speed(exchange, attempt))
+        return
+    ended_here = attempt.outcome in (AttemptOutcome.CLIENT_GONE, AttemptOutcome.STOPPED)
+    error = attempt.error
+    if ended_here or error is None:
+        health.end(begun, Effect.NOTHING)
+        return
+    health.end(
+        begun,
+        effect_of(error, attempt.status),
+        retry_after_s=error.retry_after_s,
+        error=f"{error.code}: {error.message}",
+        may_open=lambda: _half_would_be_left(health, attempt),
+    )
+
+
+def _half_would_be_left(health: Health, attempt: Attempt) -> bool:
+    """Whether at least half of the alias's candidates would still take calls."""
+    now = health.clock()
+    siblings = [
+        each.deployment
+        for ranked in attempt.siblings
+        for each in deployments_of(health, ranked.candidate)
+    ]
+    is_open = [
+        each is attempt.deployment or each.breaker.state(now) is not BreakerState.CLOSED
+        for each in siblings
+    ]
+    return len(siblings) < 2 or 2 * sum(is_open) <= len(is_open)
+
+
+def _speed(exchange: Exchange, attempt: Attempt) -> Speed:
+    """Time to the first token where the answer was streamed, and tokens a second."""
+    took_ms = (time.monotonic() - attempt.began) * 1000
+    usage = attempt.usage
+    tokens = usage.total_output_tokens if usage is not None else attempt.output_tokens
+    if not exchange.call.stream or attempt.ttft_ms is None:
+        return Speed(None, tokens / took_ms * 1000 if tokens and took_ms > 0 else None)
+    ttft_ms = attempt.ttft_ms - (attempt.began - exchange.began) * 1000
+    writing_ms = took_ms - ttft_ms
+    speed = tokens / writing_ms * 1000 if tokens and writing_ms > 1 else None
+    return Speed(max(ttft_ms, 0.0), speed)
+
+
 class Settling:
     """The block of one attempt. A class for the sake of speed, as `record.Recording`."""
 
@@ -77,7 +131,14 @@ class Settling:
         self._attempt = attempt
 
     def __enter__(self) -> None:
-        return None
+        attempt = self._attempt
+        if attempt.deployment is not None:
+            attempt.begun = self._settle.health.begin(
+                attempt.deployment,
+                attempt.credential,
+                is_retry=attempt.because is not None,
+                breakers=attempt.breakers,
+            )
 
     def __exit__(
         self,
@@ -89,6 +150,8 @@ class Settling:
         if attempt.outcome is None and isinstance(error, asyncio.CancelledError | ClientGone):
             _left_alone(self._exchange, attempt)
         self._settle(self._exchange, attempt)
+        if attempt.begun is not None:
+            observe(self._settle.health, self._exchange, attempt, attempt.begun)
 
 
 def _left_alone(exchange: Exchange, attempt: Attempt) -> None:

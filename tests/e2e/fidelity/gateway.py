@@ -114,7 +114,10 @@ async def connect(
 
 @asynccontextmanager
 async def open_matrix(folder: Path) -> AsyncIterator[Matrix]:
-    async with ReplayUpstream() as upstream, running_gateway(folder) as running:
+    async with (
+        ReplayUpstream() as upstream,
+        running_gateway(folder, breakers=False, max_attempts=1) as running,
+    ):
         for provider in PROVIDERS:
             await connect(running, provider, f"{upstream.url}/{provider.type}")
         yield Matrix(running, upstream, await running.key("matrix"))

@@ -20,6 +20,7 @@ from conduit.gateway.configuration import Configuration
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.events.bus import Bus
+from conduit.gateway.health.registry import Health
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.entries import Finding
 from conduit.gateway.ledger.local import LocalLedger
@@ -27,6 +28,7 @@ from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
+from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.sealing import load_or_make_sealing_key
 from conduit.gateway.server.errors import error_middleware
@@ -138,6 +140,10 @@ async def context(
         bus=bus,
         live=live,
         bodies=bodies,
+        health=Health(),
+        price_of=lambda rates, provider, vendor, model: rates_for(
+            rates, BOOK, provider, vendor, model
+        ),
         endpoint_of=endpoints.of,
         tokens=tokens,
         settings=lambda: [

@@ -14,7 +14,7 @@ from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.dialects.openai_responses import dialect as openai_responses
 from conduit.gateway.exchange import Candidate
 from conduit.gateway.provider import Operation
-from conduit.gateway.routing.lacking import lack_of
+from conduit.gateway.routing.lacking import lack_of, needs_of
 from tests.gateway.exchanges import RATES, upstream
 
 PNG = "iVBORw0KGgo="
@@ -137,10 +137,10 @@ SCHEMAS = [
     ),
 )
 def test_an_image_needs_a_model_that_sees(call: ClientCall, field: str) -> None:
-    lack = lack_of(call, candidate(vision=False))
+    lack = lack_of(needs_of(call), candidate(vision=False))
     assert lack == (field, "takes no images")
-    assert lack_of(call, candidate()) is None  # not known: the provider says
-    assert lack_of(call, candidate(vision=True, tools=False, schema=False)) is None
+    assert lack_of(needs_of(call), candidate()) is None  # not known: the provider says
+    assert lack_of(needs_of(call), candidate(vision=True, tools=False, schema=False)) is None
 
 
 @pytest.mark.parametrize(
@@ -154,14 +154,14 @@ def test_an_image_needs_a_model_that_sees(call: ClientCall, field: str) -> None:
     ),
 )
 def test_tools_need_a_model_that_calls_them(call: ClientCall, field: str) -> None:
-    assert lack_of(call, candidate(tools=False)) == (field, "calls no tools")
-    assert lack_of(call, candidate()) is None
-    assert lack_of(call, candidate(vision=False, schema=False)) is None
+    assert lack_of(needs_of(call), candidate(tools=False)) == (field, "calls no tools")
+    assert lack_of(needs_of(call), candidate()) is None
+    assert lack_of(needs_of(call), candidate(vision=False, schema=False)) is None
 
 
 @pytest.mark.parametrize("nothing", [None, []])
 def test_tools_that_are_none_need_nothing(nothing: object) -> None:
-    assert lack_of(chat(tools=nothing), candidate(tools=False)) is None
+    assert lack_of(needs_of(chat(tools=nothing)), candidate(tools=False)) is None
 
 
 @pytest.mark.parametrize(
@@ -184,23 +184,23 @@ def test_a_schema_needs_a_model_that_keeps_to_it_or_a_tool_in_its_place(
     call: ClientCall, own: str, field: str
 ) -> None:
     refused = (field, "keeps to no JSON schema")
-    assert lack_of(call, candidate(own, schema=False)) == refused
+    assert lack_of(needs_of(call), candidate(own, schema=False)) == refused
     other = "cohere"
-    assert lack_of(call, candidate(other, schema=False)) is None
-    assert lack_of(call, candidate(other, schema=False, tools=False)) == refused
-    assert lack_of(call, candidate(own, schema=None)) is None
+    assert lack_of(needs_of(call), candidate(other, schema=False)) is None
+    assert lack_of(needs_of(call), candidate(other, schema=False, tools=False)) == refused
+    assert lack_of(needs_of(call), candidate(own, schema=None)) is None
 
 
 def test_a_plain_answer_needs_no_schema() -> None:
     for wanted in ({"type": "text"}, {"type": "json_object"}, None):
-        assert lack_of(chat(response_format=wanted), candidate(schema=False)) is None
+        assert lack_of(needs_of(chat(response_format=wanted)), candidate(schema=False)) is None
 
 
 def test_embeddings_need_a_model_that_makes_them() -> None:
     call = chat(Operation.EMBEDDING, input="hi")
-    assert lack_of(call, candidate(embeddings=False)) == ("model", "makes no embeddings")
-    assert lack_of(call, candidate()) is None
-    assert lack_of(chat(Operation.COMPLETION, prompt="hi"), candidate(chat=False)) is None
+    assert lack_of(needs_of(call), candidate(embeddings=False)) == ("model", "makes no embeddings")
+    assert lack_of(needs_of(call), candidate()) is None
+    assert lack_of(needs_of(chat(Operation.COMPLETION, prompt="hi")), candidate(chat=False)) is None
 
 
 def test_a_model_without_schemas_has_them_emulated() -> None:

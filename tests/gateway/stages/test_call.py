@@ -24,7 +24,7 @@ async def test_a_credential_that_cannot_sign_fails_the_attempt_before_anything_i
     secret: str,
 ) -> None:
     one = upstream(type_name="bedrock", credentials=(Credential("c", "c", secret),))
-    attempt = Attempt(Candidate(one, "m", {}, RATES), 0)
+    attempt = Attempt(Candidate(one, "m", {}, RATES), 0, one.credentials[0])
     tokens = AccessTokens(unexpected)
     call = Call(unexpected, tokens.headers, cast("RelayAnswer", unexpected), Deadlines())
     await call(exchange(snapshot([])), attempt, cast("Relay", unexpected))

@@ -1,0 +1,96 @@
+"""Why a request goes where it goes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from conduit.core.resources.fields import Alias, Name, Resource, Usd
+from conduit.core.resources.health import DeploymentView
+
+Capability = Literal["vision", "tools", "schema"]
+Session = Annotated[str, StringConstraints(min_length=1, max_length=512)]
+
+
+class RouteQuestion(Resource):
+    """A request that is not sent.
+
+    `key` is the virtual key that would send it, `tokens` how long its prompt is, `caps` what it
+    needs, `if_down` which providers are taken as down, and `session` what sticky routing would know
+    it by.
+    """
+
+    alias: Alias
+    operation: Literal["chat", "completion", "embedding", "rerank", "moderation"] = "chat"
+    key: Name | None = None
+    tokens: int = Field(default=1000, ge=0, le=100_000_000)
+    caps: list[Capability] = Field(default_factory=list, max_length=16)
+    if_down: list[Name] = Field(default_factory=list, max_length=64)
+    session: Session | None = None
+
+
+class RouteSimulation(RouteQuestion):
+    n: int = Field(default=10_000, ge=1, le=100_000)
+
+
+class RouteCandidate(Resource):
+    """A target with all that speaks for and against it; `rank` 1 is tried first.
+
+    `score` is its strategy's, the lowest first. `state` is "ready", "left_out" for what could never
+    serve the request, or why it takes no call now. `cost` is the most that the request would cost.
+    """
+
+    provider: str
+    model: str
+    order: int
+    weight: int
+    rank: int | None
+    score: float | None
+    state: str
+    reason: str | None
+    cost: Usd | None
+    deployments: list[DeploymentView]
+
+
+class RouteTarget(Resource):
+    provider: str
+    model: str
+
+
+class RouteLeg(Resource):
+    """An alias on the way; `because` is the cause for which the one before falls back to it."""
+
+    alias: str
+    strategy: str
+    sticky: str
+    because: str | None
+    chosen: RouteTarget | None
+    candidates: list[RouteCandidate]
+
+
+class RouteExplanation(Resource):
+    """`chosen` is where the request would go first; null where nothing takes it now.
+
+    `by_chance` says that the strategy draws: each request may go elsewhere.
+    """
+
+    alias: str
+    chosen: RouteTarget | None
+    by_chance: bool
+    legs: list[RouteLeg]
+
+
+class RouteShare(Resource):
+    provider: str
+    model: str
+    count: int
+    share: float
+
+
+class RouteDistribution(Resource):
+    """How many of `n` requests would go to each target first, all being as it is now."""
+
+    alias: str
+    strategy: str
+    n: int
+    unserved: int
+    shares: list[RouteShare]

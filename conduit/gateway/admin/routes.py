@@ -1,0 +1,156 @@
+"""Admin operations that tell where a request would go, and why."""
+
+import asyncio
+from random import random
+
+from conduit.core.errors import ModelNotFoundError, PermissionDeniedError
+from conduit.core.money import format_usd
+from conduit.core.resources.routes import (
+    RouteCandidate,
+    RouteDistribution,
+    RouteExplanation,
+    RouteLeg,
+    RouteQuestion,
+    RouteShare,
+    RouteSimulation,
+    RouteTarget,
+)
+from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.health import deployment_view
+from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.provider import Operation
+from conduit.gateway.routing.allowed import allowed_by
+from conduit.gateway.routing.explain import ExplainedCandidate, ExplainedLeg, Explainer, Supposed
+from conduit.gateway.routing.lacking import Needs
+from conduit.gateway.routing.resolve import Question, find_mapping
+from conduit.gateway.routing.strategies import Draw
+from conduit.gateway.storage import budgets, keys
+from conduit.gateway.storage.engine import reading
+
+_PATH = "/admin/routes"
+_BY_CHANCE = frozenset({"random", "weighted"})
+
+
+async def _explain(call: Call[RouteQuestion, None]) -> RouteExplanation:
+    admin, asked = call.admin, call.body
+    supposed = await _supposed(admin, asked)
+    legs = _explainer(admin).explain(supposed, Draw(random, 0))
+    if legs is None:
+        raise _no_such_model(asked.alias)
+    return RouteExplanation(
+        alias=asked.alias,
+        chosen=next((_target(leg) for leg in legs if leg.chosen is not None), None),
+        by_chance=legs[0].strategy in _BY_CHANCE and supposed.session is None,
+        legs=[_leg(leg) for leg in legs],
+    )
+
+
+async def _simulate(call: Call[RouteSimulation, None]) -> RouteDistribution:
+    admin, asked = call.admin, call.body
+    supposed = await _supposed(admin, asked)
+    mapping = find_mapping(admin.configuration.snapshot, asked.alias)
+    # Thousands of draws take a while; other requests go on.
+    counts = await asyncio.to_thread(_explainer(admin).simulate, supposed, asked.n, random)
+    if counts is None:
+        raise _no_such_model(asked.alias)
+    return RouteDistribution(
+        alias=asked.alias,
+        strategy="simple" if mapping is None else mapping.strategy,
+        n=asked.n,
+        unserved=asked.n - sum(counts.values()),
+        shares=[
+            RouteShare(provider=provider, model=model, count=count, share=count / asked.n)
+            for (provider, model), count in counts.items()
+        ],
+    )
+
+
+def _explainer(admin: AdminContext) -> Explainer:
+    return Explainer(admin.configuration.snapshot, admin.health, admin.price_of)
+
+
+async def _supposed(admin: AdminContext, asked: RouteQuestion) -> Supposed:
+    """Raises NotFoundError for a key that there is not, PermissionDeniedError for one that may
+    not use the alias.
+    """
+    must_be_priced = direct = False
+    session = asked.session
+    if asked.key is not None:
+        async with reading(admin.database) as connection:
+            key = await keys.find(connection, asked.key)
+            own = await budgets.of_keys(connection, [key.id])
+        if not allowed_by(key.allowed_models, asked.alias):
+            raise PermissionDeniedError(
+                f"the key {key.name!r} may not use the model {asked.alias!r}", param="alias"
+            )
+        must_be_priced = any(budget.mode == "hard" for budget in own)
+        direct = key.allow_direct
+        session = session and f"{key.id}/{session}"
+    question = Question(asked.alias, Operation(asked.operation), must_be_priced, direct)
+    needs = Needs(
+        question.operation,
+        None,
+        *("caps" if name in asked.caps else None for name in ("vision", "tools", "schema")),
+    )
+    return Supposed(question, needs, asked.tokens, frozenset(asked.if_down), session)
+
+
+def _no_such_model(alias: str) -> ModelNotFoundError:
+    return ModelNotFoundError(f"there is no model {alias!r}", param="alias")
+
+
+def _target(leg: ExplainedLeg) -> RouteTarget | None:
+    if leg.chosen is None:
+        return None
+    provider, model = leg.chosen
+    return RouteTarget(provider=provider, model=model)
+
+
+def _leg(leg: ExplainedLeg) -> RouteLeg:
+    return RouteLeg(
+        alias=leg.alias,
+        strategy=leg.strategy,
+        sticky=leg.sticky,
+        because=leg.because,
+        chosen=_target(leg),
+        candidates=[_candidate(each) for each in leg.candidates],
+    )
+
+
+def _candidate(candidate: ExplainedCandidate) -> RouteCandidate:
+    return RouteCandidate(
+        provider=candidate.provider,
+        model=candidate.model,
+        order=candidate.order,
+        weight=candidate.weight,
+        rank=candidate.rank,
+        score=candidate.score,
+        state=candidate.state,
+        reason=candidate.reason,
+        cost=None if candidate.cost is None else format_usd(candidate.cost),
+        deployments=[deployment_view(each) for each in candidate.deployments],
+    )
+
+
+OPERATIONS = (
+    AdminOperation(
+        "routes.explain",
+        "POST",
+        _PATH + "/explain",
+        "Tell where a request would go and why, without sending anything",
+        _explain,
+        RouteExplanation,
+        body=RouteQuestion,
+        errors=(ModelNotFoundError, PermissionDeniedError),
+    ),
+    AdminOperation(
+        "routes.simulate",
+        "POST",
+        _PATH + "/simulate",
+        "Tell how many of many requests would go to each target",
+        _simulate,
+        RouteDistribution,
+        body=RouteSimulation,
+        errors=(ModelNotFoundError, PermissionDeniedError),
+    ),
+)

@@ -1,0 +1,48 @@
+"""What a client tells the gateway, rather than the model, in headers of its request."""
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from conduit.core.errors import InvalidRequestError, RequestLoopError
+
+TIMEOUT_HEADER: Final = "x-conduit-timeout-ms"
+HOPS_HEADER: Final = "x-conduit-hops"
+MOST_HOPS: Final = 3
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+
+
+class Told(NamedTuple):
+    """`timeout_s` is how long the client waits for its answer at most, None where it does not say.
+    `hops` is through how many gateways of this kind the request has come.
+    """
+
+    timeout_s: float | None
+    hops: int
+
+
+NOTHING: Final = Told(None, 0)
+
+
+def told_by(headers: Mapping[str, str]) -> Told:
+    """Raises InvalidRequestError for a value that is none, and RequestLoopError."""
+    timeout, hops = headers.get(TIMEOUT_HEADER), headers.get(HOPS_HEADER)
+    if timeout is None and hops is None:
+        return NOTHING
+    passed = _number(HOPS_HEADER, hops or "0")
+    if passed >= MOST_HOPS:
+        raise RequestLoopError(
+            f"the request has come through {passed} gateways: do they send it in a circle?"
+        )
+    if timeout is None:
+        return Told(None, passed)
+    milliseconds = _number(TIMEOUT_HEADER, timeout)
+    if not milliseconds:
+        raise InvalidRequestError(f"the header {TIMEOUT_HEADER} is 1 or more", param=TIMEOUT_HEADER)
+    return Told(milliseconds / 1000, passed)
+
+
+def _number(name: str, text: str) -> int:
+    if _NUMBER.fullmatch(text) is None:
+        raise InvalidRequestError(f"the header {name} is a whole number", param=name)
+    return int(text)

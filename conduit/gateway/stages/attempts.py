@@ -1,0 +1,410 @@
+"""The row of attempts of one exchange: where it goes first, and what is tried after a failure.
+
+The table of what is retried, and where, is in docs/reliability.md.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from random import random
+from typing import Final, NamedTuple
+
+from conduit.core.errors import (
+    ConduitError,
+    NoTargetError,
+    UnsupportedParameterError,
+    UpstreamAuthError,
+    UpstreamFailure,
+    UpstreamRateLimitedError,
+    UpstreamRejectedError,
+)
+from conduit.gateway.exchange import (
+    Attempt,
+    Candidate,
+    Course,
+    Decision,
+    Exchange,
+    Leg,
+    Ranked,
+)
+from conduit.gateway.health.deployments import Deployment, Effect
+from conduit.gateway.health.registry import Blocked, Health
+from conduit.gateway.routing.causes import cause_of, effect_of
+from conduit.gateway.routing.ranks import Asked, Chosen, choose, rank
+from conduit.gateway.routing.sessions import session_of
+from conduit.gateway.routing.strategies import Draw
+
+_SHORTEST_ATTEMPT_S: Final = 1.0
+_OF_ONE_CREDENTIAL: Final = frozenset(
+    {Effect.INVALID_KEY, Effect.NO_QUOTA, Effect.NO_PERMISSION, Effect.THROTTLED}
+)
+
+
+class RetryRules(NamedTuple):
+    """How often, and after how long, a request is tried again.
+
+    All attempts of one request are `max_attempts` at most. Retries in flight are `budget_ratio` of
+    all calls in flight at most, and never fewer than `budget_floor`. A deployment that failed is
+    tried again after a random part of `base_s`, doubled each time, `cap_s` at most. A provider's
+    rate limit is waited for where nothing else is left: by the request that met it for
+    `retry_after_most_s`, by those that come after it, `queue_length` of them, for `queue_s`.
+    """
+
+    max_attempts: int = 3
+    budget_ratio: float = 0.2
+    budget_floor: int = 3
+    base_s: float = 0.25
+    cap_s: float = 8.0
+    retry_after_most_s: float = 10.0
+    queue_s: float = 2.0
+    queue_length: int = 64
+    total_s: float = 600.0
+
+
+CostOf = Callable[[Exchange, Candidate], int | None]
+Decide = Callable[[Exchange, str], Decision | None]
+
+
+class Attempts:
+    """Gives the next attempt of an exchange, and None when its answer has left.
+
+    The next one is made only after a failure that allows it and before any byte of an answer has
+    left. When nothing is left to try, the last error is raised.
+    """
+
+    def __init__(
+        self,
+        rules: RetryRules,
+        health: Health,
+        decide: Decide,
+        cost_of: CostOf,
+        *,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        draw: Callable[[], float] = random,
+    ) -> None:
+        self._rules = rules
+        self._health = health
+        self._decide = decide
+        self._cost_of = cost_of
+        self._sleep = sleep
+        self._draw = draw
+        self._turns: dict[str, int] = {}
+
+    async def __call__(self, exchange: Exchange) -> Attempt | None:
+        course = exchange.course
+        if course is None:
+            course = exchange.course = self._set_out(exchange)
+            return self._pick(exchange, course) or await self._first(exchange, course)
+        last = course.last
+        assert last is not None, "a course begins with an attempt"
+        error = last.error
+        if error is None or last.answering:
+            return None
+        return await self._next(exchange, course, last, error)
+
+    # The first attempt.
+
+    def _set_out(self, exchange: Exchange) -> Course:
+        decision = exchange.decision
+        if decision is None:
+            raise AssertionError("the pipeline resolves first")
+        leg = self._leg(exchange, decision)
+        return Course([leg], list(leg.ranked))
+
+    def _leg(self, exchange: Exchange, decision: Decision, because: str | None = None) -> Leg:
+        alias, policy = decision.alias, decision.policy
+        session = session_of(exchange, policy.sticky) if policy.sticky != "off" else None
+        turn = self._turns[alias] = self._turns.get(alias, -1) + 1
+        asked = Asked(lambda candidate: self._cost_of(exchange, candidate), session)
+        ranked = rank(self._health, decision, asked, Draw(self._draw, turn))
+        return Leg(decision, ranked, because, session)
+
+    async def _first(self, exchange: Exchange, course: Course) -> Attempt:
+        """No candidate takes a call now: another alias, a short wait, or a refusal."""
+        blocked = _soonest(course.waiting)
+        cause = "rate_limit" if blocked is not None and blocked.can_wait else "error"
+        fallen = self._fall_back(exchange, course, cause)
+        if fallen is not None:
+            return fallen
+        attempt = await self._wait_for_room(exchange, course)
+        if attempt is None:
+            raise _nothing_takes_it(exchange, course.legs[0], self._health.clock())
+        return attempt
+
+    async def _wait_for_room(self, exchange: Exchange, course: Course) -> Attempt | None:
+        """Wait a little where a rate limit or a cap is all that is in the way."""
+        rules, clock = self._rules, self._health.clock
+        ends = clock() + rules.queue_s
+        while (blocked := _soonest(course.waiting)) is not None and blocked.can_wait:
+            left = ends - clock()
+            if left <= 0 or blocked.until > ends:
+                return None
+            ranked = next(each for each in course.waiting if each.blocked is blocked)
+            deployment = self._deployment(ranked)
+            if deployment.waiters >= rules.queue_length:
+                return None
+            began = clock()
+            await self._wait_at(deployment, max(blocked.until - began, 0.0), left)
+            course.waited_s += clock() - began
+            attempt = self._pick(exchange, course)
+            if attempt is not None:
+                attempt.after_s = course.waited_s
+                return attempt
+        return None
+
+    async def _wait_at(self, deployment: Deployment, pause_s: float, most_s: float) -> None:
+        """For a pause to pass, or for a call in flight to give its place back."""
+        deployment.waiters += 1
+        try:
+            if pause_s > 0:
+                await self._sleep(min(pause_s, most_s))
+                return
+            freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            deployment.credential.waiting.append(freed)
+            try:
+                async with asyncio.timeout(most_s):
+                    await freed
+            except TimeoutError:
+                return
+            except asyncio.CancelledError:
+                if freed.done() and not freed.cancelled():
+                    deployment.credential.wake()  # the place goes to the next one
+                raise
+        finally:
+            deployment.waiters -= 1
+
+    def _deployment(self, ranked: Ranked) -> Deployment:
+        candidate = ranked.candidate
+        credentials = candidate.upstream.credentials
+        credential = credentials[0] if credentials else None
+        return self._health.of(candidate.upstream, credential, candidate.model)
+
+    # What follows a failure.
+
+    async def _next(
+        self, exchange: Exchange, course: Course, last: Attempt, error: ConduitError
+    ) -> Attempt:
+        course.unsure += last.is_unsure
+        if last.ask_again:  # over a field of ours, so it does not count against the limit
+            course.counted -= 1
+            return self._attempt(
+                exchange,
+                course,
+                course.tried.pop(),
+                Chosen(_known(last.deployment), last.credential),
+            )
+        cause = cause_of(error)
+        another = self._another_alias(exchange, course, cause)
+        most = self._rules.max_attempts - (another is not None)
+        if not _may_move_on(error, course.unsure) and another is None:
+            raise error
+        if course.counted >= self._rules.max_attempts:
+            # Another round by the client's SDK would only repeat what was tried here.
+            error.should_retry = False if error.status >= 500 else error.should_retry
+            raise error
+        if self._left_s(exchange) < _SHORTEST_ATTEMPT_S or not self._is_affordable():
+            raise error
+        attempt = None
+        if _may_move_on(error, course.unsure) and course.counted < most:
+            self._with_another_credential(course, last, error)
+            attempt = self._pick(exchange, course, cause)
+        if attempt is None and another is not None and course.unsure <= 1:
+            attempt = self._fall_back(exchange, course, cause)
+        if attempt is None and _may_repeat(error, course.unsure):
+            attempt = await self._again(exchange, course, error, cause)
+        if attempt is None:
+            raise error
+        return attempt
+
+    def _with_another_credential(self, course: Course, last: Attempt, error: ConduitError) -> None:
+        """What one credential was refused may be granted to another one of the same provider."""
+        if (
+            len(last.candidate.upstream.credentials) > 1
+            and effect_of(error, last.status) in _OF_ONE_CREDENTIAL
+            and course.tried[-1] not in course.waiting
+        ):
+            course.waiting.insert(0, course.tried[-1])
+
+    async def _again(
+        self, exchange: Exchange, course: Course, error: ConduitError, cause: str
+    ) -> Attempt | None:
+        """All have been tried: once more, after a pause, where that is likely to help."""
+        rules = self._rules
+        left = self._left_s(exchange)
+        pause = rules.base_s * 2 ** (course.counted - 1)
+        pause = self._draw() * min(rules.cap_s, pause)
+        course.waiting += [each for each in course.tried if each not in course.waiting]
+        if isinstance(error, UpstreamRateLimitedError) or error.retry_after_s is not None:
+            soonest = self._soonest_pause(course, error)
+            if soonest > min(rules.retry_after_most_s, left / 2):
+                return None
+            pause = max(pause, soonest)
+        if pause > left - _SHORTEST_ATTEMPT_S:
+            return None
+        began = self._health.clock()
+        deployment = _known(course.last.deployment if course.last is not None else None)
+        if deployment.waiters >= rules.queue_length:
+            return None
+        deployment.waiters += 1
+        try:
+            await self._sleep(pause)
+        finally:
+            deployment.waiters -= 1
+        course.waited_s += self._health.clock() - began
+        attempt = self._pick(exchange, course, cause)
+        if attempt is not None:
+            attempt.after_s = self._health.clock() - began
+        return attempt
+
+    def _soonest_pause(self, course: Course, error: ConduitError) -> float:
+        """Seconds until some deployment takes a call again."""
+        now = self._health.clock()
+        pauses = [max(self._deployment(each).throttled_until - now, 0.0) for each in course.waiting]
+        return max(min(pauses, default=0.0), 0.0 if len(pauses) > 1 else error.retry_after_s or 0.0)
+
+    def _left_s(self, exchange: Exchange) -> float:
+        ends_at = exchange.ends_at
+        if ends_at is None:
+            if exchange.call.stream:
+                return self._rules.total_s
+            ends_at = exchange.began + self._rules.total_s
+        return ends_at - time.monotonic()
+
+    def _is_affordable(self) -> bool:
+        """Whether the budget of retries of the whole process allows one more."""
+        rules, health = self._rules, self._health
+        return health.retries < max(rules.budget_floor, rules.budget_ratio * health.active)
+
+    # Where it goes.
+
+    def _pick(
+        self, exchange: Exchange, course: Course, because: str | None = None
+    ) -> Attempt | None:
+        """The first candidate that takes a call now; None where none does."""
+        leg = course.legs[-1]
+        draw = Draw(self._draw, 0)
+        tried = {each.deployment for each in exchange.attempts}
+        for index, ranked in enumerate(course.waiting):
+            chosen = choose(
+                self._health,
+                ranked.candidate,
+                breakers=leg.decision.policy.breakers,
+                draw=draw,
+                session=leg.session,
+                avoided=tried,
+            )
+            if isinstance(chosen, Blocked):
+                ranked.blocked = chosen
+                continue
+            if because is not None and not self._has_room_for_retry(chosen.deployment):
+                continue
+            del course.waiting[index]
+            return self._attempt(exchange, course, ranked, chosen, because)
+        return None
+
+    def _has_room_for_retry(self, deployment: Deployment) -> bool:
+        rules = self._rules
+        room = max(rules.budget_floor, rules.budget_ratio * deployment.in_flight)
+        return deployment.retries < room
+
+    def _attempt(
+        self,
+        exchange: Exchange,
+        course: Course,
+        ranked: Ranked,
+        chosen: Chosen,
+        because: str | None = None,
+    ) -> Attempt:
+        course.tried.append(ranked)
+        course.counted += 1
+        leg = course.legs[-1]
+        attempt = course.last = Attempt(
+            ranked.candidate,
+            number=len(exchange.attempts) + 1,
+            credential=chosen.credential,
+            deployment=chosen.deployment,
+            breakers=leg.decision.policy.breakers,
+            because=because,
+            siblings=leg.ranked,
+        )
+        return attempt
+
+    def _another_alias(self, exchange: Exchange, course: Course, cause: str) -> str | None:
+        """The alias to fall back to for a cause, of those not tried yet."""
+        mapping = course.legs[-1].decision.mapping
+        if mapping is None or not cause:
+            return None
+        taken = {leg.decision.alias for leg in course.legs}
+        for fallback in mapping.fallbacks:
+            if fallback.on == cause and fallback.alias not in taken:
+                return fallback.alias
+        return None
+
+    def _fall_back(self, exchange: Exchange, course: Course, cause: str) -> Attempt | None:
+        """Go on with another alias, and from that one to the next while none takes the call."""
+        while (alias := self._another_alias(exchange, course, cause)) is not None:
+            decision = self._decide(exchange, alias)
+            if decision is None:
+                return None
+            leg = self._leg(exchange, decision, cause)
+            course.legs.append(leg)
+            course.waiting = list(leg.ranked)
+            attempt = self._pick(exchange, course, cause)
+            if attempt is not None:
+                return attempt
+        return None
+
+
+def _known(deployment: Deployment | None) -> Deployment:
+    assert deployment is not None, "routing made the attempt"
+    return deployment
+
+
+def _soonest(waiting: list[Ranked]) -> Blocked | None:
+    """What is in the way of the candidate that takes a call soonest, waiting allowed first."""
+    found = [each.blocked for each in waiting if each.blocked is not None]
+    return min(found, key=lambda each: (not each.can_wait, each.until), default=None)
+
+
+def _may_move_on(error: ConduitError, unsure: int) -> bool:
+    if isinstance(error, UnsupportedParameterError):
+        return True  # nothing was sent; another provider's format may be able to say it
+    if not isinstance(error, UpstreamFailure) or isinstance(error, UpstreamRejectedError):
+        return False
+    # A call that may be running still is repeated once, no more: each copy may be billed.
+    return unsure <= 1
+
+
+def _may_repeat(error: ConduitError, unsure: int) -> bool:
+    """Whether the same deployment may be asked once more."""
+    if isinstance(error, UnsupportedParameterError | UpstreamAuthError):
+        return False
+    return _may_move_on(error, unsure) and effect_of(error, None) is not Effect.NO_QUOTA
+
+
+def _nothing_takes_it(exchange: Exchange, leg: Leg, now: float) -> ConduitError:
+    """Why no candidate of an alias takes a call, and when one will again."""
+    alias = leg.decision.alias
+    blocked = [each.blocked for each in leg.ranked if each.blocked is not None]
+    soonest = min((each.until for each in blocked), default=now)
+    wait_s = max(soonest - now, _SHORTEST_ATTEMPT_S)
+    reasons = "; ".join(
+        f"{each.candidate.upstream.name}: {each.blocked.reason}"
+        for each in leg.ranked
+        if each.blocked is not None
+    )
+    states = {each.state for each in blocked}
+    if states and states <= {"throttled", "full"}:
+        return UpstreamRateLimitedError(
+            f"every provider of {alias!r} is at its limit ({reasons})", retry_after_s=wait_s
+        )
+    if states and states <= {"invalid_key", "no_permission", "no_quota"}:
+        return UpstreamAuthError(
+            f"no provider of {alias!r} takes the gateway's credential ({reasons})",
+            hint="conduit health providers",
+        )
+    left_out = [f"{each.provider}: {each.reason}" for each in leg.decision.why_nots]
+    reasons = "; ".join([reasons, *left_out]) if reasons else "; ".join(left_out)
+    return NoTargetError(
+        f"no provider can serve the model {alias!r} now ({reasons})", retry_after_s=wait_s
+    )
