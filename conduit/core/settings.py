@@ -296,6 +296,16 @@ class GatewaySettings(BaseSettings):
         description="Good probes, one at a time, after which a breaker closes.",
     )
 
+    probe_interval_s: float = Field(
+        default=30.0,
+        ge=0,
+        le=86_400,
+        description=(
+            "Seconds between questions, which cost nothing, to providers whose breakers are open; "
+            "0 asks none."
+        ),
+    )
+
     held_money_wait_s: float = Field(
         default=2.0,
         ge=0,

@@ -24,6 +24,7 @@ from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError, 
 from conduit.core.settings_sources import SettingsSource, views
 from conduit.gateway import settings_change
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
+from conduit.gateway.active_probes import ActiveProbes
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
 from conduit.gateway.body_store import FOLDER, BodyStore, Retention
@@ -48,6 +49,7 @@ from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook, book_in_force
 from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.providers.registry import provider_of
+from conduit.gateway.reach import Reach
 from conduit.gateway.routes import calls, gemini, health, models, openapi
 from conduit.gateway.routes.health import Readiness
 from conduit.gateway.routing.resolve import PriceOf
@@ -59,6 +61,7 @@ from conduit.gateway.server.errors import error_answers, error_middleware, guard
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
+from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.stages import count
 from conduit.gateway.stages.admit import Admit, HoldRules, cost_at
 from conduit.gateway.stages.attempts import Attempts, RetryRules
@@ -529,6 +532,7 @@ async def _background(
     tasks = (
         asyncio.create_task(_note_last_used(gateway.keyring), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
+        asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
     )
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
@@ -536,6 +540,18 @@ async def _background(
         task.cancel()
     await asyncio.wait(tasks)
     await stats.stop()
+
+
+def _active_probes(gateway: Gateway) -> ActiveProbes:
+    def reach(upstream: Upstream, credential: Credential | None) -> Reach:
+        return Reach(upstream, gateway.endpoints.of(upstream), gateway.tokens.headers, credential)
+
+    return ActiveProbes(
+        gateway.health,
+        lambda: gateway.configuration.snapshot,
+        reach,
+        lambda: gateway.settings.probe_interval_s if gateway.settings.breakers else 0.0,
+    )
 
 
 async def _preload(late: Sequence[DeferredRoutes]) -> None:

@@ -33,6 +33,9 @@ CLIENT_GONE_STATUS = 499
 """The status recorded for a caller that left before its answer; never sent."""
 
 
+_NO_POLICY: Final = Policy()
+
+
 class Incoming(Protocol):
     """A client's request as the pipeline sees it: the head at once, the body on demand."""
 
@@ -128,9 +131,6 @@ class Decision:
         return "simple" if self.mapping is None else self.mapping.strategy
 
 
-_NO_POLICY: Final = Policy()
-
-
 class Ranked(msgspec.Struct, eq=False):
     """A candidate in the order in which it is tried; `score` is its strategy's, the lowest first.
 
@@ -185,7 +185,7 @@ class Attempt(msgspec.Struct, eq=False):
     number: int
     credential: Credential | None = None
     deployment: Deployment | None = None
-    breakers: bool = True  # whether the alias has it watched by a breaker
+    policy: Policy = _NO_POLICY  # of the alias that it is made for
     because: str | None = None  # what the attempt before it failed of
     after_s: float = 0.0  # for how long it was waited with
     siblings: Sequence[Ranked] = ()
@@ -210,6 +210,7 @@ class Attempt(msgspec.Struct, eq=False):
     assumed: Assumed = Assumed.NOTHING
     ask_again: bool = False  # refused over a field that we added: once more without it
     encoded: EncodedRequest | None = None  # what was sent, and what was left out of it
+    streaming_since: float | None = None  # where its speed is watched
     stream: AnswerStream | None = None  # its answer on the way to the client
     cost_nanodollars: int = 0
     billed_nanodollars: int = 0

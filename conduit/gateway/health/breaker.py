@@ -48,6 +48,7 @@ class Breaker:
         "_rules",
         "_seconds",
         "_successes",
+        "is_held",
         "opened_in_a_row",
         "reopens_at",
     )
@@ -62,6 +63,7 @@ class Breaker:
     def reset(self) -> None:
         """Close it and forget everything."""
         self._is_open = False
+        self.is_held = False  # open by an operator's word, which no probe ends
         self._probing = False
         self._successes = 0
         self._consecutive = 0
@@ -131,14 +133,14 @@ class Breaker:
 
     def open_until(self, at: float) -> None:
         """An operator's word: no call until then, and then probes."""
-        self._is_open = True
+        self._is_open = self.is_held = True
         self._successes = 0
         self._probing = False
         self.reopens_at = at
 
     def close(self, now: float) -> None:
         """Let calls through again; how often it has opened of late is kept in mind."""
-        self._is_open = False
+        self._is_open = self.is_held = False
         self._probing = False
         self._consecutive = 0
         self._closed_at = now
@@ -176,5 +178,6 @@ class Breaker:
         self.opened_in_a_row += 1
         pause = min(rules.open_s * self.opened_in_a_row, rules.open_most_s)
         self._is_open = True
+        self.is_held = False
         self._successes = 0
         self.reopens_at = now + pause * (1 + rules.jitter * (2 * self._draw() - 1))

@@ -296,8 +296,9 @@ class Health:
         Reachable, it need not wait any longer for calls to try it; what they find out decides.
         """
         now = self.clock()
-        if ok and deployment.breaker.state(now) is BreakerState.OPEN:
-            deployment.breaker.reopens_at = now
+        breaker = deployment.breaker
+        if ok and breaker.state(now) is BreakerState.OPEN and not breaker.is_held:
+            breaker.reopens_at = now
             self._tell_breaker(deployment, BreakerState.OPEN, now, "a probe reached it")
         elif not ok and error is not None:
             deployment.last_error, deployment.last_error_at_ms = error, now_ms()

@@ -323,7 +323,7 @@ class Attempts:
             number=len(exchange.attempts) + 1,
             credential=chosen.credential,
             deployment=chosen.deployment,
-            breakers=leg.decision.policy.breakers,
+            policy=leg.decision.policy,
             because=because,
             siblings=leg.ranked,
         )

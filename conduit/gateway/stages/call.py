@@ -111,6 +111,9 @@ class Call:
 
     def _deadlines(self, exchange: Exchange, attempt: Attempt) -> Deadlines:
         usual = self._streamed if exchange.call.stream else self._whole
+        idle_s = attempt.policy.stream_idle_s
+        if idle_s is not None and exchange.call.stream:
+            usual = replace(usual, gap_s=min(usual.gap_s, idle_s))
         ends_at = exchange.ends_at
         if ends_at is None:
             if attempt.number == 1 or usual.total_s is None:

@@ -2,11 +2,17 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from conduit.core.errors import BudgetExceededError, ConduitError, UpstreamFailure
+from conduit.core.errors import (
+    BudgetExceededError,
+    ConduitError,
+    UpstreamFailure,
+    UpstreamTimeoutError,
+)
 from conduit.core.money import cost_of_units, format_usd
 from conduit.gateway.dialects.bridges.protocol import AnswerStream, Bridge, Sending
 from conduit.gateway.dialects.openai.relayed_answer import Output
@@ -25,6 +31,9 @@ _FINE_BYTES = 8
 """Up to this many bytes a delta, a provider sends about a token at a time."""
 
 _DELTAS_BETWEEN_LOOKS = 16
+
+_GRACE_S = 5.0
+"""How long a stream may take to come up to the least speed of its alias."""
 
 _LONGEST_LIST = 2048
 _NOT_IN_A_HEADER = re.compile(r"[^ -~]")
@@ -172,6 +181,9 @@ class RelayAnswer:
             return _NEVER
         self._ledger.progress(hold, min(produced, attempt.held_output_tokens))
         step = _DELTAS_BETWEEN_LOOKS
+        if (slowest := attempt.policy.stream_min_tokens_per_s) is not None:
+            _refuse_a_crawl(attempt, produced, slowest)
+            step = 1
         if attempt.can_top_up:
             while produced >= attempt.held_output_tokens:
                 block = cost_of_units(STREAM_BLOCK_TOKENS, hold.claim.output_rate)
@@ -259,6 +271,20 @@ async def _read_tail(response: UpstreamResponse) -> None:
                 pass
 
 
+def _refuse_a_crawl(attempt: Attempt, produced: int, slowest: float) -> None:
+    """Raise UpstreamTimeoutError for a stream that has been slower than its alias allows."""
+    now = time.monotonic()
+    if attempt.streaming_since is None:
+        attempt.streaming_since = now
+    took_s = now - attempt.streaming_since
+    if took_s > _GRACE_S and produced < slowest * took_s:
+        name = attempt.candidate.upstream.name
+        raise UpstreamTimeoutError(
+            f"the provider {name!r} writes {produced / took_s:.1f} tokens a second, "
+            f"and {slowest:g} are the least for this model"
+        )
+
+
 def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
     """The gateway's own headers on a good answer."""
     headers = {
@@ -275,6 +301,10 @@ def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
         headers["x-conduit-dropped"] = _listed(encoded.dropped)
     if encoded is not None and encoded.emulated:
         headers["x-conduit-emulated"] = _listed(encoded.emulated)
+    course = exchange.course
+    if course is not None and len(course.legs) > 1:
+        leg = course.legs[-1]
+        headers["x-conduit-fallback"] = _listed([f"{leg.decision.alias}; because={leg.because}"])
     if attempt.output_cap is not None:
         headers["x-conduit-output-cap"] = str(attempt.output_cap)
     if attempt.candidate.upstream.provider.type.simulated:

@@ -137,7 +137,7 @@ class Settling:
                 attempt.deployment,
                 attempt.credential,
                 is_retry=attempt.because is not None,
-                breakers=attempt.breakers,
+                breakers=attempt.policy.breakers,
             )
 
     def __exit__(
