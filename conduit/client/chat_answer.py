@@ -41,6 +41,12 @@ GATEWAY_CODES = frozenset(
         "validation_failed",
     }
 )
+"""Of an answer that does not say whose its error is."""
+
+_STREAM_CODES = frozenset({"budget_exceeded", "request_cancelled", "server_shutting_down"})
+"""With which the gateway itself ends a stream; its head cannot say whose the error is."""
+
+_SOURCE = "x-conduit-error-source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,7 @@ class AnswerReader:
         if not isinstance(chunk, dict):
             raise self.broken("the answer holds an event that is no object")
         if isinstance(chunk.get("error"), dict):
-            raise chat_error(502, self.headers, event.encode())
+            raise _stream_error(self.headers, event)
         self.usage = usage_of(chunk) or self.usage
         for choice in chunk.get("choices") or ():
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
@@ -146,14 +152,23 @@ def usage_of(answer: Record) -> Usage | None:
 def chat_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error that an answer tells of; ProviderFailed where it is not the gateway's own."""
     error = error_of(status, headers, body)
-    # A provider's own refusal keeps its code, which may be anything but one of these.
-    if error.code not in GATEWAY_CODES:
-        return ProviderFailed(
-            code=error.code,
-            message=error.message,
-            hint=error.hint,
-            request_id=error.request_id,
-            status=error.status,
-            retryable=error.retryable,
-        )
-    return error
+    source = headers.get(_SOURCE)
+    # A provider's own refusal keeps its code, which may be anything, one of these too.
+    own = error.code in GATEWAY_CODES if source is None else source == "gateway"
+    return error if own else _of_the_provider(error)
+
+
+def _stream_error(headers: Mapping[str, str], event: str) -> ApiError:
+    error = error_of(502, headers, event.encode())
+    return error if error.code in _STREAM_CODES else _of_the_provider(error)
+
+
+def _of_the_provider(error: ApiError) -> ProviderFailed:
+    return ProviderFailed(
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        request_id=error.request_id,
+        status=error.status,
+        retryable=error.retryable,
+    )
