@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from conduit.client.api import Record, error_of
 from conduit.client.errors import ApiError, ProviderFailed
+from conduit.client.tool_calls import ToolCalls
 
 GATEWAY_CODES = frozenset(
     {
@@ -55,22 +56,6 @@ class Usage:
     output_tokens: int
 
 
-@dataclass(slots=True)
-class ToolCall:
-    """A call of a tool that the model wants; `arguments` is JSON as the model wrote it."""
-
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-    def add(self, piece: Record) -> None:
-        """Take a piece of it in."""
-        function = piece.get("function") or {}
-        self.id = piece.get("id") or self.id
-        self.name = function.get("name") or self.name
-        self.arguments += function.get("arguments") or ""
-
-
 class AnswerReader:
     """Takes a stream's bytes as they come and gives its text.
 
@@ -83,7 +68,7 @@ class AnswerReader:
         self.headers = headers
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
-        self._tool_calls: dict[int, ToolCall] = {}
+        self.tool_calls = ToolCalls()
         self.ended = False
         self._pending = b""
         self._parts: list[str] = []
@@ -116,20 +101,10 @@ class AnswerReader:
         for choice in chunk.get("choices") or ():
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
             delta = choice.get("delta") or {}
-            self.take_calls(delta)
+            self.tool_calls.take(choice.get("index") or 0, delta)
             text = delta.get("content")
             if isinstance(text, str) and text:
                 yield text
-
-    @property
-    def tool_calls(self) -> list[ToolCall]:
-        return [call for _, call in sorted(self._tool_calls.items())]
-
-    def take_calls(self, message: Record) -> None:
-        """The calls in a message, or in a piece of one, whose calls are told apart by index."""
-        for place, piece in enumerate(message.get("tool_calls") or ()):
-            index = piece.get("index")
-            self._tool_calls.setdefault(place if index is None else index, ToolCall()).add(piece)
 
     def broken(self, message: str) -> ProviderFailed:
         """The error of an answer that ended before its end."""

@@ -97,7 +97,7 @@ def test_templates_are_offered_by_name(shell: Shell) -> None:
     assert offered(shell, "conduit chat --template tr") == ["translate"]
 
 
-def call_chunk(index: int, arguments: str, **more: Any) -> dict[str, Any]:
+def call_chunk(index: int | None, arguments: str, **more: Any) -> dict[str, Any]:
     piece = {"index": index, **more, "function": {"arguments": arguments}}
     if "name" in more:
         piece["function"]["name"] = piece.pop("name")
@@ -111,6 +111,27 @@ def stream_calls(handler: Handler) -> None:
     handler.event(call_chunk(1, "", id="call_2", name="time"))
     handler.event("[DONE]")
     handler.end_stream()
+
+
+@pytest.mark.parametrize("index", [None, 0], ids=["none", "the same"])
+def test_calls_without_an_index_of_their_own_are_kept_apart(
+    shell: Shell, gateway: FakeGateway, tmp_path: Path, index: int | None
+) -> None:
+    def calls(handler: Handler) -> None:
+        handler.start_stream()
+        handler.event(call_chunk(index, '{"city":', id="call_1", name="weather"))
+        handler.event(call_chunk(index, ' "Bonn"}'))
+        handler.event(call_chunk(index, "{}", id="call_2", name="time"))
+        handler.event("[DONE]")
+        handler.end_stream()
+
+    gateway.chat = calls
+    (tmp_path / "tools.json").write_text(json.dumps([WEATHER]))
+    outcome = shell("chat", "-m", "m", "--tools", str(tmp_path / "tools.json"), "rain?")
+    assert [json.loads(line) for line in outcome.out.splitlines()] == [
+        {"id": "call_1", "name": "weather", "arguments": {"city": "Bonn"}},
+        {"id": "call_2", "name": "time", "arguments": {}},
+    ]
 
 
 def whole_call(handler: Handler) -> None:
