@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conduit.client.answer_text import text_of_answer
+from conduit.client.answer_text import lines_of, text_of_answer
 from conduit.client.replay import NotReplayableError, replay_of
 
 
@@ -82,9 +82,37 @@ def events(*objects: dict[str, Any]) -> bytes:
                 {"type": "response.completed", "response": {"output": []}}), "hi"),
         (b'[{"candidates": [{"content": {"parts": [{"text": "?", "thought": true},'
          b' {"text": "hi"}]}}]}]', "hi"),
+        (b'{"choices": [{"message": {"reasoning_content": "?", "reasoning": "?",'
+         b' "content": "hi"}}]}', "hi"),
+        (b'{"choices": [{"message": {"content": [{"type": "thinking", "thinking": [{"type": "text",'
+         b' "text": "?"}]}, {"type": "reasoning", "text": "?"},'
+         b' {"type": "text", "text": "hi"}]}}]}', "hi"),
+        (b'{"content": [{"type": "redacted_thinking", "data": "?"}, {"type": "tool_result",'
+         b' "content": [{"type": "text", "text": "?"}]}, {"type": "text", "text": "hi"}]}', "hi"),
+        (b'{"output": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "?"}],'
+         b' "content": [{"type": "reasoning_text", "text": "?"}]}, {"type": "message", "content":'
+         b' [{"type": "output_text", "text": "hi"}]}]}', "hi"),
+        (b'{"candidates": [{"content": {"parts": [{"text": "?", "thought": true},'
+         b' {"text": "hi"}]}}]}', "hi"),
+        (b'{"choices": [{"message": {"reasoning_content": "?", "content": null}}]}', None),
         (b'{"data": [{"embedding": [1]}]}', None),
         (b"\xff", None),
     ],
 )  # fmt: skip
 def test_the_text_of_an_answer_is_found_in_every_dialect(content: bytes, text: str | None) -> None:
     assert text_of_answer(content) == text
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("text", ["a\u2028b\u2029c", "a\x85b", "a\x0bb\x0cc\x1cd"])
+def test_lines_of_events_end_at_their_own_line_ends_alone(end: str, text: str) -> None:
+    event = json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=False)
+    lines = ("event: x", f"data: {event}", "", f"data:{event}", "", "data: [DONE]", "", "")
+    assert text_of_answer(end.join(lines).encode()) == text * 2
+
+
+def test_an_event_may_have_several_lines_and_no_end() -> None:
+    content = b'data: {"choices": [{"delta":\ndata: {"content": "hi"}}]}'
+    assert text_of_answer(content) == "hi"
+    assert list(lines_of("a\u2028\rb\r\n\nc\n")) == ["a\u2028", "b", "", "c"]
+    assert list(lines_of("")) == []
