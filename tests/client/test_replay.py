@@ -38,8 +38,40 @@ def test_another_model_stands_where_the_dialect_has_it() -> None:
     gemini = kept('{"contents": []}', "/v1beta/models/team/a:generateContent")
     assert replay_of(gemini, None).model == "team/a"
     assert replay_of(gemini, "b").path == "/v1beta/models/b:generateContent"
+    assert replay_of(gemini, None).path == "/v1beta/models/team%2Fa:generateContent"
     stream = kept("{}", "/v1beta/models/a:streamGenerateContent")
     assert replay_of(stream, None).path == "/v1beta/models/a:streamGenerateContent?alt=sse"
+
+
+@pytest.mark.parametrize(
+    ("model", "quoted"),
+    [
+        ("a b", "a%20b"),
+        ("a/b:free", "a%2Fb%3Afree"),
+        ("50%?#", "50%25%3F%23"),
+        ("ü", "%C3%BC"),
+        ("\ud83d", "%ED%A0%BD"),
+    ],
+)
+def test_a_model_is_quoted_where_it_stands_in_the_path(model: str, quoted: str) -> None:
+    path = f"/v1beta/models/{model}:generateContent"
+    same = replay_of(kept("{}", path), None)
+    assert (same.path, same.model) == (f"/v1beta/models/{quoted}:generateContent", model)
+    other = replay_of(kept("{}", "/v1/models/m:countTokens"), model)
+    assert (other.path, other.model) == (f"/v1/models/{quoted}:countTokens", model)
+
+
+def test_half_a_surrogate_pair_is_sent_with_another_model_too() -> None:
+    body = '{"model": "a", "x": "\\ud83d", "y": "ü"}'
+    assert replay_of(kept(body), None).body == body.encode()
+    assert (
+        replay_of(kept('{"model": "a", "x": "\ud83d"}'), None).body
+        == b'{"model": "a", "x": "\\ud83d"}'
+    )
+    raw = kept(b64encode(b'{"model": "a", "x": "\xed\xa0\xbd"}').decode(), encoding="base64")
+    assert json.loads(replay_of(raw, "b").body)["x"] == "\ud83d"
+    assert json.loads(replay_of(kept(body), "b").body) == {"model": "b", "x": "\ud83d", "y": "ü"}
+    assert "ü".encode() in replay_of(kept('{"model": "a", "y": "ü"}'), "b").body
 
 
 @pytest.mark.parametrize(
