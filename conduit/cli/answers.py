@@ -10,9 +10,10 @@ from conduit.cli.console import plain
 from conduit.client.api import Record
 from conduit.client.blocking import Gateway, Timeouts
 from conduit.client.chat import ChatRequest, Patience, ask, recorded_cost
-from conduit.client.chat_answer import ToolCall, Usage
+from conduit.client.chat_answer import Usage
 from conduit.client.conversations import Turn, now
 from conduit.client.errors import ClientError
+from conduit.client.tool_calls import ToolCall
 from conduit.core import people
 
 _COST_S = 1.0

@@ -11,6 +11,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import plain
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
+from conduit.client.answer_text import lines_of
 from conduit.client.api import Record
 from conduit.core import people
 
@@ -108,7 +109,9 @@ def _there(message: Record | None) -> Record:
 def content_of(message: Record) -> bytes:
     """The bytes of a body, as far as they are kept."""
     body = str(message["body"])
-    return b64decode(body) if message["encoding"] == "base64" else body.encode()
+    if message["encoding"] == "base64":
+        return b64decode(body)
+    return body.encode("utf-8", "backslashreplace")  # half a surrogate pair as JSON's own escape
 
 
 def readable(content: bytes) -> str:
@@ -117,7 +120,7 @@ def readable(content: bytes) -> str:
     whole = _indented(text)
     if whole is not None:
         return whole
-    return "\n".join(map(_readable_line, text.splitlines()))
+    return "\n".join(map(_readable_line, lines_of(text)))
 
 
 def _readable_line(line: str) -> str:

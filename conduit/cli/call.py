@@ -286,6 +286,12 @@ class Call:
         if self.options.dry_run:
             self._print_plan(name, names, body, before)
             return None
+        self.require_writable()
+        with self.console.waiting(f"waiting for {self.where.admin}"):
+            return self.gateway.call(name, *names, body=body)
+
+    def require_writable(self) -> None:
+        """Raise Failure where the context is read-only."""
         context = self.where.context
         if context is not None and context.read_only:
             raise Failure(
@@ -293,8 +299,6 @@ class Call:
                 code="read_only",
                 exit_code=Exit.NOT_PERMITTED,
             )
-        with self.console.waiting(f"waiting for {self.where.admin}"):
-            return self.gateway.call(name, *names, body=body)
 
     def _print_plan(
         self,

@@ -13,9 +13,11 @@
 `$input` is what the caller asks; it comes after a prompt that does not name it. `$$` is a `$`.
 """
 
+import datetime
+import math
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -42,12 +44,26 @@ class ChatTemplate:
     params: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
 
+    def accepted(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """Values for variables. Raises Failure for one that the template has no place for."""
+        if given and not self.name:
+            raise Failure("--var goes with --template")
+        if _INPUT in given:
+            raise Failure(f"--var {_INPUT}: ${_INPUT} is what is asked; give that as the prompt")
+        used = {each for text in (self.prompt, self.system) if text for each in _names_in(text)}
+        known = sorted({*used, *self.variables} - {_INPUT})
+        for name in given:
+            if name not in known:
+                said = ", ".join(known) or "none"
+                raise Failure(f"--var: template {self.name} has no ${name}; there are: {said}")
+        return given
+
     def asked(self, text: str, given: Mapping[str, Any]) -> str:
         """The prompt around what is asked. Raises Failure for a variable without a value."""
         if self.prompt is None:
             return text
         prompt = self._filled(self.prompt, {_INPUT: text, **given})
-        if text and _INPUT not in Template(self.prompt).get_identifiers():
+        if text and _INPUT not in _names_in(self.prompt):
             prompt = f"{prompt.rstrip()}\n\n{text}"
         return prompt
 
@@ -60,11 +76,19 @@ class ChatTemplate:
             return Template(text).substitute({**self.variables, **given})
         except KeyError as error:
             name = error.args[0]
+            if name == _INPUT:
+                raise Failure(
+                    f"template {self.name}: ${_INPUT} stands in the prompt alone", code="bad_file"
+                ) from error
             raise Failure(
                 f"template {self.name}: ${name} has no value", hint=f"--var {name}=VALUE"
             ) from error
         except ValueError as error:
             raise Failure(f"template {self.name}: {error}", code="bad_file") from error
+
+
+def _names_in(text: str) -> list[str]:
+    return Template(text).get_identifiers()
 
 
 def templates_folder() -> Path:
@@ -92,6 +116,7 @@ def read_template(given: str) -> ChatTemplate:
     except tomllib.TOMLDecodeError as error:
         raise Failure(f"--template {given} is not TOML: {error}", code="bad_file") from error
     _check(given, content)
+    _check_values(given, file, content)
     return ChatTemplate(name=given, **content)
 
 
@@ -105,3 +130,36 @@ def _check(given: str, content: Mapping[str, Any]) -> None:
         kind, said = (str, "text") if name in _TEXTS else (dict, "table")
         if not isinstance(value, kind):
             raise Failure(f"--template {given}: {name} is a {said}", code="bad_file")
+
+
+def _check_values(given: str, file: str, content: Mapping[str, Any]) -> None:
+    """Raise Failure for what TOML can say of a parameter and JSON cannot, and for $input."""
+    for place, value in _values("params", content.get("params", {})):
+        wrong = None
+        if isinstance(value, datetime.date | datetime.time):
+            wrong = "is a date or a time, which a request has only as text"
+        elif isinstance(value, float) and not math.isfinite(value):
+            wrong = "is no number that a request can have"
+        if wrong is not None:
+            raise Failure(
+                f"--template {given}: {place} {wrong}",
+                code="bad_file",
+                hint=f"correct it in {file}; a text stands in quotes",
+            )
+    if _INPUT in content.get("variables", {}):
+        raise Failure(
+            f"--template {given}: variables.{_INPUT}: ${_INPUT} is what is asked", code="bad_file"
+        )
+
+
+def _values(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """All values within a value, each with its place."""
+    match value:
+        case dict():
+            for name, each in value.items():
+                yield from _values(f"{place}.{name}", each)
+        case list():
+            for index, each in enumerate(value):
+                yield from _values(f"{place}[{index}]", each)
+        case _:
+            yield place, value

@@ -7,7 +7,7 @@ from typing import Any
 from conduit.cli.console import Console, plain
 from conduit.cli.failures import Failure
 from conduit.cli.files import json_of
-from conduit.client.chat_answer import ToolCall
+from conduit.client.tool_calls import ToolCall
 
 
 def read_tools(file: str) -> list[dict[str, Any]]:

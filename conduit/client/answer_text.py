@@ -1,12 +1,17 @@
 """The text of an answer that a client got, in whichever dialect, whole or streamed; pure."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _DATA = "data:"
 _TEXT_DELTA = "response.output_text.delta"
 """Other events of OpenAI's responses have a text as their delta that is none of the answer."""
+
+_TEXT_TYPES = frozenset({"message", "text", "output_text", "text_delta"})
+"""Of what tells its type: reasoning, and the results of tools, have texts too."""
 
 
 def text_of_answer(content: bytes) -> str | None:
@@ -16,6 +21,12 @@ def text_of_answer(content: bytes) -> str | None:
     return "".join(pieces) if pieces else None
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a stream of events; what else `str.splitlines` cuts at may stand within JSON."""
+    lines = _LINE_END.split(text)
+    return lines if lines[-1] else lines[:-1]
+
+
 def _pieces(text: str) -> Iterator[str]:
     whole = _json(text)
     if whole is not None:
@@ -23,9 +34,19 @@ def _pieces(text: str) -> Iterator[str]:
         for part in whole if isinstance(whole, list) else [whole]:
             yield from _of_object(part)
         return
-    for line in text.splitlines():
+    for event in _events(text):
+        yield from _of_object(_json(event))
+
+
+def _events(text: str) -> Iterator[str]:
+    """The data of each event; the last one may lack its end."""
+    data: list[str] = []
+    for line in [*lines_of(text), ""]:
         if line.startswith(_DATA):
-            yield from _of_object(_json(line.removeprefix(_DATA)))
+            data.append(line.removeprefix(_DATA).removeprefix(" "))
+        elif not line and data:
+            yield "\n".join(data)
+            data = []
 
 
 def _json(text: str) -> Any:
@@ -45,7 +66,8 @@ def _of_object(value: Any) -> Iterator[str]:
         for name in ("message", "delta", "text"):
             yield from _texts(choice.get(name))
     for item in _dicts(value.get("output")):
-        yield from _texts(item.get("content"))
+        if item.get("type") != "reasoning":
+            yield from _texts(item.get("content"))
     for candidate in _dicts(value.get("candidates")):
         yield from _texts(candidate.get("content"))
 
@@ -59,6 +81,8 @@ def _texts(value: Any) -> Iterator[str]:
             for part in value:
                 yield from _texts(part)
         case {"thought": True}:
+            return
+        case {"type": str(kind)} if kind not in _TEXT_TYPES:
             return
         case {"text": str(text)}:
             yield text

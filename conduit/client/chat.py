@@ -19,8 +19,9 @@ from conduit.client.blocking import (
     describe,
     unreachable,
 )
-from conduit.client.chat_answer import AnswerReader, ToolCall, Usage, chat_error, usage_of
+from conduit.client.chat_answer import AnswerReader, Usage, chat_error, usage_of
 from conduit.client.errors import ApiError
+from conduit.client.tool_calls import ToolCall
 
 _READ_BYTES = 65_536
 _CONNECT_S = 3.0
@@ -77,7 +78,7 @@ class ChatAnswer(AbstractContextManager["ChatAnswer"]):
 
     @property
     def tool_calls(self) -> list[ToolCall]:
-        return self._reader.tool_calls
+        return self._reader.tool_calls.all
 
     @property
     def finish_reason(self) -> str | None:
@@ -134,7 +135,7 @@ class ChatAnswer(AbstractContextManager["ChatAnswer"]):
             raise error_of(status, self.headers, b"")
         self._reader.usage = usage_of(self.whole)
         for choice in self.whole.get("choices") or ():
-            self._reader.take_calls(choice.get("message") or {})
+            self._reader.tool_calls.take_whole(choice.get("message") or {})
 
     def _read(self, patience: Patience) -> bytes:
         assert self._response is not None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from conduit.client.api import Record, error_of
 from conduit.client.errors import ApiError, ProviderFailed
+from conduit.client.tool_calls import ToolCalls
 
 GATEWAY_CODES = frozenset(
     {
@@ -41,28 +42,18 @@ GATEWAY_CODES = frozenset(
         "validation_failed",
     }
 )
+"""Of an answer that does not say whose its error is."""
+
+_STREAM_CODES = frozenset({"budget_exceeded", "request_cancelled", "server_shutting_down"})
+"""With which the gateway itself ends a stream; its head cannot say whose the error is."""
+
+_SOURCE = "x-conduit-error-source"
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     input_tokens: int
     output_tokens: int
-
-
-@dataclass(slots=True)
-class ToolCall:
-    """A call of a tool that the model wants; `arguments` is JSON as the model wrote it."""
-
-    id: str = ""
-    name: str = ""
-    arguments: str = ""
-
-    def add(self, piece: Record) -> None:
-        """Take a piece of it in."""
-        function = piece.get("function") or {}
-        self.id = piece.get("id") or self.id
-        self.name = function.get("name") or self.name
-        self.arguments += function.get("arguments") or ""
 
 
 class AnswerReader:
@@ -77,7 +68,7 @@ class AnswerReader:
         self.headers = headers
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
-        self._tool_calls: dict[int, ToolCall] = {}
+        self.tool_calls = ToolCalls()
         self.ended = False
         self._pending = b""
         self._parts: list[str] = []
@@ -105,25 +96,15 @@ class AnswerReader:
         if not isinstance(chunk, dict):
             raise self.broken("the answer holds an event that is no object")
         if isinstance(chunk.get("error"), dict):
-            raise chat_error(502, self.headers, event.encode())
+            raise _stream_error(self.headers, event)
         self.usage = usage_of(chunk) or self.usage
         for choice in chunk.get("choices") or ():
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
             delta = choice.get("delta") or {}
-            self.take_calls(delta)
+            self.tool_calls.take(choice.get("index") or 0, delta)
             text = delta.get("content")
             if isinstance(text, str) and text:
                 yield text
-
-    @property
-    def tool_calls(self) -> list[ToolCall]:
-        return [call for _, call in sorted(self._tool_calls.items())]
-
-    def take_calls(self, message: Record) -> None:
-        """The calls in a message, or in a piece of one, whose calls are told apart by index."""
-        for place, piece in enumerate(message.get("tool_calls") or ()):
-            index = piece.get("index")
-            self._tool_calls.setdefault(place if index is None else index, ToolCall()).add(piece)
 
     def broken(self, message: str) -> ProviderFailed:
         """The error of an answer that ended before its end."""
@@ -146,14 +127,23 @@ def usage_of(answer: Record) -> Usage | None:
 def chat_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error that an answer tells of; ProviderFailed where it is not the gateway's own."""
     error = error_of(status, headers, body)
-    # A provider's own refusal keeps its code, which may be anything but one of these.
-    if error.code not in GATEWAY_CODES:
-        return ProviderFailed(
-            code=error.code,
-            message=error.message,
-            hint=error.hint,
-            request_id=error.request_id,
-            status=error.status,
-            retryable=error.retryable,
-        )
-    return error
+    source = headers.get(_SOURCE)
+    # A provider's own refusal keeps its code, which may be anything, one of these too.
+    own = error.code in GATEWAY_CODES if source is None else source == "gateway"
+    return error if own else _of_the_provider(error)
+
+
+def _stream_error(headers: Mapping[str, str], event: str) -> ApiError:
+    error = error_of(502, headers, event.encode())
+    return error if error.code in _STREAM_CODES else _of_the_provider(error)
+
+
+def _of_the_provider(error: ApiError) -> ProviderFailed:
+    return ProviderFailed(
+        code=error.code,
+        message=error.message,
+        hint=error.hint,
+        request_id=error.request_id,
+        status=error.status,
+        retryable=error.retryable,
+    )

@@ -7,6 +7,7 @@ import time
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from conduit.client.api import Record
 from conduit.client.blocking import Deadline, Target, TimedOut, connect, describe, unreachable
@@ -59,7 +60,7 @@ def replay_of(bodies: Record, model: str | None) -> Replay:
     if not bodies["path"]:
         raise NotReplayableError("where it was sent is not kept")
     text = str(request["body"])
-    body = b64decode(text) if request["encoding"] == "base64" else text.encode()
+    body = b64decode(text) if request["encoding"] == "base64" else _utf8(text)
     kept = request["headers"]
     headers = {name: kept[name] for name in _SENT_AGAIN if name in kept}
     return _addressed(str(bodies["path"]), body, headers, model)
@@ -69,7 +70,9 @@ def _addressed(path: str, body: bytes, headers: Mapping[str, str], model: str | 
     in_path = _GEMINI_CALL.fullmatch(path)
     if in_path is not None:
         named = model or in_path["model"]
-        path = f"{in_path['before']}{named}{in_path['method']}"
+        # A kept path is not quoted any more. A surrogate alone has no UTF-8, but may be asked for.
+        quoted = quote(named, safe="", errors="surrogatepass")
+        path = f"{in_path['before']}{quoted}{in_path['method']}"
         # The query is not kept; a stream of events can be read like any other.
         query = "?alt=sse" if in_path["method"] == _GEMINI_STREAM else ""
         return Replay(f"{path}{query}", body, headers, named)
@@ -81,8 +84,13 @@ def _addressed(path: str, body: bytes, headers: Mapping[str, str], model: str | 
         raise NotReplayableError("its body is no JSON object")
     if model is not None and content.get("model") != model:
         # Else it stays as it is, to the byte.
-        body = json.dumps({**content, "model": model}, ensure_ascii=False).encode()
+        body = _utf8(json.dumps({**content, "model": model}, ensure_ascii=False))
     return Replay(path, body, headers, model or content.get("model"))
+
+
+def _utf8(text: str) -> bytes:
+    """JSON as it is sent; half a surrogate pair, which UTF-8 cannot say, as JSON's own escape."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def send(target: Target, replay: Replay, key: str, patience: Patience) -> ReplayAnswer:

@@ -240,7 +240,10 @@ class Handler(BaseHTTPRequestHandler):
         match (seen.method, steps):
             case (_, ["whoami" | "status" | "config" | "auth" | "ledger" | "provider-types", *_]):
                 self._about(steps, seen)
-            case (_, ["events"] | ["requests", "in-flight" | "purge"] | ["requests", _, "cancel"]):
+            case (_, ["events"] | ["requests", "in-flight" | "purge"]) | (
+                _,
+                ["requests", _, "cancel" | "bodies"],
+            ):
                 self._live(steps, seen)
             case (_, ["keys", "check"] | ["keys", _, "rotate" | "usage"]):
                 self._key_action(steps, seen)
@@ -295,6 +298,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._page("running", seen)
             case [_, "purge"]:
                 self.answer(200, fake.purges.pop(0))
+            case [_, request_id, "bodies"]:
+                self.answer(200, self._find("bodies", request_id))
             case [_, request_id, _]:
                 row = self._find("running", request_id)
                 row["state"] = "stopping"

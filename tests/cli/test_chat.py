@@ -22,6 +22,9 @@ from tests.cli.fake_gateway import (
     stream_hello,
 )
 
+PROVIDERS = {"x-conduit-error-source": "provider"}
+GATEWAYS = {"x-conduit-error-source": "gateway"}
+
 
 def test_only_the_text_goes_to_stdout(shell: Shell, gateway: FakeGateway) -> None:
     gateway.chat = stream_hello
@@ -133,6 +136,9 @@ def test_an_answer_that_breaks_keeps_its_text_and_is_7(
         (Refusal(401, "invalid_api_key", "no"), {}, 4),
         (Refusal(404, "no_such_deployment", "of the provider's own"), {}, 7),
         (Refusal(401, "unsupported_parameter", "no"), {}, 4),
+        (Refusal(404, "model_not_found", "of the provider's own"), PROVIDERS, 7),
+        (Refusal(401, "invalid_api_key", "of the provider's own"), PROVIDERS, 7),
+        (Refusal(404, "a_code_of_a_later_gateway", "gone"), GATEWAYS, 5),
     ],
 )
 def test_a_refused_chat_has_the_code_of_its_cause(
@@ -146,6 +152,31 @@ def test_a_refused_chat_has_the_code_of_its_cause(
     gateway.chat = lambda handler: handler.answer(refusal.status, {"error": error}, headers)
     outcome = conduit("chat", "-m", "m", "hi")
     assert (outcome.code, outcome.out) == (code, "")
+
+
+@pytest.mark.parametrize(
+    ("error_code", "exit_code"),
+    [
+        ("budget_exceeded", 1),
+        ("request_cancelled", 1),
+        ("server_shutting_down", 1),
+        ("model_not_found", 7),
+        ("internal_error", 7),
+    ],
+)
+def test_an_error_in_a_stream_has_the_code_of_its_cause(
+    conduit: Conduit, gateway: FakeGateway, error_code: str, exit_code: int
+) -> None:
+    def failing(handler: Handler) -> None:
+        handler.start_stream()
+        handler.event(delta("so far"))
+        handler.event({"error": {"message": "it ended", "code": error_code}})
+        handler.end_stream()
+
+    gateway.chat = failing
+    outcome = conduit("chat", "-m", "m", "hi")
+    assert (outcome.code, outcome.out) == (exit_code, "so far\n")
+    assert f"[{error_code}]" in outcome.err
 
 
 def test_every_code_of_the_gateway_is_known_as_its_own() -> None:

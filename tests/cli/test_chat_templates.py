@@ -77,16 +77,68 @@ def test_what_is_asked_follows_a_prompt_that_does_not_name_it(
         ("prompt = 5", "prompt is a text"),
         ('params = "x"', "params is a table"),
         ('prompt = "50$"', "Invalid placeholder"),
+        ('[variables]\ninput = "x"', "variables.input"),
+        ('system = "$input"', "$input stands in the prompt alone"),
+        ("[params]\nsince = 2026-01-02", "params.since is a date or a time"),
+        ("[params]\nat = 2026-01-02T03:04:05Z", "params.at is a date or a time"),
+        (
+            "[params.metadata]\ntimes = [1, {at = 03:04:05}]",
+            "params.metadata.times[1].at is a date",
+        ),
+        ("[params]\ntemperature = nan", "params.temperature is no number"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_refused_before_anything_is_sent(
     shell: Shell, gateway: FakeGateway, text: str, said: str
 ) -> None:
+    gateway.chat = stream_hello
     write_template(shell, "wrong", text)
     outcome = shell("chat", "-m", "m", "--template", "wrong", "hello")
     assert (outcome.code, outcome.out) == (2, "")
     assert said in outcome.err
     assert gateway.requests("POST") == []
+
+
+def test_a_value_that_json_has_not_is_told_with_its_file(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    gateway.chat = stream_hello
+    write_template(shell, "wrong", "[params]\nsince = 2026-01-02")
+    outcome = shell("chat", "-m", "m", "--template", "wrong", "hello", "--json")
+    error = json.loads(outcome.err)["error"]
+    assert (outcome.code, error["code"]) == (2, "bad_file")
+    assert str(shell.home / "conduit/templates/wrong.toml") in error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--var", "language=Latin"), "--var goes with --template"),
+        (("--template", "translate", "--var", "input=x"), "$input is what is asked"),
+        (("--template", "translate", "--var", "langauge=x"), "has no $langauge"),
+        (("--template", "empty", "--var", "a=x"), "has no $a"),
+    ],
+)
+def test_values_that_stand_for_nothing_are_refused_before_anything_is_sent(
+    shell: Shell, gateway: FakeGateway, flags: tuple[str, ...], said: str
+) -> None:
+    gateway.chat = stream_hello
+    write_template(shell, "translate", TRANSLATE)
+    write_template(shell, "empty", "")
+    outcome = shell("chat", "-m", "m", *flags, "hello")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert gateway.requests("POST") == []
+
+
+def test_a_value_may_be_for_the_system_message_or_for_a_variable_alone(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    gateway.chat = stream_hello
+    write_template(shell, "t", 'system = "$who"\n[variables]\nlater = "x"')
+    flags = ("--var", "who=You", "--var", "later=y")
+    assert shell("chat", "-m", "m", "--template", "t", *flags, "hello").code == 0
+    assert gateway.seen[-1].body["messages"][0]["content"] == "You"
 
 
 def test_templates_are_offered_by_name(shell: Shell) -> None:
@@ -97,7 +149,7 @@ def test_templates_are_offered_by_name(shell: Shell) -> None:
     assert offered(shell, "conduit chat --template tr") == ["translate"]
 
 
-def call_chunk(index: int, arguments: str, **more: Any) -> dict[str, Any]:
+def call_chunk(index: int | None, arguments: str, **more: Any) -> dict[str, Any]:
     piece = {"index": index, **more, "function": {"arguments": arguments}}
     if "name" in more:
         piece["function"]["name"] = piece.pop("name")
@@ -111,6 +163,27 @@ def stream_calls(handler: Handler) -> None:
     handler.event(call_chunk(1, "", id="call_2", name="time"))
     handler.event("[DONE]")
     handler.end_stream()
+
+
+@pytest.mark.parametrize("index", [None, 0], ids=["none", "the same"])
+def test_calls_without_an_index_of_their_own_are_kept_apart(
+    shell: Shell, gateway: FakeGateway, tmp_path: Path, index: int | None
+) -> None:
+    def calls(handler: Handler) -> None:
+        handler.start_stream()
+        handler.event(call_chunk(index, '{"city":', id="call_1", name="weather"))
+        handler.event(call_chunk(index, ' "Bonn"}'))
+        handler.event(call_chunk(index, "{}", id="call_2", name="time"))
+        handler.event("[DONE]")
+        handler.end_stream()
+
+    gateway.chat = calls
+    (tmp_path / "tools.json").write_text(json.dumps([WEATHER]))
+    outcome = shell("chat", "-m", "m", "--tools", str(tmp_path / "tools.json"), "rain?")
+    assert [json.loads(line) for line in outcome.out.splitlines()] == [
+        {"id": "call_1", "name": "weather", "arguments": {"city": "Bonn"}},
+        {"id": "call_2", "name": "time", "arguments": {}},
+    ]
 
 
 def whole_call(handler: Handler) -> None:

@@ -106,3 +106,41 @@ async def test_an_error_of_the_second_time_is_told_as_such(
         missing = await cli("logs", "replay", request_id, "--model", "nobody")
         assert (missing.code, missing.out) == (5, "")
         assert "[model_not_found]" in missing.err
+
+
+async def test_a_model_in_a_path_may_have_any_name(
+    home: Path, fake: FakeUpstream, tmp_path: Path
+) -> None:
+    async with running_gateway(home, log_bodies=True) as running:
+        key = await keeping(running, fake)
+        target = {"provider": "fake", "model": "fake"}
+        await running.admin("POST", "/mappings", {"alias": "team*", "targets": [target]})
+        question = {"contents": [{"role": "user", "parts": [{"text": "hello"}]}]}
+        _, request_id, _ = await called(
+            running, key, question, "/v1beta/models/team%2F..%2Fa%20b:generateContent"
+        )
+        await kept(running, request_id)
+        cli = Cli(tmp_path, running.url, running.master_key, key)
+        (await cli("logs", "replay", request_id)).ok()
+        (await cli("logs", "replay", request_id, "-m", "team/c?d %20")).ok()
+        await running.gateway.ledger.caught_up()
+        page = await running.admin("GET", "/requests")
+        aliases = [row["alias"] for row in page["data"]]
+        assert aliases == ["team/c?d %20", "team/../a b", "team/../a b"]
+        missing = await cli("logs", "replay", request_id, "-m", "nobody")
+        assert missing.code == 5
+
+
+async def test_half_a_surrogate_pair_goes_to_another_model(
+    home: Path, fake: FakeUpstream, tmp_path: Path
+) -> None:
+    async with running_gateway(home, log_bodies=True) as running:
+        key = await keeping(running, fake)
+        body = b'{"model": "fake", "messages": [{"role": "user", "content": "\\ud83d \xc3\xbc"}]}'
+        _, request_id, _ = await called(running, key, body)
+        await kept(running, request_id)
+        cli = Cli(tmp_path, running.url, running.master_key, key)
+        plan = await cli("logs", "replay", request_id, "-m", "fake-n1", "--dry-run")
+        assert "\\xd83d ü" in plan.ok().out
+        (await cli("logs", "replay", request_id, "-m", "fake-n1")).ok()
+        assert json.loads(fake.requests[1].body)["messages"][0]["content"] == "\ud83d ü"

@@ -103,7 +103,7 @@ def chat(
         return
     form = Form(_schema(schema), _tools(tools), code=code, raw=raw, usage=usage)
     shape = _template(template)
-    values = inputs.texts(variable or [], "--var")
+    values = shape.accepted(inputs.texts(variable or [], "--var"))
     key = virtual_key(call, inputs.SecretSource(key_file, key_stdin, key_env))
     text = shape.asked(_prompt(prompt or [], stdin_taken=key_stdin or key_file == "-"), values)
     conversation = conversation_of(call, again=again, cid=cid)

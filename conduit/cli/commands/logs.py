@@ -511,6 +511,8 @@ def replay(
     from conduit.cli.client_keys import virtual_key  # noqa: PLC0415  # deferred: few calls want it
     from conduit.cli.replaying import replay as send_again  # noqa: PLC0415  # the same
 
+    if not call.options.dry_run:
+        call.require_writable()  # it costs money, and leaves a record
     record = _find(call, request)
     source = inputs.SecretSource(key_file, key_stdin, key_env)
     key = "" if call.options.dry_run else virtual_key(call, source)

@@ -58,6 +58,11 @@ _HEADERS: Mapping[str, Json] = {
         "schema": {"type": "string", "const": "Bearer"},
         "required": True,
     },
+    "ErrorSource": {
+        "description": "Whose error it is: a provider's own code may be one of the gateway's.",
+        "schema": {"type": "string", "enum": ["gateway", "provider"]},
+        "required": True,
+    },
 }
 REQUEST_ID: Mapping[str, Json] = {"x-request-id": {"$ref": "#/components/headers/RequestId"}}
 
@@ -117,7 +122,7 @@ def components(schemas: Json) -> Json:
 
 
 def _error_answer(schema: str, status: str) -> Json:
-    headers = dict(REQUEST_ID)
+    headers = {**REQUEST_ID, "x-conduit-error-source": {"$ref": "#/components/headers/ErrorSource"}}
     if status in _WAITING:
         headers["retry-after"] = {"$ref": "#/components/headers/RetryAfter"}
     if status == "401":

@@ -18,6 +18,7 @@ from conduit.core.errors import (
     NotFoundError,
     PayloadTooLargeError,
     ShuttingDownError,
+    UpstreamFailure,
     admin_envelope,
 )
 from conduit.gateway.server.bare import BareResponse
@@ -146,8 +147,10 @@ def error_response(
 
 
 def error_headers(error: ConduitError) -> dict[str, str]:
-    """What tells a client whether and when to come again."""
-    headers = {"cache-control": "no-store"}
+    """What tells a client whose error it is, and whether and when to come again."""
+    # A provider's own code is passed on, and may be one of ours.
+    source = "provider" if isinstance(error, UpstreamFailure) else "gateway"
+    headers = {"cache-control": "no-store", "x-conduit-error-source": source}
     if error.retry_after_s is not None:
         wait_s = max(0.0, error.retry_after_s)
         headers["retry-after"] = str(math.ceil(wait_s))

@@ -16,6 +16,8 @@ from conduit.core.errors import (
     InsufficientQuotaError,
     NotFoundError,
     RateLimitedError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
 )
 from tests.fakes.certificates import Authority
 from tests.gateway.server.edge import (
@@ -54,6 +56,21 @@ async def test_a_client_gets_openais_shape_and_our_request_id() -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-type"].startswith("application/json")
     assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("error", "source"),
+    [
+        (NotFoundError("no such path"), "gateway"),
+        (RuntimeError("nobody foresaw this"), "gateway"),
+        (UpstreamRejectedError("no", status=404, code="model_not_found"), "provider"),
+        (UpstreamTimeoutError("too slow"), "provider"),
+    ],
+)
+async def test_an_error_tells_whose_it_is(error: Exception, source: str) -> None:
+    async with serving(raising(error)) as edge:
+        answer = await edge.ask(post(b"{}"))
+        assert answer.headers["x-conduit-error-source"] == source
 
 
 async def test_an_administrator_gets_the_admin_envelope() -> None:
