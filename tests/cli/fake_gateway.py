@@ -145,6 +145,8 @@ _DEFAULTS: dict[str, Row] = {
         "tokens_per_s": 162.0,
         "client_ip": "127.0.0.1",
         "user_agent": "t",
+        "cache": None,
+        "avoided": "0.00",
         "attempt_list": [],
     },
 }
