@@ -27,6 +27,8 @@ from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
 from conduit.gateway.body_store import FOLDER, BodyStore, Retention
+from conduit.gateway.cache.answers import AnswerCache
+from conduit.gateway.cache.store import Limits
 from conduit.gateway.configuration import Configuration, sealing_key_of
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
@@ -66,6 +68,7 @@ from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.decode import decode, input_tokens_of
 from conduit.gateway.stages.keep import DecodeAndKeep
+from conduit.gateway.stages.recall import AnswerFromCache
 from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
 from conduit.gateway.stages.resolve import Resolve
@@ -103,6 +106,7 @@ class Gateway:
     configuration: Configuration
     keyring: Keyring
     book: PriceBook
+    cache: AnswerCache
     bus: Bus
     live: LiveExchanges
     addresses: ClientAddresses
@@ -228,6 +232,7 @@ async def open_gateway(
         book, warning = book_in_force(InstalledBook(folder))
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
+        cache = AnswerCache(_cache_limits(settings))
         bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
         gateway = Gateway(
             settings=settings,
@@ -239,6 +244,7 @@ async def open_gateway(
             configuration=configuration,
             keyring=keyring,
             book=book,
+            cache=cache,
             bus=Bus(new_ulid(), scrub=secrets.scrub_json),
             live=live,
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
@@ -257,6 +263,12 @@ async def open_gateway(
         bodies.start()
         stack.push_async_callback(bodies.close)
         yield gateway
+
+
+def _cache_limits(settings: GatewaySettings) -> Limits:
+    return Limits(
+        settings.cache_limit_bytes, settings.cache_entry_limit_bytes, settings.cache_max_entries
+    )
 
 
 def _retention(settings: GatewaySettings) -> Retention:
@@ -334,6 +346,7 @@ def make_stages(gateway: Gateway) -> Stages:
         admit=admit,
         decode=keeping,
         resolve=resolve,
+        recall=AnswerFromCache(gateway.cache, settings.first_event_timeout_s),
         next_attempt=Attempts(_retry_rules(settings), gateway.health, resolve.decide, cost_at),
         hold=admit.hold,
         settled=settle.settled,
@@ -357,6 +370,7 @@ def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
         admit=count.nothing_to_admit,
         decode=decode,
         resolve=resolve,
+        recall=count.nothing_to_recall,
         next_attempt=Attempts(rules, gateway.health, resolve.decide, cost_at),
         hold=count.nothing_to_hold,
         settled=count.nothing_to_settle,
@@ -459,6 +473,7 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
     def renew_entrance() -> None:
         addresses.trust(networks_of(gateway.settings.trusted_proxies))
         gateway.health.use(_health_rules(gateway.settings))
+        gateway.cache.store.limits = _cache_limits(gateway.settings)
         entrance.now = make_entrance(gateway)
 
     gateway.on_settings = renew_entrance
