@@ -159,6 +159,7 @@ _SUMS = {
     "reasoning_tokens": 0,
     "cost": "0.0041",
     "billed": "0.0041",
+    "avoided": "0.00",
 }
 _CACHED: Row = {
     "entries": 1200,
