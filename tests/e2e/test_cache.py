@@ -5,12 +5,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conduit.gateway.cache.answers import Unwanted
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import Running, connect_fake, running_gateway
 from tests.fakes.behaviour import Behaviour, Fault
 from tests.fakes.upstream import FakeUpstream
 
@@ -432,6 +433,48 @@ async def test_a_hit_is_kept_with_its_body_where_bodies_are_kept(running: Runnin
         kept = await running.admin("GET", f"/requests/{answer.headers['x-request-id']}/bodies")
         assert kept["response"]["headers"]["x-conduit-cache"] == cache
         assert json.loads(kept["response"]["body"]) == json.loads(answer.body)
+
+
+async def test_nobody_waits_longer_than_for_the_first_byte_of_an_answer(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    gate = asyncio.Event()
+    fake.script(Behaviour(gate=gate), Behaviour(text="own"))
+    body = {"model": "fake", "messages": MESSAGES, "stream": True}
+    async with running_gateway(tmp_path / "home", first_event_timeout_s=1.0) as running:
+        await connect_fake(running, fake)
+        await kept_for(running)
+        key = await running.key()
+        leader = asyncio.create_task(ask(running, key, body))
+        await fake.request(1)
+        alone = await ask(running, key, body)
+        assert (alone.cache, b"own" in alone.body, leader.done()) == ("miss", True, False)
+        gate.set()
+        assert (await leader).cache == "miss"
+        assert len(fake.requests) == 2
+
+
+async def test_limits_change_while_the_gateway_runs(
+    running: Running, fake: FakeUpstream, key: str
+) -> None:
+    assert [(await ask(running, key)).cache for _ in range(2)] == ["miss", "hit"]
+    await running.admin("PATCH", "/config", {"values": {"cache_limit_bytes": 0}})
+    assert (await running.admin("GET", "/cache"))["entries"] == 0
+    assert [(await ask(running, key)).cache for _ in range(2)] == ["bypass", "bypass"]
+    await running.admin("PATCH", "/config", {"values": {"cache_limit_bytes": None}})
+    assert [(await ask(running, key)).cache for _ in range(2)] == ["miss", "hit"]
+
+
+async def test_what_is_counted_only_is_not_kept(running: Running, key: str) -> None:
+    body = {"model": "fake", "messages": MESSAGES}
+    answers = [await ask(running, key, body, path="/v1/messages/count_tokens") for _ in range(2)]
+    assert [(each.status, each.cache) for each in answers] == [(200, None)] * 2
+
+
+async def test_a_key_that_is_ended_gets_no_hit(running: Running, key: str) -> None:
+    assert [(await ask(running, key)).cache for _ in range(2)] == ["miss", "hit"]
+    await running.admin("PATCH", "/keys/test", {"enabled": False})
+    assert (await ask(running, key)).status == 401
 
 
 async def waiting(running: Running, count: int) -> None:
