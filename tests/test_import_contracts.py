@@ -56,6 +56,7 @@ PLANTS = [
     ("sql-in-storage", "gateway.ledger.planted", "aiosqlite"),
     ("providers-apart", "gateway.providers.planted", "conduit.gateway.providers.planted_too"),
     ("events-apart", "gateway.events.planted", "conduit.gateway.snapshot"),
+    ("cache-apart", "gateway.cache.planted", "conduit.gateway.snapshot"),
     ("no-cycles", "core.money", "conduit.core.planted_too"),
     ("tui-state-of-terminals", "tui.store", "textual.widgets"),
     ("tui-state-of-terminals", "tui.gateway", "conduit.tui.widgets.frame"),

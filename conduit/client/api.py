@@ -121,6 +121,8 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("budgets.update", "PATCH", "/admin/budgets/{budget}", "record"),
         Operation("budgets.reset_spend", "POST", "/admin/budgets/{budget}/reset-spend", "record"),
         Operation("budgets.delete", "DELETE", "/admin/budgets/{budget}", "nothing"),
+        Operation("cache.show", "GET", "/admin/cache", "record"),
+        Operation("cache.clear", "POST", "/admin/cache/clear", "record"),
         Operation(
             "prices.list", "GET", "/admin/prices", "list", (*_PAGED, "provider", "model", "all")
         ),

@@ -33,6 +33,8 @@ FIELDS = (
     "tokens_per_s",
     "client_ip",
     "user_agent",
+    "cache",
+    "avoided",
 )
 """The fields of a record, in the order in which the API gives them."""
 
@@ -49,6 +51,7 @@ def record_of(finished: Mapping[str, Any]) -> Record:
         "key": finished.get("key_name"),
         "cost": format_usd(finished["cost_nanodollars"]),
         "billed": format_usd(finished["billed_nanodollars"]),
+        "avoided": format_usd(finished.get("avoided_nanodollars") or 0),
         "tokens_per_s": None if rate is None else rate / 1000,
     }
     return {name: told.get(name) for name in FIELDS}

@@ -35,6 +35,7 @@ class EventKind(StrEnum):
     BUDGET_DELETED = "budget.deleted"
     BUDGET_SPEND_RESET = "budget.spend_reset"
     REQUESTS_PURGED = "requests.purged"
+    CACHE_CLEARED = "cache.cleared"
     PRICE_SET = "price.set"
     PRICE_REMOVED = "price.removed"
     PRICE_BOOK_UPDATED = "price_book.updated"
@@ -69,6 +70,7 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.BUDGET_DELETED: "A budget was deleted.",
     EventKind.BUDGET_SPEND_RESET: "What a budget had spent in its present period was set to 0.",
     EventKind.REQUESTS_PURGED: "Records of old requests were deleted.",
+    EventKind.CACHE_CLEARED: "Answers that were kept for the same request were forgotten.",
     EventKind.PRICE_SET: "A price of the operator was set.",
     EventKind.PRICE_REMOVED: "A price of the operator was removed.",
     EventKind.PRICE_BOOK_UPDATED: "Another price book was put in force.",

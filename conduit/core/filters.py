@@ -46,6 +46,7 @@ REQUEST_FIELDS: Mapping[str, FieldKind] = {
     "tokens": FieldKind.INTEGER,
     "cost": FieldKind.MONEY,
     "ip": FieldKind.TEXT,
+    "cache": FieldKind.TEXT,
 }
 
 COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
@@ -64,6 +65,7 @@ COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
     "tokens": ("input_tokens", "output_tokens"),
     "cost": ("cost_nanodollars",),
     "ip": ("client_ip",),
+    "cache": ("cache",),
 }
 """The columns of a request record that a field means; where there are several, their sum."""
 

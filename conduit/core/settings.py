@@ -322,6 +322,24 @@ class GatewaySettings(BaseSettings):
         description="Output tokens held for a model whose largest output is not known.",
     )
 
+    cache_limit_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        le=64 * 1024**3,
+        description="Most bytes that answers kept for the same request take in memory; 0: none.",
+    )
+
+    cache_entry_limit_bytes: int = Field(
+        default=1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="Most bytes that one of these answers may take.",
+    )
+
+    cache_max_entries: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="Most answers that are kept so."
+    )
+
     config_revisions: int = Field(
         default=1_000,
         ge=10,

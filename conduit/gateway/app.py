@@ -28,6 +28,8 @@ from conduit.gateway.active_probes import ActiveProbes
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
 from conduit.gateway.body_store import FOLDER, BodyStore, Retention
+from conduit.gateway.cache.answers import AnswerCache
+from conduit.gateway.cache.store import Limits
 from conduit.gateway.configuration import Configuration, sealing_key_of
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
@@ -69,6 +71,7 @@ from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.decode import decode, input_tokens_of
 from conduit.gateway.stages.keep import DecodeAndKeep
+from conduit.gateway.stages.recall import AnswerFromCache
 from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
 from conduit.gateway.stages.resolve import Resolve
@@ -106,6 +109,7 @@ class Gateway:
     configuration: Configuration
     keyring: Keyring
     book: PriceBook
+    cache: AnswerCache
     bus: Bus
     live: LiveExchanges
     addresses: ClientAddresses
@@ -231,6 +235,7 @@ async def open_gateway(
         book, warning = book_in_force(InstalledBook(folder))
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
+        cache = AnswerCache(_cache_limits(settings))
         bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
         gateway = Gateway(
             settings=settings,
@@ -242,12 +247,13 @@ async def open_gateway(
             configuration=configuration,
             keyring=keyring,
             book=book,
+            cache=cache,
             bus=Bus(new_ulid(), scrub=secrets.scrub_json),
             live=live,
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
             endpoints=endpoints,
             tokens=tokens,
-            metrics=Metrics(__version__, live.__len__, ledger.state),
+            metrics=Metrics(__version__, live.__len__, ledger.state, cache.figures),
             bodies=bodies,
             health=Health(_health_rules(settings)),
             secrets=secrets,
@@ -260,6 +266,12 @@ async def open_gateway(
         bodies.start()
         stack.push_async_callback(bodies.close)
         yield gateway
+
+
+def _cache_limits(settings: GatewaySettings) -> Limits:
+    return Limits(
+        settings.cache_limit_bytes, settings.cache_entry_limit_bytes, settings.cache_max_entries
+    )
 
 
 def _retention(settings: GatewaySettings) -> Retention:
@@ -337,6 +349,7 @@ def make_stages(gateway: Gateway) -> Stages:
         admit=admit,
         decode=keeping,
         resolve=resolve,
+        recall=AnswerFromCache(gateway.cache, settings.first_event_timeout_s),
         next_attempt=Attempts(_retry_rules(settings), gateway.health, resolve.decide, cost_at),
         hold=admit.hold,
         settled=settle.settled,
@@ -360,6 +373,7 @@ def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
         admit=count.nothing_to_admit,
         decode=decode,
         resolve=resolve,
+        recall=count.nothing_to_recall,
         next_attempt=Attempts(rules, gateway.health, resolve.decide, cost_at),
         hold=count.nothing_to_hold,
         settled=count.nothing_to_settle,
@@ -462,6 +476,7 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
     def renew_entrance() -> None:
         addresses.trust(networks_of(gateway.settings.trusted_proxies))
         gateway.health.use(_health_rules(gateway.settings))
+        gateway.cache.store.limits = _cache_limits(gateway.settings)
         entrance.now = make_entrance(gateway)
 
     gateway.on_settings = renew_entrance
@@ -502,6 +517,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         ledger=gateway.ledger,
         book=gateway.book,
         book_file=InstalledBook(gateway.folder),
+        cache=gateway.cache,
         master=master,
         bus=gateway.bus,
         live=gateway.live,

@@ -430,6 +430,7 @@ def _alias_mapping(mapping: StoredMapping) -> AliasMapping:
         fallbacks=tuple(Fallback(**fallback) for fallback in mapping.fallbacks),
         created_at_ms=mapping.created_at_ms,
         policy=Policy(**mapping.policy),
+        version=mapping.version,
     )
 
 

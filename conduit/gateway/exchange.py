@@ -14,6 +14,8 @@ import msgspec
 from conduit.core.errors import ConduitError
 from conduit.core.ids import new_id, now_ms
 from conduit.gateway.bodies import GatheredCall
+from conduit.gateway.cache.answers import Recall
+from conduit.gateway.cache.terms import Caching
 from conduit.gateway.capabilities import Capabilities, capabilities_of
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.bridges.protocol import AnswerStream
@@ -115,12 +117,16 @@ class WhyNot:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What routing made of an alias: candidates in order, and why others are not among them."""
+    """What routing made of an alias: candidates in order, and why others are not among them.
+
+    `caching` is how answers of the alias are kept, None where they are not.
+    """
 
     alias: str
     candidates: tuple[Candidate, ...]
     why_nots: tuple[WhyNot, ...]
     mapping: AliasMapping | None = None
+    caching: Caching | None = None
 
     @property
     def policy(self) -> Policy:
@@ -240,11 +246,10 @@ class Exchange(msgspec.Struct, eq=False):
     read_call: ReadCall | None = None  # how the body is read; OpenAI's own form where it is None
     decoded: ClientCall | None = None
     decision: Decision | None = None
+    caching: Caching | None = None  # how its answer is kept, where its alias has it
     course: Course | None = None
     ends_at: float | None = None  # when the client wants to have its answer, on the clock of began
     session: str | None = None  # by which sticky routing tells one conversation from others
-    cache: str | None = None  # hit | miss | bypass
-    avoided_nanodollars: int = 0
     hops: int = 0  # through how many gateways it has come
     trimmed: int = 0  # messages left out of a conversation that was too long
     attempts: list[Attempt] = msgspec.field(default_factory=list)
@@ -255,6 +260,7 @@ class Exchange(msgspec.Struct, eq=False):
     forwarded_headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     incoming: Incoming | None = None
     kept: GatheredCall | None = None  # its bodies, where they are kept
+    recall: Recall | None = None  # what it has to do with answers that are kept
 
     @property
     def last_attempt(self) -> Attempt | None:

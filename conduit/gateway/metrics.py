@@ -21,6 +21,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from conduit.gateway.cache.answers import Figures
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import RequestRecord
 
@@ -94,6 +95,7 @@ class Metrics:
         version: str,
         in_flight: Callable[[], int],
         ledger: Callable[[], LedgerState],
+        cache: Callable[[], Figures],
     ) -> None:
         self._providers = _Labels(MOST_PROVIDERS)
         self._operations = _Labels(_MOST_WORDS)
@@ -103,6 +105,7 @@ class Metrics:
         self._version = version
         self._in_flight = in_flight
         self._ledger = ledger
+        self._cache = cache
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Exposition(self.families))
         ProcessCollector(registry=self._registry)
@@ -159,6 +162,7 @@ class Metrics:
         )
         yield self._logins()
         yield from _ledger_families(self._ledger())
+        yield from _cache_families(self._cache())
         yield InfoMetricFamily(
             "conduit_build",
             "What runs here.",
@@ -240,3 +244,23 @@ def _ledger_families(state: LedgerState) -> Iterator[Metric]:
     }
     for name, (help_text, value) in gauges.items():
         yield GaugeMetricFamily(name, help_text, value=value)
+
+
+def _cache_families(figures: Figures) -> Iterator[Metric]:
+    total = figures.total
+    requests = CounterMetricFamily(
+        "conduit_cache_requests",
+        "Requests to aliases that keep answers: answered from them, not, or past them.",
+        labels=("result",),
+    )
+    results = {"hit": total.hits, "miss": total.misses, "bypass": total.bypassed}
+    for result, count in results.items():
+        requests.add_metric((result,), count)
+    yield requests
+    yield CounterMetricFamily(
+        "conduit_cache_avoided_nanodollars",
+        "What answers that were kept would have cost, in billionths of a US dollar.",
+        value=total.avoided_nanodollars,
+    )
+    yield GaugeMetricFamily("conduit_cache_entries", "Answers kept.", value=figures.entries)
+    yield GaugeMetricFamily("conduit_cache_bytes", "The memory they take.", value=figures.bytes)

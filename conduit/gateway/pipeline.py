@@ -21,6 +21,7 @@ class Stages:
     admit: Callable[[Exchange], None]
     decode: Callable[[Exchange, bytes], None]
     resolve: Callable[[Exchange], None]
+    recall: Callable[[Exchange, Relay], Awaitable[bool]]
     next_attempt: Callable[[Exchange], Awaitable[Attempt | None]]
     hold: Callable[[Exchange, Attempt], Awaitable[None]]
     settled: Callable[[Exchange, Attempt], AbstractContextManager[None]]
@@ -39,6 +40,8 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
         stages.admit(exchange)  # an exhausted budget is refused before the body too
         stages.decode(exchange, await incoming.body())
         stages.resolve(exchange)  # alias → ordered candidates, with why-nots
+        if exchange.caching is not None and await stages.recall(exchange, relay):
+            return  # answered as the same request was before
         while (attempt := await stages.next_attempt(exchange)) is not None:  # next candidate
             with stages.settled(exchange, attempt):  # hold … settle, exactly once
                 await stages.hold(exchange, attempt)  # in the journal before it is sent

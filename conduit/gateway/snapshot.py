@@ -93,6 +93,7 @@ class AliasMapping:
     fallbacks: tuple[Fallback, ...]
     created_at_ms: int
     policy: Policy = Policy()
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)

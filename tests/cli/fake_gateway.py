@@ -145,6 +145,8 @@ _DEFAULTS: dict[str, Row] = {
         "tokens_per_s": 162.0,
         "client_ip": "127.0.0.1",
         "user_agent": "t",
+        "cache": None,
+        "avoided": "0.00",
         "attempt_list": [],
     },
 }
@@ -157,6 +159,23 @@ _SUMS = {
     "reasoning_tokens": 0,
     "cost": "0.0041",
     "billed": "0.0041",
+    "avoided": "0.00",
+}
+_CACHED: Row = {
+    "entries": 1200,
+    "bytes": 4_100_000,
+    "hits": 3,
+    "misses": 1,
+    "bypassed": 2,
+    "avoided": "1.50",
+}
+_CACHE: Row = {
+    **_CACHED,
+    "since": AT,
+    "limit_bytes": 67_108_864,
+    "entry_limit_bytes": 1_048_576,
+    "max_entries": 10_000,
+    "aliases": [{"alias": "gpt-*", **_CACHED}],
 }
 _USAGE: Row = {
     "key_id": "key_1",
@@ -245,6 +264,8 @@ class Handler(BaseHTTPRequestHandler):
                 ["requests", _, "cancel" | "bodies"],
             ):
                 self._live(steps, seen)
+            case (_, ["cache"] | ["cache", "clear"]):
+                self.answer(200, {"cleared": 12} if seen.method == "POST" else _CACHE)
             case (_, ["keys", "check"] | ["keys", _, "rotate" | "usage"]):
                 self._key_action(steps, seen)
             case ("POST", ["budgets", name, "reset-spend"]):

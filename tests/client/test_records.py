@@ -22,6 +22,7 @@ def test_the_fields_are_those_of_the_api_in_its_order() -> None:
     [
         {},
         {"key_name": None, "alias": None, "tokens_per_s_milli": None, "ttft_ms": 12},
+        {"cache": "hit", "avoided_nanodollars": 4_100_000},
         {"cost_nanodollars": 1, "billed_nanodollars": 0, "at_ms": 1_700_000_000_000},
     ],
 )

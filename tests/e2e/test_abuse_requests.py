@@ -162,6 +162,7 @@ async def test_only_the_headers_of_the_dialect_go_on_to_a_provider(
         "authorization",
         "x-client-request-id",
         "openai-beta",
+        "x-conduit-hops",
     }
     assert sent["openai-beta"] == "assistants=v2"
     assert sent["user-agent"].startswith("conduit/")

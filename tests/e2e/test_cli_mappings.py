@@ -30,6 +30,40 @@ async def test_targets_are_stored_with_order_and_weight(cli: Cli, running: Runni
     assert too_many.code == 2
 
 
+async def test_answers_are_kept_as_long_as_the_command_line_says(
+    cli: Cli, running: Running
+) -> None:
+    add = ("mappings", "add", "fast", "--to", "fake/fake")
+    kept = await cli(*add, "--cache-ttl", "10m", "-o", "wide")
+    assert "10m" in kept.ok().out
+    await cli("mappings", "update", "fast", "--cache-scope", "shared")
+    mapping = await running.admin("GET", "/mappings/fast")
+    assert (mapping["policy"]["cache_ttl_s"], mapping["policy"]["cache_scope"]) == (600, "shared")
+    assert len(mapping["targets"]) == 1
+    client = running.openai(await running.key())
+    for cache in ("miss", "hit"):
+        raw = await client.embeddings.with_raw_response.create(model="fast", input="x")
+        assert raw.headers["x-conduit-cache"] == cache
+    await running.gateway.ledger.caught_up()
+    shown = (await cli("logs", "list", "--filter", "cache:hit", "--json")).json["data"]
+    assert [(row["cost"], row["avoided"]) for row in shown] == [("0.00", "0.000012")]
+    stats = (await cli("cache", "stats", "--json")).json
+    assert (stats["hits"], stats["avoided"], stats["aliases"][0]["alias"]) == (
+        1,
+        "0.000012",
+        "fast",
+    )
+    used = (await cli("keys", "usage", "test", "--json")).json["total"]
+    assert (used["requests"], used["cost"], used["avoided"]) == (2, "0.000012", "0.000012")
+    cleared = await cli("cache", "clear", "--model", "fast", "--key", "test", "--yes", "--json")
+    assert cleared.json == {"cleared": 1}
+    await cli("mappings", "update", "fast", "--cache-ttl", "off")
+    mapping = await running.admin("GET", "/mappings/fast")
+    assert (mapping["policy"]["cache_ttl_s"], mapping["policy"]["cache_scope"]) == (None, "shared")
+    for wrong in (("--cache-ttl", "0.2s"), ("--cache-ttl", "long"), ("--cache-scope", "all")):
+        assert (await cli("mappings", "update", "fast", *wrong)).code == 2
+
+
 @pytest.mark.parametrize(
     ("models", "code", "answered"),
     [

@@ -158,6 +158,8 @@ def request_row(number: int, **values: Any) -> dict[str, Any]:
         "tokens_per_s_milli": 12_500,
         "client_ip": "127.0.0.1",
         "user_agent": "test",
+        "cache": None,
+        "avoided_nanodollars": 0,
         **values,
     }
 

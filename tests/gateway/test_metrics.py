@@ -6,6 +6,8 @@ import pytest
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
+from conduit.gateway.cache.answers import AnswerCache
+from conduit.gateway.cache.store import Answer, Limits, Place
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.metrics import Metrics
@@ -37,9 +39,11 @@ RECORD = RequestRecord(
 )
 LEDGER = LedgerState(2, 7_000, 1, 512, "journal-1", "full", available=True)
 
+CACHE = AnswerCache(Limits(total_bytes=100_000, entry_bytes=10_000, entries=10))
+
 
 def metrics() -> Metrics:
-    return Metrics("0.1.0", lambda: 3, lambda: LEDGER)
+    return Metrics("0.1.0", lambda: 3, lambda: LEDGER, CACHE.figures)
 
 
 def samples(shown: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -117,13 +121,33 @@ def test_requests_without_a_first_token_are_not_in_its_histogram() -> None:
 
 def test_gauges_are_read_when_they_are_asked_for() -> None:
     in_flight = 0
-    shown = Metrics("0.1.0", lambda: in_flight, lambda: LEDGER)
+    shown = Metrics("0.1.0", lambda: in_flight, lambda: LEDGER, CACHE.figures)
     in_flight = 9
     assert value(shown, "conduit_requests_in_flight") == 9
     assert value(shown, "conduit_ledger_open_holds") == 2
     assert value(shown, "conduit_ledger_held_nanodollars") == 7_000
     assert value(shown, "conduit_ledger_journal_unapplied_bytes") == 512
     assert value(shown, "conduit_ledger_available") == 1
+
+
+def test_the_cache_tells_of_itself() -> None:
+    cache = AnswerCache(Limits(total_bytes=100_000, entry_bytes=10_000, entries=10))
+    shown = Metrics("0.1.0", lambda: 0, lambda: LEDGER, cache.figures)
+    place = Place(b"d", "fast", "fast", "key_1", 60)
+    first = cache.recall("fast")
+    first.place = place
+    first.keep(Answer({}, b"x" * 1_000, 7_000))
+    first.end()
+    for _ in range(2):
+        again = cache.recall("fast")
+        again.look(place)
+        again.end()
+    assert value(shown, "conduit_cache_requests_total", result="hit") == 2
+    assert value(shown, "conduit_cache_requests_total", result="miss") == 1
+    assert value(shown, "conduit_cache_requests_total", result="bypass") == 0
+    assert value(shown, "conduit_cache_avoided_nanodollars_total") == 14_000
+    assert value(shown, "conduit_cache_entries") == 1
+    assert 1_000 < value(shown, "conduit_cache_bytes") < 3_000
 
 
 def test_the_build_and_the_process_are_shown() -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 
 from conduit.core.errors import AuthenticationError, InsufficientQuotaError, UpstreamFailure
+from conduit.gateway.cache.terms import Caching
 from conduit.gateway.exchange import Attempt, Candidate, Exchange, Relay
 from conduit.gateway.pipeline import Stages, run
 from conduit.gateway.provider import Operation
@@ -46,6 +47,10 @@ class Steps:
         self.step("authenticate")
         return grant()
 
+    async def recall(self, exchange: Exchange, relay: Relay) -> bool:
+        self.step("recall")
+        return True
+
     async def next_attempt(self, exchange: Exchange) -> Attempt | None:
         if "settle" in self.seen:
             return None
@@ -77,6 +82,7 @@ class Steps:
             admit=lambda exchange: self.step("admit"),
             decode=lambda exchange, body: self.step("decode"),
             resolve=lambda exchange: self.step("resolve"),
+            recall=self.recall,
             next_attempt=self.next_attempt,
             hold=self.hold,
             settled=self.settled,
@@ -103,6 +109,13 @@ async def test_the_key_and_its_budget_come_before_the_body_and_the_hold_before_t
         "settle",
         "record",
     ]
+
+
+async def test_what_is_answered_from_the_cache_holds_and_sends_nothing() -> None:
+    steps, exchange = Steps(), Exchange(Operation.CHAT, snapshot([]))
+    exchange.caching = Caching("fast", 60, shared=False, origin=b"")
+    await run(steps.stages(), exchange, steps, Silent())
+    assert steps.seen == ["authenticate", "admit", "body", "decode", "resolve", "recall", "record"]
 
 
 async def test_a_wrong_key_leaves_no_record_and_its_body_unread() -> None:

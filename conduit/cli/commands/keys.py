@@ -312,6 +312,7 @@ USAGE_VIEW = View(
         ),
         Column("cost", "cost", lambda used: people.money(used["cost"]), right=True),
         Column("billed", "billed", lambda used: people.money(used["billed"]), right=True, spare=1),
+        Column("avoided", "avoided", lambda u: people.money(u["avoided"]), wide=True, right=True),
     ),
     id_path="group",
     empty="no requests in this time",

@@ -98,6 +98,8 @@ DETAIL = View(
         Column("billed", "billed", lambda record: people.money(record["billed"])),
         Column("cached", "cached_tokens", lambda r: people.count(r["cached_tokens"])),
         Column("reasoning", "reasoning_tokens", lambda r: people.count(r["reasoning_tokens"])),
+        Column("cache", "cache"),
+        Column("avoided", "avoided", lambda record: people.money(record["avoided"])),
     )
 )
 ATTEMPTS = View(

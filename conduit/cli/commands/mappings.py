@@ -12,6 +12,7 @@ from conduit.cli.failures import Exit, Failure
 from conduit.cli.offers import Offer, chosen, map_all, offers_of
 from conduit.cli.options import File, Force, Operation, Out, SomeNames
 from conduit.cli.output import Column, View
+from conduit.cli.policies import CacheScope, CacheTtl, caching_text, policy_of
 from conduit.cli.selection import selected
 from conduit.cli.targets import Wanted, capabilities_text, changed_targets, new_targets
 from conduit.cli.verbs import Noun, verb
@@ -53,6 +54,7 @@ VIEW = View(
         Column("targets", "targets", _targets),
         Column("strategy", "strategy"),
         Column("capabilities", "targets.capabilities", _capabilities, wide=True),
+        Column("cache", "policy.cache_ttl_s", caching_text, wide=True),
         Column("id", "id", wide=True),
         Column("updated", "updated_at", lambda m: people.moment(m["updated_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
@@ -115,12 +117,16 @@ def add(
     weight: Weight = None,
     order: Order = None,
     caps: Capabilities = None,
+    cache_ttl: CacheTtl = None,
+    cache_scope: CacheScope = None,
 ) -> None:
     """Make an alias that clients may use as a model."""
     if not to:
         raise Failure("--to PROVIDER/MODEL is needed, once for each target")
     wanted = Wanted(to, weight or [], order or [], caps or [])
-    body = {"alias": alias, "targets": new_targets(wanted)}
+    body: dict[str, Any] = {"alias": alias, "targets": new_targets(wanted)}
+    if policy := policy_of(cache_ttl, cache_scope):
+        body["policy"] = policy
     mapping = call.change("mappings.create", body=body)
     if mapping is not None:
         call.show_changed(
@@ -139,17 +145,23 @@ def update(
     weight: Weight = None,
     order: Order = None,
     caps: Capabilities = None,
+    cache_ttl: CacheTtl = None,
+    cache_scope: CacheScope = None,
 ) -> None:
     """Replace the targets of a mapping, or without --to change what is said of them.
 
     conduit mappings update fast --caps vision,no-audio,context_tokens=128k
     """
     wanted = Wanted(to or [], weight or [], order or [], caps or [])
-    if wanted.is_empty():
-        raise Failure("nothing to change: give --to, --weight, --order or --caps")
+    policy = policy_of(cache_ttl, cache_scope)
+    if wanted.is_empty() and not policy:
+        raise Failure("nothing to change: give --to, --weight, --order, --caps or --cache-ttl")
     before = call.find("mappings", alias)
-    targets = new_targets(wanted) if to else changed_targets(before["targets"], wanted)
-    body = {"targets": targets}
+    body: dict[str, Any] = {"policy": policy} if policy else {}
+    if to:
+        body["targets"] = new_targets(wanted)
+    elif not wanted.is_empty():
+        body["targets"] = changed_targets(before["targets"], wanted)
     mapping = call.change("mappings.update", before["alias"], body=body, before=before)
     if mapping is not None:
         call.show_changed(mapping, VIEW, f"updated mapping {mapping['alias']}")

@@ -81,7 +81,10 @@ class KeyCheck(KeyView):
 
 
 class UsageSums(Resource):
-    """Sums over request records; `failed` are those that did not succeed."""
+    """Sums over request records; `failed` are those that did not succeed.
+
+    `avoided` is what answers that were kept would have cost, and no part of `cost`.
+    """
 
     requests: int
     failed: int
@@ -91,6 +94,7 @@ class UsageSums(Resource):
     reasoning_tokens: int
     cost: Usd
     billed: Usd
+    avoided: Usd
 
 
 class UsageGroup(UsageSums):

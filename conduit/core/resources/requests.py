@@ -4,6 +4,8 @@ from typing import Literal
 
 from conduit.core.resources.fields import Resource, Time, Usd
 
+CacheResult = Literal["hit", "miss", "bypass"]
+
 
 class AttemptView(Resource):
     """One dispatch to a provider: its hold, its cost, where its usage came from."""
@@ -31,6 +33,10 @@ class AttemptView(Resource):
 
 
 class RequestView(Resource):
+    """`cache` says how the answer stands to those that are kept, null where none are; `avoided` is
+    what it would have cost, of one that was kept.
+    """
+
     id: str
     at: Time
     operation: str
@@ -56,6 +62,8 @@ class RequestView(Resource):
     tokens_per_s: float | None
     client_ip: str | None
     user_agent: str | None
+    cache: CacheResult | None
+    avoided: Usd
 
 
 class RequestDetail(RequestView):

@@ -12,6 +12,7 @@ from conduit.core.resources.status import SettingsReload, SettingView
 from conduit.gateway.access_tokens import AccessTokens
 from conduit.gateway.admin.access import MasterAccess
 from conduit.gateway.body_store import BodyStore
+from conduit.gateway.cache.answers import AnswerCache
 from conduit.gateway.configuration import Configuration
 from conduit.gateway.discovery import ModelLists
 from conduit.gateway.events.bus import Bus
@@ -77,6 +78,7 @@ class AdminContext:
     ledger: BudgetLedger
     book: PriceBook
     book_file: InstalledBook
+    cache: AnswerCache
     master: MasterAccess
     bus: Bus
     live: LiveExchanges

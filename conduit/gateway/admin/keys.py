@@ -235,6 +235,7 @@ def _sums(used: Used) -> dict[str, Any]:
         "reasoning_tokens": used.reasoning_tokens,
         "cost": format_usd(used.cost_nanodollars),
         "billed": format_usd(used.billed_nanodollars),
+        "avoided": format_usd(used.avoided_nanodollars),
     }
 
 

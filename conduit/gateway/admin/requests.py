@@ -187,6 +187,8 @@ def _fields(record: StoredRequest) -> dict[str, Any]:
         "tokens_per_s": None if rate is None else rate / 1000,
         "client_ip": record.client_ip,
         "user_agent": record.user_agent,
+        "cache": record.cache,
+        "avoided": format_usd(record.avoided_nanodollars),
     }
 
 

@@ -127,6 +127,7 @@ _HEADERS_OF_CALLS: Final[Mapping[str, str]] = {
     "x-conduit-dropped": "Fields left out that the provider's format has no place for.",
     "x-conduit-emulated": "Fields that were asked for in another way.",
     "x-conduit-output-cap": "The cap on the answer, where the budget asked for one.",
+    "x-conduit-cache": "`hit`, `miss` or `bypass`, where the alias keeps answers.",
 }
 _HEADERS_OF_COUNTS: Final[Mapping[str, str]] = {
     "x-conduit-estimated": "`true` where no provider has counted."

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from conduit.gateway.exchange import Candidate, Decision, WhyNot
 from conduit.gateway.pricing import Rates
 from conduit.gateway.provider import Operation
+from conduit.gateway.routing.caching import caching_of
 from conduit.gateway.snapshot import AliasMapping, Snapshot, Target
 
 REQUESTED_MODEL = "*"
@@ -57,7 +58,8 @@ def resolve(snapshot: Snapshot, question: Question, price_of: PriceOf) -> Decisi
             candidates.append(found)
         else:
             why_nots.append(found)
-    return Decision(question.alias, tuple(candidates), tuple(why_nots), mapping)
+    caching = caching_of(mapping, snapshot)
+    return Decision(question.alias, tuple(candidates), tuple(why_nots), mapping, caching)
 
 
 def _named_directly(snapshot: Snapshot, alias: str) -> AliasMapping | None:

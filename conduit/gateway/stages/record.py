@@ -51,6 +51,8 @@ class Record:
         )
 
     def _finish(self, exchange: Exchange) -> None:
+        if exchange.recall is not None:
+            exchange.recall.end()
         record = record_of(exchange)
         self._write(record)
         self._observe(record)
@@ -110,7 +112,7 @@ def record_of(exchange: Exchange) -> RequestRecord:
     """The row of a finished exchange: usage of the answering attempt, cost of all of them."""
     attempt = exchange.last_attempt
     usage = (attempt.usage if attempt else None) or EMPTY_USAGE
-    key = exchange.key
+    key, recall = exchange.key, exchange.recall
     duration_ms = exchange.elapsed_ms()
     output_tokens = usage.total_output_tokens
     return RequestRecord(
@@ -140,8 +142,8 @@ def record_of(exchange: Exchange) -> RequestRecord:
         client_ip=exchange.client_ip,
         user_agent=exchange.user_agent,
         route=trace_of(exchange),
-        cache=exchange.cache,
-        avoided_nanodollars=exchange.avoided_nanodollars,
+        cache=None if recall is None else recall.result.value,
+        avoided_nanodollars=0 if recall is None else recall.avoided_nanodollars,
     )
 
 

@@ -22,6 +22,7 @@ from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange, Rel
 from conduit.gateway.ledger.entries import AttemptOutcome, Ledger
 from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
 from conduit.gateway.stages.failures import scrub_for, transport_failure
+from conduit.gateway.stages.remember import RememberingRelay
 from conduit.gateway.stages.settle import Settle
 from conduit.gateway.upstream import TransportError, UpstreamResponse
 
@@ -71,6 +72,9 @@ class RelayAnswer:
         self._answer_limit_bytes = answer_limit_bytes
 
     async def __call__(self, asked: Asked, response: UpstreamResponse, relay: Relay) -> None:
+        recall = asked.exchange.recall
+        if recall is not None:
+            relay = RememberingRelay(asked.exchange, asked.attempt, recall, relay)
         if asked.exchange.call.stream:
             await self._stream(asked, response, relay)
         else:
@@ -288,14 +292,12 @@ def _refuse_a_crawl(attempt: Attempt, produced: int, slowest: float) -> None:
 def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
     """The gateway's own headers on a good answer."""
     headers = {
-        "x-request-id": exchange.id,
+        **own_ids(exchange),
         "x-conduit-alias": exchange.call.model,
         "x-conduit-provider": attempt.candidate.upstream.name,
         "x-conduit-model": attempt.candidate.model,
         "x-conduit-attempts": str(len(exchange.attempts)),
     }
-    if exchange.read_call is not None and exchange.call.dialect == ANTHROPIC_MESSAGES:
-        headers["request-id"] = exchange.id  # where Anthropic's SDKs look for it
     encoded = attempt.encoded
     if encoded is not None and encoded.dropped:
         headers["x-conduit-dropped"] = _listed(encoded.dropped)
@@ -310,6 +312,14 @@ def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
     if attempt.candidate.upstream.provider.type.simulated:
         headers["x-conduit-simulated"] = "true"
     return headers
+
+
+def own_ids(exchange: Exchange) -> dict[str, str]:
+    """The request's id, under the names that its client knows."""
+    ids = {"x-request-id": exchange.id}
+    if exchange.read_call is not None and exchange.call.dialect == ANTHROPIC_MESSAGES:
+        ids["request-id"] = exchange.id  # where Anthropic's SDKs look for it
+    return ids
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -56,6 +56,7 @@ class Resolve:
         if not decision.candidates and not _falls_back(decision):
             raise _nothing_left(decision, must_be_priced=must_be_priced)
         exchange.decision = decision
+        exchange.caching = decision.caching
         self._started(exchange)
 
     def decide(self, exchange: Exchange, alias: str) -> Decision | None:

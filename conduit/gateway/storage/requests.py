@@ -136,6 +136,7 @@ class Used:
     reasoning_tokens: int
     cost_nanodollars: int
     billed_nanodollars: int
+    avoided_nanodollars: int
 
 
 _ATTEMPT_COLUMNS = tuple(ledger.c[field.name] for field in fields(StoredAttempt))
@@ -217,6 +218,7 @@ _SUMMED = (
     "reasoning_tokens",
     "cost_nanodollars",
     "billed_nanodollars",
+    "avoided_nanodollars",
 )
 
 

@@ -16,6 +16,8 @@ from conduit.gateway.admin import table
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.body_store import BodyStore, Retention
+from conduit.gateway.cache.answers import AnswerCache
+from conduit.gateway.cache.store import Limits
 from conduit.gateway.configuration import Configuration
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
@@ -64,6 +66,11 @@ def bus(published: list[tuple[EventKind, Mapping[str, Any]]]) -> Bus:
 @pytest.fixture
 def live() -> LiveExchanges:
     return LiveExchanges()
+
+
+@pytest.fixture
+def cache() -> AnswerCache:
+    return AnswerCache(Limits(total_bytes=100_000, entry_bytes=10_000, entries=10))
 
 
 @pytest.fixture
@@ -121,6 +128,7 @@ async def context(
     ledger: LocalLedger,
     bus: Bus,
     live: LiveExchanges,
+    cache: AnswerCache,
     master_key: str,
     tmp_path: Path,
 ) -> AsyncIterator[AdminContext]:
@@ -136,6 +144,7 @@ async def context(
         ledger=ledger,
         book=BOOK,
         book_file=InstalledBook(tmp_path),
+        cache=cache,
         master=MasterAccess([MasterDigest(digest_of(master_key))]),
         bus=bus,
         live=live,

@@ -1,0 +1,1 @@
+"""Answers kept in memory, for requests that ask the same once more."""
