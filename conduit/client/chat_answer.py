@@ -12,6 +12,7 @@ GATEWAY_CODES = frozenset(
         "budget_exceeded",
         "budget_held",
         "conflict",
+        "database_unavailable",
         "head_too_large",
         "insufficient_quota",
         "internal_error",

@@ -31,6 +31,7 @@
     │   └── UpstreamTimeoutError      504
     └── UnavailableError              503
         ├── NoTargetError             503  every target of the alias is out of service
+        ├── DatabaseUnavailableError  503  nothing can be said of the key without the database
         ├── LedgerUnavailableError    503  no money can be held: nothing is dispatched
         ├── GatewaySealedError        503  the key that opens the credentials is not there
         └── ShuttingDownError         503
@@ -263,6 +264,12 @@ class UnavailableError(ConduitError):
 
 class NoTargetError(UnavailableError):
     code = "no_healthy_deployment"
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """Neither memory nor the copy on disk knows the key: it may be good, so this is no 401."""
+
+    code = "database_unavailable"
 
 
 class LedgerUnavailableError(UnavailableError):

@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import structs
 
 from conduit import __version__
-from conduit.core.errors import AuthenticationError, ConduitError
+from conduit.core.errors import AuthenticationError, ConduitError, UnavailableError
 from conduit.core.events import EventKind
 from conduit.core.ids import new_ulid, now_ms
 from conduit.core.keys import digest_of
@@ -35,6 +35,7 @@ from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
 from conduit.gateway.keyring import Keyring
+from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.ledger.records import RequestRecord
@@ -69,7 +70,13 @@ from conduit.gateway.stages.resolve import Attempts, Resolve
 from conduit.gateway.stages.settle import Settle
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage import master_keys
-from conduit.gateway.storage.engine import Database, create_engine, reading
+from conduit.gateway.storage.engine import (
+    Database,
+    create_engine,
+    is_local,
+    outages_reported,
+    reading,
+)
 from conduit.gateway.storage.migrate import migrate
 from conduit.gateway.upstream import Deadlines
 from conduit.gateway.upstream.clients import open_client
@@ -81,6 +88,7 @@ _LAST_USED_WRITTEN_EVERY_S = 5.0
 _PAGE_BYTES = 4096
 _STALL_GRACE_S = 5.0
 _PRELOADED_AFTER_S = 1.0
+_DOUBTS_SETTLED_EVERY_S = 1.0
 
 
 class NoMasterKeyError(Exception):
@@ -99,6 +107,7 @@ class Gateway:
     ledger: LocalLedger
     configuration: Configuration
     keyring: Keyring
+    known_keys: KnownKeys | None
     book: PriceBook
     bus: Bus
     live: LiveExchanges
@@ -111,6 +120,8 @@ class Gateway:
     warnings: tuple[str, ...]
     started_at_ms: int
     draining: bool = False
+    in_doubt: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where a change may have been committed without anybody being told."""
     on_settings: Callable[[], None] = lambda: None
     _changing_settings: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -163,7 +174,8 @@ class Gateway:
             reasons.append("the database does not answer, and another gateway may take it over")
         if self.configuration.locked:
             reasons.append("sealed: stored credentials cannot be opened, see /admin/status")
-        return Readiness(tuple(reasons))
+        degraded = [ledger.reason] if ledger.available and ledger.reason is not None else []
+        return Readiness(tuple(reasons), tuple(degraded))
 
     def state(self) -> GatewayState:
         return GatewayState(
@@ -213,7 +225,10 @@ async def open_gateway(
         sealing_key, warnings = await _sealing_key(settings, folder, database, secrets)
         configuration = Configuration(database, provider_of, sealing_key, secrets=secrets)
         await configuration.reload()
-        keyring = Keyring(database)
+        known_keys = None if is_local(database) else KnownKeys(database, folder)
+        if known_keys is not None:
+            stack.push_async_callback(known_keys.close)
+        keyring = Keyring(database, known_keys)
         await keyring.load()
         options = ClientOptions(trust_env=settings.proxy_from_environment)
         upstreams = open_client(settings.upstream_client, options)
@@ -234,6 +249,7 @@ async def open_gateway(
             ledger=ledger,
             configuration=configuration,
             keyring=keyring,
+            known_keys=known_keys,
             book=book,
             bus=Bus(new_ulid(), scrub=secrets.scrub_json),
             live=live,
@@ -472,6 +488,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         check_ledger=gateway.check_ledger,
         client_ip=gateway.addresses.of,
         revisions_kept=lambda: gateway.settings.config_revisions,
+        doubt=gateway.in_doubt.set,
     )
     return partial(routes, context)
 
@@ -484,9 +501,12 @@ async def _background(
         gateway.bus, in_flight=lambda: len(gateway.live), viewers=lambda: viewed.listeners
     )
     await stats.start()
+    if gateway.known_keys is not None:
+        gateway.known_keys.start()
     tasks = (
         asyncio.create_task(_note_last_used(gateway.keyring), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
+        asyncio.create_task(_settle_doubts(gateway), name="doubts"),
     )
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
@@ -504,6 +524,20 @@ async def _preload(late: Sequence[DeferredRoutes]) -> None:
             await resource.preload()
         except Exception:  # a request that needs it tries again
             logger.exception("what serves %s could not be loaded", resource.canonical)
+
+
+async def _settle_doubts(gateway: Gateway) -> None:
+    """Read anew what the database may hold without our knowing, as soon as it answers."""
+    while True:
+        await gateway.in_doubt.wait()
+        gateway.in_doubt.clear()
+        try:
+            with outages_reported():
+                await gateway.configuration.reload()
+            await gateway.keyring.doubt()
+        except UnavailableError:
+            gateway.in_doubt.set()
+            await asyncio.sleep(_DOUBTS_SETTLED_EVERY_S)
 
 
 async def _note_last_used(keyring: Keyring) -> None:

@@ -66,7 +66,8 @@ class AdminContext:
     is asked there.
     `settings` and `state` are asked anew for every answer, `change_settings` writes the settings
     file and reloads, `check_ledger` runs the invariants. `client_ip` tells where a request comes
-    from, `revisions_kept` how many changes the history holds.
+    from, `revisions_kept` how many changes the history holds. `doubt` is called where nobody can
+    tell whether a change was committed.
     """
 
     database: Database
@@ -88,6 +89,7 @@ class AdminContext:
     check_ledger: Callable[[], Awaitable[LedgerReport]]
     client_ip: Callable[[web.BaseRequest], str]
     revisions_kept: Callable[[], int] = lambda: USUALLY_KEPT
+    doubt: Callable[[], None] = lambda: None
 
     model_lists: ModelLists = field(default_factory=ModelLists)
     """What providers listed a moment ago."""
