@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import resource
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +168,191 @@ async def test_postgresql_that_is_stopped_under_load_costs_no_request_and_no_row
         f"clients, 0 failed, slowest {load.slowest_s * 1000:.0f} ms; ready {healed_s:.1f} s after "
         f"the start; {rows} rows, 0 lost"
     )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+async def test_a_sqlite_file_that_is_locked_under_load_costs_no_request_and_no_row(
+    tmp_path: Path, soaking: bool
+) -> None:
+    locked_s = 60.0 if soaking else 10.0
+    log = tmp_path / "upstream.log"
+    async with fake_process(log) as base_url, aiohttp.ClientSession() as session:
+        gateway = GatewayProcess(tmp_path / "home", make_master_key(), free_port())
+        file = gateway.home / "data/conduit.db"
+        await gateway.start(session)
+        try:
+            key = await set_up(gateway, session, base_url)
+            other = await gateway.admin(session, "POST", "/keys", {"name": "idle"})
+            async with loaded(gateway, [key], session) as load:
+                await asyncio.sleep(0.5)
+                async with locked(file):
+                    began = time.monotonic()
+                    assert await ask(gateway, session, other["secret"]) == (200, "")
+                    assert (await gateway.admin(session, "GET", "/keys"))["data"]
+                    code, body = await change(gateway, session, {"name": "late"})
+                    assert (code, body["error"]["code"]) == (503, "unavailable")
+                    assert "locked" in body["error"]["message"]
+                    async with asyncio.timeout(WITHIN_S):
+                        while not (told := (await readiness(gateway, session))[1])["degraded"]:
+                            await asyncio.sleep(0.05)
+                    assert told["status"] == "ready"
+                    assert "locked" in told["degraded"][0]
+                    await asyncio.sleep(locked_s - (time.monotonic() - began))
+                async with asyncio.timeout(WITHIN_S):
+                    while (await readiness(gateway, session))[1]["degraded"]:
+                        await asyncio.sleep(0.05)
+                assert (await change(gateway, session, {"name": "late"}))[0] == 201
+            assert set(load.answers) == {(200, "")}, load.answers
+            rows = await nothing_is_missing(gateway, log, f"sqlite:///{file}")
+        finally:
+            await gateway.kill()
+    print(
+        f"\nSQLite locked for {locked_s:.0f} s: {load.answers.total()} answers, 0 failed, slowest "
+        f"{load.slowest_s * 1000:.0f} ms; {rows} rows, 0 lost"
+    )
+
+
+_LOCK = """
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA busy_timeout = 30000")
+database.execute("BEGIN EXCLUSIVE")
+print("locked", flush=True)
+sys.stdin.read()
+database.execute("ROLLBACK")
+"""
+
+
+@asynccontextmanager
+async def locked(file: Path) -> AsyncIterator[None]:
+    """Another process holds the file's write lock."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        _LOCK,
+        str(file),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert await process.stdout.readline() == b"locked\n"
+        yield
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def change(
+    gateway: GatewayProcess, session: aiohttp.ClientSession, body: object
+) -> tuple[int, Any]:
+    """Make a key: the status and the answer, whatever they are."""
+    async with session.post(
+        f"{gateway.url}/admin/keys",
+        json=body,
+        headers={"authorization": f"Bearer {gateway.master_key}"},
+    ) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["small disk", "limit"])
+async def test_a_full_disk_stops_dispatching_and_loses_nothing(
+    tmp_path: Path, soaking: bool, kind: str
+) -> None:
+    rounds = 10 if soaking else 2
+    log = tmp_path / "upstream.log"
+    disk: SmallDisk | SizeLimit = SmallDisk(tmp_path) if kind == "small disk" else SizeLimit()
+    with disk:
+        async with fake_process(log) as base_url, aiohttp.ClientSession() as session:
+            gateway = GatewayProcess(disk.home(tmp_path), make_master_key(), free_port())
+            file = gateway.home / "data/conduit.db"
+            await gateway.start(session)
+            try:
+                key = await set_up(gateway, session, base_url)
+                for _ in range(rounds):
+                    await fill_and_empty(gateway, session, key, disk, log)
+                rows = await nothing_is_missing(gateway, log, f"sqlite:///{file}")
+            finally:
+                await gateway.kill()
+    print(f"\nDisk full {rounds} times ({kind}): {rows} rows, 0 lost")
+
+
+async def fill_and_empty(
+    gateway: GatewayProcess,
+    session: aiohttp.ClientSession,
+    key: str,
+    disk: "SmallDisk | SizeLimit",
+    log: Path,
+) -> None:
+    async with loaded(gateway, [key], session) as load:
+        await asyncio.sleep(0.3)
+        disk.fill(gateway)
+        told = await until_ready_is(gateway, session, 503)
+        assert "the ledger is not available" in told["reasons"][0]
+    assert set(load.answers) <= {(200, ""), (503, "ledger_unavailable")}, load.answers
+    reached = len(seen_upstream(log))
+    for streamed in (True, False):
+        answer = await ask(gateway, session, key, streamed=streamed)
+        assert answer == (503, "ledger_unavailable")
+    assert len(seen_upstream(log)) == reached
+    assert (await gateway.admin(session, "GET", "/status"))["ledger"]["available"] is False
+    disk.empty(gateway)
+    assert (await until_ready_is(gateway, session, 200))["reasons"] == []
+    assert await ask(gateway, session, key) == (200, "")
+
+
+class SmallDisk:
+    """A file system in memory of a few megabytes, which takes an administrator to make."""
+
+    def __init__(self, folder: Path) -> None:
+        self._mount = folder / "disk"
+
+    def __enter__(self) -> None:
+        self._mount.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", str(self._mount)]
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+        if mounted.returncode != 0:
+            pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", "--lazy", str(self._mount)], check=True)
+
+    def home(self, _: Path) -> Path:
+        return self._mount / "home"
+
+    def fill(self, _: GatewayProcess) -> None:
+        with suppress(OSError), (self._mount / "filling").open("wb", buffering=0) as filling:
+            while True:
+                filling.write(b"\0" * 4096)
+
+    def empty(self, _: GatewayProcess) -> None:
+        (self._mount / "filling").unlink()
+
+
+class SizeLimit:
+    """A limit of the size of files, which the process meets as it would a full disk."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def home(self, folder: Path) -> Path:
+        return folder / "home"
+
+    def fill(self, gateway: GatewayProcess) -> None:
+        sizes = [path.stat().st_size for path in (gateway.home / "data/journal").glob("*.log")]
+        self._limit(gateway, max(sizes))
+
+    def empty(self, gateway: GatewayProcess) -> None:
+        self._limit(gateway, resource.RLIM_INFINITY)
+
+    @staticmethod
+    def _limit(gateway: GatewayProcess, size: int) -> None:
+        assert gateway.process is not None, "it runs"
+        resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
