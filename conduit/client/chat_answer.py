@@ -25,6 +25,7 @@ GATEWAY_CODES = frozenset(
         "not_a_gateway",
         "not_found",
         "not_ready",
+        "overloaded",
         "payload_too_large",
         "permission_denied",
         "price_unknown",

@@ -22,7 +22,7 @@ from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.resources.status import SettingsReload
 from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError, networks_of
 from conduit.core.settings_sources import SettingsSource, views
-from conduit.gateway import settings_change
+from conduit.gateway import machine, settings_change
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
@@ -58,6 +58,7 @@ from conduit.gateway.server.errors import error_answers, error_middleware, guard
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
+from conduit.gateway.shedding import Reason, Shedder, SheddingLimits, log_change, told_of, watch
 from conduit.gateway.stages import count
 from conduit.gateway.stages.admit import Admit, HoldRules
 from conduit.gateway.stages.authenticate import Authenticate
@@ -85,7 +86,6 @@ from conduit.gateway.upstream.options import ClientOptions
 logger = logging.getLogger(__name__)
 
 _LAST_USED_WRITTEN_EVERY_S = 5.0
-_PAGE_BYTES = 4096
 _STALL_GRACE_S = 5.0
 _PRELOADED_AFTER_S = 1.0
 _DOUBTS_SETTLED_EVERY_S = 1.0
@@ -111,6 +111,7 @@ class Gateway:
     book: PriceBook
     bus: Bus
     live: LiveExchanges
+    shedder: Shedder
     addresses: ClientAddresses
     endpoints: Endpoints
     tokens: AccessTokens
@@ -175,6 +176,8 @@ class Gateway:
         if self.configuration.locked:
             reasons.append("sealed: stored credentials cannot be opened, see /admin/status")
         degraded = [ledger.reason] if ledger.available and ledger.reason is not None else []
+        if shedding := self.shedder.reasons:
+            degraded.append(told_of(shedding))
         return Readiness(tuple(reasons), tuple(degraded))
 
     def state(self) -> GatewayState:
@@ -187,8 +190,9 @@ class Gateway:
             in_flight=len(self.live),
             event_seq=self.bus.last_seq,
             database=scrubbed(self.settings.database_location()),
-            rss_bytes=resident_bytes(),
+            rss_bytes=machine.resident_bytes(),
             warnings=self.warnings,
+            shedding=self.shedder.state(),
         )
 
     async def check_ledger(self) -> LedgerReport:
@@ -239,6 +243,9 @@ async def open_gateway(
         book, warning = book_in_force(InstalledBook(folder))
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
+        shedder = Shedder(
+            _shedding_limits(settings), lambda reasons: _tell_shedding(gateway, reasons)
+        )
         bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
         gateway = Gateway(
             settings=settings,
@@ -253,10 +260,11 @@ async def open_gateway(
             book=book,
             bus=Bus(new_ulid(), scrub=secrets.scrub_json),
             live=live,
+            shedder=shedder,
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
             endpoints=endpoints,
             tokens=tokens,
-            metrics=Metrics(__version__, live.__len__, ledger.state),
+            metrics=Metrics(__version__, live.__len__, ledger.state, shedder),
             bodies=bodies,
             secrets=secrets,
             warnings=warnings,
@@ -265,6 +273,25 @@ async def open_gateway(
         bodies.start()
         stack.push_async_callback(bodies.close)
         yield gateway
+
+
+def _shedding_limits(settings: GatewaySettings) -> SheddingLimits:
+    return SheddingLimits(
+        descriptors_percent=settings.shed_descriptors_percent,
+        memory_percent=settings.shed_memory_percent,
+        loop_lag_ms=settings.shed_loop_lag_ms,
+        loop_lag_for_s=settings.shed_loop_lag_for_s,
+        in_flight=settings.max_in_flight,
+        reserved_percent=settings.reserved_slots_percent,
+        retry_most_s=settings.shed_retry_after_s,
+    )
+
+
+def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
+    """Once for each change, in the log and as an event."""
+    log_change(reasons)
+    facts = {"reasons": list(reasons), "refused": sum(gateway.shedder.refused.values())}
+    gateway.bus.publish(EventKind.GATEWAY_SHEDDING_CHANGED, facts)
 
 
 def _retention(settings: GatewaySettings) -> Retention:
@@ -399,6 +426,7 @@ def make_entrance(gateway: Gateway) -> Entrance:
         addresses=gateway.addresses,
         body_limits=BodyLimits(settings.body_limit_bytes, settings.body_timeout_s),
         client_stall_timeout_s=settings.client_stall_timeout_s,
+        shedder=gateway.shedder,
     )
 
 
@@ -435,6 +463,7 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
 
     def renew_entrance() -> None:
         addresses.trust(networks_of(gateway.settings.trusted_proxies))
+        gateway.shedder.limits = _shedding_limits(gateway.settings)
         entrance.now = make_entrance(gateway)
 
     gateway.on_settings = renew_entrance
@@ -507,6 +536,7 @@ async def _background(
         asyncio.create_task(_note_last_used(gateway.keyring), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
+        asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
     )
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
@@ -550,12 +580,3 @@ async def _note_last_used(keyring: Keyring) -> None:
     finally:
         with suppress(ConduitError):
             await keyring.write_last_used()
-
-
-def resident_bytes() -> int | None:
-    """The resident memory of this process; None where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * _PAGE_BYTES

@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.shedding import Shedder, SheddingState
 
 MOST_PROVIDERS = 100
 _MOST_WORDS = 30
@@ -94,6 +95,7 @@ class Metrics:
         version: str,
         in_flight: Callable[[], int],
         ledger: Callable[[], LedgerState],
+        shedder: Shedder | None = None,
     ) -> None:
         self._providers = _Labels(MOST_PROVIDERS)
         self._operations = _Labels(_MOST_WORDS)
@@ -103,6 +105,7 @@ class Metrics:
         self._version = version
         self._in_flight = in_flight
         self._ledger = ledger
+        self._shedder = shedder
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Exposition(self.families))
         ProcessCollector(registry=self._registry)
@@ -159,6 +162,8 @@ class Metrics:
         )
         yield self._logins()
         yield from _ledger_families(self._ledger())
+        if self._shedder is not None:
+            yield from _shedding_families(self._shedder.state())
         yield InfoMetricFamily(
             "conduit_build",
             "What runs here.",
@@ -222,6 +227,25 @@ class _Exposition(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families()
+
+
+def _shedding_families(state: SheddingState) -> Iterator[Metric]:
+    refused = CounterMetricFamily(
+        "conduit_shed_requests", "Requests refused as overloaded.", labels=("reason",)
+    )
+    active = GaugeMetricFamily(
+        "conduit_shedding", "1 while requests are refused for this reason.", labels=("reason",)
+    )
+    for reason, count in state.refused.items():
+        refused.add_metric((reason,), count)
+        active.add_metric((reason,), int(reason in state.reasons))
+    yield refused
+    yield active
+    yield GaugeMetricFamily(
+        "conduit_event_loop_lag_p99_seconds",
+        "How late the event loop was, of the last second.",
+        value=state.loop_lag_p99_ms / 1000,
+    )
 
 
 def _ledger_families(state: LedgerState) -> Iterator[Metric]:
