@@ -226,7 +226,7 @@ class GatewaySettings(BaseSettings):
     )
 
     shed_loop_lag_ms: float = Field(
-        default=100.0,
+        default=1000.0,
         ge=0,
         le=60_000,
         description=(

@@ -46,7 +46,7 @@ class SheddingLimits:
 
     descriptors_percent: float = 90.0
     memory_percent: float = 85.0
-    loop_lag_ms: float = 100.0
+    loop_lag_ms: float = 1000.0
     loop_lag_for_s: float = 1.0
     in_flight: int = 12_500
     reserved_percent: float = 20.0

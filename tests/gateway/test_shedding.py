@@ -6,7 +6,7 @@ import pytest
 
 from conduit.gateway.shedding import Reason, Shedder, SheddingLimits, Use, told_of
 
-LIMITS = SheddingLimits(in_flight=10)
+LIMITS = SheddingLimits(in_flight=10, loop_lag_ms=100)
 CALM = Use(descriptors_percent=10.0, memory_percent=10.0)
 
 
