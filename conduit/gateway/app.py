@@ -178,7 +178,8 @@ class Gateway:
         degraded = [ledger.reason] if ledger.available and ledger.reason is not None else []
         if shedding := self.shedder.reasons:
             degraded.append(told_of(shedding))
-        return Readiness(tuple(reasons), tuple(degraded))
+        revision = self.configuration.snapshot.revision
+        return Readiness(tuple(reasons), tuple(degraded), revision)
 
     def state(self) -> GatewayState:
         return GatewayState(

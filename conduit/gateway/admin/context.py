@@ -117,15 +117,18 @@ class AdminContext:
     async def announce(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
         """Put a change that has been committed into force, then tell of it."""
         await self.configuration.reload()
-        self.bus.publish(kind, facts)
+        self._tell(kind, facts)
 
     async def announce_all(self, told: Sequence[tuple[EventKind, Mapping[str, Any]]]) -> None:
         """The same for what was committed together."""
         await self.configuration.reload()
         for kind, facts in told:
-            self.bus.publish(kind, facts)
+            self._tell(kind, facts)
 
     async def announce_of_keys(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
         """The same for a change of keys and budgets, which no snapshot holds."""
         await self.configuration.pass_over()
-        self.bus.publish(kind, facts)
+        self._tell(kind, facts)
+
+    def _tell(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
+        self.bus.publish(kind, {**facts, "revision": self.configuration.snapshot.revision})

@@ -10,11 +10,13 @@ from aiohttp import web
 class Readiness:
     """Whether requests should be sent here, and every reason why not.
 
-    `degraded` is what does not work although requests are served.
+    `degraded` is what does not work although requests are served, `revision` that of the
+    configuration in force.
     """
 
     reasons: tuple[str, ...]
     degraded: tuple[str, ...] = ()
+    revision: int = 0
 
     @property
     def ready(self) -> bool:
@@ -34,6 +36,7 @@ def routes(
             "status": status,
             "reasons": list(state.reasons),
             "degraded": list(state.degraded),
+            "revision": state.revision,
         }
         return web.json_response(told, status=200 if state.ready else 503)
 

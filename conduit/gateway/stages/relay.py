@@ -267,6 +267,7 @@ def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
         "x-conduit-provider": attempt.candidate.upstream.name,
         "x-conduit-model": attempt.candidate.model,
         "x-conduit-attempts": str(len(exchange.attempts)),
+        "x-conduit-config": str(exchange.snapshot.revision),
     }
     if exchange.read_call is not None and exchange.call.dialect == ANTHROPIC_MESSAGES:
         headers["request-id"] = exchange.id  # where Anthropic's SDKs look for it
