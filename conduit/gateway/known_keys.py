@@ -26,7 +26,8 @@ FILE_NAME: Final = "keys.snapshot"
 MOST_KEYS: Final = 100_000
 _FOLLOWED_EVERY_S: Final = 5.0
 _RETRY_S: Final = 1.0
-_BATCH: Final = 1_000
+_BATCH: Final = 200  # each holds the event loop up for some milliseconds
+_MOST_CHANGES: Final = 1_000
 _MOST_UNWRITTEN: Final = 10_000
 _PAUSE_S: Final = 0.005  # requests go before the copying of many keys
 
@@ -101,7 +102,7 @@ class KnownKeys:
     async def _run(self) -> None:
         while True:
             try:
-                if self._doubted or len(self._changed) + len(self._added) > _BATCH:
+                if self._doubted or len(self._changed) + len(self._added) > _MOST_CHANGES:
                     await self._copy_all()
                 await self._follow()
             except UnavailableError:  # the database is away: what this is for
