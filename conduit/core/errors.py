@@ -33,6 +33,8 @@
     │   └── UpstreamTimeoutError      504
     └── UnavailableError              503
         ├── NoTargetError             503  every target of the alias is out of service
+        ├── DatabaseUnavailableError  503  nothing can be said of the key without the database
+        ├── OverloadedError           503  too much at once: nothing was begun for the request
         ├── LedgerUnavailableError    503  no money can be held: nothing is dispatched
         ├── GatewaySealedError        503  the key that opens the credentials is not there
         └── ShuttingDownError         503
@@ -280,6 +282,18 @@ class UnavailableError(ConduitError):
 
 class NoTargetError(UnavailableError):
     code = "no_healthy_deployment"
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """Neither memory nor the copy on disk knows the key: it may be good, so this is no 401."""
+
+    code = "database_unavailable"
+
+
+class OverloadedError(UnavailableError):
+    """The gateway has as much to do as it can; nothing of this request was begun."""
+
+    code = "overloaded"
 
 
 class LedgerUnavailableError(UnavailableError):

@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     STATS_SAMPLED = "stats.sampled"
     GATEWAY_STARTED = "gateway.started"
     GATEWAY_STOPPING = "gateway.stopping"
+    GATEWAY_SHEDDING_CHANGED = "gateway.shedding_changed"
 
 
 DESCRIPTIONS: Mapping[EventKind, str] = {
@@ -79,6 +80,7 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.STATS_SAMPLED: "Rates and percentiles of the last second, while somebody listens.",
     EventKind.GATEWAY_STARTED: "The gateway began to serve.",
     EventKind.GATEWAY_STOPPING: "The gateway takes no more requests and is about to end.",
+    EventKind.GATEWAY_SHEDDING_CHANGED: "New requests are refused as overloaded, or taken again.",
 }
 """What each kind tells of, in a sentence for operators."""
 

@@ -193,6 +193,58 @@ class GatewaySettings(BaseSettings):
         ),
     )
 
+    max_in_flight: int = Field(
+        default=12_500,
+        ge=1,
+        le=1_000_000,
+        description="Most requests in flight; those beyond the ordinary share get overloaded.",
+    )
+
+    reserved_slots_percent: float = Field(
+        default=20.0,
+        ge=0,
+        le=90,
+        description="Percent of these slots that are kept for administration and health.",
+    )
+
+    shed_descriptors_percent: float = Field(
+        default=90.0,
+        gt=5,
+        le=100,
+        description=(
+            "Percent of the files that may be open above which new requests are refused; 100 never."
+        ),
+    )
+
+    shed_memory_percent: float = Field(
+        default=85.0,
+        gt=5,
+        le=100,
+        description=(
+            "Percent of the memory there is above which new requests are refused; 100 never."
+        ),
+    )
+
+    shed_loop_lag_ms: float = Field(
+        default=1000.0,
+        ge=0,
+        le=60_000,
+        description=(
+            "Lateness of the event loop (p99) above which new requests are refused; 0 never."
+        ),
+    )
+
+    shed_loop_lag_for_s: float = Field(
+        default=1.0, ge=0, le=600, description="Seconds that it must have been so late, or not."
+    )
+
+    shed_retry_after_s: float = Field(
+        default=5.0,
+        ge=1,
+        le=600,
+        description="Most seconds that Retry-After tells those refused; the least is 1.",
+    )
+
     trusted_proxies: str | None = Field(
         default=None,
         description=(

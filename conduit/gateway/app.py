@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec import structs
 
 from conduit import __version__
-from conduit.core.errors import AuthenticationError, ConduitError
+from conduit.core.errors import AuthenticationError, ConduitError, UnavailableError
 from conduit.core.events import EventKind
 from conduit.core.ids import new_ulid, now_ms
 from conduit.core.keys import digest_of
@@ -22,7 +22,7 @@ from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.resources.status import SettingsReload
 from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError, networks_of
 from conduit.core.settings_sources import SettingsSource, views
-from conduit.gateway import settings_change
+from conduit.gateway import machine, settings_change
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.active_probes import ActiveProbes
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
@@ -40,6 +40,7 @@ from conduit.gateway.events.stats import Stats
 from conduit.gateway.health.breaker import BreakerRules
 from conduit.gateway.health.registry import Health, HealthRules
 from conduit.gateway.keyring import Keyring
+from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.ledger.records import RequestRecord
@@ -63,7 +64,11 @@ from conduit.gateway.server.errors import error_answers, error_middleware, guard
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
+<<<<<<< HEAD
 from conduit.gateway.snapshot import Credential, Upstream
+=======
+from conduit.gateway.shedding import Reason, Shedder, SheddingLimits, log_change, told_of, watch
+>>>>>>> p7
 from conduit.gateway.stages import count
 from conduit.gateway.stages.admit import Admit, HoldRules, cost_at
 from conduit.gateway.stages.attempts import Attempts, RetryRules
@@ -78,7 +83,13 @@ from conduit.gateway.stages.resolve import Resolve
 from conduit.gateway.stages.settle import Settle
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage import master_keys
-from conduit.gateway.storage.engine import Database, create_engine, reading
+from conduit.gateway.storage.engine import (
+    Database,
+    create_engine,
+    is_local,
+    outages_reported,
+    reading,
+)
 from conduit.gateway.storage.migrate import migrate
 from conduit.gateway.upstream import Deadlines
 from conduit.gateway.upstream.clients import open_client
@@ -87,9 +98,9 @@ from conduit.gateway.upstream.options import ClientOptions
 logger = logging.getLogger(__name__)
 
 _LAST_USED_WRITTEN_EVERY_S = 5.0
-_PAGE_BYTES = 4096
 _STALL_GRACE_S = 5.0
 _PRELOADED_AFTER_S = 1.0
+_DOUBTS_SETTLED_EVERY_S = 1.0
 
 
 class NoMasterKeyError(Exception):
@@ -108,10 +119,12 @@ class Gateway:
     ledger: LocalLedger
     configuration: Configuration
     keyring: Keyring
+    known_keys: KnownKeys | None
     book: PriceBook
     cache: AnswerCache
     bus: Bus
     live: LiveExchanges
+    shedder: Shedder
     addresses: ClientAddresses
     endpoints: Endpoints
     tokens: AccessTokens
@@ -122,6 +135,8 @@ class Gateway:
     warnings: tuple[str, ...]
     started_at_ms: int
     draining: bool = False
+    in_doubt: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set where a change may have been committed without anybody being told."""
     on_settings: Callable[[], None] = lambda: None
     _changing_settings: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -174,7 +189,11 @@ class Gateway:
             reasons.append("the database does not answer, and another gateway may take it over")
         if self.configuration.locked:
             reasons.append("sealed: stored credentials cannot be opened, see /admin/status")
-        return Readiness(tuple(reasons))
+        degraded = [ledger.reason] if ledger.available and ledger.reason is not None else []
+        if shedding := self.shedder.reasons:
+            degraded.append(told_of(shedding))
+        revision = self.configuration.snapshot.revision
+        return Readiness(tuple(reasons), tuple(degraded), revision)
 
     def state(self) -> GatewayState:
         return GatewayState(
@@ -186,8 +205,9 @@ class Gateway:
             in_flight=len(self.live),
             event_seq=self.bus.last_seq,
             database=scrubbed(self.settings.database_location()),
-            rss_bytes=resident_bytes(),
+            rss_bytes=machine.resident_bytes(),
             warnings=self.warnings,
+            shedding=self.shedder.state(),
         )
 
     async def check_ledger(self) -> LedgerReport:
@@ -224,7 +244,10 @@ async def open_gateway(
         sealing_key, warnings = await _sealing_key(settings, folder, database, secrets)
         configuration = Configuration(database, provider_of, sealing_key, secrets=secrets)
         await configuration.reload()
-        keyring = Keyring(database)
+        known_keys = None if is_local(database) else KnownKeys(database, folder)
+        if known_keys is not None:
+            stack.push_async_callback(known_keys.close)
+        keyring = Keyring(database, known_keys)
         await keyring.load()
         options = ClientOptions(trust_env=settings.proxy_from_environment)
         upstreams = open_client(settings.upstream_client, options)
@@ -235,7 +258,13 @@ async def open_gateway(
         book, warning = book_in_force(InstalledBook(folder))
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
+<<<<<<< HEAD
         cache = AnswerCache(_cache_limits(settings))
+=======
+        shedder = Shedder(
+            _shedding_limits(settings), lambda reasons: _tell_shedding(gateway, reasons)
+        )
+>>>>>>> p7
         bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
         gateway = Gateway(
             settings=settings,
@@ -246,14 +275,20 @@ async def open_gateway(
             ledger=ledger,
             configuration=configuration,
             keyring=keyring,
+            known_keys=known_keys,
             book=book,
             cache=cache,
             bus=Bus(new_ulid(), scrub=secrets.scrub_json),
             live=live,
+            shedder=shedder,
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
             endpoints=endpoints,
             tokens=tokens,
+<<<<<<< HEAD
             metrics=Metrics(__version__, live.__len__, ledger.state, cache.figures),
+=======
+            metrics=Metrics(__version__, live.__len__, ledger.state, shedder),
+>>>>>>> p7
             bodies=bodies,
             health=Health(_health_rules(settings)),
             secrets=secrets,
@@ -268,12 +303,34 @@ async def open_gateway(
         yield gateway
 
 
+<<<<<<< HEAD
 def _cache_limits(settings: GatewaySettings) -> Limits:
     return Limits(
         settings.cache_limit_bytes, settings.cache_entry_limit_bytes, settings.cache_max_entries
     )
 
 
+=======
+def _shedding_limits(settings: GatewaySettings) -> SheddingLimits:
+    return SheddingLimits(
+        descriptors_percent=settings.shed_descriptors_percent,
+        memory_percent=settings.shed_memory_percent,
+        loop_lag_ms=settings.shed_loop_lag_ms,
+        loop_lag_for_s=settings.shed_loop_lag_for_s,
+        in_flight=settings.max_in_flight,
+        reserved_percent=settings.reserved_slots_percent,
+        retry_most_s=settings.shed_retry_after_s,
+    )
+
+
+def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
+    """Once for each change, in the log and as an event."""
+    log_change(reasons)
+    facts = {"reasons": list(reasons), "refused": sum(gateway.shedder.refused.values())}
+    gateway.bus.publish(EventKind.GATEWAY_SHEDDING_CHANGED, facts)
+
+
+>>>>>>> p7
 def _retention(settings: GatewaySettings) -> Retention:
     return Retention(settings.log_bodies_retention_days, settings.log_bodies_disk_limit_bytes)
 
@@ -439,6 +496,7 @@ def make_entrance(gateway: Gateway) -> Entrance:
         addresses=gateway.addresses,
         body_limits=BodyLimits(settings.body_limit_bytes, settings.body_timeout_s),
         client_stall_timeout_s=settings.client_stall_timeout_s,
+        shedder=gateway.shedder,
     )
 
 
@@ -475,8 +533,12 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
 
     def renew_entrance() -> None:
         addresses.trust(networks_of(gateway.settings.trusted_proxies))
+<<<<<<< HEAD
         gateway.health.use(_health_rules(gateway.settings))
         gateway.cache.store.limits = _cache_limits(gateway.settings)
+=======
+        gateway.shedder.limits = _shedding_limits(gateway.settings)
+>>>>>>> p7
         entrance.now = make_entrance(gateway)
 
     gateway.on_settings = renew_entrance
@@ -533,6 +595,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         check_ledger=gateway.check_ledger,
         client_ip=gateway.addresses.of,
         revisions_kept=lambda: gateway.settings.config_revisions,
+        doubt=gateway.in_doubt.set,
     )
     return partial(routes, context)
 
@@ -545,10 +608,17 @@ async def _background(
         gateway.bus, in_flight=lambda: len(gateway.live), viewers=lambda: viewed.listeners
     )
     await stats.start()
+    if gateway.known_keys is not None:
+        gateway.known_keys.start()
     tasks = (
         asyncio.create_task(_note_last_used(gateway.keyring), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
+<<<<<<< HEAD
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
+=======
+        asyncio.create_task(_settle_doubts(gateway), name="doubts"),
+        asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
+>>>>>>> p7
     )
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
@@ -580,6 +650,20 @@ async def _preload(late: Sequence[DeferredRoutes]) -> None:
             logger.exception("what serves %s could not be loaded", resource.canonical)
 
 
+async def _settle_doubts(gateway: Gateway) -> None:
+    """Read anew what the database may hold without our knowing, as soon as it answers."""
+    while True:
+        await gateway.in_doubt.wait()
+        gateway.in_doubt.clear()
+        try:
+            with outages_reported():
+                await gateway.configuration.reload()
+            await gateway.keyring.doubt()
+        except UnavailableError:
+            gateway.in_doubt.set()
+            await asyncio.sleep(_DOUBTS_SETTLED_EVERY_S)
+
+
 async def _note_last_used(keyring: Keyring) -> None:
     """Write now and then when keys were used, and once more at the end."""
     try:
@@ -590,12 +674,3 @@ async def _note_last_used(keyring: Keyring) -> None:
     finally:
         with suppress(ConduitError):
             await keyring.write_last_used()
-
-
-def resident_bytes() -> int | None:
-    """The resident memory of this process; None where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
-    return pages * _PAGE_BYTES

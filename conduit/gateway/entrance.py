@@ -11,6 +11,7 @@ from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pipeline import Stages
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.body import BodyLimits
+from conduit.gateway.shedding import Shedder
 from conduit.gateway.snapshot import Snapshot
 
 
@@ -28,6 +29,7 @@ class Entrance:
     addresses: ClientAddresses
     body_limits: BodyLimits
     client_stall_timeout_s: float
+    shedder: Shedder
 
 
 class CurrentEntrance:

@@ -2,20 +2,26 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from conduit.core.errors import DatabaseUnavailableError, UnavailableError
 from conduit.core.ids import now_ms
 from conduit.core.keys import digest_of, is_virtual_key
+from conduit.gateway.grants import read_grant
+from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.snapshot import KeyGrant
-from conduit.gateway.storage import budgets, keys
+from conduit.gateway.storage import keys
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
-from conduit.gateway.storage.keys import StoredKey
 
 _CACHED_KEYS = 10_000
 _CACHED_S = 60.0
+_LOOKED_UP_WITHIN_S = 2.0
+# While the database is away one look-up a second finds out whether it is back.
+_ASKED_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +38,22 @@ class Keyring:
     Right after a rotation a key may have two secrets, of which the former one ends at its own time.
     A guess is refused by its checksum, what does not exist by a set of digest prefixes (8 bytes a
     key), so that neither reads the database. `drop` makes a change count at once.
+
+    While the database does not answer, what was remembered counts on, then the `copy`; of what
+    neither knows nothing is said, which is no refusal.
     """
 
     def __init__(
         self,
         database: Database,
+        copy: KnownKeys | None = None,
         *,
         cached_keys: int = _CACHED_KEYS,
         cached_s: float = _CACHED_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
+        self._copy = copy
         self._cached_keys = cached_keys
         self._cached_s = cached_s
         self._clock = clock
@@ -51,6 +62,7 @@ class Keyring:
         self._digests_of_id: dict[str, set[bytes]] = {}
         self._looking: dict[bytes, asyncio.Task[_Entry]] = {}
         self._changes = 0
+        self._asked_again_at = -math.inf
         self._used_at_ms: dict[str, int] = {}
 
     @property
@@ -93,13 +105,31 @@ class Keyring:
         """A key has been made, or another secret for one."""
         self._prefixes.add(digest[: keys.PREFIX_BYTES])
         self._entries.pop(digest, None)
+        if self._copy is not None:
+            self._copy.added(digest)
 
     def drop(self, key_id: str) -> None:
         """A key, or a budget of it, has been changed or deleted: what is known of it is stale."""
         self._changes += 1
         self._looking.clear()  # who asks from now on must not be answered from before
+        if self._copy is not None:
+            self._copy.changed(key_id)
         for digest in self._digests_of_id.pop(key_id, ()):
             self._entries.pop(digest, None)
+
+    async def doubt(self) -> None:
+        """A change may have been committed of which nobody was told: remember nothing.
+
+        The database is to answer again: until it does, what is remembered is the best there is.
+        """
+        with outages_reported():
+            await self.load()
+        self._changes += 1
+        self._looking.clear()
+        self._entries.clear()
+        self._digests_of_id.clear()
+        if self._copy is not None:
+            self._copy.doubt()
 
     async def write_last_used(self) -> None:
         """Write when keys were used since the last time; on an error they stay to be written."""
@@ -130,25 +160,49 @@ class Keyring:
 
     async def _look_up_once(self, digest: bytes) -> _Entry:
         changes = self._changes
-        entry = _Entry(await self._read(digest), self._clock() + self._cached_s)
+        try:
+            grant = await self._read(digest)
+        except UnavailableError as error:
+            return await self._without_database(digest, error)
+        entry = _Entry(grant, self._clock() + self._cached_s)
         # What was read while a key changed may be from before the change: good for the request
         # that asked meanwhile, not to be remembered.
         if changes == self._changes:
             self._remember(digest, entry)
+            if grant is not None and self._copy is not None:
+                self._copy.found(digest, grant)
         return entry
 
     async def _read(self, digest: bytes) -> KeyGrant | None:
-        with outages_reported():
-            return await self._read_grant(digest)
+        """Raises UnavailableError."""
+        now = self._clock()
+        if now < self._asked_again_at:
+            raise UnavailableError("the database did not answer a moment ago")
+        try:
+            with outages_reported():
+                async with reading(self._database, _LOOKED_UP_WITHIN_S) as connection:
+                    return await read_grant(connection, digest)
+        except UnavailableError:
+            self._asked_again_at = self._clock() + _ASKED_AGAIN_S
+            raise
 
-    async def _read_grant(self, digest: bytes) -> KeyGrant | None:
-        async with reading(self._database) as connection:
-            key = await keys.find_by_digest(connection, digest)
-            if key is None:
-                return None
-            own = await budgets.of_keys(connection, [key.id])
-        hard = any(budget.mode == "hard" for budget in own)
-        return _grant(key, _expiry(key, digest), has_hard_budget=hard)
+    async def _without_database(self, digest: bytes, error: UnavailableError) -> _Entry:
+        """What was known of a secret before. Raises DatabaseUnavailableError for nothing."""
+        changes = self._changes
+        entry = self._entries.get(digest)
+        grant = entry.grant if entry is not None else await self._copied(digest)
+        if entry is None and grant is None:
+            raise DatabaseUnavailableError(
+                "the database does not answer, and without it nothing can be said of this API key",
+                retry_after_s=_ASKED_AGAIN_S,
+            ) from error
+        known = _Entry(grant, self._clock() + _ASKED_AGAIN_S)
+        if changes == self._changes:
+            self._remember(digest, known)
+        return known
+
+    async def _copied(self, digest: bytes) -> KeyGrant | None:
+        return await self._copy.find(digest) if self._copy is not None else None
 
     def _remember(self, digest: bytes, entry: _Entry) -> None:
         self._entries[digest] = entry
@@ -165,6 +219,7 @@ class Keyring:
         digests.discard(digest)
         if not digests:
             self._digests_of_id.pop(key_id, None)
+<<<<<<< HEAD
 
 
 def _expiry(key: StoredKey, digest: bytes) -> int | None:
@@ -186,3 +241,5 @@ def _grant(key: StoredKey, expires_at_ms: int | None, *, has_hard_budget: bool) 
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
     )
+=======
+>>>>>>> p7

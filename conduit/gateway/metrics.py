@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from conduit.gateway.cache.answers import Figures
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.shedding import Shedder, SheddingState
 
 MOST_PROVIDERS = 100
 _MOST_WORDS = 30
@@ -95,7 +96,11 @@ class Metrics:
         version: str,
         in_flight: Callable[[], int],
         ledger: Callable[[], LedgerState],
+<<<<<<< HEAD
         cache: Callable[[], Figures],
+=======
+        shedder: Shedder | None = None,
+>>>>>>> p7
     ) -> None:
         self._providers = _Labels(MOST_PROVIDERS)
         self._operations = _Labels(_MOST_WORDS)
@@ -105,7 +110,11 @@ class Metrics:
         self._version = version
         self._in_flight = in_flight
         self._ledger = ledger
+<<<<<<< HEAD
         self._cache = cache
+=======
+        self._shedder = shedder
+>>>>>>> p7
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Exposition(self.families))
         ProcessCollector(registry=self._registry)
@@ -162,7 +171,12 @@ class Metrics:
         )
         yield self._logins()
         yield from _ledger_families(self._ledger())
+<<<<<<< HEAD
         yield from _cache_families(self._cache())
+=======
+        if self._shedder is not None:
+            yield from _shedding_families(self._shedder.state())
+>>>>>>> p7
         yield InfoMetricFamily(
             "conduit_build",
             "What runs here.",
@@ -226,6 +240,25 @@ class _Exposition(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self._families()
+
+
+def _shedding_families(state: SheddingState) -> Iterator[Metric]:
+    refused = CounterMetricFamily(
+        "conduit_shed_requests", "Requests refused as overloaded.", labels=("reason",)
+    )
+    active = GaugeMetricFamily(
+        "conduit_shedding", "1 while requests are refused for this reason.", labels=("reason",)
+    )
+    for reason, count in state.refused.items():
+        refused.add_metric((reason,), count)
+        active.add_metric((reason,), int(reason in state.reasons))
+    yield refused
+    yield active
+    yield GaugeMetricFamily(
+        "conduit_event_loop_lag_p99_seconds",
+        "How late the event loop was, of the last second.",
+        value=state.loop_lag_p99_ms / 1000,
+    )
 
 
 def _ledger_families(state: LedgerState) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conduit.gateway.ledger.entries import Finding
+from conduit.gateway.shedding import SheddingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class GatewayState:
     database: str
     rss_bytes: int | None = None
     warnings: tuple[str, ...] = ()
+    shedding: SheddingState | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,20 @@ class LedgerView(Resource):
     journal_bytes_unapplied: int
 
 
+class SheddingView(Resource):
+    """Why new requests are refused as overloaded, if they are, and what is measured for it.
+
+    `refused` counts them by reason since the start, `slots` is how many may be in flight.
+    """
+
+    reasons: list[str]
+    refused: dict[str, int]
+    slots: int
+    loop_lag_p99_ms: float
+    descriptors_percent: float | None
+    memory_percent: float | None
+
+
 class StatusView(Resource):
     """`revision` is that of the configuration in force; `warnings` are for the operator."""
 
@@ -37,6 +51,7 @@ class StatusView(Resource):
     ledger: LedgerView
     bodies: BodiesStatus
     rss_bytes: int | None
+    shedding: SheddingView | None = None
     warnings: list[str]
 
 

@@ -69,7 +69,8 @@ class AdminContext:
     is asked there.
     `settings` and `state` are asked anew for every answer, `change_settings` writes the settings
     file and reloads, `check_ledger` runs the invariants. `client_ip` tells where a request comes
-    from, `revisions_kept` how many changes the history holds.
+    from, `revisions_kept` how many changes the history holds. `doubt` is called where nobody can
+    tell whether a change was committed.
     """
 
     database: Database
@@ -94,6 +95,7 @@ class AdminContext:
     check_ledger: Callable[[], Awaitable[LedgerReport]]
     client_ip: Callable[[web.BaseRequest], str]
     revisions_kept: Callable[[], int] = lambda: USUALLY_KEPT
+    doubt: Callable[[], None] = lambda: None
 
     model_lists: ModelLists = field(default_factory=ModelLists)
     """What providers listed a moment ago."""
@@ -121,15 +123,18 @@ class AdminContext:
     async def announce(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
         """Put a change that has been committed into force, then tell of it."""
         await self.configuration.reload()
-        self.bus.publish(kind, facts)
+        self._tell(kind, facts)
 
     async def announce_all(self, told: Sequence[tuple[EventKind, Mapping[str, Any]]]) -> None:
         """The same for what was committed together."""
         await self.configuration.reload()
         for kind, facts in told:
-            self.bus.publish(kind, facts)
+            self._tell(kind, facts)
 
     async def announce_of_keys(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
         """The same for a change of keys and budgets, which no snapshot holds."""
         await self.configuration.pass_over()
-        self.bus.publish(kind, facts)
+        self._tell(kind, facts)
+
+    def _tell(self, kind: EventKind, facts: Mapping[str, Any]) -> None:
+        self.bus.publish(kind, {**facts, "revision": self.configuration.snapshot.revision})

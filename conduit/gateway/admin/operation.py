@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from aiohttp import web
 from pydantic import BaseModel
 
-from conduit.core.errors import ConduitError, NotFoundError
+from conduit.core.errors import ConduitError, NotFoundError, UnavailableError
 from conduit.core.resources.fields import Resource
 from conduit.gateway.admin.access import Handler, guarded
 from conduit.gateway.admin.context import AdminContext
@@ -105,8 +105,13 @@ def handler_of(admin: AdminContext, operation: AdminOperation) -> Handler:
         query = query_of(request, operation.query)
         body = None if operation.body is None else await body_of(request, operation.body)
         author = admin.author(request, operation.name)
-        with outages_reported():
-            given = await operation.handler(Call(admin, names, body, query, author))
+        try:
+            with outages_reported():
+                given = await operation.handler(Call(admin, names, body, query, author))
+        except UnavailableError:
+            if operation.method != "GET":
+                admin.doubt()  # the connection may have been lost after the commit
+            raise
         return response_of(given, operation.success_status)
 
     return handle

@@ -9,12 +9,14 @@ from conduit.core.resources.status import (
     FindingView,
     LedgerCheck,
     LedgerView,
+    SheddingView,
     StatusView,
 )
 from conduit.gateway.admin.bodies import status_of
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.ledger.entries import LedgerState
+from conduit.gateway.shedding import SheddingState
 from conduit.gateway.storage import keys, mappings, providers
 from conduit.gateway.storage.engine import outages_reported, reading
 
@@ -47,6 +49,7 @@ async def _status(call: Call[None, None]) -> StatusView:
         ledger=_ledger_view(admin.ledger.state()),
         bodies=await status_of(admin),
         rss_bytes=state.rss_bytes,
+        shedding=_shedding_view(state.shedding),
         warnings=[*state.warnings, *admin.configuration.warnings, *warnings],
     )
 
@@ -71,6 +74,23 @@ def _ledger_view(state: LedgerState) -> LedgerView:
         waiting=state.waiting,
         journal_bytes_unapplied=state.journal_bytes_unapplied,
     )
+
+
+def _shedding_view(state: SheddingState | None) -> SheddingView | None:
+    if state is None:
+        return None
+    return SheddingView(
+        reasons=list(state.reasons),
+        refused={str(reason): count for reason, count in state.refused.items()},
+        slots=state.slots,
+        loop_lag_p99_ms=round(state.loop_lag_p99_ms, 1),
+        descriptors_percent=_rounded(state.use.descriptors_percent),
+        memory_percent=_rounded(state.use.memory_percent),
+    )
+
+
+def _rounded(percent: float | None) -> float | None:
+    return None if percent is None else round(percent, 1)
 
 
 async def _whoami(_call: Call[None, None]) -> Caller:

@@ -120,6 +120,7 @@ _HEADERS: Final[Mapping[str, str]] = {
     "x-conduit-provider": "The provider that answered.",
     "x-conduit-model": "The model that was asked of it.",
     "x-conduit-attempts": "How many times a provider was asked.",
+    "x-conduit-config": "The revision of the configuration that the request was served by.",
     "x-conduit-simulated": "`true` where no real model answered.",
 }
 _HEADERS_OF_CALLS: Final[Mapping[str, str]] = {

@@ -202,10 +202,12 @@ CLIENT_SCHEMAS: Json = {
     "ModelList": list_of("Model", "The aliases that the key may use."),
     "Liveness": object_of(("status",), {"status": {"type": "string", "const": "live"}}),
     "Readiness": object_of(
-        ("status", "reasons"),
+        ("status", "reasons", "degraded", "revision"),
         {
             "status": {"type": "string", "enum": ["ready", "not_ready"]},
             "reasons": {"type": "array", "items": {"type": "string"}},
+            "degraded": {"type": "array", "items": {"type": "string"}},
+            "revision": {"type": "integer"},
         },
     ),
 }

@@ -81,6 +81,8 @@ async def serve(
 ) -> web.StreamResponse:
     """Serve one request of a route, whichever way it came."""
     entrance = current.now
+    if len(entrance.live) >= entrance.shedder.most:
+        raise entrance.shedder.refuse()
     exchange = Exchange(
         route.operation,
         entrance.snapshot(),

@@ -8,9 +8,15 @@ from aiohttp import web
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Whether requests should be sent here, and every reason why not."""
+    """Whether requests should be sent here, and every reason why not.
+
+    `degraded` is what does not work although requests are served, `revision` that of the
+    configuration in force.
+    """
 
     reasons: tuple[str, ...]
+    degraded: tuple[str, ...] = ()
+    revision: int = 0
 
     @property
     def ready(self) -> bool:
@@ -26,9 +32,13 @@ def routes(
     async def ready(request: web.Request) -> web.Response:
         state = readiness()
         status = "ready" if state.ready else "not_ready"
-        return web.json_response(
-            {"status": status, "reasons": list(state.reasons)}, status=200 if state.ready else 503
-        )
+        told = {
+            "status": status,
+            "reasons": list(state.reasons),
+            "degraded": list(state.degraded),
+            "revision": state.revision,
+        }
+        return web.json_response(told, status=200 if state.ready else 503)
 
     async def show_metrics(request: web.Request) -> web.Response:
         body, content_type = metrics()

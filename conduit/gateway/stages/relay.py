@@ -297,6 +297,7 @@ def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
         "x-conduit-provider": attempt.candidate.upstream.name,
         "x-conduit-model": attempt.candidate.model,
         "x-conduit-attempts": str(len(exchange.attempts)),
+        "x-conduit-config": str(exchange.snapshot.revision),
     }
     encoded = attempt.encoded
     if encoded is not None and encoded.dropped:

@@ -127,6 +127,29 @@ async def find_by_digest(connection: AsyncConnection, digest: bytes) -> StoredKe
     return None if row is None else _key(row)
 
 
+async def last_used_ids(connection: AsyncConnection, most: int) -> Sequence[str]:
+    """The ids of the keys that were used last, or made, latest first."""
+    used = func.coalesce(keys.c.last_used_at_ms, keys.c.created_at_ms)
+    statement = (
+        select(keys.c.id).where(keys.c.deleted_at_ms.is_(None)).order_by(used.desc()).limit(most)
+    )
+    return (await connection.execute(statement)).scalars().all()
+
+
+async def of_ids(connection: AsyncConnection, ids: Sequence[str]) -> tuple[StoredKey, ...]:
+    """The keys of some ids that there are."""
+    found = await connection.execute(_live().where(keys.c.id.in_(ids)))
+    return tuple(map(_key, found))
+
+
+async def of_digests(
+    connection: AsyncConnection, digests: Sequence[bytes]
+) -> tuple[StoredKey, ...]:
+    """The keys of which a present secret has one of these digests."""
+    found = await connection.execute(_live().where(keys.c.digest.in_(digests)))
+    return tuple(map(_key, found))
+
+
 async def digest_prefixes(connection: AsyncConnection) -> AsyncIterator[Sequence[bytes]]:
     """The first eight bytes of every live key's digests, a batch at a time."""
     for digest in (keys.c.digest, keys.c.former_digest):

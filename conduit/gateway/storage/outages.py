@@ -12,6 +12,7 @@ from conduit.core.errors import UnavailableError
 # SQLSTATE classes that tell of the server and the way to it, not of a statement: connection,
 # authorisation, unknown database, rollback by the server, resources, not ready, operator, system.
 _OUTAGE_CLASSES = frozenset({"08", "28", "3D", "40", "53", "55", "57", "58"})
+_COME_AGAIN_S = 1.0
 _READ_ONLY = "25006"  # a standby, in the midst of a failover
 
 
@@ -50,12 +51,16 @@ def outages_reported() -> Iterator[None]:
     try:
         yield
     except DatabaseUnreachableError as error:
-        raise UnavailableError(str(error)) from error
+        raise _unavailable(str(error)) from error
     except PoolTimeoutError as error:
-        raise UnavailableError("the database is busy: try again") from error
+        raise _unavailable("the database is busy: try again") from error
     except TimeoutError as error:
-        raise UnavailableError("the database did not answer in time") from error
+        raise _unavailable("the database did not answer in time") from error
     except DBAPIError as error:
         if not is_outage(error):
             raise
-        raise UnavailableError(f"the database cannot be used: {reason_of(error)}") from error
+        raise _unavailable(f"the database cannot be used: {reason_of(error)}") from error
+
+
+def _unavailable(message: str) -> UnavailableError:
+    return UnavailableError(message, retry_after_s=_COME_AGAIN_S)

@@ -267,9 +267,8 @@ async def test_events_tell_of_no_secret(
     api: AdminApi, published: list[tuple[EventKind, Mapping[str, Any]]]
 ) -> None:
     made = await api.made(PATH, {"name": "ci"})
-    assert published == [
-        (EventKind.KEY_CREATED, {"id": made["id"], "name": "ci", "enabled": True, "version": 1})
-    ]
+    facts = {"id": made["id"], "name": "ci", "enabled": True, "version": 1}
+    assert published == [(EventKind.KEY_CREATED, {**facts, "revision": 1})]
 
 
 async def test_a_rotated_key_has_a_new_secret_and_keeps_the_rest(
