@@ -48,7 +48,7 @@ from conduit.gateway.metrics import Metrics
 from conduit.gateway.pipeline import Stages
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.book import PriceBook
-from conduit.gateway.pricing.installed import InstalledBook, book_in_force
+from conduit.gateway.pricing.installed import InstalledBook, book_at_start
 from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.reach import Reach
@@ -232,7 +232,7 @@ async def open_gateway(
         endpoints = Endpoints(upstreams)
         tokens = AccessTokens(fetch_through(endpoints))
         stack.push_async_callback(tokens.close)
-        book, warning = book_in_force(InstalledBook(folder))
+        book, warning = await book_at_start(InstalledBook(folder), database)
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
         cache = AnswerCache(_cache_limits(settings))
