@@ -50,13 +50,16 @@ async def _update(call: Call[PriceBookUpdate, None]) -> PriceBookChange:
                 hint="look at the changes again and repeat the update",
             )
         changes = list(_changes(admin, book))
-        if not wanted.dry_run and book.version != former:
+        differs = book.version != former
+        removes_unused = encoded is None and not differs and admin.book_file.exists
+        if not wanted.dry_run and (differs or removes_unused):
             await _put_in_force(admin, book, encoded, call.by)
     return PriceBookChange(
         version_before=former,
         version=book.version,
         installed=encoded is not None,
         dry_run=wanted.dry_run,
+        removes_unused=removes_unused,
         models=book.row_count,
         changes=changes,
     )
@@ -91,6 +94,7 @@ async def _put_in_force(
 ) -> None:
     """On disk first: a book that counts must still count after a restart."""
     former = admin.book.version
+    unused = "a file that did not count was removed" if book.version == former else None
     before, after = {"version": former}, {"version": book.version}
     change = BookChange(admin.book_file)
     try:
@@ -98,7 +102,7 @@ async def _put_in_force(
         with change:
             await asyncio.to_thread(change.make_durable)
             async with writing(admin.database, by=by) as connection:
-                note(connection, Change("price_book", "price book", before, after))
+                note(connection, Change("price_book", "price book", before, after, unused))
     except BookFileError as error:
         raise UnavailableError(str(error)) from error
     admin.book.take_over(book)

@@ -208,6 +208,26 @@ async def test_a_start_takes_back_a_first_book_that_the_history_does_not_have(
     assert not file.exists
 
 
+@pytest.mark.parametrize("content", ["{", "", json.dumps(book("2001-01-01"))])
+async def test_a_file_that_does_not_count_is_removed_by_going_back(
+    api: AdminApi, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "prices.json"
+    file.write_text(content)
+    plan = (await api.put(PATH, {"dry_run": True})).body
+    assert (plan["version_before"], plan["version"]) == (SHIPPED, SHIPPED)
+    assert (plan["removes_unused"], file.exists()) == (True, True)
+    done = (await api.put(PATH, {"expected": SHIPPED})).body
+    assert (done["removes_unused"], done["installed"], file.exists()) == (True, False, False)
+    [newest, *_] = await api.listed("/admin/config/revisions")
+    told = (await api.get(f"/admin/config/revisions/{newest['revision']}")).body["changes"]
+    assert (told[0]["kind"], told[0]["changes"]) == ("price_book", {})
+    assert told[0]["note"] == "a file that did not count was removed"
+    again = (await api.put(PATH, {})).body
+    assert again["removes_unused"] is False
+    assert (await api.listed("/admin/config/revisions"))[0] == newest
+
+
 async def test_a_book_is_read_beside_the_event_loop(
     api: AdminApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
