@@ -236,20 +236,20 @@ async def test_search_units_of_cohere_s_are_held_and_priced(
 
 
 @pytest.mark.parametrize(
-    ("answer", "cost", "source"),
+    ("answer", "units", "cost", "source"),
     [
-        ({"meta": {"billed_units": {"search_units": 1}}}, "0.0025", "provider"),
-        ({"usage": {"search_units": 2, "total_tokens": 99}}, "0.005", "provider"),
-        ({"meta": {"billed_units": {"search_units": 0}}}, "0.00", "provider"),
+        ({"meta": {"billed_units": {"search_units": 1}}}, 1, "0.0025", "provider"),
+        ({"usage": {"search_units": 2, "total_tokens": 99}}, 2, "0.005", "provider"),
+        ({"meta": {"billed_units": {"search_units": 0}}}, 0, "0.00", "provider"),
         # Where the provider tells no units, they are counted from the documents.
-        ({}, "0.005", "estimated"),
-        ({"meta": {"billed_units": {"search_units": None}}}, "0.005", "estimated"),
-        ({"meta": {"billed_units": {"input_tokens": 99}}}, "0.005", "estimated"),
-        ({"meta": {"tokens": {"input_tokens": 99}}}, "0.005", "estimated"),
+        ({}, 2, "0.005", "estimated"),
+        ({"meta": {"billed_units": {"search_units": None}}}, 2, "0.005", "estimated"),
+        ({"meta": {"billed_units": {"input_tokens": 99}}}, 2, "0.005", "estimated"),
+        ({"meta": {"tokens": {"input_tokens": 99}}}, 2, "0.005", "estimated"),
     ],
 )
 async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
-    running: Running, fake: FakeUpstream, answer: Any, cost: str, source: str
+    running: Running, fake: FakeUpstream, answer: Any, units: int, cost: str, source: str
 ) -> None:
     await connect(running, fake, "cohere")
     await running.admin("DELETE", "/prices/cohere/*")
@@ -263,7 +263,7 @@ async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
     record = await running.last_record()
     assert (record["cost"], record["usage_source"]) == (cost, source)
     (attempt,) = await running.attempts(record["id"])
-    assert attempt["hold"] == "0.005"
+    assert (attempt["hold"], attempt["search_units"]) == ("0.005", units)
     await running.ledger_holds()
 
 
