@@ -21,6 +21,8 @@ UPDATED = View(
     id_path="version",
 )
 
+_REMOVAL = "Remove the updated price book, which is damaged or older than the release's?"
+
 
 def update_prices(call: Call, file: str | None) -> None:
     """Show what a file's book, or the release's, changes; put it in force once confirmed."""
@@ -30,24 +32,35 @@ def update_prices(call: Call, file: str | None) -> None:
     for_people = call.printer.is_for_people and not call.options.shape.is_chosen
     if for_people:
         show_steps(call, [_step(each) for each in plan["changes"]])
-    if before == after:
+    if before == after and not plan["removes_unused"]:
         if not for_people:
             call.printer.record(plan, UPDATED)
         call.narrate(f"the price book is {after} already: nothing to do")
         return
-    affected = people.counted(len(plan["changes"]), "price")
-    call.console.say(f"price book {before} -> {after}: {affected} in use would change")
+    call.console.say(_effect(plan))
     if call.options.dry_run:
         if not for_people:
             call.printer.record(plan, UPDATED)
         call.console.say("dry run: nothing was changed", "dim")
         return
-    call.confirm(f"Put the price book {after} in force?", after)
+    question = f"Put the price book {after} in force?"
+    call.confirm(_REMOVAL if plan["removes_unused"] else question, after)
     done = call.change("price_book.update", body={**body, "expected": before})
     if done is not None:
         if not for_people:
             call.printer.record(done, UPDATED)
         call.narrate(f"the price book is {after}", then="conduit prices list")
+
+
+def _effect(plan: Record) -> str:
+    """What the plan would change, in a line."""
+    if plan["removes_unused"]:
+        return (
+            f"the price book stays {plan['version']}; an updated one that does not count would go"
+        )
+    affected = people.counted(len(plan["changes"]), "price")
+    change = f"price book {plan['version_before']} -> {plan['version']}"
+    return f"{change}: {affected} in use would change"
 
 
 def _book(file: str) -> Record:

@@ -49,7 +49,7 @@ from conduit.gateway.metrics import Metrics
 from conduit.gateway.pipeline import Stages
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.book import PriceBook
-from conduit.gateway.pricing.installed import InstalledBook, book_in_force
+from conduit.gateway.pricing.installed import InstalledBook, book_at_start
 from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.reach import Reach
@@ -64,11 +64,8 @@ from conduit.gateway.server.errors import error_answers, error_middleware, guard
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
-<<<<<<< HEAD
-from conduit.gateway.snapshot import Credential, Upstream
-=======
 from conduit.gateway.shedding import Reason, Shedder, SheddingLimits, log_change, told_of, watch
->>>>>>> p7
+from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.stages import count
 from conduit.gateway.stages.admit import Admit, HoldRules, cost_at
 from conduit.gateway.stages.attempts import Attempts, RetryRules
@@ -255,16 +252,13 @@ async def open_gateway(
         endpoints = Endpoints(upstreams)
         tokens = AccessTokens(fetch_through(endpoints))
         stack.push_async_callback(tokens.close)
-        book, warning = book_in_force(InstalledBook(folder))
+        book, warning = await book_at_start(InstalledBook(folder), database)
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
-<<<<<<< HEAD
         cache = AnswerCache(_cache_limits(settings))
-=======
         shedder = Shedder(
             _shedding_limits(settings), lambda reasons: _tell_shedding(gateway, reasons)
         )
->>>>>>> p7
         bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
         gateway = Gateway(
             settings=settings,
@@ -284,11 +278,7 @@ async def open_gateway(
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
             endpoints=endpoints,
             tokens=tokens,
-<<<<<<< HEAD
-            metrics=Metrics(__version__, live.__len__, ledger.state, cache.figures),
-=======
-            metrics=Metrics(__version__, live.__len__, ledger.state, shedder),
->>>>>>> p7
+            metrics=Metrics(__version__, live.__len__, ledger.state, cache.figures, shedder),
             bodies=bodies,
             health=Health(_health_rules(settings)),
             secrets=secrets,
@@ -303,14 +293,12 @@ async def open_gateway(
         yield gateway
 
 
-<<<<<<< HEAD
 def _cache_limits(settings: GatewaySettings) -> Limits:
     return Limits(
         settings.cache_limit_bytes, settings.cache_entry_limit_bytes, settings.cache_max_entries
     )
 
 
-=======
 def _shedding_limits(settings: GatewaySettings) -> SheddingLimits:
     return SheddingLimits(
         descriptors_percent=settings.shed_descriptors_percent,
@@ -330,7 +318,6 @@ def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
     gateway.bus.publish(EventKind.GATEWAY_SHEDDING_CHANGED, facts)
 
 
->>>>>>> p7
 def _retention(settings: GatewaySettings) -> Retention:
     return Retention(settings.log_bodies_retention_days, settings.log_bodies_disk_limit_bytes)
 
@@ -533,12 +520,9 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
 
     def renew_entrance() -> None:
         addresses.trust(networks_of(gateway.settings.trusted_proxies))
-<<<<<<< HEAD
         gateway.health.use(_health_rules(gateway.settings))
         gateway.cache.store.limits = _cache_limits(gateway.settings)
-=======
         gateway.shedder.limits = _shedding_limits(gateway.settings)
->>>>>>> p7
         entrance.now = make_entrance(gateway)
 
     gateway.on_settings = renew_entrance
@@ -613,12 +597,9 @@ async def _background(
     tasks = (
         asyncio.create_task(_note_last_used(gateway.keyring), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
-<<<<<<< HEAD
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
-=======
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
         asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
->>>>>>> p7
     )
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield

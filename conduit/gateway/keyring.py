@@ -219,27 +219,3 @@ class Keyring:
         digests.discard(digest)
         if not digests:
             self._digests_of_id.pop(key_id, None)
-<<<<<<< HEAD
-
-
-def _expiry(key: StoredKey, digest: bytes) -> int | None:
-    """When the secret of a digest ends: the former one at its own time, if that is sooner."""
-    if digest == key.digest:
-        return key.expires_at_ms
-    ends = (key.former_expires_at_ms, key.expires_at_ms)
-    return min((end for end in ends if end is not None), default=0)
-
-
-def _grant(key: StoredKey, expires_at_ms: int | None, *, has_hard_budget: bool) -> KeyGrant:
-    return KeyGrant(
-        id=key.id,
-        name=key.name,
-        enabled=key.enabled,
-        allowed_models=tuple(key.allowed_models),
-        expires_at_ms=expires_at_ms,
-        has_hard_budget=has_hard_budget,
-        log_bodies=key.log_bodies,
-        allow_direct=key.allow_direct,
-    )
-=======
->>>>>>> p7

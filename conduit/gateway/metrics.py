@@ -96,11 +96,8 @@ class Metrics:
         version: str,
         in_flight: Callable[[], int],
         ledger: Callable[[], LedgerState],
-<<<<<<< HEAD
         cache: Callable[[], Figures],
-=======
         shedder: Shedder | None = None,
->>>>>>> p7
     ) -> None:
         self._providers = _Labels(MOST_PROVIDERS)
         self._operations = _Labels(_MOST_WORDS)
@@ -110,11 +107,8 @@ class Metrics:
         self._version = version
         self._in_flight = in_flight
         self._ledger = ledger
-<<<<<<< HEAD
         self._cache = cache
-=======
         self._shedder = shedder
->>>>>>> p7
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Exposition(self.families))
         ProcessCollector(registry=self._registry)
@@ -171,12 +165,9 @@ class Metrics:
         )
         yield self._logins()
         yield from _ledger_families(self._ledger())
-<<<<<<< HEAD
         yield from _cache_families(self._cache())
-=======
         if self._shedder is not None:
             yield from _shedding_families(self._shedder.state())
->>>>>>> p7
         yield InfoMetricFamily(
             "conduit_build",
             "What runs here.",

@@ -42,11 +42,15 @@ class RankedDocument:
 
 @dataclass(frozen=True, slots=True)
 class RerankResponse:
-    """The results, most relevant first; `usage.requests` are search units where those are sold."""
+    """The results, most relevant first.
+
+    `search_units` are those that the provider tells, which are then the requests of `usage`.
+    """
 
     results: tuple[RankedDocument, ...]
     model: str = ""
     usage: Usage | None = None
+    search_units: int | None = None
     id: str = ""
     extras: Mapping[str, Any] = field(default_factory=dict)
     dialect: str = ""

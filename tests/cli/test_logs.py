@@ -285,3 +285,18 @@ def test_a_record_for_people_has_its_attempts_as_a_table(
     assert "$0.0041" in attempts
     assert "{" not in shown
     assert json.loads(shell("logs", "show", "req_1", "--json").out)["attempt_list"] == [ATTEMPT]
+
+
+def test_the_attempts_of_a_ranking_tell_their_search_units(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    ranked = ATTEMPT | {"search_units": 3}
+    crashed = ATTEMPT | {"id": "att_2", "search_units": None}
+    gateway.add("requests", id="req_1", operation="rerank", attempt_list=[ranked, crashed])
+    gateway.add("requests", id="req_2", attempt_list=[ATTEMPT | {"search_units": None}])
+    people = {"CONDUIT_FORCE_TTY": "120", "NO_COLOR": "1"}
+    shown = shell("logs", "show", "req_1", "--no-pager", **people).out
+    head, first, second = (line.split() for line in shown.partition("\n\n")[2].splitlines())
+    at = head.index("UNITS")
+    assert (first[at - len(head)], second[at - len(head)]) == ("3", "-")
+    assert "UNITS" not in shell("logs", "show", "req_2", "--no-pager", **people).out

@@ -35,6 +35,15 @@ async def test_prices_are_updated_from_a_file_and_stay_so_after_a_restart(tmp_pa
         assert (await cli("prices", "update", "--yes")).code == 0
         price = (await cli("prices", "show", "openai/gpt-4o", "--json")).ok().json
         assert (price["input"], price["price_version"]) == ("2.50", shipped)
+        assert "already" in (await cli("prices", "update", "--yes")).ok().err
+        left = tmp_path / "home/data/prices.json"
+        left.write_text("{")
+        plan = (await cli("prices", "update", "--dry-run")).ok()
+        assert f"the price book stays {shipped}" in plan.err
+        assert left.exists()
+        assert (await cli("prices", "update")).code == 2
+        row = (await cli("prices", "update", "--yes", "--json")).ok().json
+        assert (row["version"], row["removes_unused"], left.exists()) == (shipped, True, False)
         refused = await cli("prices", "update", "-", stdin='{"prices": []}')
         assert refused.code == 2
         assert "conduit prices import" in refused.err

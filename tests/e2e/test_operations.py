@@ -236,16 +236,20 @@ async def test_search_units_of_cohere_s_are_held_and_priced(
 
 
 @pytest.mark.parametrize(
-    ("answer", "cost", "source"),
+    ("answer", "units", "cost", "source"),
     [
-        ({"meta": {"billed_units": {"search_units": 1}}}, "0.0025", "provider"),
-        ({"usage": {"search_units": 2, "total_tokens": 99}}, "0.005", "provider"),
+        ({"meta": {"billed_units": {"search_units": 1}}}, 1, "0.0025", "provider"),
+        ({"usage": {"search_units": 2, "total_tokens": 99}}, 2, "0.005", "provider"),
+        ({"meta": {"billed_units": {"search_units": 0}}}, 0, "0.00", "provider"),
         # Where the provider tells no units, they are counted from the documents.
-        ({}, "0.005", "estimated"),
+        ({}, 2, "0.005", "estimated"),
+        ({"meta": {"billed_units": {"search_units": None}}}, 2, "0.005", "estimated"),
+        ({"meta": {"billed_units": {"input_tokens": 99}}}, 2, "0.005", "estimated"),
+        ({"meta": {"tokens": {"input_tokens": 99}}}, 2, "0.005", "estimated"),
     ],
 )
 async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
-    running: Running, fake: FakeUpstream, answer: Any, cost: str, source: str
+    running: Running, fake: FakeUpstream, answer: Any, units: int, cost: str, source: str
 ) -> None:
     await connect(running, fake, "cohere")
     await running.admin("DELETE", "/prices/cohere/*")
@@ -259,7 +263,34 @@ async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
     record = await running.last_record()
     assert (record["cost"], record["usage_source"]) == (cost, source)
     (attempt,) = await running.attempts(record["id"])
-    assert attempt["hold"] == "0.005"
+    assert (attempt["hold"], attempt["search_units"]) == ("0.005", units)
+    await running.ledger_holds()
+
+
+@pytest.mark.parametrize(
+    ("answer", "cost"),
+    [
+        # Another Conduit in front of Cohere: its tokens are none, its units are in `meta`.
+        (
+            {
+                "usage": {"prompt_tokens": 0, "total_tokens": 0},
+                "meta": {"billed_units": {"search_units": 5}},
+            },
+            "0.01",
+        ),
+        # Tokens alone: the units are those that were held for.
+        ({"usage": {"prompt_tokens": 9, "total_tokens": 9}}, "0.004"),
+    ],
+)
+async def test_the_units_of_a_ranking_in_the_common_form_are_priced(
+    running: Running, fake: FakeUpstream, answer: Any, cost: str
+) -> None:
+    await running.admin("PUT", "/prices/fake/*", {"input": "0", "output": "0", "request": "0.002"})
+    scripted(fake, {"results": [{"index": 1, "relevance_score": 0.9}]} | answer)
+    body = {"model": "fake", "query": "q", "documents": ["a"] * 101}
+    status, headers, told = await posted(running, "/v1/rerank", body, await running.key())
+    assert (status, headers["x-conduit-cost"]) == (200, cost)
+    assert told["meta"] == answer.get("meta", {"billed_units": {"input_tokens": 9}})
     await running.ledger_holds()
 
 

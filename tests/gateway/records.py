@@ -197,5 +197,6 @@ def attempt_row(number: int, request_id: str, **values: Any) -> dict[str, Any]:
         "output_rate": 1,
         "held_at_ms": AT_MS + number,
         "settled_at_ms": AT_MS + number + 50,
+        "search_units": None,
         **values,
     }

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, TextIO
 
@@ -121,6 +122,7 @@ ATTEMPTS = View(
     ),
     empty="no attempts",
 )
+_UNITS = Column("units", "search_units", right=True)
 Filter = Annotated[
     str | None,
     typer.Option("--filter", metavar="EXPR", help="Such as 'status:>=400 -key:ci alias:gpt*'."),
@@ -284,7 +286,10 @@ def _show_record(call: Call, record: Record) -> None:
     call.printer.record({k: v for k, v in record.items() if k != "attempt_list"}, DETAIL)
     if attempts:
         call.console.data("")
-        call.printer.rows(attempts, ATTEMPTS, next_cursor=lambda: None)
+        view = ATTEMPTS
+        if record["operation"] == "rerank":
+            view = replace(view, columns=(*view.columns[:7], _UNITS, *view.columns[7:]))
+        call.printer.rows(attempts, view, next_cursor=lambda: None)
 
 
 def _find(call: Call, given: str) -> Record:

@@ -40,11 +40,15 @@ class PriceChange(Resource):
 
 
 class PriceBookChange(Resource):
-    """What an update did, or would do; `changes` are those of prices that are in force."""
+    """What an update did, or would do; `changes` are those of prices that are in force.
+
+    `removes_unused` is whether a file that does not count goes: a damaged or an older one.
+    """
 
     version_before: str
     version: str
     installed: bool
     dry_run: bool
+    removes_unused: bool
     models: int
     changes: list[PriceChange]

@@ -8,7 +8,10 @@ CacheResult = Literal["hit", "miss", "bypass"]
 
 
 class AttemptView(Resource):
-    """One dispatch to a provider: its hold, its cost, where its usage came from."""
+    """One dispatch to a provider: its hold, its cost, where its usage came from.
+
+    `search_units` are those that a ranking was charged for where it has a price per request.
+    """
 
     id: str
     provider: str
@@ -30,6 +33,7 @@ class AttemptView(Resource):
     reasoning_tokens: int
     held_at: Time
     settled_at: Time | None
+    search_units: int | None
 
 
 class RequestView(Resource):

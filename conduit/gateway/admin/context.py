@@ -100,6 +100,9 @@ class AdminContext:
     model_lists: ModelLists = field(default_factory=ModelLists)
     """What providers listed a moment ago."""
 
+    book_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from a look at the price book until another one is in its place."""
+
     budget_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from a change of a budget until the ledger knows of it: the two keep one order."""
 

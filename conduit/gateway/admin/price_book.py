@@ -18,7 +18,7 @@ from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.prices import view
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.book import PriceBook
-from conduit.gateway.pricing.installed import BookError, book_in
+from conduit.gateway.pricing.installed import BookChange, BookError, BookFileError, book_in
 from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.storage.engine import writing
 from conduit.gateway.storage.revisions import Author, Change, note
@@ -28,7 +28,8 @@ _NEVER_CHANGED = ("provider", "model", "source", "price_version")
 
 
 async def _show(call: Call[None, None]) -> PriceBookView:
-    book, shipped = call.admin.book, PriceBook.load().version
+    shipped = (await asyncio.to_thread(PriceBook.load)).version
+    book = call.admin.book
     return PriceBookView(
         version=book.version,
         installed=book.version != shipped,
@@ -40,26 +41,38 @@ async def _show(call: Call[None, None]) -> PriceBookView:
 
 async def _update(call: Call[PriceBookUpdate, None]) -> PriceBookChange:
     admin, wanted = call.admin, call.body
-    shipped = PriceBook.load()
-    encoded = None if wanted.book is None else json.dumps(wanted.book).encode()
-    book = shipped if encoded is None else _checked(encoded, shipped)
-    former = admin.book.version
-    if wanted.expected not in (None, former):
-        raise ConflictError(
-            f"the price book is {former}, not {wanted.expected}: somebody changed it meanwhile",
-            hint="look at the changes again and repeat the update",
-        )
-    changes = list(_changes(admin, book))
-    if not wanted.dry_run and book.version != former:
-        await _put_in_force(admin, book, encoded, call.by)
+    book, encoded = await asyncio.to_thread(_read, wanted)
+    async with admin.book_changes:
+        former = admin.book.version
+        if wanted.expected not in (None, former):
+            raise ConflictError(
+                f"the price book is {former}, not {wanted.expected}: somebody changed it meanwhile",
+                hint="look at the changes again and repeat the update",
+            )
+        changes = list(_changes(admin, book))
+        differs = book.version != former
+        removes_unused = encoded is None and not differs and admin.book_file.exists
+        if not wanted.dry_run and (differs or removes_unused):
+            await _put_in_force(admin, book, encoded, call.by)
     return PriceBookChange(
         version_before=former,
         version=book.version,
         installed=encoded is not None,
         dry_run=wanted.dry_run,
+        removes_unused=removes_unused,
         models=book.row_count,
         changes=changes,
     )
+
+
+def _read(wanted: PriceBookUpdate) -> tuple[PriceBook, bytes | None]:
+    """The book that is wanted, ready for every look-up, and its file; None for the shipped one."""
+    shipped = PriceBook.load()
+    if wanted.book is None:
+        shipped.check()  # which makes its patterns
+        return shipped, None
+    encoded = json.dumps(wanted.book).encode()
+    return _checked(encoded, shipped), encoded
 
 
 def _checked(encoded: bytes, shipped: PriceBook) -> PriceBook:
@@ -81,16 +94,17 @@ async def _put_in_force(
 ) -> None:
     """On disk first: a book that counts must still count after a restart."""
     former = admin.book.version
-    async with writing(admin.database, by=by) as connection:
-        try:
-            if encoded is None:
-                await asyncio.to_thread(admin.book_file.forget)
-            else:
-                await asyncio.to_thread(admin.book_file.keep, encoded)
-        except OSError as error:
-            raise UnavailableError(f"{admin.book_file.path}: {error.strerror}") from error
-        before, after = {"version": former}, {"version": book.version}
-        note(connection, Change("price_book", "price book", before, after))
+    unused = "a file that did not count was removed" if book.version == former else None
+    before, after = {"version": former}, {"version": book.version}
+    change = BookChange(admin.book_file)
+    try:
+        await asyncio.to_thread(change.prepare, encoded)
+        with change:
+            await asyncio.to_thread(change.make_durable)
+            async with writing(admin.database, by=by) as connection:
+                note(connection, Change("price_book", "price book", before, after, unused))
+    except BookFileError as error:
+        raise UnavailableError(str(error)) from error
     admin.book.take_over(book)
     facts = {"version": book.version, "former_version": former}
     await admin.announce(EventKind.PRICE_BOOK_UPDATED, facts)

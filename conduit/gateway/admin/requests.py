@@ -214,6 +214,7 @@ def _attempt_view(attempt: StoredAttempt) -> AttemptView:
         reasoning_tokens=attempt.reasoning_tokens,
         held_at=str(time_text(attempt.held_at_ms)),
         settled_at=time_text(attempt.settled_at_ms),
+        search_units=attempt.search_units,
     )
 
 

@@ -1,5 +1,6 @@
 """Numbers in a provider's usage, read so that no odd value breaks an answer."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,14 +9,23 @@ LARGEST_COUNT: Final = 2**53
 
 def read_count(value: Any) -> int:
     """A count that a provider reported; 0 for what is none (negative, NaN, text, absent)."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    if not 0 <= value <= LARGEST_COUNT:  # NaN fails both comparisons
-        return 0
-    return int(value)
+    number = _number(value)
+    return 0 if number is None else int(number)
+
+
+def count_told(value: Any) -> int | None:
+    """The same, a part of one as a whole; None for what is none, which zero is not."""
+    number = _number(value)
+    return None if number is None else math.ceil(number)
 
 
 def object_or_empty(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> int | float | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value <= LARGEST_COUNT else None  # NaN fails both comparisons

@@ -42,6 +42,7 @@ from conduit.gateway.ledger.waiting import WaitingRoom
 MOST_UNAPPLIED_BYTES = 1 << 30
 _NOTE_TOKENS = 256
 _NOTE_S = 1.0
+_RANKING = "rerank"  # the operation whose requests are search units
 # Request records that may wait in memory while the journal cannot be written; settlements always.
 _MOST_WAITING = 10_000
 
@@ -470,4 +471,5 @@ def _settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecor
         reasoning,
         audio,
         settlement.at_ms,
+        bounded(usage.requests) if hold.claim.operation == _RANKING else None,
     )

@@ -172,6 +172,7 @@ def _settled_columns(attempt: _Attempt) -> _Row:
         end.audio_tokens,
         attempt.progress,
         end.at_ms,
+        end.search_units,
     )
 
 
@@ -204,4 +205,5 @@ def _inserted(claim: Claim, attempt: _Attempt) -> _Row:
         claim.output_rate,
         claim.at_ms,
         None if end is None else end.at_ms,
+        None if end is None else end.search_units,
     )

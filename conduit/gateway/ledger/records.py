@@ -50,7 +50,7 @@ class ProgressRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
 
 
 class SettleRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="settle"):
-    """The end of an attempt."""
+    """The end of an attempt; `search_units` are a ranking's, None for all else."""
 
     attempt_id: str
     outcome: str
@@ -67,6 +67,7 @@ class SettleRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="
     reasoning_tokens: int
     audio_tokens: int
     at_ms: int
+    search_units: int | None = None
 
 
 class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="request"):

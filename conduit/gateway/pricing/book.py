@@ -1,6 +1,8 @@
-"""The shipped price book: public prices of many vendors' models, as a file of our own form.
+"""A price book: public prices of many vendors' models, as a file of our own form.
 
-`prices.json` is made by `scripts/make_price_book.py`. Nothing is downloaded at run time.
+The release's is the `prices.json` beside this module, made by `scripts/make_price_book.py`. An
+operator may give the gateway the file of a newer release, which counts instead (`installed.py`):
+it comes with the request, or from the data folder at the start. Nothing is downloaded at run time.
 """
 
 import re
@@ -103,7 +105,10 @@ class _BookFile(msgspec.Struct, forbid_unknown_fields=True):
 class PriceBook:
     """Rates by vendor and model name. Its cache of look-ups is bounded.
 
-    What it says counts for the call at hand alone: `take_over` puts another content in force.
+    A gateway has one for as long as it runs; `take_over` puts the content of another in its place.
+    Rates are values: an attempt has those of the moment when its candidates were found, holds and
+    settles by them, and keeps their version. Candidates that are remembered are found anew with the
+    next snapshot, which follows each change of the book. Not for several threads at once.
     """
 
     def __init__(self, encoded: bytes) -> None:
@@ -120,7 +125,7 @@ class PriceBook:
         return cls(files("conduit.gateway.pricing").joinpath("prices.json").read_bytes())
 
     def take_over(self, other: "PriceBook") -> None:
-        """Hold what another book holds from now on."""
+        """Answer as another book from now on; rates that were given out stay what they are."""
         self.version = other.version
         self.generated_from = other.generated_from
         self._vendors = other._vendors

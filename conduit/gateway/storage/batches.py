@@ -33,6 +33,7 @@ SETTLED_COLUMNS = (
     "audio_tokens",
     "progress_tokens",
     "settled_at_ms",
+    "search_units",
 )
 NOTED_COLUMNS = ("hold_nanodollars", "progress_tokens")
 

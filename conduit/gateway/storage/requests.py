@@ -110,6 +110,7 @@ class StoredAttempt:
     reasoning_tokens: int
     held_at_ms: int
     settled_at_ms: int | None
+    search_units: int | None
 
 
 @dataclass(frozen=True, slots=True)

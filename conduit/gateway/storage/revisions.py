@@ -122,6 +122,18 @@ async def find(connection: AsyncConnection, number: int) -> StoredRevision:
     return _revision(row)
 
 
+async def newest_state(connection: AsyncConnection, kind: Kind) -> State | None:
+    """What the newest change of a kind led to; None where the history has none."""
+    newest = (
+        select(revisions.c.changes)
+        .where(revisions.c.kind == kind)
+        .order_by(revisions.c.number.desc())
+        .limit(1)
+    )
+    changes = (await connection.execute(newest)).scalar_one_or_none()
+    return None if changes is None else Change(**changes[0]).after
+
+
 async def restorable_since(connection: AsyncConnection, number: int) -> tuple[StoredRevision, ...]:
     """What a rollback to a revision undoes, newest first. Raises NotFoundError as `find`."""
     await find(connection, number)

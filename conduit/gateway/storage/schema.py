@@ -195,6 +195,7 @@ ledger = Table(
     Column("output_rate", BigInteger, nullable=False),  # for recovery
     Column("held_at_ms", BigInteger, nullable=False),
     Column("settled_at_ms", BigInteger),
+    Column("search_units", BigInteger),  # of a ranking; null where not known, and for other calls
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),

@@ -224,6 +224,23 @@ async def test_what_providers_report_is_bounded_to_64_bits(
     assert await violations(engine) == []
 
 
+async def test_the_search_units_of_a_ranking_stand_in_its_row(
+    ledger: LocalLedger, engine: Engine
+) -> None:
+    ranking, chat, odd = (claim(5, operation=name) for name in ("rerank", "chat", "rerank"))
+    open_still = claim(5, operation="rerank")
+    for each, units in ((ranking, 3), (chat, 1), (odd, 2**70)):
+        ledger.settle(await ledger.hold(each), ending(5, usage=Usage(requests=units)))
+    held = await ledger.hold(open_still)
+    await ledger.caught_up()
+    rows = await attempts(engine)
+    found = [rows[each.attempt_id].search_units for each in (ranking, chat, odd, open_still)]
+    assert found == [3, None, INT64_MAX, None]
+    ledger.settle(held, ending(5, usage=Usage(requests=0)))  # whose row is there already
+    await ledger.caught_up()
+    assert (await attempts(engine))[open_still.attempt_id].search_units == 0
+
+
 async def test_no_balance_exceeds_64_bits(engine: Engine, tmp_path: Path) -> None:
     soft = terms(0, mode="soft")
     async with await opened(engine, tmp_path, soft) as ledger:

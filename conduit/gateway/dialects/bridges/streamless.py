@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from conduit.core.errors import UnsupportedParameterError, UpstreamFailure
+from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.bridges.protocol import AnswerStream, Sending, WholeRead
 from conduit.gateway.dialects.bridges.translation import as_the_vendor_wants
 from conduit.gateway.dialects.client_call import ClientCall
@@ -23,6 +26,7 @@ from conduit.gateway.dialects.openai.errors import Scrub
 from conduit.gateway.dialects.openai.relayed_answer import Output
 from conduit.gateway.dialects.openai.rules import with_envelope
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError, Target
+from conduit.gateway.dialects.whole_calls import most_requests
 from conduit.gateway.embedding import EmbeddingRequest, EmbeddingResponse
 from conduit.gateway.ranking import RerankRequest, RerankResponse
 
@@ -124,7 +128,18 @@ class RerankBridge(_Whole):
     ) -> WholeRead:
         response = self._provider.decode_response(body)
         named = replace(response, model=response.model or call.model)
-        return WholeRead(rerank.encode_response(named, _ranking(call)), response.usage, Output())
+        answer = rerank.encode_response(named, _ranking(call))
+        return WholeRead(answer, self._usage(call, response), Output())
+
+    def _usage(self, call: ClientCall, response: RerankResponse) -> Usage | None:
+        """What is known of the usage: units that nobody told are as many as may be charged."""
+        usage = response.usage
+        if usage is None or response.search_units is not None:
+            return usage
+        units = most_requests(call)
+        if units > 1 and self._provider is cohere_rerank:
+            return None  # Cohere sells units alone: what it charges is an estimate
+        return msgspec.structs.replace(usage, requests=units)
 
 
 def _encoded(

@@ -11,8 +11,8 @@ import msgspec
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.cohere.usage import usage_from_cohere
-from conduit.gateway.dialects.counts import object_or_empty, read_count
+from conduit.gateway.dialects.cohere.usage import search_units_in, usage_from_cohere
+from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.fields import (
     Fields,
     read_flag,
@@ -85,10 +85,12 @@ def response_from(value: Any, dialect: str) -> RerankResponse:
             raise reported_error(value)
         raise UpstreamFailure("The provider's answer is not a ranking")
     model, answer_id = value.get("model"), value.get("id")
+    usage, units = _usage_from(value)
     return RerankResponse(
         results=tuple(map(_read_result, found)),
         model=model if isinstance(model, str) else "",
-        usage=_usage_from(value),
+        usage=usage,
+        search_units=units,
         id=answer_id if isinstance(answer_id, str) else "",
         extras=rest_of(value, _ANSWER_FIELDS),
         dialect=dialect,
@@ -107,7 +109,7 @@ def encode_response(response: RerankResponse, request: RerankRequest) -> bytes:
         "results": [_write_result(result, request) for result in results],
     }
     if response.usage is not None:
-        fields |= _usage_to(response.usage)
+        fields |= _usage_to(response.usage, response.search_units)
     return write_json(fields | (dict(response.extras) if response.dialect == NAME else {}))
 
 
@@ -152,24 +154,34 @@ def _write_result(result: RankedDocument, request: RerankRequest) -> dict[str, A
     return fields
 
 
-def _usage_from(value: Mapping[str, Any]) -> Usage | None:
-    """Tokens or search units; OpenRouter tells both in one place, Cohere its units in `meta`."""
-    fields = object_or_empty(value.get("usage"))
-    usage = reported_usage(fields)
-    if "search_units" in fields:
-        units = read_count(fields["search_units"])
-        usage = msgspec.structs.replace(usage or Usage(raw=fields), requests=units)
-    return usage or usage_from_cohere(value.get("meta"))
+def _usage_from(value: Mapping[str, Any]) -> tuple[Usage | None, int | None]:
+    """The usage, and the search units that are told.
+
+    OpenRouter tells both kinds of counts in `usage`, Cohere its units in `meta`, and Conduit tokens
+    in the one and units in the other. So the larger of what two places tell counts.
+    """
+    beside, meta = object_or_empty(value.get("usage")), object_or_empty(value.get("meta"))
+    found = (reported_usage(beside), usage_from_cohere(beside), usage_from_cohere(meta))
+    usage = max(filter(None, found), key=_tokens, default=None)
+    units = search_units_in(beside, meta)
+    if units is not None:
+        usage = msgspec.structs.replace(usage or Usage(raw=beside or meta), requests=units)
+    return usage, units
 
 
-def _usage_to(usage: Usage) -> dict[str, Any]:
-    """Both words for it, as clients of either kind look for their own."""
+def _tokens(usage: Usage) -> int:
+    return usage.total_input_tokens + usage.total_output_tokens
+
+
+def _usage_to(usage: Usage, units: int | None) -> dict[str, Any]:
+    """Both words for it, as clients of either kind look for their own; units as they were told."""
     raw = usage.raw or {}
-    if "billed_units" in raw or "tokens" in raw:
-        meta = dict(raw)
-    else:
-        meta = {"billed_units": {"search_units": usage.requests}}
     prompt = usage.total_input_tokens
+    meta = dict(raw) if "billed_units" in raw or "tokens" in raw else {}
+    if units is not None:
+        meta["billed_units"] = {**object_or_empty(meta.get("billed_units")), "search_units": units}
+    elif not meta:
+        meta = {"billed_units": {"input_tokens": prompt}}
     counts = {"prompt_tokens": prompt, "total_tokens": prompt + usage.total_output_tokens}
     as_reported = "total_tokens" in raw or "search_units" in raw
     return {"usage": dict(raw) if as_reported else counts, "meta": meta}

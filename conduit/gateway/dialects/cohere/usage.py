@@ -1,30 +1,32 @@
 """Cohere's usage objects as disjoint buckets."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import object_or_empty, read_count
+from conduit.gateway.dialects.counts import count_told, object_or_empty, read_count
 
 
 def usage_from_cohere(raw: Any) -> Usage | None:
-    """The buckets of a `usage` (chat) or `meta` (embed, rerank) object; None where it reports none.
+    """The buckets of a `usage` (chat) or `meta` (embed, rerank) object; None where it counts none.
 
     Cohere reports two pairs: `tokens`, all that the model saw with the template around the prompt,
     and `billed_units`, what is charged. The buckets are those that are billed, as money follows
     them; where none are billed, the tokens. `cached_tokens` are counted among `tokens`, of which
-    the template is most, so they are a bucket only there. Search units are `requests`.
+    the template is most, so they are a bucket only there. The search units of a chat are `requests`
+    where they are more than the chat itself; those of a ranking are `search_units_in`.
     """
     fields = object_or_empty(raw)
     billed = object_or_empty(fields.get("billed_units"))
-    if "search_units" in billed and not _counted(billed):
-        return Usage(requests=read_count(billed["search_units"]), raw=fields)
+    requests = search_units_in(fields) or 1
     if _counted(billed):
         return Usage(
             input_tokens=read_count(billed.get("input_tokens"))
             + read_count(billed.get("image_tokens")),
             output_tokens=read_count(billed.get("output_tokens")),
             images=0 if "image_tokens" in billed else read_count(billed.get("images")),
+            requests=requests,
             raw=fields,
         )
     tokens = object_or_empty(fields.get("tokens"))
@@ -36,8 +38,16 @@ def usage_from_cohere(raw: Any) -> Usage | None:
         input_tokens=read - cached,
         cache_read_tokens=cached,
         output_tokens=read_count(tokens.get("output_tokens")),
+        requests=requests,
         raw=fields,
     )
+
+
+def search_units_in(*reports: Mapping[str, Any]) -> int | None:
+    """The most search units that any of a provider's objects tells; None where none tells them."""
+    places = chain(reports, (object_or_empty(each.get("billed_units")) for each in reports))
+    told = (count_told(place.get("search_units")) for place in places)
+    return max((units for units in told if units is not None), default=None)
 
 
 def usage_to_cohere(usage: Usage) -> dict[str, Any]:

@@ -90,6 +90,7 @@ def test_a_document_of_many_fields_is_refused_there(document: Any) -> None:
             RerankResponse(
                 results=(RankedDocument(2, 0.9),),
                 usage=Usage(requests=2, raw=META),
+                search_units=2,
                 id="r",
                 dialect="rerank",
             ),
@@ -117,13 +118,17 @@ def test_a_document_of_many_fields_is_refused_there(document: Any) -> None:
                 usage=Usage(
                     input_tokens=150, requests=2, raw={"search_units": 2, "total_tokens": 150}
                 ),
+                search_units=2,
                 dialect="rerank",
             ),
         ),
         (
             {"results": [], "usage": {"search_units": 3}},
             RerankResponse(
-                results=(), usage=Usage(requests=3, raw={"search_units": 3}), dialect="rerank"
+                results=(),
+                usage=Usage(requests=3, raw={"search_units": 3}),
+                search_units=3,
+                dialect="rerank",
             ),
         ),
         (  # Voyage
@@ -134,6 +139,60 @@ def test_a_document_of_many_fields_is_refused_there(document: Any) -> None:
 )
 def test_answers_of_each_kind_are_read(body: Any, expected: RerankResponse) -> None:
     assert rerank.decode_response(json.dumps(body).encode()) == expected
+
+
+NO_TOKENS = {"prompt_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("told", "input_tokens", "units"),
+    [
+        # As Conduit answers itself.
+        ({"usage": NO_TOKENS, "meta": {"billed_units": {"search_units": 5}}}, 0, 5),
+        ({"usage": TOKENS, "meta": {"billed_units": {"search_units": 5}}}, 9, 5),
+        ({"usage": NO_TOKENS, "meta": {"tokens": {"input_tokens": 70}}}, 70, None),
+        ({"usage": {"search_units": 2}, "meta": {"billed_units": {"search_units": 5}}}, 0, 5),
+        ({"usage": {"search_units": 5}, "meta": {"billed_units": {"search_units": 2}}}, 0, 5),
+        ({"usage": {"billed_units": {"search_units": 3}}}, 0, 3),
+        ({"meta": {"search_units": 4}}, 0, 4),
+        ({"meta": {"billed_units": {"search_units": 2}, "tokens": {"input_tokens": 70}}}, 70, 2),
+        ({"meta": {"billed_units": {"search_units": 2, "input_tokens": 60}}}, 60, 2),
+        ({"usage": {"search_units": 2}, "meta": {"tokens": {"input_tokens": 70}}}, 70, 2),
+        # A part of a unit is charged as one; zero is what it says.
+        ({"meta": {"billed_units": {"search_units": 1.5}}}, 0, 2),
+        ({"meta": {"billed_units": {"search_units": "3"}}}, 0, 3),
+        ({"meta": {"billed_units": {"search_units": 0}}}, 0, 0),
+        ({"usage": {"search_units": 0}, "meta": {"billed_units": {"search_units": None}}}, 0, 0),
+        # What is no count has not been told.
+        ({"usage": TOKENS | {"search_units": None}}, 9, None),
+        ({"usage": TOKENS, "meta": {"billed_units": {"search_units": None}}}, 9, None),
+        ({"usage": TOKENS, "meta": {"billed_units": {"search_units": -1}}}, 9, None),
+        ({"usage": TOKENS, "meta": {"billed_units": {"search_units": "many"}}}, 9, None),
+        ({"usage": TOKENS, "meta": {"billed_units": {"search_units": True}}}, 9, None),
+    ],
+)
+def test_units_and_tokens_are_read_wherever_they_are_told(
+    told: Any, input_tokens: int, units: int | None
+) -> None:
+    response = rerank.decode_response(json.dumps({"results": []} | told).encode())
+    assert response.search_units == units
+    assert response.usage is not None
+    assert response.usage.total_input_tokens == input_tokens
+    assert response.usage.requests == (1 if units is None else units)
+    # The next one who reads it learns the same.
+    again = rerank.decode_response(rerank.encode_response(response, decoded()))
+    assert again.search_units == units
+    assert again.usage is not None
+    assert again.usage.total_input_tokens == input_tokens
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{}, {"meta": {"billed_units": {"search_units": None}}}, {"usage": {"search_units": None}}],
+)
+def test_an_answer_that_tells_no_count_tells_no_usage(told: Any) -> None:
+    response = rerank.decode_response(json.dumps({"results": []} | told).encode())
+    assert (response.usage, response.search_units) == (None, None)
 
 
 def test_cohere_s_answers_are_its_own() -> None:
@@ -188,11 +247,11 @@ def test_no_more_results_are_given_than_were_asked_for() -> None:
     [
         (
             Usage(input_tokens=9, raw=TOKENS | {"more": 1}),
-            {"usage": TOKENS | {"more": 1}, "meta": {"billed_units": {"search_units": 1}}},
+            {"usage": TOKENS | {"more": 1}, "meta": {"billed_units": {"input_tokens": 9}}},
         ),
         (
             Usage(input_tokens=9),
-            {"usage": TOKENS, "meta": {"billed_units": {"search_units": 1}}},
+            {"usage": TOKENS, "meta": {"billed_units": {"input_tokens": 9}}},
         ),
         (
             Usage(input_tokens=9, raw={"tokens": {"input_tokens": 9}}),

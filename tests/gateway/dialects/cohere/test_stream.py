@@ -396,7 +396,22 @@ def test_what_is_no_answer_is_the_provider_s_failure(body: bytes, said: str) -> 
         ),
         ({"billed_units": {"images": 2}}, Usage(images=2)),
         ({"billed_units": {"images": 2, "image_tokens": 70}}, Usage(input_tokens=70)),
-        ({"billed_units": {"search_units": 3.0}}, Usage(requests=3)),
+        # The units of a search come on top of the call itself, and alone they tell no tokens.
+        (
+            {"billed_units": {"input_tokens": 5, "output_tokens": 2, "search_units": 3.0}},
+            Usage(input_tokens=5, output_tokens=2, requests=3),
+        ),
+        (
+            {"billed_units": {"input_tokens": 5, "output_tokens": 2, "search_units": 0}},
+            Usage(input_tokens=5, output_tokens=2),
+        ),
+        (
+            {"billed_units": {"search_units": 2}, "tokens": {"input_tokens": 9}},
+            Usage(input_tokens=9, requests=2),
+        ),
+        ({"billed_units": {"search_units": None}, "tokens": {"input_tokens": 9}}, Usage(9)),
+        ({"billed_units": {"search_units": None}}, None),
+        ({"billed_units": {"search_units": 3.0}}, None),
         ({"billed_units": {}, "tokens": {}}, None),
         ({}, None),
         (None, None),
