@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,15 @@ async def kept_for(running: Running, ttl_s: int = 60, *, scope: str = "key") -> 
 async def key(running: Running) -> str:
     await kept_for(running)
     return await running.key()
+
+
+@pytest.fixture
+async def once(tmp_path: Path, fake: FakeUpstream) -> AsyncIterator[Running]:
+    """A gateway that asks once for each request."""
+    async with running_gateway(tmp_path / "once", max_attempts=1) as gateway:
+        await connect_fake(gateway, fake)
+        await kept_for(gateway)
+        yield gateway
 
 
 async def test_nothing_is_kept_unless_the_alias_says_so(
@@ -212,24 +221,24 @@ async def test_keys_share_answers_where_the_alias_says_so(
     ("behaviour", "status"),
     [
         (Behaviour(status=400), 400),
-        (Behaviour(status=500), 500),
-        (Behaviour(status=429), 429),
+        (Behaviour(status=500), 502),
+        (Behaviour(status=422), 422),
         (Behaviour(raw_body=b"{"), 502),
     ],
 )
 async def test_an_error_is_never_kept(
-    running: Running, fake: FakeUpstream, key: str, behaviour: Behaviour, status: int
+    once: Running, fake: FakeUpstream, behaviour: Behaviour, status: int
 ) -> None:
+    key = await once.key()
     fake.default = behaviour
     for count in (1, 2):
-        answer = await ask(running, key)
-        assert answer.status >= 400
-        assert answer.cache is None
+        answer = await ask(once, key)
+        assert (answer.status, answer.cache) == (status, None)
         assert len(fake.requests) == count
-    record = await running.last_record()
-    assert (record["status"] >= 400, record["cache"], record["avoided"]) == (True, "miss", "0.00")
+    record = await once.last_record()
+    assert (record["status"], record["cache"], record["avoided"]) == (status, "miss", "0.00")
     fake.default = None
-    assert [(await ask(running, key)).cache for _ in range(2)] == ["miss", "hit"]
+    assert [(await ask(once, key)).cache for _ in range(2)] == ["miss", "hit"]
 
 
 @pytest.mark.parametrize(
@@ -237,12 +246,13 @@ async def test_an_error_is_never_kept(
     [Fault.CUT_FIN, Fault.CUT_RST, Fault.CUT_IN_EVENT, Fault.ERROR_EVENT, Fault.FIRST_ERROR],
 )
 async def test_a_stream_that_ends_badly_is_never_kept(
-    running: Running, fake: FakeUpstream, key: str, fault: Fault
+    once: Running, fake: FakeUpstream, fault: Fault
 ) -> None:
+    key = await once.key()
     fake.script(Behaviour(fault=fault, gap_s=0.005))
-    first = await ask(running, key, stream=True)
+    first = await ask(once, key, stream=True)
     assert b"[DONE]" not in first.body
-    again = await ask(running, key, stream=True)
+    again = await ask(once, key, stream=True)
     assert again.cache == "miss"
     assert again.body.endswith(b"data: [DONE]\n\n")
     assert len(fake.requests) == 2
@@ -463,6 +473,42 @@ async def test_limits_change_while_the_gateway_runs(
     assert [(await ask(running, key)).cache for _ in range(2)] == ["bypass", "bypass"]
     await running.admin("PATCH", "/config", {"values": {"cache_limit_bytes": None}})
     assert [(await ask(running, key)).cache for _ in range(2)] == ["miss", "hit"]
+
+
+async def test_what_another_alias_answers_while_one_fails_is_shared_and_not_kept(
+    running: Running, fake: FakeUpstream, key: str
+) -> None:
+    main = {
+        "alias": "main",
+        "targets": [{"provider": "fake", "model": "fake-status500"}],
+        "fallbacks": [{"on": "error", "alias": "fake-delay100"}],
+        "policy": {"cache_ttl_s": 60},
+    }
+    await running.admin("POST", "/mappings", main)
+    body = {"model": "main", "messages": MESSAGES}
+    answers = await asyncio.gather(*(ask(running, key, body) for _ in range(5)))
+    assert Counter((each.status, each.cache) for each in answers) == {
+        (200, "bypass"): 1,
+        (200, "hit"): 4,
+    }
+    assert (await ask(running, key, body)).cache == "bypass"
+    assert (await running.admin("GET", "/cache"))["entries"] == 0
+
+
+async def test_nobody_waits_longer_than_its_client(
+    running: Running, fake: FakeUpstream, key: str
+) -> None:
+    gate = asyncio.Event()
+    fake.script(Behaviour(gate=gate))
+    body = {"model": "fake", "messages": MESSAGES, "stream": True}
+    leader = asyncio.create_task(ask(running, key, body))
+    await fake.request(1)
+    hasty = await ask(running, key, body, headers={"x-conduit-timeout-ms": "200"})
+    assert (hasty.status, hasty.cache) == (504, None)
+    assert (await running.last_record())["attempts"] == 0
+    gate.set()
+    assert (await leader).status == 200
+    assert len(fake.requests) == 1
 
 
 async def test_what_is_counted_only_is_not_kept(running: Running, key: str) -> None:

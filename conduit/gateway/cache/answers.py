@@ -170,14 +170,19 @@ class Recall:
         """How much may be kept of one answer."""
         return self.cache.store.limits.largest_bytes
 
-    def keep(self, answer: Answer) -> None:
-        """The whole answer is here: keep it, and give it to those who wait for it."""
+    def keep(self, answer: Answer, *, lasting: bool = True) -> None:
+        """The whole answer is here: keep it, and give it to those who wait for it.
+
+        One that is not `lasting` is for them alone.
+        """
         if self.place is None:
             return
         if answer.size_bytes > self.room_bytes:
             self.pass_by()
             return
-        if self.cleared == self.cache.cleared:
+        if not lasting:
+            self.result = Result.BYPASS
+        if lasting and self.cleared == self.cache.cleared:
             entry = self.cache.store.keep(self.place, answer)
         else:
             entry = Entry(self.place, answer, answer.size_bytes, self.cache.store.clock())

@@ -4,9 +4,11 @@ All of it runs only for aliases whose policy has a lifetime for answers.
 """
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Final
 
+from conduit.core.errors import UpstreamTimeoutError
 from conduit.core.money import format_usd
 from conduit.gateway.cache.answers import AnswerCache, Recall, Result
 from conduit.gateway.cache.digests import canonical, digest_of
@@ -31,7 +33,8 @@ _PIECE_BYTES: Final = 64 * 1024
 class AnswerFromCache:
     """Answers what was answered before. False: the request has to be sent.
 
-    A request waits for an identical one that is in flight, though not longer than `wait_s`.
+    A request waits for an identical one that is in flight, though not longer than `wait_s`, nor
+    than its client waits itself.
     """
 
     def __init__(self, cache: AnswerCache, wait_s: float) -> None:
@@ -53,11 +56,17 @@ class AnswerFromCache:
             recall.result = Result.BYPASS
             return False
         entry = recall.look(place, youngest_s=wishes.youngest_s)
-        entry = entry or await recall.share(place, self._wait_s)
+        entry = entry or await recall.share(place, self._waits_s(exchange))
         if entry is None:
+            _refuse_if_late(exchange)
             return False
         await _replay(exchange, recall, entry, relay)
         return True
+
+    def _waits_s(self, exchange: Exchange) -> float:
+        if exchange.ends_at is None:
+            return self._wait_s
+        return min(self._wait_s, max(exchange.ends_at - time.monotonic(), 0.0))
 
 
 async def _place(exchange: Exchange, caching: Caching) -> Place:
@@ -85,6 +94,12 @@ def _parts(exchange: Exchange, caching: Caching) -> Iterator[bytes]:
 
 def _has_state(call: ClientCall) -> bool:
     return any(name in call.fields and call.read(name) for name in _STATEFUL_FIELDS)
+
+
+def _refuse_if_late(exchange: Exchange) -> None:
+    """Send nothing, and spend nothing, for a client whose own deadline has passed meanwhile."""
+    if exchange.ends_at is not None and exchange.ends_at <= time.monotonic():
+        raise UpstreamTimeoutError("the same request, sent before, was not answered in time")
 
 
 async def _replay(exchange: Exchange, recall: Recall, entry: Entry, relay: Relay) -> None:

@@ -16,6 +16,9 @@ _OWN_HEADERS: Final = frozenset(
 
 _OWN_PREFIX: Final = "x-ratelimit-"
 
+_PASSING_CAUSES: Final = frozenset({"error", "rate_limit", "timeout"})
+"""Causes of fallbacks that are over some time; the same prompt is as long as before, though."""
+
 
 class RememberingRelay:
     """The way back to the client; an answer that comes whole is kept before its end has left."""
@@ -63,7 +66,14 @@ class RememberingRelay:
             for name, value in self._headers.items()
             if name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIX)
         }
-        self._recall.keep(Answer(headers, body, self._attempt.cost_nanodollars))
+        answer = Answer(headers, body, self._attempt.cost_nanodollars)
+        self._recall.keep(answer, lasting=not _is_makeshift(self._exchange))
 
     def _marked(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         return {**headers, CACHE_HEADER: self._recall.result}
+
+
+def _is_makeshift(exchange: Exchange) -> bool:
+    """Whether another alias answered because this one could not for the moment."""
+    course = exchange.course
+    return course is not None and any(leg.because in _PASSING_CAUSES for leg in course.legs)
