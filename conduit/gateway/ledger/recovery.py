@@ -234,5 +234,6 @@ def _recovered_row(attempt: StoredAttempt, cost: int, at_ms: int) -> tuple[objec
         0,
         attempt.progress_tokens,
         at_ms,
+        None,
         attempt.attempt_id,
     )
