@@ -1,11 +1,11 @@
-"""Writes what is made from the code: completions, the command reference, the table of fidelity."""
+"""Writes what is made from the code: completions, the command reference, tables of the docs."""
 
 import sys
 from pathlib import Path
 
 from conduit.cli.commands.completion import script_of
 from conduit.cli.reference import command_tree, markdown
-from scripts import fidelity
+from scripts import faults, fidelity
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,6 +18,7 @@ def generated() -> dict[Path, str]:
         Path("completions/conduit.fish"): script_of("fish") + "\n",
         Path("docs/cli-reference.md"): markdown(command_tree()),
         fidelity.PAGE: fidelity.markdown(),
+        faults.PAGE: faults.markdown(),
     }
 
 

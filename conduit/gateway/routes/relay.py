@@ -1,7 +1,7 @@
 """The client's side of a request over aiohttp: its head and body, and the way back to it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -135,15 +135,27 @@ class HttpRelay:
             raise ClientGone  # writes to a lost client are dropped in silence
         streamed.write_chunk(transport, data)
         if transport.get_write_buffer_size() > _READ_AHEAD_BYTES:
-            await self._wait_for_reader(transport)
+            await self._wait_for_reader(transport, self._request.writer.drain())
 
-    async def _wait_for_reader(self, transport: asyncio.WriteTransport) -> None:
-        try:
-            async with asyncio.timeout(self._stall_timeout_s):
-                await self._request.writer.drain()
-        except (OSError, TimeoutError) as error:
-            transport.abort()
-            raise ClientGone from error
+    async def _wait_for_reader(
+        self, transport: asyncio.WriteTransport, waiting: Awaitable[None]
+    ) -> None:
+        """Wait until there is room for more, for as long as the client takes anything at all."""
+        before = transport.get_write_buffer_size()
+        while True:
+            try:
+                async with asyncio.timeout(self._stall_timeout_s):
+                    await waiting
+                return
+            except TimeoutError as error:
+                left = transport.get_write_buffer_size()
+                if left >= before:
+                    transport.abort()
+                    raise ClientGone from error
+                before, waiting = left, self._request.writer.drain()
+            except OSError as error:
+                transport.abort()
+                raise ClientGone from error
 
     async def _prepare(self, response: web.StreamResponse) -> None:
         self.response = response
@@ -157,9 +169,4 @@ class HttpRelay:
         transport = self._request.transport
         if response is None or transport is None or transport.is_closing():
             raise ClientGone
-        try:
-            async with asyncio.timeout(self._stall_timeout_s):
-                await response.write(data)
-        except (OSError, TimeoutError) as error:
-            transport.abort()
-            raise ClientGone from error
+        await self._wait_for_reader(transport, response.write(data))

@@ -14,12 +14,17 @@ class Guarded(Protocol):
     def drop(self) -> None: ...
 
 
+def _spares_none(_: Guarded) -> bool:
+    return False
+
+
 class DeadlineGuard:
     """Ends connections that are waited for too long, and the oldest when there are many.
 
     All have the same time, so the order of arrival is the order of their deadlines, and one timer
     that looks at the front is enough. It runs only while somebody is waited for. `most` None means
-    that any number may be waited for.
+    that any number may be waited for. One that `spares` speaks for when its time is over gets as
+    much again.
     """
 
     def __init__(
@@ -28,10 +33,12 @@ class DeadlineGuard:
         deadline_s: Callable[[], float] = lambda: HEAD_DEADLINE_S,
         *,
         most: int | None = None,
+        spares: Callable[[Guarded], bool] = _spares_none,
     ) -> None:
         self._loop = loop
         self._deadline_s = deadline_s
         self._most = most
+        self._spares = spares
         self._due: dict[Guarded, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -76,6 +83,9 @@ class DeadlineGuard:
             late.append(connection)
         for connection in late:
             del self._due[connection]
-            connection.drop()
+            if self._spares(connection):
+                self._due[connection] = now + self._deadline_s()
+            else:
+                connection.drop()
         if self._due:
             self._wait()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -21,7 +22,7 @@ from conduit.core.errors import (
 )
 from conduit.gateway.server.bare import BareResponse
 from conduit.gateway.server.errors import EncodeError, error_headers, forget_trace, unexpected
-from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard
+from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard, Guarded
 from conduit.gateway.server.headers import request_id
 
 _log = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ DIRECT = web.AppKey("direct", Mapping[str, Handler])
 # Put into the queue of requests as the library puts its own; the exception is never raised.
 _TOO_LARGE: Final = _ErrInfo(400, LineTooLong(b"", 0), "")
 _TOO_MANY: Final = "Too many headers received"
+_UNSENT_BYTES: Final = 64 * 1024
+_INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _LIMITS: Final = "the request line and each header may have 8 KiB; 64 headers, 32 KiB in all"
 
 
@@ -42,7 +45,8 @@ class EdgeOptions:
     """Limits of the connections that the server accepts.
 
     `stall_s` is asked anew each time: how long a client may take none of the bytes that wait for
-    it. `max_head_bytes` is for all header lines of a request together.
+    it; one that takes a few is waited for. `max_head_bytes` is for all header lines of a request
+    together.
     """
 
     head_deadline_s: float = HEAD_DEADLINE_S
@@ -100,7 +104,7 @@ class EdgeServer(web.Server):
         self.heads = DeadlineGuard(
             loop, lambda: options.head_deadline_s, most=options.max_incomplete_heads
         )
-        self.stalls = DeadlineGuard(loop, options.stall_s)
+        self.stalls = DeadlineGuard(loop, options.stall_s, spares=_has_taken_some)
         self.handler_options: dict[str, Any] = {
             "loop": loop,
             "keepalive_timeout": options.keepalive_s,
@@ -136,7 +140,7 @@ def _past_the_application(direct: Mapping[str, Handler], application: AnyHandler
 class EdgeHandler(RequestHandler):
     """One connection: tells the guards what it waits for, and answers what is not HTTP."""
 
-    __slots__ = ("_awaits_head", "_edge", "_ending", "_head_bytes", "_wire")
+    __slots__ = ("_awaits_head", "_edge", "_ending", "_head_bytes", "_waiting_bytes", "_wire")
 
     def __init__(self, server: EdgeServer) -> None:
         super().__init__(server, **server.handler_options)
@@ -144,11 +148,13 @@ class EdgeHandler(RequestHandler):
         self._awaits_head = False
         self._head_bytes = 0
         self._ending = False
+        self._waiting_bytes = 0
         self._wire: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         super().connection_made(transport)
+        _keep_little_unsent(transport)
         if (serving := self._task_handler) is not None:
             serving.add_done_callback(self._served)
         self._expect_head()
@@ -176,7 +182,7 @@ class EdgeHandler(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._edge.stalls.expect(self)
+        self._expect_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -247,7 +253,34 @@ class EdgeHandler(RequestHandler):
         """No more requests are read: what is left to send must not wait for ever."""
         self._ending = True
         if self._wire is not None and self._wire.get_write_buffer_size():
-            self._edge.stalls.expect(self)
+            self._expect_reader()
+
+    def _expect_reader(self) -> None:
+        if self._wire is not None:
+            self._waiting_bytes = self._wire.get_write_buffer_size()
+        self._edge.stalls.expect(self)
+
+    def has_taken_some(self) -> bool:
+        """Whether fewer bytes wait for the client than when this was asked last."""
+        if self._wire is None:
+            return False
+        before, self._waiting_bytes = self._waiting_bytes, self._wire.get_write_buffer_size()
+        return self._waiting_bytes < before
+
+
+def _has_taken_some(connection: Guarded) -> bool:
+    return isinstance(connection, EdgeHandler) and connection.has_taken_some()
+
+
+def _keep_little_unsent(transport: asyncio.BaseTransport) -> None:
+    """Let the system hold back little of what a client does not take.
+
+    It would take megabytes, while the gateway reads on for a client that has stopped, and would
+    say that bytes are taken only when a third of them are.
+    """
+    raw = transport.get_extra_info("socket")
+    if raw is not None and raw.family in _INTERNET and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
 
 
 def _size_of(message: RawRequestMessage) -> int:

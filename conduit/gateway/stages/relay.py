@@ -14,7 +14,7 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
 )
 from conduit.core.money import cost_of_units, format_usd
-from conduit.gateway.dialects.bridges.protocol import AnswerStream, Bridge, Sending
+from conduit.gateway.dialects.bridges.protocol import AnswerStream, Bridge, Sending, WholeRead
 from conduit.gateway.dialects.openai.relayed_answer import Output
 from conduit.gateway.dialects.registry import ANTHROPIC_MESSAGES
 from conduit.gateway.dialects.target import EncodedRequest
@@ -81,11 +81,9 @@ class RelayAnswer:
             await self._whole(asked, response, relay)
 
     async def _whole(self, asked: Asked, response: UpstreamResponse, relay: Relay) -> None:
-        exchange, attempt, bridge, _ = asked
+        exchange, attempt = asked.exchange, asked.attempt
         try:
-            body = await response.read(self._answer_limit_bytes)
-            scrub = scrub_for(attempt.candidate.upstream)
-            answer = bridge.whole(exchange.call, asked.encoded, body, scrub)
+            answer = await self._read(asked, response)
         except TransportError as error:
             failure: ConduitError = transport_failure(attempt, error)
             attempt.failed(failure, AttemptOutcome.AMBIGUOUS, Assumed.HOLD)
@@ -103,6 +101,13 @@ class RelayAnswer:
         spent = sum(each.cost_nanodollars for each in exchange.attempts)
         headers["x-conduit-cost"] = format_usd(spent)
         await relay.answer(200, headers, answer.body)
+
+    async def _read(self, asked: Asked, response: UpstreamResponse) -> WholeRead:
+        """A step of its own: what the provider wrote is let go before the client takes its time."""
+        exchange, attempt, bridge, _ = asked
+        body = await response.read(self._answer_limit_bytes)
+        scrub = scrub_for(attempt.candidate.upstream)
+        return bridge.whole(exchange.call, asked.encoded, body, scrub)
 
     async def _stream(self, asked: Asked, response: UpstreamResponse, relay: Relay) -> None:
         exchange, attempt, bridge, sending = asked

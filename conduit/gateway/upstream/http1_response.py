@@ -12,6 +12,9 @@ Fault = TransportFault
 READABLE: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 """The encodings of a body that can be undone, or need not be."""
 
+_MOST_AT_ONCE: Final = 32 * 1024
+"""A reader makes more of each piece, and holds it all until its client has taken it."""
+
 
 class Headers(Mapping[str, str]):
     """The fields of a head, made into text when the first is asked for; look-ups ignore case.
@@ -61,7 +64,7 @@ class Source(Protocol):
 
 
 class Http1Response:
-    """A provider's answer; iterating gives all that has arrived since.
+    """A provider's answer; iterating gives what has arrived since, at most 32 KiB at once.
 
     The connection fills `pieces` and says when it is `done` or failed. It belongs to the response
     until then, and to the next call afterwards.
@@ -126,7 +129,7 @@ class Http1Response:
             if self.fault is not None:
                 raise self.error(self.fault, self._fault_text)
             await self.change()
-        return self._take()
+        return self._take() if self.buffered <= _MOST_AT_ONCE else self._take_some()
 
     async def read(self, limit: int) -> bytes:
         if self.done:  # it came with the head
@@ -197,6 +200,7 @@ class Http1Response:
         self.wake()
 
     def _take(self) -> bytes:
+        """All that has arrived."""
         pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
@@ -205,3 +209,20 @@ class Http1Response:
         if self._source is not None:
             self._source.taken()
         return data
+
+    def _take_some(self) -> bytes:
+        """The first of what has arrived; the connection reads on once the last is taken."""
+        pieces = self.pieces
+        count = size = 0
+        while size < _MOST_AT_ONCE:
+            size += len(pieces[count])
+            count += 1
+        taken = pieces[:count]
+        if over := size - _MOST_AT_ONCE:
+            last = taken[-1]
+            taken[-1], pieces[count - 1] = last[:-over], last[-over:]
+            count -= 1
+        del pieces[:count]
+        self.buffered -= _MOST_AT_ONCE
+        self._read = True
+        return taken[0] if len(taken) == 1 else b"".join(taken)

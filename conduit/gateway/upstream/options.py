@@ -17,7 +17,7 @@ class ClientOptions:
 
     connection_limit: int = 0
     keepalive_s: float = 60.0
-    buffer_bytes: int = 128 * 1024
+    buffer_bytes: int = 64 * 1024
     trust_env: bool = False
     ssl_context: ssl.SSLContext | None = None
     resolver: AbstractResolver | None = None

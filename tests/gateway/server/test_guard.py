@@ -161,3 +161,31 @@ async def test_a_released_connection_is_left_alone() -> None:
     await asyncio.wait_for(slow.dropped.wait(), PATIENCE_S)
     assert not done.dropped.is_set()
     assert slow not in guard
+
+
+async def test_one_that_is_spoken_for_gets_as_much_time_again() -> None:
+    words = [True, True, False]
+    guard = DeadlineGuard(asyncio.get_running_loop(), lambda: 0.02, spares=lambda _: words.pop(0))
+    slow = Connection()
+    guard.expect(slow)
+    await asyncio.wait_for(slow.dropped.wait(), PATIENCE_S)
+    assert not words
+
+
+async def test_a_client_that_takes_little_at_a_time_is_left_alone() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"x" * (2 << 20))
+
+    options = EdgeOptions(stall_s=lambda: 1.2)
+    async with serving(handler, options) as edge:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            client.connect(("127.0.0.1", edge.port))
+            client.setblocking(False)
+            client.sendall(post(b"{}"))
+            got = 0
+            while got < 2 << 20:
+                await asyncio.sleep(0.02)
+                piece = await asyncio.get_running_loop().sock_recv(client, 16384)
+                assert piece, f"cut off after {got} bytes"
+                got += len(piece)
