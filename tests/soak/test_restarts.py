@@ -140,7 +140,7 @@ def models_seen(log: Path) -> Counter[str]:
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 async def test_reloads_under_load_fail_no_request_and_mix_nothing(
     tmp_path: Path, soaking: bool
 ) -> None:
