@@ -101,6 +101,7 @@ def send(target: Target, replay: Replay, key: str, patience: Patience) -> Replay
         **replay.headers,
         "content-type": "application/json",
         "user-agent": "conduit-cli",
+        "cache-control": "no-store",  # what is asked for is another answer
         "authorization": f"Bearer {key}",
     }
     try:

@@ -35,6 +35,19 @@ async def test_a_kept_request_is_sent_again_and_its_answer_printed(
         assert key not in again.out + again.err
 
 
+async def test_an_answer_that_is_kept_is_not_the_one_that_is_asked_for_again(
+    home: Path, fake: FakeUpstream, tmp_path: Path
+) -> None:
+    async with running_gateway(home, log_bodies=True) as running:
+        key = await keeping(running, fake)
+        await running.admin("PATCH", "/mappings/fake*", {"policy": {"cache_ttl_s": 60}})
+        _, request_id, _ = await called(running, key, chat())
+        await kept(running, request_id)
+        await Cli(tmp_path, running.url, running.master_key, key)("logs", "replay", request_id)
+        assert (await running.last_record())["cache"] == "bypass"
+        assert len(fake.requests) == 2
+
+
 async def test_the_answers_are_compared(home: Path, fake: FakeUpstream, tmp_path: Path) -> None:
     async with running_gateway(home, log_bodies=True) as running:
         key = await keeping(running, fake)
