@@ -10,7 +10,7 @@ def test_every_operation_has_a_name_a_path_and_fitting_parameters() -> None:
         assert operation.name == name
         assert operation.path.startswith("/admin/")
         assert operation.idempotent is (operation.method == "GET")
-        if operation.answer == "list":
+        if operation.answer == "list" and operation.method == "GET":
             assert "limit" in operation.query
         else:
             assert not {"limit", "cursor"} & set(operation.query)

@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from pydantic import Field
-
 from conduit.core.errors import NotFoundError
-from conduit.core.resources.fields import Name, Page, Resource, Time, time_ms, time_text
+from conduit.core.resources.fields import Name, Page, Time, time_ms, time_text
 from conduit.core.resources.health import (
     BreakerOpening,
     BreakerOrder,
@@ -16,24 +14,25 @@ from conduit.core.resources.health import (
 )
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
-from conduit.gateway.admin.wire import QueryInt
+from conduit.gateway.admin.wire import ListQuery, page
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
 from conduit.gateway.health.registry import Change
 from conduit.gateway.routing.resolve import REQUESTED_MODEL
 from conduit.gateway.snapshot import AliasMapping, Credential
+from conduit.gateway.storage.rows import page_of
 
 _PATH = "/admin/health"
 _BREAKERS = "/admin/breakers"
+_LAST = 999_999
 
 
-class HealthQuery(Resource):
+class HealthQuery(ListQuery):
     provider: Name | None = None
 
 
 class HistoryQuery(HealthQuery):
     since: Time | None = None
-    limit: QueryInt = Field(default=100, ge=1, le=2000)
 
 
 async def _summary(call: Call[None, None]) -> HealthSummary:
@@ -57,25 +56,34 @@ async def _summary(call: Call[None, None]) -> HealthSummary:
 
 async def _list(call: Call[None, HealthQuery]) -> Page[DeploymentView]:
     admin, wanted = call.admin, call.query
-    return Page[DeploymentView](
-        data=[
-            deployment_view(facts_of(admin.health, deployment, credential))
-            for deployment, credential in _deployments(admin)
-            if wanted.provider in (None, deployment.credential.provider)
-        ],
-        next_cursor=None,
-    )
+    meant = {
+        _name_of(deployment): (deployment, credential)
+        for deployment, credential in _deployments(admin)
+        if wanted.provider in (None, deployment.credential.provider)
+    }
+    found = page_of(sorted(meant), str, wanted.window())
+    chosen = [meant[name] for name in found.rows]
+    return page(found, [deployment_view(facts_of(admin.health, *each)) for each in chosen])
+
+
+def _name_of(deployment: Deployment) -> str:
+    return f"{deployment.name}#{deployment.credential.name}"
 
 
 async def _history(call: Call[None, HistoryQuery]) -> Page[HealthChange]:
     admin, wanted = call.admin, call.query
     since_ms = 0 if wanted.since is None else time_ms(wanted.since)
-    found = [
-        _change(each)
-        for each in reversed(admin.health.changes)
+    changes = [
+        (f"{_LAST - number:06}", each)
+        for number, each in enumerate(admin.health.changes)
         if wanted.provider in (None, each.provider) and each.at_ms >= since_ms
     ]
-    return Page[HealthChange](data=found[: wanted.limit], next_cursor=None)
+    found = page_of(sorted(changes, key=_first), _first, wanted.window())
+    return page(found, [_change(each) for _, each in found.rows])
+
+
+def _first(numbered: tuple[str, Change]) -> str:
+    return numbered[0]
 
 
 async def _open(call: Call[BreakerOpening, None]) -> Page[DeploymentView]:

@@ -1,1 +1,1 @@
-"""How providers do: breakers, credentials that are out, speeds. In memory, by the calls alone."""
+"""How providers do, by the calls that go to them: breakers, credentials that are out, speeds."""

@@ -27,6 +27,7 @@ _MEANINGS: Mapping[str, str] = {
     "417": "The expectation in `expect` is not one that can be met.",
     "422": "A field or a query parameter breaks a rule; the message names it.",
     "429": "A limit or a budget is reached; `retry-after` says how long to wait.",
+    "508": "The request has come through too many gateways: they send it in a circle.",
     "431": "The head of the request is too large.",
     "500": "Something went wrong inside the gateway.",
     "502": "The provider failed.",
