@@ -183,7 +183,7 @@ async def test_stalled_readers_of_streams_cost_little(
 ) -> None:
     count = 100 if soaking else 20
     async with flooded(tmp_path / "home") as scene:
-        for _ in range(2):
+        for _ in range(4):
             await scene.read(
                 path, "flood-8000000", stream=True
             )  # what is allocated once is not counted

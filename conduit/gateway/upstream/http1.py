@@ -75,11 +75,11 @@ class Http1Upstreams:
         tls = self._tls(base.host) if secure else None
         if proxy is None:
             addresses = Addresses(resolver, base.host, base.port)
-            return Dialer(base, _kind(secure=secure), addresses, tls)
+            return Dialer(base, _kind(), addresses, tls)
         addresses = Addresses(resolver, proxy.host, proxy.port)
         proxy_tls = self._tls(proxy.host) if proxy.secure else None
         route = ProxyRoute(proxy, proxy_tls, tunnels=secure)
-        return Dialer(base, _kind(secure=secure or proxy.secure), addresses, tls, route)
+        return Dialer(base, _kind(), addresses, tls, route)
 
     def _tls(self, host: str) -> Tls:
         if self._context is None:
@@ -177,6 +177,6 @@ def _said(error: ValueError) -> str:
     return str(error) if type(error) is UnsendableError else "the request cannot be sent"
 
 
-def _kind(*, secure: bool) -> Kind:
+def _kind() -> Kind:
     proactor = "Proactor" in type(asyncio.get_running_loop()).__name__
-    return BufferedConnection if secure and not proactor else PlainConnection
+    return PlainConnection if proactor else BufferedConnection

@@ -355,7 +355,8 @@ class PlainConnection(Connection, asyncio.Protocol):
 class BufferedConnection(Connection, asyncio.BufferedProtocol):
     """Has its transport read into one buffer that all connections share.
 
-    Under TLS, uvloop would otherwise take 256 KB from the system for each read and give them back.
+    A read then brings no more than that holds. Otherwise one may bring 256 KB, and under TLS uvloop
+    takes as much from the system for each and gives it back.
     It needs a loop that fills the buffer as soon as it has asked for it, as all but Windows'
     proactor do.
     """
