@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "providers": ("providers", "Providers and their credentials"),
     "models": ("models", "What clients may call, and whether it answers"),
     "mappings": ("mappings", "What clients call a model, and who serves it"),
+    "route": ("route", "Where a request would go, and why"),
     "prices": ("prices", "Prices of models"),
     "translate": ("translate", "What a request would become in another dialect, offline"),
     "config": ("config", "The gateway's settings"),
