@@ -44,6 +44,7 @@ _KINDS_OF_NOUNS = {
     "credentials": "providers",
     "mappings": "mappings",
     "route": "mappings",
+    "breakers": "providers",
     "models": "mappings",
     "budgets": "budgets",
     "context": "contexts",

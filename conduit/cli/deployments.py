@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Failure
@@ -12,6 +11,8 @@ from conduit.client.api import Record
 from conduit.core import people
 
 CLOSED = "closed"
+MOST_CHANGES = 2000
+"""As many as a gateway remembers."""
 
 
 def target_of(row: Record) -> str:
@@ -99,7 +100,7 @@ CHANGES = View(
         Column("provider", "provider", wide=True),
     ),
     id_path="provider",
-    empty="nothing has changed since the gateway was started",
+    empty="nothing has changed in this time, or since the start of the gateway",
 )
 _AFTER: dict[str, Tone] = {"closed": "good", "ready": "good", "half_open": "warn"}
 
@@ -117,11 +118,6 @@ def order_of(target: str, credential: str | None) -> dict[str, Any]:
     return order
 
 
-def since(text: str | None) -> str | None:
-    """The moment of `--since`. Raises Failure."""
-    return None if text is None else inputs.moment(text, "--since", ahead=False)
-
-
 def deployments_of(call: Call, provider: str) -> list[Record]:
     """The targets of a provider, each with its health."""
     rows: list[Record] = call.fetch("health.deployments", query={"provider": provider})["data"]
@@ -136,3 +132,20 @@ def total_cap(rows: Sequence[Record]) -> int | None:
     """The caps of several targets together; None where one has none."""
     caps = [row["cap"] for row in rows]
     return None if not caps or None in caps else sum(caps)
+
+
+def show_provider(call: Call, name: str, since: str) -> None:
+    """The targets of a provider, and what has changed since then: for people, two tables."""
+    query = {"provider": name, "since": since, "limit": MOST_CHANGES}
+    found = {
+        "provider": name,
+        "deployments": deployments_of(call, name),
+        "history": call.fetch("health.history", query=query)["data"],
+    }
+    if not call.printer.is_for_people or call.options.shape.is_chosen:
+        call.printer.record(found, View((Column("provider", "provider"),), "provider"))
+        return
+    call.printer.rows(found["deployments"], VIEW, next_cursor=lambda: None)
+    if found["history"]:
+        call.console.data("")
+    call.printer.rows(found["history"], CHANGES, next_cursor=lambda: None)

@@ -18,6 +18,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": ("models", "What clients may call, and whether it answers"),
     "mappings": ("mappings", "What clients call a model, and who serves it"),
     "route": ("route", "Where a request would go, and why"),
+    "health": ("health", "How providers are doing"),
+    "breakers": ("breakers", "Which targets are left out, and the operator's hand in it"),
     "prices": ("prices", "Prices of models"),
     "translate": ("translate", "What a request would become in another dialect, offline"),
     "config": ("config", "The gateway's settings"),
