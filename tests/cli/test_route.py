@@ -227,3 +227,63 @@ def test_what_is_no_fallback_is_refused(text: str) -> None:
 def test_strategies_are_offered_to_a_shell(shell: Shell) -> None:
     words = offered(shell, "conduit route set-strategy fast ")
     assert words == list(policies.STRATEGIES)
+
+
+ROUTING = (
+    *("--strategy", "weighted", "--fallback", "rate_limit=other", "--fallback", "error=slow"),
+    *("--sticky", "session", "--breakers", "off", "--long-context", "drop_oldest"),
+    *("--stream-idle", "30s", "--stream-min-rate", "2.5"),
+)
+
+
+def test_a_mapping_is_made_and_changed_with_how_it_is_routed(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    said = {
+        "strategy": "weighted",
+        "fallbacks": [{"on": "rate_limit", "alias": "other"}, {"on": "error", "alias": "slow"}],
+        "policy": {
+            "sticky": "session",
+            "breakers": False,
+            "long_context": "drop_oldest",
+            "stream_idle_s": 30.0,
+            "stream_min_tokens_per_s": 2.5,
+        },
+    }
+    assert conduit("mappings", "add", "fast", "--to", "a/m", *ROUTING).code == 0
+    body = gateway.requests("POST")[-1].body
+    assert {name: body[name] for name in said} == said
+    assert conduit("mappings", "update", "fast", *ROUTING).code == 0
+    assert gateway.requests("PATCH")[-1].body == said  # the targets stay as they are
+    less = ("--stream-idle", "none", "--stream-min-rate", "none", "--fallback", "none")
+    assert conduit("mappings", "update", "fast", *less).code == 0
+    assert gateway.requests("PATCH")[-1].body == {
+        "fallbacks": [],
+        "policy": {"stream_idle_s": None, "stream_min_tokens_per_s": None},
+    }
+    gateway.tables["mappings"][0]["targets"] = []
+    wide = conduit("mappings", "list", "-o", "wide").out
+    assert "FALLS BACK" in wide
+    assert "POLICY" in wide
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--strategy", "best"),
+        ("--sticky", "glue"),
+        ("--breakers", "maybe"),
+        ("--long-context", "x"),
+        ("--stream-idle", "soon"),
+        ("--stream-min-rate", "fast"),
+        ("--fallback", "none", "--fallback", "error=slow"),
+        (),
+    ],
+    ids=" ".join,
+)
+def test_routing_that_there_is_not_is_refused_here(
+    conduit: Conduit, gateway: FakeGateway, flags: tuple[str, ...]
+) -> None:
+    gateway.add("mappings", alias="fast", targets=[])
+    assert conduit("mappings", "update", "fast", *flags).code == 2
+    assert gateway.requests("PATCH") == []
