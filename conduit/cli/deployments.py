@@ -32,10 +32,13 @@ def breaker_tone(row: Record) -> Tone:
 
 
 def load_text(in_flight: int, cap: int | None) -> str:
-    """`3` calls, or `3 of 8, 5 free` where there is a cap."""
-    return (
-        str(in_flight) if cap is None else f"{in_flight} of {cap}, {max(cap - in_flight, 0)} free"
-    )
+    """`3` calls, or `3/8` where there is a cap."""
+    return str(in_flight) if cap is None else f"{in_flight}/{cap}"
+
+
+def headroom_text(in_flight: int, cap: int | None) -> str:
+    """How many more calls there is room for."""
+    return "-" if cap is None else str(max(cap - in_flight, 0))
 
 
 def speed_text(tokens_per_s: float | None) -> str:
@@ -52,7 +55,13 @@ VIEW = View(
         Column("credential", "credential", spare=2),
         Column("state", "state", tone=state_tone),
         Column("breaker", "breaker", tone=breaker_tone),
-        Column("in flight", "in_flight", lambda row: load_text(row["in_flight"], row["cap"])),
+        Column(
+            "in flight",
+            "in_flight",
+            lambda row: load_text(row["in_flight"], row["cap"]),
+            right=True,
+        ),
+        Column("cap", "cap", wide=True, right=True),
         Column("calls", "calls", lambda row: people.count(row["calls"]), right=True, spare=3),
         Column("failed", "failures", lambda row: people.count(row["failures"]), right=True),
         Column("ttft", "ttft_ms", lambda row: people.milliseconds(row["ttft_ms"]), right=True),

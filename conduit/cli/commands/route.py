@@ -9,7 +9,14 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Stream
-from conduit.cli.deployments import in_flight, load_text, speed_text, state_tone, total_cap
+from conduit.cli.deployments import (
+    headroom_text,
+    in_flight,
+    load_text,
+    speed_text,
+    state_tone,
+    total_cap,
+)
 from conduit.cli.failures import Exit
 from conduit.cli.output import Column, View
 from conduit.cli.policies import fallbacks_text, one_of, policy_text
@@ -224,6 +231,11 @@ def _load(candidate: Record) -> str:
     return load_text(in_flight(rows), total_cap(rows)) if rows else "-"
 
 
+def _headroom(candidate: Record) -> str:
+    rows = candidate["deployments"]
+    return headroom_text(in_flight(rows), total_cap(rows))
+
+
 def _known(candidate: Record, field: str) -> Iterator[Any]:
     return (each[field] for each in candidate["deployments"] if each[field] is not None)
 
@@ -238,7 +250,8 @@ CANDIDATES = View(
         Column("target", "model", lambda each: f"{each['provider']}/{each['model']}"),
         Column("state", "state", _state, tone=state_tone),
         Column("breaker", "deployments.breaker", _breaker, spare=4),
-        Column("in flight", "deployments.in_flight", _load),
+        Column("in flight", "deployments.in_flight", _load, right=True),
+        Column("free", "deployments.cap", _headroom, right=True, spare=0),
         Column(
             "ttft",
             "deployments.ttft_ms",
