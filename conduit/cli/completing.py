@@ -13,11 +13,13 @@ from conduit.cli.output import FORMATS
 from conduit.cli.program import COMPLETION_VARIABLE
 from conduit.client.contexts import Choice
 from conduit.core.capabilities import ABILITIES
+from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEGIES
 
 _KINDS_OF_OPTIONS = {
     "--context": "contexts",
     "--model": "mappings",
     "--provider": "providers",
+    "--if-down": "providers",
     "--key": "keys",
     "--template": "templates",
 }
@@ -27,6 +29,11 @@ _WORDS_OF_OPTIONS = {
     "--log-format": ("text", "json"),
     "--log-level": ("debug", "info", "warning", "error"),
     "--mode": ("hard", "soft"),
+    "--strategy": STRATEGIES,
+    "--sticky": STICKY,
+    "--breakers": ("on", "off"),
+    "--long-context": LONG_CONTEXT,
+    "--fallback": tuple(f"{cause}=" for cause in FALLBACK_CAUSES),
     "--include-secrets": ("none", "encrypted"),
 }
 # Several of them between commas.
@@ -36,6 +43,8 @@ _KINDS_OF_NOUNS = {
     "providers": "providers",
     "credentials": "providers",
     "mappings": "mappings",
+    "route": "mappings",
+    "breakers": "providers",
     "models": "mappings",
     "budgets": "budgets",
     "context": "contexts",
@@ -113,6 +122,8 @@ def _words_of_argument(ctx: Any, param: Any) -> list[str]:
         return list(_SHELLS)
     if path[:1] == ["help"]:
         return _commands_below(ctx, list(ctx.params.get("words") or ()))
+    if param.metavar == "STRATEGY":
+        return list(STRATEGIES)
     names_one = any(word in (param.metavar or "") for word in _NAMING)
     if not names_one or path[-1] in _MAKING:
         return []

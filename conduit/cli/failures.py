@@ -41,7 +41,7 @@ EXIT_MEANINGS: Mapping[Exit, str] = {
     Exit.NEGATIVE: (
         "a check was negative (status --check, db status --check, doctor, config diff, "
         "config validate, mappings test, prices diff, providers test, "
-        "providers credentials test, keys check)"
+        "providers credentials test, keys check, route explain --check, health summary --check)"
     ),
     Exit.TIMEOUT: "--timeout or --wait elapsed",
     Exit.INTERRUPTED: "interrupted (Ctrl-C)",

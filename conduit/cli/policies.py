@@ -1,52 +1,124 @@
-"""How requests to an alias are treated, as options say it."""
+"""How an alias is routed, as options name it: strategy, fallbacks and the fields of its policy."""
 
-from typing import Annotated, Any
-
-import typer
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from conduit.cli import inputs
 from conduit.cli.failures import Failure
 from conduit.client.api import Record
-from conduit.core import people
+from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEGIES
 
-CacheTtl = Annotated[
-    str | None,
-    typer.Option(
-        "--cache-ttl", metavar="TIME", help="Keep answers for the same request so long: 10m; off."
-    ),
-]
-CacheScope = Annotated[
-    str | None,
-    typer.Option(
-        "--cache-scope", metavar="SCOPE", help="Who is answered by them: key, or shared by all."
-    ),
-]
-_SCOPES = ("key", "shared")
+NONE = "none"
+_SWITCH = {"on": True, "off": False}
 
 
-def policy_of(cache_ttl: str | None, cache_scope: str | None) -> dict[str, Any]:
-    """What was given of a mapping's policy. Raises Failure."""
-    policy: dict[str, Any] = {}
-    if cache_ttl is not None:
-        policy["cache_ttl_s"] = None if cache_ttl == "off" else _seconds(cache_ttl)
-    if cache_scope is not None:
-        if cache_scope not in _SCOPES:
-            raise Failure(f"--cache-scope: key or shared is expected, not {cache_scope!r}")
-        policy["cache_scope"] = cache_scope
-    return policy
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What was given of how an alias is routed; None where nothing was."""
+
+    strategy: str | None = None
+    fallbacks: Sequence[str] | None = None
+    sticky: str | None = None
+    breakers: str | None = None
+    long_context: str | None = None
+    stream_idle: str | None = None
+    stream_min_rate: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """The fields of a mapping that it changes. Raises Failure."""
+        body: dict[str, Any] = {}
+        if self.strategy is not None:
+            body["strategy"] = one_of(self.strategy, STRATEGIES, "--strategy")
+        if self.fallbacks:
+            body["fallbacks"] = fallbacks_of(self.fallbacks)
+        if policy := self._policy():
+            body["policy"] = policy
+        return body
+
+    def _policy(self) -> dict[str, Any]:
+        policy: dict[str, Any] = {}
+        if self.sticky is not None:
+            policy["sticky"] = one_of(self.sticky, STICKY, "--sticky")
+        if self.breakers is not None:
+            policy["breakers"] = _SWITCH[one_of(self.breakers, tuple(_SWITCH), "--breakers")]
+        if self.long_context is not None:
+            policy["long_context"] = one_of(self.long_context, LONG_CONTEXT, "--long-context")
+        if self.stream_idle is not None:
+            policy["stream_idle_s"] = _unless_none(
+                self.stream_idle, lambda text: inputs.duration_s(text, "--stream-idle")
+            )
+        if self.stream_min_rate is not None:
+            policy["stream_min_tokens_per_s"] = _unless_none(self.stream_min_rate, _rate)
+        return policy
 
 
-def caching_text(mapping: Record) -> str:
-    """`10m shared`; empty where nothing is kept."""
+def one_of(text: str, words: Sequence[str], flag: str) -> str:
+    """The text, which has to be one of these words. Raises Failure."""
+    if text not in words:
+        raise Failure(f"{flag}: {', '.join(words[:-1])} or {words[-1]} is expected, not {text!r}")
+    return text
+
+
+def fallbacks_of(texts: Sequence[str]) -> list[dict[str, str]]:
+    """The fallbacks of `CAUSE=ALIAS`, in their order; `none` alone is no fallback at all.
+
+    Raises Failure.
+    """
+    if [*texts] == [NONE]:
+        return []
+    found = []
+    for text in texts:
+        cause, separator, alias = text.partition("=")
+        if not separator or not alias or cause not in FALLBACK_CAUSES:
+            raise Failure(
+                f"--fallback: CAUSE=ALIAS is expected, not {text!r}",
+                hint=f"causes: {', '.join(FALLBACK_CAUSES)}; --fallback none takes all away",
+            )
+        found.append({"on": cause, "alias": alias})
+    return found
+
+
+def _unless_none(text: str, read: Callable[[str], float]) -> float | None:
+    return None if text == NONE else read(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise Failure(f"--stream-min-rate: a number or none is expected, not {text!r}") from None
+
+
+def fallbacks_text(mapping: Record) -> str:
+    """Fallbacks as `--fallback` takes them."""
+    return ", ".join(f"{each['on']}={each['alias']}" for each in mapping.get("fallbacks") or ())
+
+
+def policy_text(mapping: Record) -> str:
+    """What differs from a policy that nobody has touched, in the words of the options."""
     policy = mapping.get("policy") or {}
-    ttl_s = policy.get("cache_ttl_s")
-    if ttl_s is None:
-        return ""
-    return people.span(ttl_s) + (" shared" if policy.get("cache_scope") == "shared" else "")
+    return ", ".join(
+        f"{_OPTIONS.get(name) or name.replace('_', '-')} {_said(value)}"
+        for name, value in policy.items()
+        if value != _USUAL.get(name)
+    )
 
 
-def _seconds(text: str) -> int:
-    seconds = inputs.duration_s(text, "--cache-ttl")
-    if seconds < 1:
-        raise Failure("--cache-ttl: a second at least, or off")
-    return round(seconds)
+_USUAL: Mapping[str, Any] = {
+    "sticky": "off",
+    "breakers": True,
+    "long_context": "refuse",
+    "cache_scope": "key",
+}
+_OPTIONS: Mapping[str, str] = {
+    "stream_idle_s": "stream-idle",
+    "stream_min_tokens_per_s": "stream-min-rate",
+    "cache_ttl_s": "cache-ttl",
+}
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, int | float) else str(value)

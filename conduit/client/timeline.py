@@ -26,8 +26,12 @@ def steps_of(record: Record) -> list[dict[str, Any]]:
     total = record["duration_ms"]
     sent = _ms(attempts[0]["held_at"]) - began if attempts else total
     steps = [_step("admitted", 0, sent, _admission(record, attempts))]
+    waits = _waits(record, attempts)
     for number, attempt in enumerate(attempts, 1):
         start = _ms(attempt["held_at"]) - began
+        if wait := waits.get(number):
+            waited_ms, because = wait
+            steps.append(_step("waited", start - waited_ms, start, because or ""))
         end = _ms(attempt["settled_at"]) - began if attempt["settled_at"] else total
         name = f"attempt {number}"
         steps.append(_step(name, start, end, _told(attempt), attempt["outcome"] == "succeeded"))
@@ -36,6 +40,21 @@ def steps_of(record: Record) -> list[dict[str, Any]]:
     good = record["status"] < 400 and not record["error_code"]
     steps.append(_step("ended", total, total, _ending(record), good))
     return steps
+
+
+def _waits(record: Record, attempts: Sequence[Record]) -> dict[int, tuple[int, str | None]]:
+    """Before which attempts something was waited for: how many milliseconds, and for what.
+
+    An attempt of the route for which no money could be held is none of the ledger's.
+    """
+    routed = iter((record.get("route") or {}).get("attempts") or ())
+    waits: dict[int, tuple[int, str | None]] = {}
+    for number, attempt in enumerate(attempts, 1):
+        meant = (attempt["provider"], attempt["model"])
+        own = next((each for each in routed if (each["provider"], each["model"]) == meant), None)
+        if own is not None and own["waited_ms"]:
+            waits[number] = (own["waited_ms"], own["because"])
+    return waits
 
 
 def _step(step: str, from_ms: int, to_ms: int, note: str, ok: bool = True) -> dict[str, Any]:

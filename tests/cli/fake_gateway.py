@@ -53,6 +53,10 @@ class FakeGateway:
     ledger_ok: bool = True
     purges: list[Row] = field(default_factory=list)
     gap: Row | None = None
+    answers: dict[str, Row] = field(default_factory=dict)
+    """What operations on routes and health answer, by the end of their path."""
+    ending: list[Callable[[], None]] = field(default_factory=list)
+    """What happens after each list of targets in turn: calls that end, say."""
     counter: int = 0
     delay_s: float = 0.0
 
@@ -120,6 +124,26 @@ _DEFAULTS: dict[str, Row] = {
         "client_ip": "127.0.0.1",
     },
     "credentials": {"name": "default", "hint": None, "host": "h", "enabled": True},
+    "deployments": {
+        "provider": "openai",
+        "model": "gpt-4o",
+        "credential": "default",
+        "state": "ready",
+        "reason": None,
+        "until": None,
+        "breaker": "closed",
+        "opened_in_a_row": 0,
+        "in_flight": 0,
+        "cap": None,
+        "calls": 12,
+        "failures": 1,
+        "recent_calls": 10,
+        "recent_failures": 1,
+        "ttft_ms": 310,
+        "tokens_per_s": 88.25,
+        "last_error": None,
+        "last_error_at": None,
+    },
     "requests": {
         "at": AT,
         "operation": "chat",
@@ -283,6 +307,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._records("credentials", rest, seen)
             case (_, ["prices", *rest]):
                 self._prices(rest, seen)
+            case (_, ["routes" | "health" | "breakers", *rest]):
+                self._routing(steps[0], rest, seen)
             case (_, [noun, *rest]):
                 self._records(noun, rest, seen)
             case _:
@@ -327,6 +353,30 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, row)
             case _:
                 raise Refusal(404, "not_found", "no such path")
+
+    def _routing(self, noun: str, rest: list[str], seen: Seen) -> None:
+        fake = self.fake
+        match (noun, rest):
+            case ("health", ["deployments" | "history" as table]):
+                provider = seen.query.get("provider", [""])[0]
+                rows = fake.tables.get(table, [])
+                rows = [row for row in rows if provider in ("", row["provider"])]
+                self.answer(200, {"data": rows, "next_cursor": None})
+                if fake.ending:
+                    fake.ending.pop(0)()
+            case ("breakers", [_]):
+                rows = [
+                    row
+                    for row in fake.tables.get("deployments", [])
+                    if all(row[name] == seen.body[name] for name in seen.body if name != "for_s")
+                ]
+                if not rows:
+                    raise Refusal(404, "not_found", f"nothing is routed to {seen.body['provider']}")
+                for row in rows:
+                    row["breaker"] = "open" if rest == ["open"] else "closed"
+                self.answer(200, {"data": rows, "next_cursor": None})
+            case _:
+                self.answer(200, fake.answers[rest[-1] if rest else noun])
 
     def _key_action(self, steps: list[str], seen: Seen) -> None:
         match steps:

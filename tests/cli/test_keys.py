@@ -207,3 +207,13 @@ def test_a_budget_is_named_by_its_key_where_that_has_one_alone(
     assert conduit("budgets", "delete", "key:ci", "--yes").code == 0
     assert [row["scope_name"] for row in gateway.tables["budgets"]] == ["web", "web"]
     assert conduit("budgets", "list", "-o", "table").out.count("key:web") == 2
+
+
+def test_a_key_gets_and_loses_leave_to_name_providers(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    assert conduit("keys", "create", "ci", "--direct").code == 0
+    assert gateway.requests("POST")[-1].body == {"name": "ci", "allow_direct": True}
+    assert "DIRECT" in conduit("keys", "list", "-o", "wide").out
+    assert conduit("keys", "update", "ci", "--no-direct").code == 0
+    assert gateway.requests("PATCH")[-1].body == {"allow_direct": False}

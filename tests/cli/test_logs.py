@@ -300,3 +300,98 @@ def test_the_attempts_of_a_ranking_tell_their_search_units(
     at = head.index("UNITS")
     assert (first[at - len(head)], second[at - len(head)]) == ("3", "-")
     assert "UNITS" not in shell("logs", "show", "req_2", "--no-pager", **people).out
+
+
+ROUTE: dict[str, Any] = {
+    "legs": [
+        {
+            "alias": "fast",
+            "strategy": "weighted",
+            "because": None,
+            "sticky": True,
+            "candidates": [
+                {
+                    "provider": "groq",
+                    "model": "m",
+                    "score": 0.25,
+                    "state": "ready",
+                    "reason": None,
+                },
+                {
+                    "provider": "xai",
+                    "model": "m",
+                    "score": None,
+                    "state": "breaker_open",
+                    "reason": "its breaker is open",
+                },
+            ],
+            "left_out": [
+                {
+                    "provider": "old",
+                    "model": "m",
+                    "score": None,
+                    "state": "left_out",
+                    "reason": "the provider is disabled",
+                }
+            ],
+        },
+        {
+            "alias": "other",
+            "strategy": "simple",
+            "because": "rate_limit",
+            "sticky": False,
+            "candidates": [],
+            "left_out": [],
+        },
+    ],
+    "attempts": [
+        {
+            "provider": "groq",
+            "model": "m",
+            "credential": "default",
+            "because": None,
+            "waited_ms": 0,
+            "error": "upstream_rate_limited",
+        },
+        {
+            "provider": "openai",
+            "model": "gpt-4o",
+            "credential": None,
+            "because": "rate_limit",
+            "waited_ms": 40,
+            "error": None,
+        },
+    ],
+}
+
+
+def test_a_record_for_people_tells_why_it_went_where_it_went(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    gateway.add("requests", id="req_1", attempt_list=[ATTEMPT], route=ROUTE)
+    shown = shell("logs", "show", "req_1", "--no-pager", **ON_TERMINAL).out
+    record, _, first, second, calls = shown.split("\n\n")
+    assert "route " not in record
+    heading, _, ready, blocked, left_out = first.splitlines()
+    assert heading == "route of fast: weighted, by session"
+    assert ready.split()[0] == "1"
+    assert "breaker_open: its breaker is open" in blocked
+    assert "left_out: the provider is disabled" in left_out
+    assert second == "fell back on rate_limit to other: simple"
+    assert "upstream_rate_limited" in calls.splitlines()[1]
+    assert "40ms" in calls.splitlines()[2]
+    assert json.loads(shell("logs", "show", "req_1", "--json").out)["route"] == ROUTE
+
+
+def test_a_timeline_shows_what_was_waited_for(conduit: Conduit, gateway: FakeGateway) -> None:
+    first = attempt(provider="groq", model="m", settled_at="2026-11-20T12:00:00.060Z")
+    second = attempt(held_at="2026-11-20T12:00:00.110Z")
+    gateway.add("requests", id="req_1", attempt_list=[first, second], route=ROUTE)
+    shown = conduit("logs", "show", "req_1", "--timeline", "-o", "jsonl")
+    steps = [json.loads(line) for line in shown.out.splitlines()]
+    assert [(step["step"], step["from_ms"], step["to_ms"]) for step in steps[1:4]] == [
+        ("attempt 1", 10, 60),
+        ("waited", 70, 110),
+        ("attempt 2", 110, 812),
+    ]
+    assert steps[2]["note"] == "rate_limit"

@@ -48,6 +48,7 @@ VIEW = View(
             "last used", "last_used_at", lambda key: people.moment(key["last_used_at"]), spare=1
         ),
         Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
+        Column("direct", "allow_direct", wide=True),
         Column("id", "id", wide=True),
         Column("created", "created_at", lambda key: people.moment(key["created_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
@@ -75,6 +76,12 @@ Expires = Annotated[
 LogBodies = Annotated[
     str | None,
     typer.Option("--log-bodies", metavar="on|off|default", help="Keep the bodies of its requests."),
+]
+Direct = Annotated[
+    bool | None,
+    typer.Option(
+        "--direct/--no-direct", help="It may also name PROVIDER/MODEL, as far as --models fit."
+    ),
 ]
 Out = Annotated[
     str | None,
@@ -118,6 +125,7 @@ def create(
     models: Models = None,
     expires: Expires = None,
     log_bodies: LogBodies = None,
+    direct: Direct = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -131,6 +139,8 @@ def create(
         body["expires_at"] = inputs.moment(expires, "--expires", ahead=True)
     if log_bodies is not None:
         body["log_bodies"] = _log_bodies(log_bodies)
+    if direct is not None:
+        body["allow_direct"] = direct
     if budget is not None:
         body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
     with nullcontext() if out is None else NewFile(out) as file:
@@ -212,8 +222,9 @@ def update(
         typer.Option("--expires", metavar="WHEN", help="Time, duration such as 30d, or never."),
     ] = None,
     log_bodies: LogBodies = None,
+    direct: Direct = None,
 ) -> None:
-    """Change a key's name, budget, models or expiry, or whether bodies are kept."""
+    """Change a key's name, budget, models or expiry, or what is kept of it and what it may name."""
     body: dict[str, Any] = {}
     if rename is not None:
         body["name"] = rename
@@ -224,9 +235,12 @@ def update(
         body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
     if log_bodies is not None:
         body["log_bodies"] = _log_bodies(log_bodies)
+    if direct is not None:
+        body["allow_direct"] = direct
     if not body and budget is None:
         raise Failure(
-            "nothing to change: give --name, --budget, --models, --expires or --log-bodies"
+            "nothing to change: "
+            "give --name, --budget, --models, --expires, --log-bodies or --direct"
         )
     key = call.find("keys", name)
     if body:

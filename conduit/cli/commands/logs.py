@@ -276,20 +276,25 @@ def show(
 
 
 def _show_record(call: Call, record: Record) -> None:
-    """The record; for people its attempts come after it, as a table of their own."""
+    """The record; for people its attempts and its route come after it, as tables of their own."""
     shape = call.options.shape
     for_people = call.printer.format in ("table", "wide")
     if not for_people or shape.fields or shape.query or shape.template:
         call.printer.record(record, DETAIL)
         return
     attempts = record.get("attempt_list") or ()
-    call.printer.record({k: v for k, v in record.items() if k != "attempt_list"}, DETAIL)
+    apart = ("attempt_list", "route")
+    call.printer.record({k: v for k, v in record.items() if k not in apart}, DETAIL)
     if attempts:
         call.console.data("")
         view = ATTEMPTS
         if record["operation"] == "rerank":
             view = replace(view, columns=(*view.columns[:7], _UNITS, *view.columns[7:]))
         call.printer.rows(attempts, view, next_cursor=lambda: None)
+    if route := record.get("route"):
+        from conduit.cli.routed import show_route  # noqa: PLC0415  # deferred: only for people
+
+        show_route(call, route)
 
 
 def _find(call: Call, given: str) -> Record:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import declaring
+from conduit.cli.caching import CacheScope, CacheTtl, caching_text, policy_of
 from conduit.cli.call import Call
 from conduit.cli.commands.providers import PROBED
 from conduit.cli.console import Tone
@@ -12,13 +13,14 @@ from conduit.cli.failures import Exit, Failure
 from conduit.cli.offers import Offer, chosen, map_all, offers_of
 from conduit.cli.options import File, Force, Operation, Out, SomeNames
 from conduit.cli.output import Column, View
-from conduit.cli.policies import CacheScope, CacheTtl, caching_text, policy_of
+from conduit.cli.policies import Routing, fallbacks_text, policy_text
 from conduit.cli.selection import selected
 from conduit.cli.targets import Wanted, capabilities_text, changed_targets, new_targets
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.errors import ApiError
 from conduit.core import people
+from conduit.core.policies import FALLBACK_CAUSES, STRATEGIES
 
 noun = Noun("Mappings: what clients call a model, and who serves it.")
 
@@ -53,6 +55,8 @@ VIEW = View(
         ),
         Column("targets", "targets", _targets),
         Column("strategy", "strategy"),
+        Column("falls back", "fallbacks", fallbacks_text, wide=True),
+        Column("policy", "policy", policy_text, wide=True),
         Column("capabilities", "targets.capabilities", _capabilities, wide=True),
         Column("cache", "policy.cache_ttl_s", caching_text, wide=True),
         Column("id", "id", wide=True),
@@ -71,7 +75,7 @@ Weight = Annotated[
     typer.Option(
         "--weight",
         metavar="N",
-        help="Weight of the target at that place; kept for strategies to come.",
+        help="Weight of the target at that place, for strategies that heed it.",
     ),
 ]
 
@@ -88,6 +92,47 @@ Capabilities = Annotated[
         "--caps",
         metavar="A,no-B",
         help="What the target at that place can do; also NAME=unknown, context_tokens=128k.",
+    ),
+]
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}.")
+]
+Fallback = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fallback",
+        metavar="CAUSE=ALIAS",
+        help=f"Where to go on for {', '.join(FALLBACK_CAUSES)}; none takes all away.",
+    ),
+]
+Sticky = Annotated[
+    str | None,
+    typer.Option(
+        "--sticky", metavar="off|session|user", help="Who stays with a target while it is well."
+    ),
+]
+Breakers = Annotated[
+    str | None,
+    typer.Option("--breakers", metavar="on|off", help="Leave targets that fail out for a while."),
+]
+LongContext = Annotated[
+    str | None,
+    typer.Option(
+        "--long-context",
+        metavar="refuse|drop_oldest",
+        help="What becomes of a prompt that no target has room for.",
+    ),
+]
+StreamIdle = Annotated[
+    str | None,
+    typer.Option(
+        "--stream-idle", metavar="TIME", help="Give a stream up after such a gap: 30s, or none."
+    ),
+]
+StreamMinRate = Annotated[
+    str | None,
+    typer.Option(
+        "--stream-min-rate", metavar="N", help="Give a slower stream up: tokens/s, or none."
     ),
 ]
 OFFERED = View(
@@ -119,14 +164,24 @@ def add(
     caps: Capabilities = None,
     cache_ttl: CacheTtl = None,
     cache_scope: CacheScope = None,
+    strategy: Strategy = None,
+    fallback: Fallback = None,
+    sticky: Sticky = None,
+    breakers: Breakers = None,
+    long_context: LongContext = None,
+    stream_idle: StreamIdle = None,
+    stream_min_rate: StreamMinRate = None,
 ) -> None:
     """Make an alias that clients may use as a model."""
     if not to:
         raise Failure("--to PROVIDER/MODEL is needed, once for each target")
     wanted = Wanted(to, weight or [], order or [], caps or [])
-    body: dict[str, Any] = {"alias": alias, "targets": new_targets(wanted)}
+    routing = Routing(
+        strategy, fallback, sticky, breakers, long_context, stream_idle, stream_min_rate
+    )
+    body = {"alias": alias, "targets": new_targets(wanted), **routing.body()}
     if policy := policy_of(cache_ttl, cache_scope):
-        body["policy"] = policy
+        body["policy"] = {**body.get("policy", {}), **policy}
     mapping = call.change("mappings.create", body=body)
     if mapping is not None:
         call.show_changed(
@@ -147,17 +202,29 @@ def update(
     caps: Capabilities = None,
     cache_ttl: CacheTtl = None,
     cache_scope: CacheScope = None,
+    strategy: Strategy = None,
+    fallback: Fallback = None,
+    sticky: Sticky = None,
+    breakers: Breakers = None,
+    long_context: LongContext = None,
+    stream_idle: StreamIdle = None,
+    stream_min_rate: StreamMinRate = None,
 ) -> None:
-    """Replace the targets of a mapping, or without --to change what is said of them.
+    """Replace the targets of a mapping, or without --to change what is said of them and of it.
 
     conduit mappings update fast --caps vision,no-audio,context_tokens=128k
+    conduit mappings update fast --strategy weighted --fallback rate_limit=other --sticky session
     """
     wanted = Wanted(to or [], weight or [], order or [], caps or [])
-    policy = policy_of(cache_ttl, cache_scope)
-    if wanted.is_empty() and not policy:
-        raise Failure("nothing to change: give --to, --weight, --order, --caps or --cache-ttl")
+    routing = Routing(
+        strategy, fallback, sticky, breakers, long_context, stream_idle, stream_min_rate
+    )
+    body = routing.body()
+    if policy := policy_of(cache_ttl, cache_scope):
+        body["policy"] = {**body.get("policy", {}), **policy}
+    if wanted.is_empty() and not body:
+        raise Failure("nothing to change: give --to, --weight, --strategy, --fallback or another")
     before = call.find("mappings", alias)
-    body: dict[str, Any] = {"policy": policy} if policy else {}
     if to:
         body["targets"] = new_targets(wanted)
     elif not wanted.is_empty():

@@ -12,9 +12,16 @@ from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
+from conduit.client.api import Record
 from conduit.core import people
 
-noun = Noun("Credentials of a provider; the first one that is ready is used.")
+noun = Noun("Credentials of a provider: several share its calls by weight.")
+
+
+def _cap(credential: Record, name: str) -> str:
+    return people.count(credential.get(name))
+
+
 VIEW = View(
     columns=(
         Column("name", "name"),
@@ -22,7 +29,10 @@ VIEW = View(
         Column("primary", "primary"),
         Column("source", "source"),
         Column("hint", "hint"),
-        Column("host", "host"),
+        Column("host", "host", spare=1),
+        Column("weight", "weight", right=True),
+        Column("at once", "max_in_flight", lambda c: _cap(c, "max_in_flight"), right=True),
+        Column("rpm", "requests_per_minute", lambda c: _cap(c, "requests_per_minute"), right=True),
         Column("id", "id", wide=True),
         Column("created", "created_at", lambda c: people.moment(c["created_at"]), wide=True),
     ),
@@ -47,6 +57,17 @@ EnvReference = Annotated[
 FileReference = Annotated[
     str | None,
     typer.Option("--file", metavar="PATH", help="Refer to this file of the gateway's machine."),
+]
+Weight = Annotated[
+    int | None,
+    typer.Option("--weight", metavar="N", help="Its share of calls; 0: where no other can be."),
+]
+MaxInFlight = Annotated[
+    str | None,
+    typer.Option("--max-in-flight", metavar="N", help="Most calls at once with it, or none."),
+]
+RequestsPerMinute = Annotated[
+    str | None, typer.Option("--rpm", metavar="N", help="Most calls a minute with it, or none.")
 ]
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Name, id or prefix.")]
 Credential = Annotated[str, typer.Argument(metavar="CREDENTIAL", help="Name or id.")]
@@ -96,6 +117,19 @@ def entered(
     return None if not secret else {"secret": secret}
 
 
+def _limits(weight: int | None, max_in_flight: str | None, rpm: str | None) -> dict[str, Any]:
+    """The share and the caps that were given; `none` takes a cap away. Raises Failure."""
+    limits: dict[str, Any] = {} if weight is None else {"weight": weight}
+    caps = (
+        ("max_in_flight", "--max-in-flight", max_in_flight),
+        ("requests_per_minute", "--rpm", rpm),
+    )
+    for name, flag, text in caps:
+        if text is not None:
+            limits[name] = None if text == "none" else inputs.count(text, flag)
+    return limits
+
+
 @verb(noun, "list", "listing")
 def list_credentials(call: Call, provider: Provider) -> None:
     """List the credentials of a provider; secrets are never shown."""
@@ -112,11 +146,15 @@ def add(
     key_env: KeyEnv = None,
     env: EnvReference = None,
     file: FileReference = None,
+    weight: Weight = None,
+    max_in_flight: MaxInFlight = None,
+    rpm: RequestsPerMinute = None,
 ) -> None:
     """Add a credential to a provider."""
     owner = call.find("providers", provider)
     source = inputs.SecretSource(key_file, key_stdin, key_env)
-    body = {"name": name, **(entered(call, source, env, file) or {})}
+    limits = _limits(weight, max_in_flight, rpm)
+    body = {"name": name, **(entered(call, source, env, file) or {}), **limits}
     added = call.change("credentials.create", owner["id"], body=body)
     if added is not None:
         call.show_changed(
@@ -137,19 +175,28 @@ def update(
     key_env: KeyEnv = None,
     env: EnvReference = None,
     file: FileReference = None,
+    weight: Weight = None,
+    max_in_flight: MaxInFlight = None,
+    rpm: RequestsPerMinute = None,
 ) -> None:
-    """Put another key in the place of a credential's; it is bound to the provider's present host.
+    """Put another key in the place of a credential's, or change its weight and caps.
+
+    A key is bound to the provider's present host. With --weight, --max-in-flight or --rpm the key
+    stays as it is unless one is given.
 
     conduit providers credentials update openai default --key-stdin < new.key
     """
     source = inputs.SecretSource(key_file, key_stdin, key_env)
-    body = entered(call, source, env, file) or {}
+    limits = _limits(weight, max_in_flight, rpm)
+    key = entered(call, source, env, file, asking=Asking(needed=not limits)) or {}
+    body = {**key, **limits}
     owner = call.find("providers", provider)
     before = call.fetch("credentials.show", owner["id"], credential)
     changed = call.change("credentials.update", owner["id"], before["id"], body=body, before=before)
     if changed is not None:
         name = f"{owner['name']} {changed['name']}"
-        said = f"credential {changed['name']} of {owner['name']} has another key"
+        what = "has another key" if key else "has other limits"
+        said = f"credential {changed['name']} of {owner['name']} {what}"
         call.show_changed(changed, VIEW, said, then=f"conduit providers credentials test {name}")
 
 

@@ -319,6 +319,41 @@ def _switch(call: Call, name: str, *, enabled: bool) -> None:
         call.show_changed(provider, VIEW, f"{done} provider {provider['name']}")
 
 
+@verb(noun, "drain", "change")
+def drain_provider(
+    call: Call,
+    name: Name,
+    wait: Annotated[
+        str, typer.Option("--wait", metavar="TIME", help="How long to wait; then exit 124.")
+    ] = "2m",
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Wait for nothing.")] = False,
+) -> None:
+    """Disable a provider, and wait until what runs there has finished."""
+    from conduit.cli.draining import drain  # noqa: PLC0415  # deferred: only this verb
+
+    wait_s = None if no_wait else inputs.duration_s(wait, "--wait")
+    provider = drain(call, call.find("providers", name), wait_s)
+    if provider is not None:
+        done = "is disabled" if no_wait else "is drained: nothing runs there"
+        said = f"provider {provider['name']} {done}"
+        call.show_changed(provider, VIEW, said, then=f"conduit providers enable {name}")
+
+
+@verb(noun, "health", "output")
+def health(
+    call: Call,
+    name: Name,
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Changes since then, or how long ago.")
+    ] = "1h",
+) -> None:
+    """Show the targets of a provider with their health, and what has changed."""
+    from conduit.cli.deployments import show_provider  # noqa: PLC0415  # deferred: only this verb
+
+    start = inputs.moment(since, "--since", ahead=False)
+    show_provider(call, call.find("providers", name)["name"], start)
+
+
 @verb(noun, "remove", "danger", bulk=True)
 def remove(call: Call, names: SomeNames = None) -> None:
     """Remove providers with their credentials."""

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from conduit.core.resources.fields import Resource, Time, Usd
 
 CacheResult = Literal["hit", "miss", "bypass"]
@@ -70,7 +72,57 @@ class RequestView(Resource):
     avoided: Usd
 
 
+class RoutedCandidate(Resource):
+    """A target as it stood when it was ranked; `reason` is why it took no call.
+
+    `state` is "ready", "left_out" for what could not serve the request at all, or why it took no
+    call. The lowest `score` is tried first.
+    """
+
+    provider: str
+    model: str
+    score: float | None = None
+    state: str = "ready"
+    reason: str | None = None
+
+
+class RoutedLeg(Resource):
+    """An alias on the way, its candidates in the order in which they are tried.
+
+    `because` is the cause for which the alias before fell back to it, `sticky` whether the session
+    chose among them.
+    """
+
+    alias: str
+    strategy: str
+    candidates: list[RoutedCandidate]
+    left_out: list[RoutedCandidate] = Field(default_factory=list)
+    because: str | None = None
+    sticky: bool = False
+
+
+class RoutedAttempt(Resource):
+    """A call to a target: what the one before failed of, and how long was waited in between."""
+
+    provider: str
+    model: str
+    credential: str | None = None
+    because: str | None = None
+    waited_ms: int = 0
+    error: str | None = None
+
+
+class RequestRoute(Resource):
+    """Why a request went where it went."""
+
+    legs: list[RoutedLeg]
+    attempts: list[RoutedAttempt]
+
+
 class RequestDetail(RequestView):
+    """`route` is null for a request that was not routed, or is of an earlier release."""
+
+    route: RequestRoute | None
     attempt_list: list[AttemptView]
 
 

@@ -20,6 +20,7 @@ from conduit.core.resources.requests import (
     PurgeOrder,
     RequestDetail,
     RequestPurge,
+    RequestRoute,
     RequestView,
     RunningRequest,
     RunningState,
@@ -64,7 +65,8 @@ async def _show(call: Call[None, None]) -> RequestDetail:
         record = await requests.find(connection, call.names["request"])
         attempts = await requests.attempts_of(connection, record.id)
     views = [_attempt_view(attempt) for attempt in attempts]
-    return RequestDetail(**_fields(record), attempt_list=views)
+    route = None if record.route is None else RequestRoute.model_validate_json(record.route)
+    return RequestDetail(**_fields(record), route=route, attempt_list=views)
 
 
 async def _in_flight(call: Call[None, ListQuery]) -> Page[RunningRequest]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import insert
 
@@ -15,6 +16,7 @@ from conduit.gateway.exchange import Attempt, Candidate, Exchange
 from conduit.gateway.ledger.entries import Hold
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.provider import Operation
+from conduit.gateway.routing.trace import Trace, TracedAttempt, TracedCandidate, TracedLeg
 from conduit.gateway.storage.engine import Database, writing
 from conduit.gateway.storage.schema import ledger, requests
 from tests.gateway.admin.calls import AdminApi
@@ -22,10 +24,21 @@ from tests.gateway.admin.test_keys import claim
 from tests.gateway.exchanges import RATES, chat_body, grant, snapshot, upstream
 from tests.gateway.records import AT_MS, attempt_row, request_row
 
+TRACE = Trace(
+    [
+        TracedLeg(
+            "fast",
+            "weighted",
+            [TracedCandidate("b", "m", 0.5), TracedCandidate("a", "m", None, "throttled", "why")],
+            [TracedCandidate("c", "m", None, "left_out", "it is disabled")],
+        )
+    ],
+    [TracedAttempt("b", "m", "default", "rate_limit", 120, "upstream_error")],
+)
 ROWS = [
-    request_row(1),
-    request_row(2, status=429, outcome="refused", error_code="budget_held"),
-    request_row(3, alias="other"),
+    request_row(1, route=msgspec.json.encode(TRACE).decode()),
+    request_row(2, status=429, outcome="refused", error_code="budget_held", route=None),
+    request_row(3, alias="other", route=None),
 ]
 
 
@@ -53,6 +66,20 @@ async def test_a_record_shows_money_time_and_attempts(api: AdminApi) -> None:
     (attempt,) = shown["attempt_list"]
     assert (attempt["hold"], attempt["state"]) == ("0.009", "done")
     assert attempt["settled_at"] == "2023-11-14T22:13:20.051Z"
+
+
+async def test_a_record_shows_its_route_with_every_field(api: AdminApi) -> None:
+    shown = (await api.get(f"/admin/requests/{ROWS[0]['id']}")).body
+    (leg,) = shown["route"]["legs"]
+    assert (leg["alias"], leg["strategy"], leg["because"]) == ("fast", "weighted", None)
+    assert leg["sticky"] is False
+    assert leg["candidates"] == [
+        {"provider": "b", "model": "m", "score": 0.5, "state": "ready", "reason": None},
+        {"provider": "a", "model": "m", "score": None, "state": "throttled", "reason": "why"},
+    ]
+    assert [each["reason"] for each in leg["left_out"]] == ["it is disabled"]
+    assert shown["route"]["attempts"] == [msgspec.structs.asdict(TRACE.attempts[0])]
+    assert (await api.get(f"/admin/requests/{ROWS[1]['id']}")).body["route"] is None
 
 
 async def test_a_record_that_is_not_there_is_not_found(api: AdminApi) -> None:
