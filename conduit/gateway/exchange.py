@@ -21,6 +21,7 @@ from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.bridges.protocol import AnswerStream
 from conduit.gateway.dialects.chat_call import ReadCall
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.prompt import Prompt
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.registry import Blocked
@@ -127,6 +128,7 @@ class Decision:
     why_nots: tuple[WhyNot, ...]
     mapping: AliasMapping | None = None
     caching: Caching | None = None
+    too_long: bool = False  # no candidate has room for the prompt, and another alias may have
 
     @property
     def policy(self) -> Policy:
@@ -251,6 +253,7 @@ class Exchange(msgspec.Struct, eq=False):
     ends_at: float | None = None  # when the client wants to have its answer, on the clock of began
     session: str | None = None  # by which sticky routing tells one conversation from others
     hops: int = 0  # through how many gateways it has come
+    prompt: Prompt | None = None  # how long it is, once somebody has asked
     trimmed: int = 0  # messages left out of a conversation that was too long
     attempts: list[Attempt] = msgspec.field(default_factory=list)
     status: int = 0

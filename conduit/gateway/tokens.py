@@ -85,6 +85,19 @@ _AUDIO_TOKENS = 19_200
 _FILE_TOKENS = 300_000
 """100 pages, the limit of the Anthropic PDF guide for most models, at its 3,000 tokens a page."""
 
+# What they are most often, or at least.
+_USUAL_IMAGE_TOKENS = 1_600
+"""A picture as large as the Anthropic vision guide lets it be; OpenAI and Google count less."""
+
+_USUAL_AUDIO_TOKENS = 1_920
+"""A minute of the Gemini audio guide."""
+
+_PAGE_TOKENS = 3_000
+"""One page of the Anthropic PDF guide."""
+
+_SAMPLES = 32
+_SAMPLE_BYTES = 1024
+
 
 def _kind_table() -> bytes:
     table = bytearray(256)
@@ -127,3 +140,17 @@ def upper_estimate(
     per_image = _DENSE_IMAGE_TOKENS if _DENSE_IMAGE_MODEL in model else _IMAGE_TOKENS
     media = images * per_image + audios * _AUDIO_TOKENS + files * _FILE_TOKENS
     return -(-utf8_bytes // 3) + media
+
+
+def usual_media(images: int, audios: int, files: int) -> int:
+    """The tokens that media most often are, where the upper estimate would be absurd."""
+    return images * _USUAL_IMAGE_TOKENS + audios * _USUAL_AUDIO_TOKENS + files * _PAGE_TOKENS
+
+
+def tokens_per_kilobyte(encoded: bytes) -> int:
+    """How dense a text is, in tokens a thousand bytes; from samples all over a long one."""
+    size = len(encoded)
+    if size > _SAMPLES * _SAMPLE_BYTES:
+        starts = range(0, size, -(-size // _SAMPLES))
+        encoded = b"".join([encoded[at : at + _SAMPLE_BYTES] for at in starts])
+    return -(-1000 * estimate_tokens_utf8(encoded) // max(1, len(encoded)))

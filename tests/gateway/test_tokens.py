@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.gateway.tokens import estimate_tokens, estimate_tokens_utf8, upper_estimate
+from conduit.gateway.tokens import (
+    estimate_tokens,
+    estimate_tokens_utf8,
+    tokens_per_kilobyte,
+    upper_estimate,
+    usual_media,
+)
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "tokens" / "texts.json"
 TEXTS: list[dict[str, Any]] = json.loads(FIXTURE.read_text(encoding="utf-8"))["texts"]
@@ -90,3 +96,24 @@ def test_a_model_that_counts_images_dearly_has_a_higher_maximum() -> None:
     # 2,833 tokens and 5,667 for each of 8 tiles.
     assert upper_estimate(0, 1, 0, 0, model="gpt-4o-mini-2024-07-18") == 48_169
     assert upper_estimate(0, 1, 0, 0, model="gpt-4o") < 48_169
+
+
+@given(st.text(max_size=200))
+def test_a_short_text_is_as_dense_as_it_is_estimated(text: str) -> None:
+    encoded = text.encode("utf-8")
+    estimated = estimate_tokens_utf8(encoded)
+    by_density = len(encoded) * tokens_per_kilobyte(encoded) / 1000
+    assert estimated <= by_density <= estimated + len(encoded) / 1000
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=name_of)
+def test_samples_tell_the_density_of_a_long_text(text: dict[str, Any]) -> None:
+    encoded = (text["text"] * 200).encode("utf-8")
+    whole = 1000 * estimate_tokens_utf8(encoded) / len(encoded)
+    assert tokens_per_kilobyte(encoded) == pytest.approx(whole, rel=0.05)
+
+
+def test_media_are_most_often_less_than_they_may_be() -> None:
+    assert usual_media(0, 0, 0) == 0
+    for media in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (2, 3, 4)):
+        assert 0 < usual_media(*media) < upper_estimate(0, *media)

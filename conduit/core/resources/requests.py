@@ -113,10 +113,14 @@ class RoutedAttempt(Resource):
 
 
 class RequestRoute(Resource):
-    """Why a request went where it went."""
+    """Why a request went where it went.
+
+    `trimmed` counts the oldest messages that were left out of a prompt that was too long.
+    """
 
     legs: list[RoutedLeg]
     attempts: list[RoutedAttempt]
+    trimmed: int = 0
 
 
 class RequestDetail(RequestView):

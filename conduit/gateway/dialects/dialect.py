@@ -5,6 +5,7 @@ from typing import Protocol
 
 from conduit.core.errors import ConduitError
 from conduit.gateway.conversation import ChatRequest, ChatResponse, StreamEvent
+from conduit.gateway.dialects.entries import Turns
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
 
@@ -71,6 +72,9 @@ class ClientDialect(ProviderDialect, Protocol):
 
     @property
     def FIELD_NAMES(self) -> Mapping[str, str]: ...  # noqa: N802
+
+    @property
+    def TURNS(self) -> Turns: ...  # noqa: N802
 
     def encode_response(self, response: ChatResponse) -> bytes: ...
 

@@ -1,6 +1,6 @@
 """The countable parts of a chat request in the internal form, whatever dialect it came in."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -9,6 +9,7 @@ from conduit.gateway.conversation import (
     ChatRequest,
     File,
     Image,
+    Message,
     Opaque,
     Part,
     Refusal,
@@ -23,7 +24,7 @@ from conduit.gateway.dialects.lenient_json import write_json
 
 def units_of(request: ChatRequest) -> InputUnits:
     """The units of a request: its messages, tools and answer schema."""
-    units = _parts([part for message in request.messages for part in message.parts])
+    units = message_units(request.messages)
     text_bytes = units.text_bytes
     for tool in request.tools:
         text_bytes += _size(tool.name) + _size(tool.description or "")
@@ -32,7 +33,13 @@ def units_of(request: ChatRequest) -> InputUnits:
         text_bytes += len(write_json(request.answer_format.schema))
     for value in request.extras.values():
         text_bytes += len(write_json(value))
-    return msgspec.structs.replace(units, text_bytes=text_bytes, messages=len(request.messages))
+    return msgspec.structs.replace(units, text_bytes=text_bytes)
+
+
+def message_units(messages: Sequence[Message]) -> InputUnits:
+    """The units of messages alone."""
+    units = _parts([part for message in messages for part in message.parts])
+    return msgspec.structs.replace(units, messages=len(messages))
 
 
 def texts_of(request: ChatRequest) -> Iterator[str]:

@@ -91,6 +91,9 @@ class JsonObject:
 decode_raw: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(
     dict[str, msgspec.Raw]
 ).decode
+_decode_items: Callable[[msgspec.Raw], list[msgspec.Raw]] = msgspec.json.Decoder(
+    list[msgspec.Raw]
+).decode
 _decode_value: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
@@ -107,6 +110,23 @@ def read_object(body: bytes) -> JsonObject:
     check_duplicates(body, fields.raw)
     _check_depth(body, fields.values)
     return fields
+
+
+def raw_items(array: msgspec.Raw) -> list[msgspec.Raw]:
+    """The items of an array that has been read before, as they were written."""
+    try:
+        return _decode_items(array)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass  # half of a surrogate pair, see below
+    text = bytes(array).decode()
+    items: list[msgspec.Raw] = []
+    at = _skip_space(text, 1)
+    while text[at] != "]":
+        start = _skip_space(text, at + 1) if items else at
+        _, end = _DECODER.raw_decode(text, start)
+        items.append(msgspec.Raw(text[start:end].encode()))
+        at = _skip_space(text, end)
+    return items
 
 
 def refuse_operator_fields(names: Mapping[str, Any]) -> None:

@@ -43,8 +43,11 @@ class TracedAttempt(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`trimmed` counts the oldest messages that were left out of a prompt that was too long."""
+
     legs: list[TracedLeg]
     attempts: list[TracedAttempt]
+    trimmed: int = 0
 
 
 _encode = msgspec.json.Encoder().encode
@@ -56,7 +59,8 @@ def trace_of(exchange: Exchange) -> str | None:
     course = exchange.course
     if course is None:
         return None
-    trace = Trace([*map(_leg, course.legs)], [*map(_attempt, exchange.attempts)])
+    legs, attempts = [*map(_leg, course.legs)], [*map(_attempt, exchange.attempts)]
+    trace = Trace(legs, attempts, exchange.trimmed)
     return _encode(trace).decode()
 
 

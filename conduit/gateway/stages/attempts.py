@@ -123,6 +123,8 @@ class Attempts:
         """No candidate takes a call now: another alias, a short wait, or a refusal."""
         blocked = _soonest(course.waiting)
         cause = "rate_limit" if blocked is not None and blocked.can_wait else "error"
+        if course.legs[0].decision.too_long:
+            cause = "context_window"
         fallen = self._fall_back(exchange, course, cause)
         if fallen is not None:
             return fallen

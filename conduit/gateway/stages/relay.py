@@ -313,6 +313,8 @@ def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
     if course is not None and len(course.legs) > 1:
         leg = course.legs[-1]
         headers["x-conduit-fallback"] = _listed([f"{leg.decision.alias}; because={leg.because}"])
+    if exchange.trimmed:
+        headers["x-conduit-trimmed"] = str(exchange.trimmed)
     if attempt.output_cap is not None:
         headers["x-conduit-output-cap"] = str(attempt.output_cap)
     if attempt.candidate.upstream.provider.type.simulated:

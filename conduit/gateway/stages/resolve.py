@@ -1,6 +1,6 @@
 """Which targets may serve the request, and the row in which they are tried."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from conduit.core.errors import (
@@ -11,7 +11,9 @@ from conduit.core.errors import (
     PriceUnknownError,
 )
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.prompt import Prompt
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
+from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use
 from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
@@ -21,6 +23,7 @@ _DEARER_TIERS = frozenset({"priority", "fast"})
 """Grades of service that providers bill above the price of the model."""
 
 _REMEMBERED_DECISIONS = 4096
+_TOO_LONG = "context_window"
 
 
 class Resolve:
@@ -68,9 +71,11 @@ class Resolve:
         must_be_priced = key.has_hard_budget and self._costs
         question = Question(alias, exchange.operation, must_be_priced, key.allow_direct)
         decision = self._decide(exchange.snapshot, question)
-        if decision is None or exchange.call.plain:  # which needs nothing but text
-            return decision
-        return _able(decision, exchange.call)
+        if decision is None:
+            return None
+        if not exchange.call.plain:  # which needs nothing but text
+            decision = _able(decision, exchange.call)
+        return _with_room(decision, exchange)
 
     def _decide(self, snapshot: Snapshot, question: Question) -> Decision | None:
         """The decision is the same for as long as the snapshot is, so it is made once."""
@@ -107,9 +112,59 @@ def _able(decision: Decision, call: ClientCall) -> Decision:
     return replace(decision, candidates=able, why_nots=(*decision.why_nots, *why_nots))
 
 
+def _with_room(decision: Decision, exchange: Exchange) -> Decision:
+    """The decision without the candidates whose window is too small for the prompt.
+
+    Where all are, it is another alias's matter, or the oldest turns are left out if the mapping
+    says so, or else the provider has the word: the length is an estimate.
+    """
+    windows = [each.can.context_tokens for each in decision.candidates]
+    if not any(windows) or exchange.operation is not Operation.CHAT:
+        return decision
+    prompt = exchange.prompt = exchange.prompt or Prompt(exchange.call)
+    answer = exchange.call.max_output_tokens or 0
+    room = [prompt.fits(window, answer) for window in windows]
+    if all(room):
+        return decision
+    if any(room):
+        return _only_with_room(decision, room, prompt)
+    mapping = decision.mapping
+    if mapping is not None and any(each.on == _TOO_LONG for each in mapping.fallbacks):
+        return replace(_only_with_room(decision, room, prompt), too_long=True)
+    if decision.policy.long_context != "drop_oldest":
+        return decision
+    trimmed = prompt.trimmed(max(window or 0 for window in windows), answer)
+    if trimmed is None or not trimmed.dropped:
+        return decision
+    exchange.decoded, exchange.trimmed = trimmed.call, trimmed.dropped
+    prompt = exchange.prompt = Prompt(trimmed.call)
+    room = [prompt.fits(window, answer) for window in windows]
+    return _only_with_room(decision, room, prompt) if any(room) else decision
+
+
+def _only_with_room(decision: Decision, room: Sequence[bool], prompt: Prompt) -> Decision:
+    pairs = list(zip(decision.candidates, room, strict=True))
+    why_nots = [
+        WhyNot(
+            each.upstream.name,
+            each.model,
+            f"the prompt of about {prompt.tokens} tokens does not fit its "
+            f"{each.can.context_tokens}",
+        )
+        for each, fits in pairs
+        if not fits
+    ]
+    return replace(
+        decision,
+        candidates=tuple(each for each, fits in pairs if fits),
+        why_nots=(*decision.why_nots, *why_nots),
+    )
+
+
 def _falls_back(decision: Decision) -> bool:
     mapping = decision.mapping
-    return mapping is not None and any(each.on == "error" for each in mapping.fallbacks)
+    cause = _TOO_LONG if decision.too_long else "error"
+    return mapping is not None and any(each.on == cause for each in mapping.fallbacks)
 
 
 def _nothing_left(decision: Decision, *, must_be_priced: bool) -> ConduitError:

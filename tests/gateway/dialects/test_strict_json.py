@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import InvalidRequestError, UnknownParameterError
-from conduit.gateway.dialects.strict_json import read_object, refuse_operator_fields
+from conduit.gateway.dialects.strict_json import raw_items, read_object, refuse_operator_fields
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text() | st.floats(-1e9, 1e9),
@@ -149,3 +149,18 @@ def test_a_body_of_countless_small_values_is_refused_before_it_is_decoded() -> N
     body = b'{"messages": [' + b"[]," * 1_000_001 + b"[]]}"
     with pytest.raises(InvalidRequestError, match="more than 1,000,000 commas"):
         read_object(body)
+
+
+@pytest.mark.parametrize(
+    ("array", "items"),
+    [
+        (b"[]", []),
+        (b"[ ]", []),
+        (b'[1.50, {"a" : [1,2]} ,"x"]', [b"1.50", b'{"a" : [1,2]}', b'"x"']),
+        (b'[ "\\ud83d" , 1e2,\n[ ] ]', [b'"\\ud83d"', b"1e2", b"[ ]"]),
+        ('["é\\ud83d","中"]'.encode(), ['"é\\ud83d"'.encode(), '"中"'.encode()]),
+    ],
+)
+def test_items_of_an_array_stay_as_they_were_written(array: bytes, items: list[bytes]) -> None:
+    raw = read_object(b'{"a": %b }' % array).raw["a"]
+    assert [bytes(item) for item in raw_items(raw)] == items

@@ -7,7 +7,7 @@ import pytest
 from conduit.core.errors import UnsupportedParameterError
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.pricing import Rates
-from conduit.gateway.snapshot import Target
+from conduit.gateway.snapshot import AliasMapping, Fallback, Policy, Target
 from conduit.gateway.stages.resolve import Resolve
 from tests.gateway.exchanges import RATES, exchange, mapping, snapshot
 
@@ -50,3 +50,54 @@ def test_a_request_that_nobody_can_serve_is_refused_by_the_field() -> None:
     with pytest.raises(UnsupportedParameterError, match="'blind' of the provider 'one' takes") as e:
         resolved(BLIND, messages=IMAGE)
     assert (e.value.status, e.value.param) == (400, "messages[].content[].image_url")
+
+
+SMALL = Target("one", "small", capabilities={"context_tokens": 300})
+LARGE = Target("one", "large", order=1, capabilities={"context_tokens": 100_000})
+LONG = [
+    {"role": "system", "content": "Be brief."},
+    *[
+        {"role": role, "content": f"turn {number} " + "words and more of them " * 10}
+        for number in range(20)
+        for role in ("user", "assistant")
+    ],
+    {"role": "user", "content": "And now?"},
+]
+
+
+def test_a_prompt_that_is_too_long_goes_where_there_is_room() -> None:
+    asked, _ = resolved(SMALL, LARGE, messages=LONG)
+    assert asked.decision is not None
+    assert [each.model for each in asked.decision.candidates] == ["large"]
+    assert "does not fit its 300" in asked.decision.why_nots[0].reason
+
+
+def test_where_nobody_has_room_the_provider_has_the_word() -> None:
+    asked, _ = resolved(SMALL, messages=LONG)
+    assert asked.decision is not None
+    assert [each.model for each in asked.decision.candidates] == ["small"]
+    assert asked.trimmed == 0
+
+
+def with_policy(*fallbacks: Fallback, **policy: Any) -> Exchange:
+    own = AliasMapping("map_fast", "fast", "simple", (SMALL,), fallbacks, 0, Policy(**policy))
+    asked = exchange(snapshot([own]), messages=LONG)
+    Resolve(price_of, lambda _: None)(asked)
+    return asked
+
+
+def test_the_oldest_turns_are_left_out_where_the_mapping_says_so() -> None:
+    asked = with_policy(long_context="drop_oldest")
+    messages = asked.call.read("messages")
+    assert (messages[0], messages[-1]) == (LONG[0], LONG[-1])
+    assert len(messages) == len(LONG) - asked.trimmed
+    assert asked.trimmed > 0
+    assert asked.prompt is not None
+    assert asked.prompt.fits(300)
+
+
+def test_another_alias_comes_before_leaving_turns_out() -> None:
+    asked = with_policy(Fallback("context_window", "other"), long_context="drop_oldest")
+    assert asked.decision is not None
+    assert (asked.decision.candidates, asked.decision.too_long) == ((), True)
+    assert asked.trimmed == 0

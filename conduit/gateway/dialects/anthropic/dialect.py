@@ -6,6 +6,7 @@ from typing import Final
 from conduit.gateway.dialects.anthropic.count import decode_count, encode_count
 from conduit.gateway.dialects.anthropic.decode_answer import StreamDecoder, decode_response
 from conduit.gateway.dialects.anthropic.encode_stream import PING, StreamEncoder, encode_stream
+from conduit.gateway.dialects.anthropic.entries import TURNS
 from conduit.gateway.dialects.anthropic.errors import decode_error, encode_error
 from conduit.gateway.dialects.anthropic.native import refuse_native
 from conduit.gateway.dialects.anthropic.read_request import (
@@ -21,6 +22,7 @@ __all__ = [
     "FIELD_NAMES",
     "NAME",
     "PING",
+    "TURNS",
     "StreamDecoder",
     "StreamEncoder",
     "decode_count",

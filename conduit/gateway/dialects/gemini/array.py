@@ -6,6 +6,7 @@ from typing import Final
 from conduit.gateway.dialects.gemini import dialect as gemini
 from conduit.gateway.dialects.gemini.dialect import (
     FIELD_NAMES,
+    TURNS,
     decode_response,
     encode_error,
     encode_request,
@@ -15,6 +16,7 @@ from conduit.gateway.dialects.gemini.dialect import (
 __all__ = [
     "FIELD_NAMES",
     "NAME",
+    "TURNS",
     "StreamDecoder",
     "StreamEncoder",
     "decode_response",

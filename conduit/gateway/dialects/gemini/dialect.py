@@ -13,6 +13,7 @@ from conduit.gateway.dialects.gemini.count import (
     encode_count,
     encode_count_request,
 )
+from conduit.gateway.dialects.gemini.entries import TURNS
 from conduit.gateway.dialects.gemini.errors import decode_error, encode_error
 from conduit.gateway.dialects.gemini.read_request import decode_request
 from conduit.gateway.dialects.gemini.read_stream import StreamDecoder, decode_response
@@ -25,6 +26,7 @@ from conduit.gateway.dialects.gemini.write_stream import StreamEncoder
 __all__ = [
     "FIELD_NAMES",
     "NAME",
+    "TURNS",
     "StreamDecoder",
     "StreamEncoder",
     "decode_count",

@@ -44,7 +44,7 @@ def read_contents(fields: Fields, name: str = "contents") -> tuple[Message, ...]
 
     Every function response becomes a message of its own, as other formats have them.
     """
-    calls = _Calls()
+    calls = CallIds()
     messages: list[Message] = []
     for index, content in enumerate(_one_or_many(fields, name)):
         where = f"{name}[{index}]."
@@ -59,11 +59,11 @@ def read_system(fields: Fields, name: str = "systemInstruction") -> tuple[Messag
         return ()
     where = f"{name}."
     content = camel(given, where)
-    parts = _read_parts(content, where, _Calls())
+    parts = _read_parts(content, where, CallIds())
     return (Message("system", tuple(parts), extras=rest_of(content, _CONTENT_FIELDS)),)
 
 
-class _Calls:
+class CallIds:
     """The calls so far: a response without an id belongs to the first open call of its name."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ def _one_or_many(fields: Fields, name: str, where: str = "") -> list[Fields]:
     return [value] if isinstance(value, dict) else read_objects(fields, name, where)
 
 
-def _read_content(content: Fields, where: str, calls: _Calls) -> list[Message]:
+def _read_content(content: Fields, where: str, calls: CallIds) -> list[Message]:
     given = read_text(content, "role", where) or "user"
     role = _ROLES.get(given)
     if role is None:
@@ -108,14 +108,14 @@ def _read_content(content: Fields, where: str, calls: _Calls) -> list[Message]:
     return messages
 
 
-def _read_parts(content: Fields, where: str, calls: _Calls) -> list[Part]:
+def _read_parts(content: Fields, where: str, calls: CallIds) -> list[Part]:
     parts: list[Part] = []
     for index, part in enumerate(_one_or_many(content, "parts", where)):
         parts += _read_part(part, f"{where}parts[{index}].", calls)
     return parts
 
 
-def _read_part(written: Fields, where: str, calls: _Calls) -> tuple[Part, ...]:
+def _read_part(written: Fields, where: str, calls: CallIds) -> tuple[Part, ...]:
     """A part whose every field has a place; otherwise the part as it stands, so nothing is lost."""
     part = camel(written, where)
     thought = read_flag(part, "thought", where) or False
@@ -162,7 +162,7 @@ def _signature_of(seal: str | None, of: str | None) -> tuple[Thinking, ...]:
     return (Thinking("", found.signature, found.redacted, found.signed_by, extras),)
 
 
-def _read_call(call: Fields, seal: str | None, where: str, calls: _Calls) -> ToolCall:
+def _read_call(call: Fields, seal: str | None, where: str, calls: CallIds) -> ToolCall:
     name = read_text(call, "name", where)
     if not name:
         raise wrong(f"{where}name", "must be a non-empty string")
@@ -178,7 +178,7 @@ def _read_call(call: Fields, seal: str | None, where: str, calls: _Calls) -> Too
     )
 
 
-def _read_result(result: Fields, where: str, calls: _Calls) -> ToolResult | None:
+def _read_result(result: Fields, where: str, calls: CallIds) -> ToolResult | None:
     name = read_text(result, "name", where)
     if not name:
         raise wrong(f"{where}name", "must be a non-empty string")

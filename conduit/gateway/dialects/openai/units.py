@@ -1,11 +1,17 @@
 """The units of an input in OpenAI's format, for estimating its tokens before it is sent."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from conduit.gateway.dialects.input_units import InputUnits
+from conduit.gateway.dialects.lenient_json import write_json
+
+_READ_BESIDE: Final = ("tools", "functions", "response_format")
+READ: Final = ("messages", *_READ_BESIDE)
+"""The fields of a chat call that a model reads."""
+_MEDIA: Final = frozenset({"image_url", "input_audio", "file"})
 
 
 class _Tally:
@@ -36,7 +42,7 @@ def chat_units(values: Mapping[str, Any]) -> InputUnits:
             tally.text_bytes += sum(
                 _size(value) for name, value in message.items() if name not in ("role", "content")
             )
-    for name in ("tools", "functions", "response_format"):
+    for name in _READ_BESIDE:
         value = values.get(name)
         if value:
             tally.text_bytes += _size(value)
@@ -49,6 +55,19 @@ def chat_units(values: Mapping[str, Any]) -> InputUnits:
         files=tally.files,
         file_bytes=tally.file_bytes,
     )
+
+
+def chat_texts(values: Mapping[str, Any]) -> Iterator[str]:
+    """All text of a chat call that a model reads; what is an object there, as JSON."""
+    for message in values["messages"]:
+        for name, value in message.items():
+            if name == "content" and isinstance(value, list):
+                yield from map(_part_text, value)
+            elif name != "role" and value:
+                yield _text(value)
+    for name in _READ_BESIDE:
+        if value := values.get(name):
+            yield _text(value)
 
 
 def prompt_count(value: Any) -> int:
@@ -77,6 +96,17 @@ def prompt_units(value: Any, suffix: Any = None) -> InputUnits:
         return InputUnits(text_bytes=text + sum(map(_size, value)), messages=len(value))
     tokens = len(value) if isinstance(value[0], int) else sum(map(len, value))
     return InputUnits(text_bytes=text, tokens=tokens, messages=1)
+
+
+def _part_text(part: Any) -> str:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text":
+        return _text(part.get("text"))
+    return "" if kind in _MEDIA else _text(part)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else write_json(value).decode()
 
 
 def _add_parts(tally: _Tally, content: Any) -> None:

@@ -8,11 +8,13 @@ from conduit.gateway.dialects.openai_chat.decode_request import decode_request
 from conduit.gateway.dialects.openai_chat.decode_stream import StreamDecoder, decode_stream
 from conduit.gateway.dialects.openai_chat.encode_request import encode_request
 from conduit.gateway.dialects.openai_chat.encode_stream import StreamEncoder, encode_stream
+from conduit.gateway.dialects.openai_chat.entries import TURNS
 from conduit.gateway.dialects.openai_chat.response import decode_response, encode_response
 
 __all__ = [
     "FIELD_NAMES",
     "NAME",
+    "TURNS",
     "StreamDecoder",
     "StreamEncoder",
     "decode_error",

@@ -53,6 +53,12 @@ def decode_items(items: list[Fields]) -> tuple[Message, ...]:
     return reader.finish()
 
 
+def kind_of(item: Fields) -> str:
+    """The type of an item; messages and references may leave theirs out."""
+    kind = item.get("type", "message" if "role" in item else "item_reference")
+    return kind if isinstance(kind, str) else ""
+
+
 def default_spans(parts: tuple[Part, ...]) -> tuple[_Span, ...]:
     """How parts make items where nothing else is known: all that is said in a row is a message."""
     if not parts:
@@ -80,8 +86,7 @@ class _Reader:
     seal: Seal | None = None
 
     def add(self, item: Fields, where: str) -> None:
-        kind = item.get("type", "message" if "role" in item else "item_reference")
-        match kind:
+        match kind_of(item):
             case "message":
                 role, parts, fields = _message(item, where)
                 if role == "assistant":

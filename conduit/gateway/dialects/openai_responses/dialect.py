@@ -8,11 +8,13 @@ from conduit.gateway.dialects.openai_responses.decode_request import decode_requ
 from conduit.gateway.dialects.openai_responses.decode_stream import StreamDecoder
 from conduit.gateway.dialects.openai_responses.encode_request import encode_request
 from conduit.gateway.dialects.openai_responses.encode_stream import StreamEncoder
+from conduit.gateway.dialects.openai_responses.entries import TURNS
 from conduit.gateway.dialects.openai_responses.response import decode_response, encode_response
 
 __all__ = [
     "FIELD_NAMES",
     "NAME",
+    "TURNS",
     "StreamDecoder",
     "StreamEncoder",
     "decode_error",
