@@ -51,10 +51,10 @@ def _moment(path: str) -> Any:
 
 VIEW = View(
     columns=(
-        Column("target", "model", target_of),
+        Column("target", "model", target_of, firm=True),
         Column("credential", "credential", spare=2),
-        Column("state", "state", tone=state_tone),
-        Column("breaker", "breaker", tone=breaker_tone),
+        Column("state", "state", tone=state_tone, firm=True),
+        Column("breaker", "breaker", tone=breaker_tone, spare=4),
         Column(
             "in flight",
             "in_flight",
@@ -77,10 +77,10 @@ VIEW = View(
 )
 BREAKERS = View(
     columns=(
-        Column("target", "model", target_of),
+        Column("target", "model", target_of, firm=True),
         Column("credential", "credential"),
-        Column("breaker", "breaker", tone=breaker_tone),
-        Column("state", "state", tone=state_tone),
+        Column("breaker", "breaker", tone=breaker_tone, firm=True),
+        Column("state", "state", tone=state_tone, spare=4),
         Column("until", "until", _moment("until")),
         Column("in a row", "opened_in_a_row", right=True, spare=1),
         Column(
@@ -100,7 +100,7 @@ BREAKERS = View(
 CHANGES = View(
     columns=(
         Column("time", "at", _moment("at"), firm=True),
-        Column("target", "model", target_of),
+        Column("target", "model", target_of, firm=True),
         Column("credential", "credential", spare=1),
         Column("before", "before"),
         Column("after", "after", tone=lambda row: _AFTER.get(row["after"], "bad")),

@@ -8,22 +8,18 @@ from conduit.cli.output import Column, View
 from conduit.client.api import Record
 from conduit.core import people
 
-
-def _why(row: Record) -> str:
-    return f"{row['state']}: {row['reason']}" if row["reason"] else str(row["state"])
-
-
 RANKED = View(
     columns=(
         Column("rank", "rank", right=True),
-        Column("target", "model", target_of),
-        Column("state", "state", _why, tone=state_tone),
+        Column("target", "model", target_of, firm=True),
+        Column("state", "state", tone=state_tone, firm=True),
         Column(
             "score",
             "score",
             lambda row: "-" if row["score"] is None else f"{row['score']:.4g}",
             right=True,
         ),
+        Column("why", "reason"),
     ),
     id_path="model",
     empty="it has no target",
@@ -31,13 +27,13 @@ RANKED = View(
 CALLED = View(
     columns=(
         Column("attempt", "number", right=True),
-        Column("target", "model", target_of),
+        Column("target", "model", target_of, firm=True),
         Column("credential", "credential", spare=1),
         Column("because of", "because"),
         Column(
             "waited", "waited_ms", lambda row: people.milliseconds(row["waited_ms"]), right=True
         ),
-        Column("error", "error", tone=lambda row: "good" if row["error"] is None else "bad"),
+        Column("error", "error"),
     ),
     id_path="model",
     empty="nothing was called",
@@ -57,7 +53,7 @@ def show_route(call: Call, route: Record) -> None:
 
 
 def _heading(leg: Record) -> str:
-    how = f"{leg['strategy']}, by session" if leg["sticky"] else leg["strategy"]
+    how = f"{leg['strategy']}, sticky by session" if leg["sticky"] else leg["strategy"]
     if leg["because"] is None:
         return f"route of {leg['alias']}: {how}"
     return f"fell back on {leg['because']} to {leg['alias']}: {how}"

@@ -30,6 +30,7 @@ GATEWAY_CODES = frozenset(
         "payload_too_large",
         "permission_denied",
         "price_unknown",
+        "request_loop",
         "rate_limit_exceeded",
         "request_cancelled",
         "request_timeout",

@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from conduit import __version__
 from conduit.core.keys import digest_of, make_master_key, make_virtual_key
+from tests.cli import fake_answers
+from tests.cli.fake_answers import AT as AT  # for the tests, with the rest
+from tests.cli.fake_answers import Row
 
 MASTER_KEY, NEW_MASTER_KEY = make_master_key(), make_master_key()
 VIRTUAL_KEY = make_virtual_key()
-AT = "2026-11-20T12:00:00.000Z"
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,14 +323,14 @@ class Handler(BaseHTTPRequestHandler):
                 until = AT if seen.body["grace_s"] else None
                 self.answer(200, {"secret": NEW_MASTER_KEY, "former_expires_at": until})
             case ("GET", ["status"]):
-                self.answer(200, _status(fake))
+                self.answer(200, fake_answers.status(ready=fake.ready))
             case ("GET", ["config"]):
                 row = {"name": "port", "value": 5000, "origin": "default", "description": "Port"}
                 self.answer(200, {"data": [row], "next_cursor": None})
             case ("GET", ["provider-types"]):
                 self.answer(200, {"data": _TYPES, "next_cursor": None})
             case ("GET", ["ledger", "check"]):
-                self.answer(200, _ledger_check(fake))
+                self.answer(200, fake_answers.ledger_check(ok=fake.ledger_ok))
             case _:
                 raise Refusal(404, "not_found", "no such path")
 
@@ -554,59 +554,6 @@ def _checked(fake: FakeGateway, digest: str) -> Row:
         raise Refusal(404, "not_found", "there is no key of this digest")
     usable = rows[0]["state"] == "active"
     return {**rows[0], "secret_state": "current", "usable": usable}
-
-
-def _status(fake: FakeGateway) -> Row:
-    ledger = {
-        "available": True,
-        "reason": None,
-        "sync": "interval",
-        "open_holds": 0,
-        "held": "0",
-        "waiting": 0,
-        "journal_bytes_unapplied": 0,
-    }
-    bodies = {
-        "log_bodies": True,
-        "retention_days": 7,
-        "bytes": 3_000_000,
-        "days": 2,
-        "oldest": "2026-11-27",
-        "written": 40,
-        "dropped": 0,
-        "waiting": 0,
-        "failure": None,
-    }
-    return {
-        "version": __version__,
-        "boot": "01BOOT",
-        "started_at": AT,
-        "uptime_s": 5,
-        "ready": fake.ready,
-        "draining": False,
-        "revision": 1,
-        "database": "sqlite",
-        "providers": 1,
-        "mappings": 1,
-        "keys": 1,
-        "in_flight": 0,
-        "event_seq": 0,
-        "ledger": ledger,
-        "bodies": bodies,
-        "rss_bytes": 81_000_000,
-        "warnings": [],
-    }
-
-
-def _ledger_check(fake: FakeGateway) -> Row:
-    finding = {
-        "invariant": "I1",
-        "title": "sums agree",
-        "ok": fake.ledger_ok,
-        "detail": "3 attempts checked",
-        "violations": [] if fake.ledger_ok else ["budget bud_1 is off by 5"],
-    }
-    return {"ok": fake.ledger_ok, "findings": [finding], "counts": {"attempts": 3}}
 
 
 @contextmanager

@@ -448,9 +448,3 @@ def test_the_counts_of_the_books_are_told_with_what_waits_in_the_journal(shell: 
     assert shell("doctor", "ledger", "-q").err == ""
     counts = json.loads(shell("doctor", "ledger", "--json").out)["counts"]
     assert counts == {"attempts": 3, "journal_bytes_unapplied": 0}
-
-
-def test_weights_are_said_to_be_for_later(shell: Shell) -> None:
-    for verb in ("add", "update"):
-        said = " ".join(shell("mappings", verb, "--help").out.split())
-        assert "kept for strategies to come" in said

@@ -373,10 +373,10 @@ def test_a_record_for_people_tells_why_it_went_where_it_went(
     record, _, first, second, calls = shown.split("\n\n")
     assert "route " not in record
     heading, _, ready, blocked, left_out = first.splitlines()
-    assert heading == "route of fast: weighted, by session"
+    assert heading == "route of fast: weighted, sticky by session"
     assert ready.split()[0] == "1"
-    assert "breaker_open: its breaker is open" in blocked
-    assert "left_out: the provider is disabled" in left_out
+    assert blocked.endswith("its breaker is open")
+    assert left_out.endswith("the provider is disabled")
     assert second == "fell back on rate_limit to other: simple"
     assert "upstream_rate_limited" in calls.splitlines()[1]
     assert "40ms" in calls.splitlines()[2]

@@ -91,15 +91,15 @@ def test_people_get_a_table_for_each_alias_on_the_way(
     outcome = shell("route", "explain", "fast", CONDUIT_FORCE_TTY="200", NO_COLOR="1")
     assert outcome.code == 0, outcome.err
     heading, titles, first, second, third, blank, fallback = outcome.out.splitlines()
-    assert heading == "fast: weighted, by session"
+    assert heading == "fast: weighted, sticky by session"
     assert titles.split()[:4] == ["RANK", "TARGET", "STATE", "BREAKER"]
     assert first.startswith("> 1   openai/gpt-4o")
     for part in ("ready", "closed", "3/8     5", "310ms", "88.2", "$0.012", "0.25"):
         assert part in first
     assert second.startswith("  -   azure/gpt-4o")
-    assert "breaker_open: its breaker is open" in second
+    assert second.endswith("its breaker is open")
     assert "open, closed" in second
-    assert "left_out: the provider is disabled" in third
+    assert third.endswith("the provider is disabled")
     assert (blank, fallback) == ("", "falls back on rate_limit to slow: simple")
     assert "it would go to openai/gpt-4o; chance decides" in outcome.err
     assert "conduit route simulate fast" in outcome.err

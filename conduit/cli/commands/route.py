@@ -15,6 +15,7 @@ from conduit.cli.deployments import (
     load_text,
     speed_text,
     state_tone,
+    target_of,
     total_cap,
 )
 from conduit.cli.failures import Exit
@@ -201,7 +202,8 @@ def _show_legs(call: Call, answer: Record) -> None:
 
 
 def _heading(leg: Record) -> str:
-    how = leg["strategy"] if leg["sticky"] == "off" else f"{leg['strategy']}, by {leg['sticky']}"
+    sticky = "" if leg["sticky"] == "off" else f", sticky by {leg['sticky']}"
+    how = f"{leg['strategy']}{sticky}"
     if leg["because"] is None:
         return f"{leg['alias']}: {how}"
     return f"falls back on {leg['because']} to {leg['alias']}: {how}"
@@ -214,11 +216,6 @@ def _is(chosen: Record | None, candidate: Record) -> bool:
 
 def _rank(candidate: Record) -> str:
     return f"{'>' if candidate['chosen'] else ' '} {candidate['rank'] or '-'}"
-
-
-def _state(candidate: Record) -> str:
-    reason = candidate["reason"]
-    return f"{candidate['state']}: {reason}" if reason else str(candidate["state"])
 
 
 def _breaker(candidate: Record) -> str:
@@ -247,8 +244,8 @@ def _score(candidate: Record) -> str:
 CANDIDATES = View(
     columns=(
         Column("rank", "rank", _rank, firm=True),
-        Column("target", "model", lambda each: f"{each['provider']}/{each['model']}"),
-        Column("state", "state", _state, tone=state_tone),
+        Column("target", "model", target_of, firm=True),
+        Column("state", "state", tone=state_tone, firm=True),
         Column("breaker", "deployments.breaker", _breaker, spare=4),
         Column("in flight", "deployments.in_flight", _load, right=True),
         Column("free", "deployments.cap", _headroom, right=True, spare=0),
@@ -267,9 +264,10 @@ CANDIDATES = View(
             spare=3,
         ),
         Column("cost", "cost", lambda each: people.money(each["cost"]), right=True),
-        Column("score", "score", _score, right=True),
+        Column("score", "score", _score, right=True, spare=6),
         Column("order", "order", right=True, spare=2),
         Column("weight", "weight", right=True, spare=1),
+        Column("why", "reason", firm=True),
         Column(
             "credentials",
             "deployments.credential",
