@@ -58,7 +58,8 @@ class NewCredential(Resource):
 class CredentialView(Resource):
     """A credential without its secret; `source` is "sealed", "env:NAME" or "file:PATH".
 
-    `primary` marks the one that comes first; the first one that is ready is used.
+    `primary` marks the one that comes first. Those of its position that are ready share the calls
+    by their weights; the others are used where none of those can be.
     """
 
     id: str
