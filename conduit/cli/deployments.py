@@ -1,6 +1,6 @@
 """Targets by credential, with their health, as commands show them and as options name them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from conduit.cli.call import Call
@@ -11,8 +11,7 @@ from conduit.client.api import Record
 from conduit.core import people
 
 CLOSED = "closed"
-MOST_CHANGES = 2000
-"""As many as a gateway remembers."""
+_LARGEST_PAGE = 1000
 
 
 def target_of(row: Record) -> str:
@@ -129,8 +128,13 @@ def order_of(target: str, credential: str | None) -> dict[str, Any]:
 
 def deployments_of(call: Call, provider: str) -> list[Record]:
     """The targets of a provider, each with its health."""
-    rows: list[Record] = call.fetch("health.deployments", query={"provider": provider})["data"]
-    return rows
+    return every_row(call, "health.deployments", {"provider": provider})
+
+
+def every_row(call: Call, name: str, query: Mapping[str, object]) -> list[Record]:
+    """All rows of a list, page by page."""
+    pages = call.gateway.pages(name, query={**query, "limit": _LARGEST_PAGE})
+    return [row for page in pages for row in page["data"]]
 
 
 def in_flight(rows: Iterable[Record]) -> int:
@@ -145,16 +149,14 @@ def total_cap(rows: Sequence[Record]) -> int | None:
 
 def show_provider(call: Call, name: str, since: str) -> None:
     """The targets of a provider, and what has changed since then: for people, two tables."""
-    query = {"provider": name, "since": since, "limit": MOST_CHANGES}
-    found = {
-        "provider": name,
-        "deployments": deployments_of(call, name),
-        "history": call.fetch("health.history", query=query)["data"],
-    }
+    query = {"provider": name, "since": since}
+    deployments = deployments_of(call, name)
+    history = every_row(call, "health.history", query)
     if not call.printer.is_for_people or call.options.shape.is_chosen:
+        found = {"provider": name, "deployments": deployments, "history": history}
         call.printer.record(found, View((Column("provider", "provider"),), "provider"))
         return
-    call.printer.rows(found["deployments"], VIEW, next_cursor=lambda: None)
-    if found["history"]:
+    call.printer.rows(deployments, VIEW, next_cursor=lambda: None)
+    if history:
         call.console.data("")
-    call.printer.rows(found["history"], CHANGES, next_cursor=lambda: None)
+    call.printer.rows(history, CHANGES, next_cursor=lambda: None)

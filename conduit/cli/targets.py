@@ -27,11 +27,14 @@ class Wanted:
 
 
 def new_targets(wanted: Wanted) -> list[dict[str, Any]]:
-    """The targets of `--to`. Raises Failure."""
-    targets = []
-    for place, text in enumerate(wanted.to):
+    """The targets of `--to`, which are equals where `--order` does not part them. Raises Failure.
+
+    They are kept as they are listed: the strategy "simple" tries equals in that order.
+    """
+    targets: list[dict[str, Any]] = []
+    for text in wanted.to:
         provider, model = inputs.provider_and_model(text, "--to")
-        targets.append({"provider": provider, "model": model, "order": place})
+        targets.append({"provider": provider, "model": model})
     return _said_of(targets, wanted)
 
 

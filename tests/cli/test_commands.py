@@ -185,8 +185,8 @@ def test_a_mapping_keeps_its_targets_in_order(conduit: Conduit, gateway: FakeGat
     assert gateway.requests("POST")[0].body == {
         "alias": "fast",
         "targets": [
-            {"provider": "a", "model": "m", "order": 0, "weight": 3},
-            {"provider": "b", "model": "n/o", "order": 1},
+            {"provider": "a", "model": "m", "weight": 3},
+            {"provider": "b", "model": "n/o"},
         ],
     }
 

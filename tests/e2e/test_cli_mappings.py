@@ -17,7 +17,7 @@ def cli(running: Running, tmp_path: Path) -> Cli:
 async def test_targets_are_stored_with_order_and_weight(cli: Cli, running: Running) -> None:
     added = await cli(
         *("mappings", "add", "fast", "--to", "fake/a", "--to", "fake/b", "--to", "fake/c"),
-        *("--weight", "3", "--weight", "2", "--order", "1", "--order", "1"),
+        *("--weight", "3", "--weight", "2", "--order", "1", "--order", "1", "--order", "2"),
     )
     assert added.ok().err.startswith("added mapping fast")
     targets = (await running.admin("GET", "/mappings/fast"))["targets"]

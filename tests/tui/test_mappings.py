@@ -237,7 +237,7 @@ async def test_a_mapping_is_made_of_an_alias_and_targets_that_are_completed() ->
             "alias": "new",
             "targets": [
                 {"provider": "groq", "model": "qwen-32b", "order": 0},
-                {"provider": "openai-main", "model": "gpt-4o", "weight": 3, "order": 1},
+                {"provider": "openai-main", "model": "gpt-4o", "weight": 3, "order": 0},
             ],
         }
 
@@ -315,10 +315,10 @@ async def test_without_a_connection_nothing_is_changed_and_the_reason_said(press
 # What is typed
 
 
-def test_targets_are_numbered_as_they_stand_and_may_have_weights() -> None:
+def test_targets_are_equals_as_they_stand_and_may_have_weights() -> None:
     assert targets_of("a/b , c/org/d:free x2") == [
         {"provider": "a", "model": "b", "order": 0},
-        {"provider": "c", "model": "org/d:free", "weight": 2, "order": 1},
+        {"provider": "c", "model": "org/d:free", "weight": 2, "order": 0},
     ]
 
 

@@ -7,7 +7,7 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
-from conduit.cli.deployments import BREAKERS, CHANGES, CLOSED, MOST_CHANGES, VIEW
+from conduit.cli.deployments import BREAKERS, CHANGES, CLOSED, VIEW, every_row
 from conduit.cli.failures import Exit
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
@@ -72,7 +72,7 @@ def providers(call: Call, provider: Provider = None) -> None:
 @verb(noun, "breakers", "listing")
 def breakers(call: Call, provider: Provider = None) -> None:
     """List the breakers that are not closed; with --all every one."""
-    rows = call.fetch("health.deployments", query={"provider": provider})["data"]
+    rows = every_row(call, "health.deployments", {"provider": provider})
     if not call.options.listing.everything:
         rows = [row for row in rows if row["breaker"] != CLOSED]
     call.show_rows(rows, BREAKERS)
@@ -82,5 +82,4 @@ def breakers(call: Call, provider: Provider = None) -> None:
 def history(call: Call, since: Since = None, provider: Provider = None) -> None:
     """List which breakers opened or closed, and which credentials were left out, newest first."""
     start = None if since is None else inputs.moment(since, "--since", ahead=False)
-    query = {"since": start, "provider": provider, "limit": MOST_CHANGES}
-    call.show_rows(call.fetch("health.history", query=query)["data"], CHANGES)
+    call.show_list("health.history", CHANGES, query={"since": start, "provider": provider})

@@ -342,10 +342,11 @@ def _place(target: Record) -> int:
 
 
 def swapped(targets: Sequence[Record], one: int, other: int) -> list[Record]:
-    """The targets with two of them in each other's place, numbered from 0."""
+    """The targets with two of them in each other's place, each with the order of its new one."""
     moved = list(targets)
     moved[one], moved[other] = moved[other], moved[one]
-    return [{**target, "order": order} for order, target in enumerate(moved)]
+    orders = [_place(target) for target in targets]
+    return [{**target, "order": order} for target, order in zip(moved, orders, strict=True)]
 
 
 def targets_of(text: str) -> list[dict[str, Any]]:
@@ -358,7 +359,7 @@ def targets_of(text: str) -> list[dict[str, Any]]:
         target: dict[str, Any] = {"provider": match["provider"], "model": match["model"]}
         if match["weight"] is not None:
             target["weight"] = int(match["weight"])
-        targets.append({**target, "order": len(targets)})
+        targets.append({**target, "order": 0})  # equals: the list has their order
     return targets
 
 
