@@ -358,6 +358,7 @@ async def test_no_secret_and_no_prompt_is_written_or_answered(
         VARIABLE: FROM_VARIABLE,
         "PYTHONPATH": str(tmp_path),
         "CONDUIT_LOG_LEVEL": "debug",
+        "CONDUIT_BREAKERS": "false",  # each call of a target that fails is to go out
         "CONDUIT_DRAIN_ACCEPT_S": "0",
     }
     gateway = GatewayProcess(tmp_path / "home", MASTER, free_port(), environment)
