@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read 
 PATIENCE_S = 120.0
 REPLY_BYTES = 160_000_000
 MOST_A_READER = 600_000  # bytes of the gateway's memory: 60 MB for a hundred
+LOADED_LATER = 8_000_000
 FIRST_BYTES = 20_000
 RECEIVE_BUFFER = 65_536
 ASKS: dict[str, dict[str, object]] = {
@@ -233,7 +234,8 @@ async def test_stalled_readers_of_whole_answers_cost_no_more_than_these(
             f"grew by {grown / 1e6:.1f} MB over {before / 1e6:.0f}; {left / 1e6:.1f} MB of it were "
             "kept after the clients had left"
         )
-    assert grown < count * size * 1.3
+    # Less than two copies each, and what a gateway loads a second after its start.
+    assert grown < count * size * 1.3 + LOADED_LATER
 
 
 @pytest.mark.soak
