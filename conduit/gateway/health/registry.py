@@ -158,10 +158,12 @@ class Health:
                 return Blocked(str(deployment.out.reason), words, deployment.out.until)
             if not deployment.breaker.admits(now):
                 return _breaker_blocks(deployment.breaker, now)
-        if now < deployment.throttled_until:
-            words = "the provider's rate limit was reached"
-            return Blocked("throttled", words, deployment.throttled_until, can_wait=True)
-        most = own.most_in_flight(credential)
+            if now < deployment.throttled_until:
+                words = "the provider's rate limit was reached"
+                return Blocked("throttled", words, deployment.throttled_until, can_wait=True)
+            most = own.most_in_flight(credential)
+        else:
+            most = None if credential is None else credential.max_in_flight
         if most is not None and own.in_flight >= int(most):
             words = f"{own.in_flight} calls are in flight with its credential, which is the cap"
             return Blocked("full", words, now, can_wait=True)
