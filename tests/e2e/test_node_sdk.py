@@ -84,6 +84,8 @@ async def test_tool_calls_are_the_same_whole_and_streamed(running: Running) -> N
 
 
 async def test_each_failure_raises_the_right_class(running: Running) -> None:
+    # Each is to reach the provider, though its credential was refused a moment ago.
+    await running.admin("PATCH", "/mappings/fake*", {"policy": {"breakers": False}})
     seen = await play(running, "errors", await running.key())
     assert {name: (error["class"], error["status"]) for name, error in seen.items()} == {
         "fake-status400": ("BadRequestError", 400),
