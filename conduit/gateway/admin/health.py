@@ -237,6 +237,7 @@ OPERATIONS = (
         _open,
         Page[DeploymentView],
         body=BreakerOpening,
+        errors=(NotFoundError,),
     ),
     AdminOperation(
         "breakers.close",
@@ -246,6 +247,7 @@ OPERATIONS = (
         _close,
         Page[DeploymentView],
         body=BreakerOrder,
+        errors=(NotFoundError,),
     ),
     AdminOperation(
         "breakers.reset",
@@ -255,5 +257,6 @@ OPERATIONS = (
         _reset,
         Page[DeploymentView],
         body=BreakerOrder,
+        errors=(NotFoundError,),
     ),
 )

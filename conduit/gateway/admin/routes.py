@@ -3,7 +3,7 @@
 import asyncio
 from random import random
 
-from conduit.core.errors import ModelNotFoundError, PermissionDeniedError
+from conduit.core.errors import ModelNotFoundError, NotFoundError, PermissionDeniedError
 from conduit.core.money import format_usd
 from conduit.core.resources.routes import (
     RouteCandidate,
@@ -141,7 +141,7 @@ OPERATIONS = (
         _explain,
         RouteExplanation,
         body=RouteQuestion,
-        errors=(ModelNotFoundError, PermissionDeniedError),
+        errors=(NotFoundError, PermissionDeniedError),
     ),
     AdminOperation(
         "routes.simulate",
@@ -151,6 +151,6 @@ OPERATIONS = (
         _simulate,
         RouteDistribution,
         body=RouteSimulation,
-        errors=(ModelNotFoundError, PermissionDeniedError),
+        errors=(NotFoundError, PermissionDeniedError),
     ),
 )
