@@ -32,6 +32,12 @@ _MAKES_NO_CHANGE = {
     "prices.estimate",
     "providers.probe",
     "providers.test",
+    "breakers.open",
+    "breakers.close",
+    "breakers.reset",
+    "routes.explain",
+    "routes.simulate",
+    "cache.clear",
     "requests.cancel",
     "requests.purge",
 }
