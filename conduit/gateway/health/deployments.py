@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from conduit.gateway.health.breaker import Breaker
-from conduit.gateway.snapshot import Credential
+from conduit.gateway.snapshot import Credential, Upstream
 
 _SMOOTHING: Final = 0.2
 """The weight of the newest sample in an average."""
@@ -86,10 +86,13 @@ class Out:
 class CredentialHealth:
     """One credential of a provider: whether it is out, and how much goes out with it."""
 
-    __slots__ = ("cap", "id", "in_flight", "name", "out", "provider", "secret", "tat", "waiting")
+    __slots__ = (
+        "base_url", "cap", "id", "in_flight", "name", "out", "provider", "secret", "tat", "waiting"
+    )
 
-    def __init__(self, provider: str, credential: Credential | None) -> None:
-        self.provider = provider
+    def __init__(self, upstream: Upstream, credential: Credential | None) -> None:
+        self.provider = upstream.name
+        self.base_url = upstream.base_url
         self.id = credential.id if credential is not None else ""
         self.name = credential.name if credential is not None else ""
         self.secret = credential.secret if credential is not None else ""
@@ -98,6 +101,11 @@ class CredentialHealth:
         self.cap: float | None = None  # learnt from the provider's rate limits (AIMD)
         self.tat = 0.0  # of the cap on calls a minute (GCRA)
         self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def serves(self, upstream: Upstream, credential: Credential | None) -> bool:
+        """Whether it is of the same secret at the same address: what is known of others is no use."""
+        secret = credential.secret if credential is not None else ""
+        return self.secret == secret and self.base_url == upstream.base_url
 
     def most_in_flight(self, credential: Credential | None) -> float | None:
         """The lower of the operator's cap and the learnt one; None where there is neither."""

@@ -32,6 +32,7 @@ class Blocked(NamedTuple):
     reason: str
     until: float
     can_wait: bool = False  # whether a short wait is likely to help
+    deployment: Deployment | None = None  # where that wait would be
 
 
 class Speed(NamedTuple):
@@ -104,8 +105,7 @@ class Health:
     def of(self, upstream: Upstream, credential: Credential | None, model: str) -> Deployment:
         key = (upstream.name, credential.id if credential is not None else "", model)
         found = self._deployments.get(key)
-        if found is None or found.credential.secret != (credential.secret if credential else ""):
-            # Another secret under the same name is another credential: what was known is of no use.
+        if found is None or not found.credential.serves(upstream, credential):
             found = self._made(key, upstream, credential, model)
         return found
 
@@ -119,8 +119,8 @@ class Health:
         self._make_room()
         own = key[:2]
         known = self._credentials.get(own)
-        if known is None or known.secret != (credential.secret if credential else ""):
-            known = self._credentials[own] = CredentialHealth(upstream.name, credential)
+        if known is None or not known.serves(upstream, credential):
+            known = self._credentials[own] = CredentialHealth(upstream, credential)
         breaker = Breaker(self.rules.breaker, self.draw)
         made = self._deployments[key] = Deployment(known, model, breaker)
         return made
@@ -160,17 +160,18 @@ class Health:
                 return _breaker_blocks(deployment.breaker, now)
             if now < deployment.throttled_until:
                 words = "the provider's rate limit was reached"
-                return Blocked("throttled", words, deployment.throttled_until, can_wait=True)
+                until = deployment.throttled_until
+                return Blocked("throttled", words, until, can_wait=True, deployment=deployment)
             most = own.most_in_flight(credential)
         else:
             most = None if credential is None else credential.max_in_flight
         if most is not None and own.in_flight >= int(most):
             words = f"{own.in_flight} calls are in flight with its credential, which is the cap"
-            return Blocked("full", words, now, can_wait=True)
+            return Blocked("full", words, now, can_wait=True, deployment=deployment)
         free_at = own.free_at(credential, now)
         if free_at > now:
             words = "its credential's cap on calls a minute was reached"
-            return Blocked("full", words, free_at, can_wait=True)
+            return Blocked("full", words, free_at, can_wait=True, deployment=deployment)
         return None
 
     def begin(

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from conduit.core.errors import (
     ConduitError,
     NoTargetError,
+    RateLimitedError,
     UnsupportedParameterError,
     UpstreamAuthError,
     UpstreamFailure,
@@ -27,14 +28,17 @@ from conduit.gateway.exchange import (
     Leg,
     Ranked,
 )
-from conduit.gateway.health.deployments import Deployment, Effect
+from conduit.gateway.health.deployments import CredentialHealth, Deployment, Effect
 from conduit.gateway.health.registry import Blocked, Health
 from conduit.gateway.routing.causes import cause_of, effect_of
-from conduit.gateway.routing.ranks import Asked, Chosen, choose, rank
+from conduit.gateway.routing.ranks import Asked, Chosen, choose, deployments_of, rank
 from conduit.gateway.routing.sessions import session_of
 from conduit.gateway.routing.strategies import Draw
 
 _SHORTEST_ATTEMPT_S: Final = 1.0
+_LATE_S: Final = 0.002
+"""A timer of the event loop may ring a millisecond early."""
+
 _OF_ONE_CREDENTIAL: Final = frozenset(
     {Effect.INVALID_KEY, Effect.NO_QUOTA, Effect.NO_PERMISSION, Effect.THROTTLED}
 )
@@ -112,12 +116,18 @@ class Attempts:
         return Course([leg], list(leg.ranked))
 
     def _leg(self, exchange: Exchange, decision: Decision, because: str | None = None) -> Leg:
-        alias, policy = decision.alias, decision.policy
+        policy = decision.policy
         session = session_of(exchange, policy.sticky) if policy.sticky != "off" else None
-        turn = self._turns[alias] = self._turns.get(alias, -1) + 1
+        turn = self._turn(decision) if decision.strategy == "round-robin" else 0
         asked = Asked(lambda candidate: self._cost_of(exchange, candidate), session)
         ranked = rank(self._health, decision, asked, Draw(self._draw, turn))
         return Leg(decision, ranked, because, session)
+
+    def _turn(self, decision: Decision) -> int:
+        """Counted by the mapping's alias: where it ends in `*`, clients choose the other one."""
+        alias = decision.alias if decision.mapping is None else decision.mapping.alias
+        turn = self._turns[alias] = self._turns.get(alias, -1) + 1
+        return turn
 
     async def _first(self, exchange: Exchange, course: Course) -> Attempt:
         """No candidate takes a call now: another alias, a short wait, or a refusal."""
@@ -141,14 +151,15 @@ class Attempts:
             left = ends - clock()
             if left <= 0 or blocked.until > ends:
                 return None
-            ranked = next(each for each in course.waiting if each.blocked is blocked)
-            deployment = self._deployment(ranked)
-            if deployment.waiters >= rules.queue_length:
+            deployment = blocked.deployment
+            if deployment is None or deployment.waiters >= rules.queue_length:
                 return None
             began = clock()
             await self._wait_at(deployment, max(blocked.until - began, 0.0), left)
             course.waited_s += clock() - began
             attempt = self._pick(exchange, course)
+            if attempt is None or _credential(attempt) is not deployment.credential:
+                deployment.credential.wake()  # the place that became free is somebody else's
             if attempt is not None:
                 attempt.after_s = course.waited_s
                 return attempt
@@ -175,12 +186,6 @@ class Attempts:
         finally:
             deployment.waiters -= 1
 
-    def _deployment(self, ranked: Ranked) -> Deployment:
-        candidate = ranked.candidate
-        credentials = candidate.upstream.credentials
-        credential = credentials[0] if credentials else None
-        return self._health.of(candidate.upstream, credential, candidate.model)
-
     # What follows a failure.
 
     async def _next(
@@ -198,19 +203,19 @@ class Attempts:
         cause = cause_of(error)
         another = self._another_alias(exchange, course, cause)
         most = self._rules.max_attempts - (another is not None)
-        if not _may_move_on(error, course.unsure) and another is None:
-            raise error
-        if course.counted >= self._rules.max_attempts:
+        if course.counted >= self._rules.max_attempts or course.unsure > 1:
             # Another round by the client's SDK would only repeat what was tried here.
             error.should_retry = False if error.status >= 500 else error.should_retry
+            raise error
+        if not _may_move_on(error, course.unsure) and another is None:
             raise error
         if self._left_s(exchange) < _SHORTEST_ATTEMPT_S or not self._is_affordable():
             raise error
         attempt = None
         if _may_move_on(error, course.unsure) and course.counted < most:
-            self._with_another_credential(course, last, error)
+            self._with_another_credential(exchange, course, last, error)
             attempt = self._pick(exchange, course, cause)
-        if attempt is None and another is not None and course.unsure <= 1:
+        if attempt is None and another is not None:
             attempt = self._fall_back(exchange, course, cause)
         if attempt is None and _may_repeat(error, course.unsure):
             attempt = await self._again(exchange, course, error, cause)
@@ -218,13 +223,15 @@ class Attempts:
             raise error
         return attempt
 
-    def _with_another_credential(self, course: Course, last: Attempt, error: ConduitError) -> None:
+    def _with_another_credential(
+        self, exchange: Exchange, course: Course, last: Attempt, error: ConduitError
+    ) -> None:
         """What one credential was refused may be granted to another one of the same provider."""
-        if (
-            len(last.candidate.upstream.credentials) > 1
-            and effect_of(error, last.status) in _OF_ONE_CREDENTIAL
-            and course.tried[-1] not in course.waiting
-        ):
+        if effect_of(error, last.status) not in _OF_ONE_CREDENTIAL:
+            return
+        tried = {each.deployment for each in exchange.attempts}
+        of_candidate = deployments_of(self._health, last.candidate)
+        if any(each.deployment not in tried for each in of_candidate):
             course.waiting.insert(0, course.tried[-1])
 
     async def _again(
@@ -235,12 +242,12 @@ class Attempts:
         left = self._left_s(exchange)
         pause = rules.base_s * 2 ** (course.counted - 1)
         pause = self._draw() * min(rules.cap_s, pause)
-        course.waiting += [each for each in course.tried if each not in course.waiting]
+        course.waiting = list(course.legs[-1].ranked)
         if isinstance(error, UpstreamRateLimitedError) or error.retry_after_s is not None:
             soonest = self._soonest_pause(course, error)
             if soonest > min(rules.retry_after_most_s, left / 2):
                 return None
-            pause = max(pause, soonest)
+            pause = max(pause, soonest + _LATE_S)
         if pause > left - _SHORTEST_ATTEMPT_S:
             return None
         began = self._health.clock()
@@ -261,7 +268,11 @@ class Attempts:
     def _soonest_pause(self, course: Course, error: ConduitError) -> float:
         """Seconds until some deployment takes a call again."""
         now = self._health.clock()
-        pauses = [max(self._deployment(each).throttled_until - now, 0.0) for each in course.waiting]
+        pauses = [
+            max(each.deployment.throttled_until - now, 0.0)
+            for ranked in course.waiting
+            for each in deployments_of(self._health, ranked.candidate)
+        ]
         return max(min(pauses, default=0.0), 0.0 if len(pauses) > 1 else error.retry_after_s or 0.0)
 
     def _left_s(self, exchange: Exchange) -> float:
@@ -298,7 +309,7 @@ class Attempts:
             if isinstance(chosen, Blocked):
                 ranked.blocked = chosen
                 continue
-            if because is not None and not self._has_room_for_retry(chosen.deployment):
+            if exchange.attempts and not self._has_room_for_retry(chosen.deployment):
                 continue
             del course.waiting[index]
             return self._attempt(exchange, course, ranked, chosen, because)
@@ -327,6 +338,7 @@ class Attempts:
             deployment=chosen.deployment,
             policy=leg.decision.policy,
             because=because,
+            is_retry=because is not None and bool(exchange.attempts),
             siblings=leg.ranked,
         )
         return attempt
@@ -360,6 +372,10 @@ class Attempts:
 def _known(deployment: Deployment | None) -> Deployment:
     assert deployment is not None, "routing made the attempt"
     return deployment
+
+
+def _credential(attempt: Attempt) -> CredentialHealth:
+    return _known(attempt.deployment).credential
 
 
 def _soonest(waiting: list[Ranked]) -> Blocked | None:
@@ -396,6 +412,10 @@ def _nothing_takes_it(exchange: Exchange, leg: Leg, now: float) -> ConduitError:
         if each.blocked is not None
     )
     states = {each.state for each in blocked}
+    if states == {"full"}:
+        return RateLimitedError(
+            f"{alias!r} has no room for another call ({reasons})", retry_after_s=wait_s
+        )
     if states and states <= {"throttled", "full"}:
         return UpstreamRateLimitedError(
             f"every provider of {alias!r} is at its limit ({reasons})", retry_after_s=wait_s

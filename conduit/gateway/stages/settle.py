@@ -136,7 +136,7 @@ class Settling:
             attempt.begun = self._settle.health.begin(
                 attempt.deployment,
                 attempt.credential,
-                is_retry=attempt.because is not None,
+                is_retry=attempt.is_retry,
                 breakers=attempt.policy.breakers,
             )
 

@@ -1,6 +1,7 @@
 """What follows a failure, and what does not."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
 )
 from conduit.gateway.exchange import Assumed, Attempt, Candidate, Decision, Exchange
+from conduit.gateway.health.deployments import Effect
 from conduit.gateway.health.registry import Health
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.snapshot import AliasMapping, Credential, Fallback, Target
@@ -85,7 +87,7 @@ class World:
         while (attempt := await self.attempts(made)) is not None:
             assert attempt.deployment is not None
             begun = self.health.begin(
-                attempt.deployment, attempt.credential, is_retry=attempt.because is not None
+                attempt.deployment, attempt.credential, is_retry=attempt.is_retry
             )
             made.attempts.append(attempt)
             self.seen.append(attempt)
@@ -186,7 +188,7 @@ async def test_a_single_target_is_tried_again_after_a_random_pause_that_doubles(
 async def test_a_rate_limit_is_waited_for_where_nothing_else_is_left() -> None:
     world = World("a")
     assert await world.run(UpstreamRateLimitedError("x", retry_after_s=4), None) == ["a", "a"]
-    assert world.clock.slept == [4.0]
+    assert world.clock.slept == [pytest.approx(4.0, abs=0.01)]
 
 
 async def test_a_rate_limit_that_lasts_too_long_is_passed_on_with_its_time() -> None:
@@ -342,3 +344,56 @@ async def test_a_full_credential_lets_the_next_one_in_when_a_call_ends(cap: Cred
     second = await waiting
     assert second is not None
     assert first.deployment.credential.in_flight == 0
+
+
+async def test_a_fallback_from_an_open_breaker_is_no_retry_and_takes_all_the_load() -> None:
+    world = World()
+    world.add("fast", "a", fallbacks=(Fallback("error", "other"),))
+    world.add("other", "z")
+    await world.attempts(world.asked())
+    open_breakers(world, "a")
+    for _ in range(20):  # which stay in flight
+        made = world.asked()
+        attempt = await world.attempts(made)
+        assert attempt is not None
+        assert attempt.deployment is not None
+        assert (attempt.candidate.model, attempt.because) == ("z", "error")
+        assert not attempt.is_retry
+        world.health.begin(attempt.deployment, None, is_retry=attempt.is_retry)
+
+
+async def test_an_answer_after_two_calls_that_may_be_running_is_not_to_be_asked_for_again() -> None:
+    world = World("a", "b", "c")
+    reset = [UpstreamFailure("reset") for _ in range(3)]
+    with pytest.raises(UpstreamFailure) as caught:
+        await world.run(*reset, outcome=AttemptOutcome.AMBIGUOUS, assumed=Assumed.HOLD)
+    assert caught.value.should_retry is False
+
+
+async def test_the_wait_is_for_the_credential_that_is_full_whichever_it_is() -> None:
+    bad = Credential("bad", "bad", "s1", max_in_flight=1)
+    full = Credential("full", "full", "s2", max_in_flight=1)
+    world = World("a", credentials=(bad, full))
+    upstream_of_a = world.aliases["fast"].candidates[0].upstream
+    refused = world.health.of(upstream_of_a, bad, "a")
+    world.health.end(
+        world.health.begin(refused, bad, is_retry=False), Effect.INVALID_KEY, error="401"
+    )
+    busy = world.health.begin(world.health.of(upstream_of_a, full, "a"), full, is_retry=False)
+    waiting = asyncio.ensure_future(world.attempts(world.asked()))
+    while not busy.deployment.credential.waiting:
+        await asyncio.sleep(0)
+    world.health.end(busy, Effect.WELL)
+    attempt = await waiting
+    assert attempt is not None
+    assert attempt.credential is full
+
+
+async def test_turns_are_counted_by_mapping_not_by_what_clients_ask_for() -> None:
+    world = World("a", "b")
+    mapping = AliasMapping("m", "any*", "round-robin", (), (), 0)
+    for number in range(50):
+        made = world.asked()
+        made.decision = replace(world.aliases["fast"], alias=f"any{number}", mapping=mapping)
+        await world.attempts(made)
+    assert len(world.attempts._turns) == 1
