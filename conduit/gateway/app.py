@@ -22,14 +22,13 @@ from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.resources.status import SettingsReload
 from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError, networks_of
 from conduit.core.settings_sources import SettingsSource, views
-from conduit.gateway import machine, settings_change
+from conduit.gateway import machine, rules, settings_change
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.active_probes import ActiveProbes
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
-from conduit.gateway.body_store import FOLDER, BodyStore, Retention
+from conduit.gateway.body_store import FOLDER, BodyStore
 from conduit.gateway.cache.answers import AnswerCache
-from conduit.gateway.cache.store import Limits
 from conduit.gateway.configuration import Configuration, sealing_key_of
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
@@ -37,8 +36,7 @@ from conduit.gateway.entrance import CurrentEntrance, Entrance
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
-from conduit.gateway.health.breaker import BreakerRules
-from conduit.gateway.health.registry import Health, HealthRules
+from conduit.gateway.health.registry import Health
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
@@ -64,11 +62,11 @@ from conduit.gateway.server.errors import error_answers, error_middleware, guard
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
-from conduit.gateway.shedding import Reason, Shedder, SheddingLimits, log_change, told_of, watch
+from conduit.gateway.shedding import Reason, Shedder, log_change, told_of, watch
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.stages import count
 from conduit.gateway.stages.admit import Admit, HoldRules, cost_at
-from conduit.gateway.stages.attempts import Attempts, RetryRules
+from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.decode import decode, input_tokens_of
@@ -88,7 +86,6 @@ from conduit.gateway.storage.engine import (
     reading,
 )
 from conduit.gateway.storage.migrate import migrate
-from conduit.gateway.upstream import Deadlines
 from conduit.gateway.upstream.clients import open_client
 from conduit.gateway.upstream.options import ClientOptions
 
@@ -255,11 +252,13 @@ async def open_gateway(
         book, warning = await book_at_start(InstalledBook(folder), database)
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
-        cache = AnswerCache(_cache_limits(settings))
+        cache = AnswerCache(rules.cache_limits(settings))
         shedder = Shedder(
-            _shedding_limits(settings), lambda reasons: _tell_shedding(gateway, reasons)
+            rules.shedding_limits(settings), lambda reasons: _tell_shedding(gateway, reasons)
         )
-        bodies = BodyStore(folder / FOLDER, lambda: _retention(gateway.settings), secrets.scrub)
+        bodies = BodyStore(
+            folder / FOLDER, lambda: rules.retention(gateway.settings), secrets.scrub
+        )
         gateway = Gateway(
             settings=settings,
             origins=origins,
@@ -280,7 +279,7 @@ async def open_gateway(
             tokens=tokens,
             metrics=Metrics(__version__, live.__len__, ledger.state, cache.figures, shedder),
             bodies=bodies,
-            health=Health(_health_rules(settings)),
+            health=Health(rules.health_rules(settings)),
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
@@ -293,33 +292,11 @@ async def open_gateway(
         yield gateway
 
 
-def _cache_limits(settings: GatewaySettings) -> Limits:
-    return Limits(
-        settings.cache_limit_bytes, settings.cache_entry_limit_bytes, settings.cache_max_entries
-    )
-
-
-def _shedding_limits(settings: GatewaySettings) -> SheddingLimits:
-    return SheddingLimits(
-        descriptors_percent=settings.shed_descriptors_percent,
-        memory_percent=settings.shed_memory_percent,
-        loop_lag_ms=settings.shed_loop_lag_ms,
-        loop_lag_for_s=settings.shed_loop_lag_for_s,
-        in_flight=settings.max_in_flight,
-        reserved_percent=settings.reserved_slots_percent,
-        retry_most_s=settings.shed_retry_after_s,
-    )
-
-
 def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
     """Once for each change, in the log and as an event."""
     log_change(reasons)
     facts = {"reasons": list(reasons), "refused": sum(gateway.shedder.refused.values())}
     gateway.bus.publish(EventKind.GATEWAY_SHEDDING_CHANGED, facts)
-
-
-def _retention(settings: GatewaySettings) -> Retention:
-    return Retention(settings.log_bodies_retention_days, settings.log_bodies_disk_limit_bytes)
 
 
 async def _sealing_key(
@@ -394,14 +371,14 @@ def make_stages(gateway: Gateway) -> Stages:
         decode=keeping,
         resolve=resolve,
         recall=AnswerFromCache(gateway.cache, settings.first_event_timeout_s),
-        next_attempt=Attempts(_retry_rules(settings), gateway.health, resolve.decide, cost_at),
+        next_attempt=Attempts(rules.retry_rules(settings), gateway.health, resolve.decide, cost_at),
         hold=admit.hold,
         settled=settle.settled,
         call=Call(
             gateway.endpoints.of,
             gateway.tokens.headers,
             RelayAnswer(gateway.ledger, settle, settings.answer_limit_bytes),
-            _deadlines(settings),
+            rules.deadlines(settings),
         ),
         recorded=record.recorded,
     )
@@ -409,56 +386,20 @@ def make_stages(gateway: Gateway) -> Stages:
 
 def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
     """The same steps for a call whose tokens are to be counted only, which costs nothing."""
-    deadlines = _deadlines(gateway.settings)
+    deadlines = rules.deadlines(gateway.settings)
     resolve = Resolve(_price_of(gateway), count.nothing_to_admit, costs=False)
-    rules = _retry_rules(gateway.settings)
+    retrying = rules.retry_rules(gateway.settings)
     return replace(
         stages,
         admit=count.nothing_to_admit,
         decode=decode,
         resolve=resolve,
         recall=count.nothing_to_recall,
-        next_attempt=Attempts(rules, gateway.health, resolve.decide, cost_at),
+        next_attempt=Attempts(retrying, gateway.health, resolve.decide, cost_at),
         hold=count.nothing_to_hold,
         settled=count.nothing_to_settle,
         call=count.Count(gateway.endpoints.of, gateway.tokens.headers, deadlines),
         recorded=count.nothing_to_record,
-    )
-
-
-def _retry_rules(settings: GatewaySettings) -> RetryRules:
-    return RetryRules(
-        max_attempts=settings.max_attempts,
-        budget_ratio=settings.retry_budget_ratio,
-        budget_floor=settings.retry_budget_floor,
-        base_s=settings.retry_base_s,
-        cap_s=settings.retry_cap_s,
-        retry_after_most_s=settings.retry_after_most_s,
-        queue_s=settings.throttle_wait_s,
-        queue_length=settings.throttle_queue,
-        total_s=settings.total_timeout_s,
-    )
-
-
-def _health_rules(settings: GatewaySettings) -> HealthRules:
-    breaker = BreakerRules(
-        consecutive=settings.breaker_failures,
-        ratio=settings.breaker_ratio,
-        ratio_calls=settings.breaker_ratio_calls,
-        window_s=settings.breaker_window_s,
-        open_s=settings.breaker_open_s,
-        open_most_s=settings.breaker_open_most_s,
-        successes=settings.breaker_successes,
-    )
-    return HealthRules(settings.breakers, breaker)
-
-
-def _deadlines(settings: GatewaySettings) -> Deadlines:
-    return Deadlines(
-        connect_s=settings.connect_timeout_s,
-        first_event_s=settings.first_event_timeout_s,
-        gap_s=settings.gap_timeout_s,
-        total_s=settings.total_timeout_s,
     )
 
 
@@ -520,9 +461,9 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
 
     def renew_entrance() -> None:
         addresses.trust(networks_of(gateway.settings.trusted_proxies))
-        gateway.health.use(_health_rules(gateway.settings))
-        gateway.cache.store.limits = _cache_limits(gateway.settings)
-        gateway.shedder.limits = _shedding_limits(gateway.settings)
+        gateway.health.use(rules.health_rules(gateway.settings))
+        gateway.cache.store.limits = rules.cache_limits(gateway.settings)
+        gateway.shedder.limits = rules.shedding_limits(gateway.settings)
         entrance.now = make_entrance(gateway)
 
     gateway.on_settings = renew_entrance

@@ -87,7 +87,16 @@ class CredentialHealth:
     """One credential of a provider: whether it is out, and how much goes out with it."""
 
     __slots__ = (
-        "base_url", "cap", "id", "in_flight", "name", "out", "provider", "secret", "tat", "waiting"
+        "base_url",
+        "cap",
+        "id",
+        "in_flight",
+        "name",
+        "out",
+        "provider",
+        "secret",
+        "tat",
+        "waiting",
     )
 
     def __init__(self, upstream: Upstream, credential: Credential | None) -> None:
@@ -103,7 +112,7 @@ class CredentialHealth:
         self.waiting: deque[asyncio.Future[None]] = deque()
 
     def serves(self, upstream: Upstream, credential: Credential | None) -> bool:
-        """Whether it is of the same secret at the same address: what is known of others is no use."""
+        """Whether it is of this secret at this address: what is known of others says nothing."""
         secret = credential.secret if credential is not None else ""
         return self.secret == secret and self.base_url == upstream.base_url
 
