@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -97,6 +97,7 @@ class Candidate:
     bound: Bound = field(init=False, compare=False, repr=False)
     can: Capabilities = field(init=False, compare=False, repr=False)
     quirks: Quirks = field(init=False, compare=False, repr=False)
+    places: "Places" = field(default_factory=lambda: Places(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         kind = self.upstream.provider.type
@@ -105,6 +106,26 @@ class Candidate:
         object.__setattr__(self, "bound", Bound(self.rates))
         object.__setattr__(self, "can", can)
         object.__setattr__(self, "quirks", quirks)
+
+
+class Place(NamedTuple):
+    """Where a call to a candidate goes out: the deployment, with the credential that it is by."""
+
+    deployment: Deployment
+    credential: Credential | None
+
+
+class Places:
+    """The places of a candidate, as far as they have been looked up; `token` is of what knew them.
+
+    A candidate lives as long as its snapshot, and so it is looked up once and not for each request.
+    """
+
+    __slots__ = ("found", "token")
+
+    def __init__(self) -> None:
+        self.token: object = None
+        self.found: list[Place] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +169,7 @@ class Ranked(msgspec.Struct, eq=False):
     candidate: Candidate
     score: float = 0.0
     blocked: Blocked | None = None
+    usable: list[Place] | None = None  # at the moment of ranking
 
 
 class Leg(msgspec.Struct, eq=False):

@@ -119,8 +119,9 @@ class CredentialHealth:
     def most_in_flight(self, credential: Credential | None) -> float | None:
         """The lower of the operator's cap and the learnt one; None where there is neither."""
         own = credential.max_in_flight if credential is not None else None
-        caps = [cap for cap in (own, self.cap) if cap is not None]
-        return min(caps, default=None)
+        if own is None or self.cap is None:
+            return self.cap if own is None else own
+        return min(own, self.cap)
 
     def free_at(self, credential: Credential | None, now: float) -> float:
         """When the cap on calls a minute lets the next call out."""

@@ -86,6 +86,9 @@ class Health:
     changes: deque[Change] = field(default_factory=lambda: deque(maxlen=_KEPT_CHANGES))
     active: int = 0
     retries: int = 0
+    token: object = field(default_factory=object)
+    """Another one whenever deployments that were looked up may not be the right ones any more."""
+
     _deployments: dict[tuple[str, str, str], Deployment] = field(default_factory=dict)
     _credentials: dict[tuple[str, str], CredentialHealth] = field(default_factory=dict)
 
@@ -117,6 +120,8 @@ class Health:
         model: str,
     ) -> Deployment:
         self._make_room()
+        if key in self._deployments:
+            self.token = object()
         own = key[:2]
         known = self._credentials.get(own)
         if known is None or not known.serves(upstream, credential):
@@ -139,6 +144,7 @@ class Health:
         ]
         for key in at_rest[: max(len(at_rest) // 2, 1)]:
             del self._deployments[key]
+        self.token = object()
 
     def blocked(
         self,

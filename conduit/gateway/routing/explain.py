@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from conduit.gateway.exchange import Candidate, Decision, Leg, WhyNot
+from conduit.gateway.exchange import Candidate, Decision, WhyNot
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
-from conduit.gateway.health.registry import Blocked, Health
+from conduit.gateway.health.registry import Health
 from conduit.gateway.routing.lacking import Needs, lack_of
-from conduit.gateway.routing.ranks import Asked, choose, deployments_of, rank
+from conduit.gateway.routing.ranks import Asked, places_of, rank
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
 from conduit.gateway.routing.strategies import NOMINAL_OUTPUT_TOKENS, Draw
 from conduit.gateway.snapshot import Snapshot
@@ -138,9 +138,8 @@ class Explainer:
         self, decision: Decision, supposed: Supposed, draw: Draw, because: str | None
     ) -> ExplainedLeg:
         asked = self._asked(supposed)
-        session = supposed.session if decision.policy.sticky != "off" else None
         ranked = rank(self._health, decision, asked, draw)
-        leg = Leg(decision, ranked, because, session)
+        first = ranked[0].candidate if ranked and ranked[0].blocked is None else None
         shown = []
         for number, each in enumerate(ranked, 1):
             blocked, candidate = each.blocked, each.candidate
@@ -160,24 +159,9 @@ class Explainer:
             decision.strategy,
             decision.policy.sticky,
             because,
-            self._chosen(leg, asked.down, draw),
+            None if first is None else (first.upstream.name, first.model),
             shown,
         )
-
-    def _chosen(self, leg: Leg, down: frozenset[str], draw: Draw) -> tuple[str, str] | None:
-        for each in leg.ranked:
-            if each.candidate.upstream.name in down:
-                continue
-            chosen = choose(
-                self._health,
-                each.candidate,
-                breakers=leg.decision.policy.breakers,
-                draw=draw,
-                session=leg.session,
-            )
-            if not isinstance(chosen, Blocked):
-                return each.candidate.upstream.name, each.candidate.model
-        return None
 
     def _candidate(
         self,
@@ -191,7 +175,7 @@ class Explainer:
     ) -> ExplainedCandidate:
         facts = [
             facts_of(self._health, each.deployment, each.credential)
-            for each in deployments_of(self._health, candidate)
+            for each in places_of(self._health, candidate)
         ]
         return ExplainedCandidate(
             candidate.upstream.name,

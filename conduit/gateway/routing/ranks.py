@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Container, Sequence
 from typing import Final, NamedTuple
 
-from conduit.gateway.exchange import Candidate, Decision, Ranked
+from conduit.gateway.exchange import Candidate, Decision, Place, Ranked
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.registry import Blocked, Health
-from conduit.gateway.routing.strategies import Draw, Standing, ranking
+from conduit.gateway.routing.strategies import Draw, Standing, in_tiers, ranking
 from conduit.gateway.snapshot import Credential
 
 CostOf = Callable[[Candidate], int | None]
@@ -30,34 +30,34 @@ class Asked(NamedTuple):
 _TAKEN_AS_DOWN: Final = Blocked("down", "taken as down, as asked", math.inf)
 
 
-class Chosen(NamedTuple):
-    """Where a call to a candidate goes out."""
-
-    deployment: Deployment
-    credential: Credential | None
-
-
 def rank(health: Health, decision: Decision, asked: Asked, draw: Draw) -> list[Ranked]:
     """All candidates, those that take a call now in the order of the strategy, then the others in
     the order in which they will."""
     breakers = decision.policy.breakers
-    ready: list[Candidate] = []
+    ready: list[Ranked] = []
     blocked: list[Ranked] = []
     for candidate in decision.candidates:
-        why = _blocked(health, candidate, breakers=breakers)
         if candidate.upstream.name in asked.down:
-            why = _TAKEN_AS_DOWN
-        if why is None:
-            ready.append(candidate)
+            blocked.append(Ranked(candidate, math.inf, _TAKEN_AS_DOWN))
+            continue
+        usable = usable_places(health, candidate, breakers=breakers)
+        if isinstance(usable, Blocked):
+            blocked.append(Ranked(candidate, math.inf, usable))
         else:
-            blocked.append(Ranked(candidate, math.inf, why))
-    blocked.sort(key=_until)
-    if len(ready) == 1:
-        return [Ranked(ready[0]), *blocked]
-    standings = [_standing(health, each, decision.strategy, asked) for each in ready]
+            ready.append(Ranked(candidate, usable=usable))
+    if blocked:
+        blocked.sort(key=_until)
+    if len(ready) < 2:
+        return ready + blocked
     session = asked.session if decision.policy.sticky != "off" else None
-    order = ranking(decision.strategy, standings, draw, session)
-    return [*(Ranked(ready[index], score) for index, score in order), *blocked]
+    if decision.strategy == "simple" and session is None:  # which looks at nothing else
+        return [ready[index] for index in in_tiers([each.candidate for each in ready])] + blocked
+    standings = [_standing(health, each.candidate, decision.strategy, asked) for each in ready]
+    ranked = []
+    for index, score in ranking(decision.strategy, standings, draw, session):
+        ready[index].score = score
+        ranked.append(ready[index])
+    return ranked + blocked
 
 
 def _until(ranked: Ranked) -> float:
@@ -70,7 +70,7 @@ def _standing(health: Health, candidate: Candidate, strategy: str, asked: Asked)
     now = health.clock()
     in_flight = 0
     ttft_ms = tokens_per_s = None
-    for each in deployments_of(health, candidate):
+    for each in places_of(health, candidate):
         in_flight += each.deployment.in_flight
         ttft_ms = _known(min, ttft_ms, each.deployment.ttft_ms.at(now))
         tokens_per_s = _known(max, tokens_per_s, each.deployment.tokens_per_s.at(now))
@@ -93,69 +93,61 @@ def _known(
     return best(one, other)
 
 
-def deployments_of(health: Health, candidate: Candidate) -> list[Chosen]:
+def places_of(health: Health, candidate: Candidate) -> list[Place]:
     """The candidate with each credential of its provider."""
-    upstream = candidate.upstream
-    credentials: Sequence[Credential | None] = upstream.credentials or (None,)
-    return [
-        Chosen(health.of(upstream, credential, candidate.model), credential)
-        for credential in credentials
-    ]
+    places = candidate.places
+    if places.token is not health.token:
+        upstream = candidate.upstream
+        credentials: Sequence[Credential | None] = upstream.credentials or (None,)
+        places.found = [
+            Place(health.of(upstream, credential, candidate.model), credential)
+            for credential in credentials
+        ]
+        places.token = health.token  # last: looking one up may make room for it
+    return places.found
 
 
-def _blocked(health: Health, candidate: Candidate, *, breakers: bool) -> Blocked | None:
-    """Why no credential can be used for the candidate now: of the one that can be soonest."""
+def usable_places(health: Health, candidate: Candidate, *, breakers: bool) -> list[Place] | Blocked:
+    """Where a call to the candidate may go out now, or why nowhere: of the place that is next."""
     now = health.clock()
+    usable: list[Place] = []
     soonest: Blocked | None = None
-    for deployment, credential in deployments_of(health, candidate):
-        why = health.blocked(deployment, credential, now, breakers=breakers)
+    for place in places_of(health, candidate):
+        why = health.blocked(place.deployment, place.credential, now, breakers=breakers)
         if why is None:
-            return None
-        if soonest is None or (not why.can_wait, why.until) < (
-            not soonest.can_wait,
-            soonest.until,
-        ):
+            usable.append(place)
+        elif soonest is None or _is_sooner(why, soonest):
             soonest = why
+    if usable:
+        return usable
+    assert soonest is not None, "a candidate has a credential, or needs none"
     return soonest
 
 
+def _is_sooner(one: Blocked, other: Blocked) -> bool:
+    return (not one.can_wait, one.until) < (not other.can_wait, other.until)
+
+
 def choose(
-    health: Health,
-    candidate: Candidate,
-    *,
-    breakers: bool,
+    usable: list[Place],
     draw: Draw,
     session: str | None = None,
     avoided: Container[Deployment | None] = (),
-) -> Chosen | Blocked:
-    """The credential to call a candidate with.
+) -> Place:
+    """By which credential a candidate is called.
 
     Those of the lowest position share the calls by weight, or by session where one is given; the
     next ones are used where none of those can be. One that is `avoided` comes after the others.
     """
-    now = health.clock()
-    all_of_them = deployments_of(health, candidate)
-    if len(all_of_them) == 1:
-        only = all_of_them[0]
-        return health.blocked(only.deployment, only.credential, now, breakers=breakers) or only
-    usable: list[Chosen] = []
-    soonest: Blocked | None = None
-    for each in all_of_them:
-        why = health.blocked(each.deployment, each.credential, now, breakers=breakers)
-        if why is None:
-            usable.append(each)
-        elif soonest is None or why.until < soonest.until:
-            soonest = why
-    if not usable:
-        assert soonest is not None, "a candidate has a credential, or needs none"
-        return soonest
+    if len(usable) == 1:
+        return usable[0]
     fresh = [each for each in usable if each.deployment not in avoided] or usable
     standings = [_credential_standing(each) for each in fresh]
     return fresh[ranking("weighted", standings, draw, session)[0][0]]
 
 
-def _credential_standing(chosen: Chosen) -> Standing:
-    credential = chosen.credential
+def _credential_standing(place: Place) -> Standing:
+    credential = place.credential
     if credential is None:
         return Standing("")
     return Standing(credential.id, credential.position, credential.weight)

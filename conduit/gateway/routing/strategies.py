@@ -8,7 +8,7 @@ those of weight 0 after the rest of their order, whatever the strategy.
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 NOMINAL_OUTPUT_TOKENS: Final = 256
 """How long an answer is taken to be when targets are compared by their speed."""
@@ -31,6 +31,16 @@ class Standing(NamedTuple):
     cost: int | None = None
     ttft_ms: float | None = None
     tokens_per_s: float | None = None
+
+
+class Tiered(Protocol):
+    """What has a place among others whatever the strategy."""
+
+    @property
+    def order(self) -> int: ...
+
+    @property
+    def weight(self) -> int: ...
 
 
 class Draw(NamedTuple):
@@ -136,6 +146,14 @@ def ranking(
         scores = _scores(strategy, [standings[index] for index in members], draw, session)
         ranked += sorted(zip(members, scores, strict=True), key=lambda pair: pair[1])
     return ranked
+
+
+def in_tiers(targets: Sequence[Tiered]) -> list[int]:
+    """Indices by order, those of weight 0 after the rest of it, and else as they are listed."""
+    return sorted(
+        range(len(targets)),
+        key=lambda index: (targets[index].order, targets[index].weight == 0),
+    )
 
 
 def _scores(

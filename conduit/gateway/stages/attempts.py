@@ -6,6 +6,7 @@ The table of what is retried, and where, is in docs/reliability.md.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from random import random
 from typing import Final, NamedTuple
 
@@ -26,12 +27,13 @@ from conduit.gateway.exchange import (
     Decision,
     Exchange,
     Leg,
+    Place,
     Ranked,
 )
 from conduit.gateway.health.deployments import CredentialHealth, Deployment, Effect
 from conduit.gateway.health.registry import Blocked, Health
 from conduit.gateway.routing.causes import cause_of, effect_of
-from conduit.gateway.routing.ranks import Asked, Chosen, choose, deployments_of, rank
+from conduit.gateway.routing.ranks import Asked, choose, places_of, rank, usable_places
 from conduit.gateway.routing.sessions import session_of
 from conduit.gateway.routing.strategies import Draw
 
@@ -98,7 +100,14 @@ class Attempts:
         course = exchange.course
         if course is None:
             course = exchange.course = self._set_out(exchange)
-            return self._pick(exchange, course) or await self._first(exchange, course)
+            first = course.waiting[0] if course.waiting else None
+            if first is None or first.usable is None:
+                return await self._first(exchange, course)
+            # Nothing can have changed since it was ranked: nobody else has had a turn.
+            leg = course.legs[0]
+            place = choose(first.usable, Draw(self._draw, 0), leg.session)
+            del course.waiting[0]
+            return self._attempt(exchange, course, first, place)
         last = course.last
         assert last is not None, "a course begins with an attempt"
         error = last.error
@@ -119,7 +128,7 @@ class Attempts:
         policy = decision.policy
         session = session_of(exchange, policy.sticky) if policy.sticky != "off" else None
         turn = self._turn(decision) if decision.strategy == "round-robin" else 0
-        asked = Asked(lambda candidate: self._cost_of(exchange, candidate), session)
+        asked = Asked(partial(self._cost_of, exchange), session)
         ranked = rank(self._health, decision, asked, Draw(self._draw, turn))
         return Leg(decision, ranked, because, session)
 
@@ -198,7 +207,7 @@ class Attempts:
                 exchange,
                 course,
                 course.tried.pop(),
-                Chosen(_known(last.deployment), last.credential),
+                Place(_known(last.deployment), last.credential),
             )
         cause = cause_of(error)
         another = self._another_alias(exchange, course, cause)
@@ -230,8 +239,8 @@ class Attempts:
         if effect_of(error, last.status) not in _OF_ONE_CREDENTIAL:
             return
         tried = {each.deployment for each in exchange.attempts}
-        of_candidate = deployments_of(self._health, last.candidate)
-        if any(each.deployment not in tried for each in of_candidate):
+        places = places_of(self._health, last.candidate)
+        if any(each.deployment not in tried for each in places):
             course.waiting.insert(0, course.tried[-1])
 
     async def _again(
@@ -271,7 +280,7 @@ class Attempts:
         pauses = [
             max(each.deployment.throttled_until - now, 0.0)
             for ranked in course.waiting
-            for each in deployments_of(self._health, ranked.candidate)
+            for each in places_of(self._health, ranked.candidate)
         ]
         return max(min(pauses, default=0.0), 0.0 if len(pauses) > 1 else error.retry_after_s or 0.0)
 
@@ -295,24 +304,18 @@ class Attempts:
     ) -> Attempt | None:
         """The first candidate that takes a call now; None where none does."""
         leg = course.legs[-1]
-        draw = Draw(self._draw, 0)
+        breakers, draw = leg.decision.policy.breakers, Draw(self._draw, 0)
         tried = {each.deployment for each in exchange.attempts}
         for index, ranked in enumerate(course.waiting):
-            chosen = choose(
-                self._health,
-                ranked.candidate,
-                breakers=leg.decision.policy.breakers,
-                draw=draw,
-                session=leg.session,
-                avoided=tried,
-            )
-            if isinstance(chosen, Blocked):
-                ranked.blocked = chosen
+            usable = usable_places(self._health, ranked.candidate, breakers=breakers)
+            if isinstance(usable, Blocked):
+                ranked.blocked = usable
                 continue
-            if exchange.attempts and not self._has_room_for_retry(chosen.deployment):
+            place = choose(usable, draw, leg.session, tried)
+            if exchange.attempts and not self._has_room_for_retry(place.deployment):
                 continue
             del course.waiting[index]
-            return self._attempt(exchange, course, ranked, chosen, because)
+            return self._attempt(exchange, course, ranked, place, because)
         return None
 
     def _has_room_for_retry(self, deployment: Deployment) -> bool:
@@ -325,7 +328,7 @@ class Attempts:
         exchange: Exchange,
         course: Course,
         ranked: Ranked,
-        chosen: Chosen,
+        place: Place,
         because: str | None = None,
     ) -> Attempt:
         course.tried.append(ranked)
@@ -334,8 +337,8 @@ class Attempts:
         attempt = course.last = Attempt(
             ranked.candidate,
             number=len(exchange.attempts) + 1,
-            credential=chosen.credential,
-            deployment=chosen.deployment,
+            credential=place.credential,
+            deployment=place.deployment,
             policy=leg.decision.policy,
             because=because,
             is_retry=because is not None and bool(exchange.attempts),

@@ -22,7 +22,7 @@ from conduit.gateway.ledger.entries import (
 )
 from conduit.gateway.pricing.cost import cost_of
 from conduit.gateway.routing.causes import effect_of
-from conduit.gateway.routing.ranks import deployments_of
+from conduit.gateway.routing.ranks import places_of
 
 _DELIVERED = frozenset(
     {AttemptOutcome.SUCCEEDED, AttemptOutcome.CUT, AttemptOutcome.CLIENT_GONE}
@@ -98,7 +98,7 @@ def _half_would_be_left(health: Health, attempt: Attempt) -> bool:
     siblings = [
         each.deployment
         for ranked in attempt.siblings
-        for each in deployments_of(health, ranked.candidate)
+        for each in places_of(health, ranked.candidate)
     ]
     is_open = [
         each is attempt.deployment or each.breaker.state(now) is not BreakerState.CLOSED
