@@ -79,12 +79,13 @@ class Explainer:
             return None
         legs = [self._leg(decision, supposed, draw, None)]
         ahead = list(decision.mapping.fallbacks) if decision.mapping is not None else []
-        seen = {decision.alias}
+        seen: set[tuple[str, str]] = set()
         while ahead and len(legs) < _LONGEST_CHAIN:
             fallback = ahead.pop(0)
-            if fallback.alias in seen:
+            way = (fallback.on, fallback.alias)
+            if way in seen or fallback.alias == decision.alias:
                 continue
-            seen.add(fallback.alias)
+            seen.add(way)
             question = supposed.question._replace(alias=fallback.alias)
             next_one = self._decide(supposed._replace(question=question))
             if next_one is None:

@@ -184,3 +184,19 @@ def test_the_cheapest_is_chosen_by_the_prices_of_this_request() -> None:
     assert decision is not None
     ranked = rank(Health(), decision, Asked(lambda candidate: 1), Draw(lambda: 0.5, 0))
     assert [each.candidate.upstream.name for each in ranked] == ["r", "q", "p"]
+
+
+def test_each_cause_is_shown_with_its_own_way() -> None:
+    fallbacks = [Fallback("rate_limit", "other"), Fallback("timeout", "other")]
+    own: Parts = ([Target("p", "m")], "simple", fallbacks, Policy())
+    other: Parts = ([Target("r", "m")], "simple", [Fallback("timeout", "fast")], Policy())
+    question = Question("fast", Operation.CHAT, must_be_priced=False)
+    legs = Explainer(world(own, other, 1), Health(clock=lambda: 0.0), price_of).explain(
+        Supposed(question), Draw(lambda: 0.5, 0)
+    )
+    assert legs is not None
+    assert [(leg.alias, leg.because) for leg in legs] == [
+        ("fast", None),
+        ("other", "rate_limit"),
+        ("other", "timeout"),
+    ]
