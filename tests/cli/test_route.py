@@ -218,6 +218,18 @@ def test_a_strategy_is_set(conduit: Conduit, gateway: FakeGateway) -> None:
     assert (planned.code, row["strategy"]) == (0, "least-used")
 
 
+def test_a_strategy_that_has_nothing_to_choose_among_says_so(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    targets = [{"provider": name, "model": "m", "order": place} for place, name in enumerate("ab")]
+    gateway.add("mappings", alias="fast", targets=targets)
+    outcome = conduit("route", "set-strategy", "fast", "weighted")
+    assert "each of its targets has an order of its own" in outcome.err
+    assert "conduit mappings update fast --order 0 --order 0" in outcome.err
+    outcome = conduit("route", "set-strategy", "fast", "simple")
+    assert "order of its own" not in outcome.err
+
+
 @pytest.mark.parametrize("text", ["error", "error=", "cold=slow", "=slow"])
 def test_what_is_no_fallback_is_refused(text: str) -> None:
     with pytest.raises(Failure, match="--fallback: CAUSE=ALIAS"):

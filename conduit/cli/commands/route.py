@@ -130,7 +130,13 @@ def set_strategy(
     mapping = call.change("mappings.update", before["alias"], body=body, before=before)
     if mapping is not None:
         said = f"{mapping['alias']} is routed by {mapping['strategy']}"
-        call.show_changed(mapping, ROUTES, said, then=f"conduit route explain {mapping['alias']}")
+        then = f"conduit route explain {mapping['alias']}"
+        orders = [target["order"] for target in mapping["targets"]]
+        if strategy != "simple" and len(orders) > 1 and len(set(orders)) == len(orders):
+            said += ", among targets of one order, and each of its targets has an order of its own"
+            same = " ".join(["--order 0"] * len(orders))
+            then = f"conduit mappings update {mapping['alias']} {same}"
+        call.show_changed(mapping, ROUTES, said, then=then)
 
 
 @verb(noun, "explain", "output")
