@@ -121,9 +121,10 @@ class Places:
     A candidate lives as long as its snapshot, and so it is looked up once and not for each request.
     """
 
-    __slots__ = ("found", "token")
+    __slots__ = ("found", "token", "trace")
 
     def __init__(self) -> None:
+        self.trace: str | None = None  # of requests that it served alone and at the first try
         self.token: object = None
         self.found: list[Place] = []
 
@@ -150,6 +151,12 @@ class Decision:
     mapping: AliasMapping | None = None
     caching: Caching | None = None
     too_long: bool = False  # no candidate has room for the prompt, and another alias may have
+    smallest_window: int | None = field(init=False, compare=False)  # in tokens, of those known
+
+    def __post_init__(self) -> None:
+        windows = [each.can.context_tokens for each in self.candidates]
+        smallest = min((each for each in windows if each is not None), default=None)
+        object.__setattr__(self, "smallest_window", smallest)
 
     @property
     def policy(self) -> Policy:

@@ -48,6 +48,15 @@ def upper_tokens(units: InputUnits, model: str = "") -> int:
     )
 
 
+def surely_fits(units: InputUnits, room: int) -> bool:
+    """Whether a prompt of text alone has room, by no more than an addition.
+
+    A token is a byte at least, and a message's framing is not more than six.
+    """
+    most = units.text_bytes + units.tokens + _MOST_FRAMING * (units.messages + 1)
+    return most <= room and not (units.images or units.audio_clips or units.files)
+
+
 class Trimmed(NamedTuple):
     """A call without its oldest turns; `dropped` counts the messages, as its client counts them."""
 

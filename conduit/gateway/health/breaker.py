@@ -100,36 +100,36 @@ class Breaker:
         *,
         probe: bool,
         may_open: Callable[[], bool] = lambda: True,
-    ) -> bool:
-        """A call ended well, badly, or (None) in a way that tells nothing; returns whether the
-        state changed. `may_open` is asked where a share of failures would open it.
+    ) -> BreakerState | None:
+        """A call ended well, badly, or (None) in a way that tells nothing; returns the former state
+        where it has changed. `may_open` is asked where a share of failures would open it.
         """
         if self._is_open:
-            return self._probed(ok, now) if probe else False
+            return self._probed(ok, now) if probe else None
         if ok is None:
-            return False
+            return None
         self._count(now, ok=ok)
         if ok:
             self._consecutive = 0
-            return False
+            return None
         self._consecutive += 1
         if self._consecutive >= self._rules.consecutive or (self._fails_often(now) and may_open()):
             self._open(now)
-            return True
-        return False
+            return BreakerState.CLOSED
+        return None
 
-    def _probed(self, ok: bool | None, now: float) -> bool:
+    def _probed(self, ok: bool | None, now: float) -> BreakerState | None:
         self._probing = False
         if ok is None:
-            return False
+            return None
         if not ok:
             self._open(now)
-            return True
+            return BreakerState.HALF_OPEN
         self._successes += 1
         if self._successes < self._rules.successes:
-            return False
+            return None
         self.close(now)
-        return True
+        return BreakerState.HALF_OPEN
 
     def open_until(self, at: float) -> None:
         """An operator's word: no call until then, and then probes."""

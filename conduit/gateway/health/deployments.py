@@ -65,13 +65,10 @@ class Out:
     def __init__(self) -> None:
         self.clear()
 
-    def clear(self) -> bool:
-        """Whether it was out, or would be for longer the next time."""
-        was = getattr(self, "reason", None) is not None
+    def clear(self) -> None:
         self.reason: str | None = None
         self.until = 0.0
         self.again = 0
-        return was
 
     def put(self, reason: str, now: float) -> None:
         steps = _OUT_FOR_S[reason]

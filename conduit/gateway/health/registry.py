@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from random import random
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from conduit.core.ids import now_ms
 from conduit.gateway.health.breaker import Breaker, BreakerRules, BreakerState
 from conduit.gateway.health.deployments import CredentialHealth, Deployment, Effect, Out
@@ -42,7 +44,7 @@ class Speed(NamedTuple):
     tokens_per_s: float | None = None
 
 
-class Call(NamedTuple):
+class Call(msgspec.Struct, frozen=True, eq=False):
     """A call that has begun at a deployment."""
 
     deployment: Deployment
@@ -219,19 +221,20 @@ class Health:
         own = deployment.credential
         own.give_back()
         breaker = deployment.breaker
-        was = breaker.state(now)
         if effect is Effect.WELL:
             self._went_well(deployment, speed, now)
-            changed = breaker.end(True, now, probe=call.is_probe)
+            was = breaker.end(True, now, probe=call.is_probe)
         elif effect is Effect.FAILURE:
             deployment.failures += 1
-            changed = breaker.end(False, now, probe=call.is_probe, may_open=may_open)
+            was = breaker.end(False, now, probe=call.is_probe, may_open=may_open)
         else:
-            changed = breaker.end(None, now, probe=call.is_probe)
+            was = breaker.end(None, now, probe=call.is_probe)
         if error is not None and effect is not Effect.NOTHING:
             deployment.last_error, deployment.last_error_at_ms = error, now_ms()
-        if changed:
+        if was is not None:
             self._tell_breaker(deployment, was, now, error)
+        if effect is Effect.WELL:
+            return
         if effect is Effect.THROTTLED:
             self._throttle(deployment, retry_after_s, now)
         elif effect in (Effect.INVALID_KEY, Effect.NO_QUOTA):
@@ -247,11 +250,16 @@ class Health:
             deployment.ttft_ms.add(speed.ttft_ms, now)
         if speed.tokens_per_s is not None:
             deployment.tokens_per_s.add(speed.tokens_per_s, now)
+        if own.out.reason is not None or deployment.out.reason is not None:
+            self._take_back(deployment, "a call went well")
+
+    def _take_back(self, deployment: Deployment, because: str) -> None:
+        """What was left out is not any more."""
+        own = deployment.credential
         for model, out in ((None, own.out), (deployment.model, deployment.out)):
-            if out.reason is not None:
-                before = out.reason
+            if (before := out.reason) is not None:
                 out.clear()
-                self._tell(own, model, before, "ready", "a call went well", None)
+                self._tell(own, model, before, "ready", because, None)
 
     def _throttle(self, deployment: Deployment, retry_after_s: float | None, now: float) -> None:
         deployment.credential.throttled()
@@ -293,11 +301,7 @@ class Health:
         own.cap = None
         if was is not BreakerState.CLOSED:
             self._tell_breaker(deployment, was, now, "an operator reset it")
-        for model, out in ((None, own.out), (deployment.model, deployment.out)):
-            if out.reason is not None:
-                before = out.reason
-                out.clear()
-                self._tell(own, model, before, "ready", "an operator reset it", None)
+        self._take_back(deployment, "an operator reset it")
 
     def probed(self, deployment: Deployment, *, ok: bool, error: str | None) -> None:
         """A probe that cost nothing found a provider reachable, or not.

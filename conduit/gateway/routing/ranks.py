@@ -34,17 +34,16 @@ def rank(health: Health, decision: Decision, asked: Asked, draw: Draw) -> list[R
     """All candidates, those that take a call now in the order of the strategy, then the others in
     the order in which they will."""
     breakers = decision.policy.breakers
+    if len(decision.candidates) == 1 and not asked.down:
+        return [only(health, decision.candidates[0], breakers=breakers)]
     ready: list[Ranked] = []
     blocked: list[Ranked] = []
     for candidate in decision.candidates:
         if candidate.upstream.name in asked.down:
             blocked.append(Ranked(candidate, math.inf, _TAKEN_AS_DOWN))
             continue
-        usable = usable_places(health, candidate, breakers=breakers)
-        if isinstance(usable, Blocked):
-            blocked.append(Ranked(candidate, math.inf, usable))
-        else:
-            ready.append(Ranked(candidate, usable=usable))
+        ranked_alone = only(health, candidate, breakers=breakers)
+        (ready if ranked_alone.blocked is None else blocked).append(ranked_alone)
     if blocked:
         blocked.sort(key=_until)
     if len(ready) < 2:
@@ -58,6 +57,14 @@ def rank(health: Health, decision: Decision, asked: Asked, draw: Draw) -> list[R
         ready[index].score = score
         ranked.append(ready[index])
     return ranked + blocked
+
+
+def only(health: Health, candidate: Candidate, *, breakers: bool) -> Ranked:
+    """The one candidate there is, which nothing has to be compared with."""
+    usable = usable_places(health, candidate, breakers=breakers)
+    if isinstance(usable, Blocked):
+        return Ranked(candidate, math.inf, usable)
+    return Ranked(candidate, usable=usable)
 
 
 def _until(ranked: Ranked) -> float:
@@ -130,7 +137,7 @@ def _is_sooner(one: Blocked, other: Blocked) -> bool:
 
 def choose(
     usable: list[Place],
-    draw: Draw,
+    random: Callable[[], float],
     session: str | None = None,
     avoided: Container[Deployment | None] = (),
 ) -> Place:
@@ -143,7 +150,7 @@ def choose(
         return usable[0]
     fresh = [each for each in usable if each.deployment not in avoided] or usable
     standings = [_credential_standing(each) for each in fresh]
-    return fresh[ranking("weighted", standings, draw, session)[0][0]]
+    return fresh[ranking("weighted", standings, Draw(random, 0), session)[0][0]]
 
 
 def _credential_standing(place: Place) -> Standing:

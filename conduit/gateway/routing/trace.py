@@ -7,7 +7,7 @@ import math
 
 import msgspec
 
-from conduit.gateway.exchange import Attempt, Exchange, Leg, Ranked, WhyNot
+from conduit.gateway.exchange import Attempt, Course, Exchange, Leg, Places, Ranked, WhyNot
 
 
 class TracedCandidate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -59,6 +59,36 @@ def trace_of(exchange: Exchange) -> str | None:
     course = exchange.course
     if course is None:
         return None
+    places = _of_one_place(exchange, course)
+    if places is None:
+        return _written(exchange, course)
+    if places.trace is None:
+        places.trace = _written(exchange, course)
+    return places.trace
+
+
+def _of_one_place(exchange: Exchange, course: Course) -> Places | None:
+    """The places of the one candidate that there was, if it has one and served at the first try.
+
+    Such traces are all the same, and nearly all traces are such.
+    """
+    leg = course.legs[0]
+    if len(course.legs) > 1 or len(leg.ranked) > 1 or len(exchange.attempts) != 1:
+        return None
+    attempt, decision = exchange.attempts[0], leg.decision
+    places = attempt.candidate.places
+    usual = (
+        attempt.error is None
+        and not attempt.after_s
+        and not exchange.trimmed
+        and leg.session is None
+        and len(places.found) == 1
+        and not decision.why_nots
+    )
+    return places if usual else None
+
+
+def _written(exchange: Exchange, course: Course) -> str:
     legs, attempts = [*map(_leg, course.legs)], [*map(_attempt, exchange.attempts)]
     trace = Trace(legs, attempts, exchange.trimmed)
     return _encode(trace).decode()

@@ -33,7 +33,7 @@ from conduit.gateway.exchange import (
 from conduit.gateway.health.deployments import CredentialHealth, Deployment, Effect
 from conduit.gateway.health.registry import Blocked, Health
 from conduit.gateway.routing.causes import cause_of, effect_of
-from conduit.gateway.routing.ranks import Asked, choose, places_of, rank, usable_places
+from conduit.gateway.routing.ranks import Asked, choose, only, places_of, rank, usable_places
 from conduit.gateway.routing.sessions import session_of
 from conduit.gateway.routing.strategies import Draw
 
@@ -105,7 +105,7 @@ class Attempts:
                 return await self._first(exchange, course)
             # Nothing can have changed since it was ranked: nobody else has had a turn.
             leg = course.legs[0]
-            place = choose(first.usable, Draw(self._draw, 0), leg.session)
+            place = choose(first.usable, self._draw, leg.session)
             del course.waiting[0]
             return self._attempt(exchange, course, first, place)
         last = course.last
@@ -127,6 +127,9 @@ class Attempts:
     def _leg(self, exchange: Exchange, decision: Decision, because: str | None = None) -> Leg:
         policy = decision.policy
         session = session_of(exchange, policy.sticky) if policy.sticky != "off" else None
+        if len(decision.candidates) == 1:
+            alone = only(self._health, decision.candidates[0], breakers=policy.breakers)
+            return Leg(decision, [alone], because, session)
         turn = self._turn(decision) if decision.strategy == "round-robin" else 0
         asked = Asked(partial(self._cost_of, exchange), session)
         ranked = rank(self._health, decision, asked, Draw(self._draw, turn))
@@ -304,14 +307,14 @@ class Attempts:
     ) -> Attempt | None:
         """The first candidate that takes a call now; None where none does."""
         leg = course.legs[-1]
-        breakers, draw = leg.decision.policy.breakers, Draw(self._draw, 0)
+        breakers = leg.decision.policy.breakers
         tried = {each.deployment for each in exchange.attempts}
         for index, ranked in enumerate(course.waiting):
             usable = usable_places(self._health, ranked.candidate, breakers=breakers)
             if isinstance(usable, Blocked):
                 ranked.blocked = usable
                 continue
-            place = choose(usable, draw, leg.session, tried)
+            place = choose(usable, self._draw, leg.session, tried)
             if exchange.attempts and not self._has_room_for_retry(place.deployment):
                 continue
             del course.waiting[index]

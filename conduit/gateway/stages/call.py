@@ -112,6 +112,8 @@ class Call:
     def _deadlines(self, exchange: Exchange, attempt: Attempt) -> Deadlines:
         usual = self._streamed if exchange.call.stream else self._whole
         idle_s = attempt.policy.stream_idle_s
+        if attempt.number == 1 and exchange.ends_at is None and idle_s is None:
+            return usual
         if idle_s is not None and exchange.call.stream:
             usual = replace(usual, gap_s=min(usual.gap_s, idle_s))
         ends_at = exchange.ends_at

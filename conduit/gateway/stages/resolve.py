@@ -11,7 +11,7 @@ from conduit.core.errors import (
     PriceUnknownError,
 )
 from conduit.gateway.dialects.client_call import ClientCall
-from conduit.gateway.dialects.prompt import Prompt
+from conduit.gateway.dialects.prompt import Prompt, surely_fits
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use
@@ -118,11 +118,14 @@ def _with_room(decision: Decision, exchange: Exchange) -> Decision:
     Where all are, it is another alias's matter, or the oldest turns are left out if the mapping
     says so, or else the provider has the word: the length is an estimate.
     """
-    windows = [each.can.context_tokens for each in decision.candidates]
-    if not any(windows) or exchange.operation is not Operation.CHAT:
+    smallest = decision.smallest_window
+    if smallest is None or exchange.operation is not Operation.CHAT:
+        return decision
+    answer = exchange.call.max_output_tokens or 0
+    if surely_fits(exchange.call.units, smallest - answer):
         return decision
     prompt = exchange.prompt = exchange.prompt or Prompt(exchange.call)
-    answer = exchange.call.max_output_tokens or 0
+    windows = [each.can.context_tokens for each in decision.candidates]
     room = [prompt.fits(window, answer) for window in windows]
     if all(room):
         return decision

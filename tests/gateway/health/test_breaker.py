@@ -14,7 +14,8 @@ def call(breaker: Breaker, now: float, ok: bool | None, **told: bool) -> bool:
     """A call that begins and ends at once; whether the state changed."""
     assert breaker.admits(now)
     probe = breaker.begin(now)
-    return breaker.end(ok, now, probe=probe, may_open=lambda: told.get("may_open", True))
+    before = breaker.end(ok, now, probe=probe, may_open=lambda: told.get("may_open", True))
+    return before is not None
 
 
 def opened(now: float = 100.0) -> Breaker:
@@ -71,7 +72,7 @@ def test_it_lets_one_probe_through_at_a_time_and_closes_after_three_good_ones() 
     assert breaker.state(130.0) is BreakerState.HALF_OPEN
     assert breaker.begin(130.0)
     assert not breaker.admits(130.0)
-    assert not breaker.end(WELL, 131.0, probe=True)
+    assert breaker.end(WELL, 131.0, probe=True) is None
     assert not call(breaker, 131.0, WELL)
     assert call(breaker, 131.0, WELL)
     assert breaker.state(131.0) is BreakerState.CLOSED
@@ -115,7 +116,7 @@ def test_calls_that_were_in_flight_when_it_opened_change_nothing() -> None:
     late = breaker.begin(1.0)
     for _ in range(5):
         call(breaker, 1.0, FAILED)
-    assert not breaker.end(WELL, 2.0, probe=late)
+    assert breaker.end(WELL, 2.0, probe=late) is None
     assert breaker.state(2.0) is BreakerState.OPEN
 
 
