@@ -18,23 +18,32 @@ _TIME_CHARACTERS, _CHANCE_CHARACTERS = 10, 16
 _LAST_MS = (1 << 48) - 1
 _COUNTED = (1 << 32) - 1
 _count = itertools.count(_bits(31)).__next__  # atomic, whichever thread asks
+_latest = (0, "0" * _TIME_CHARACTERS)  # the moment of the last id and its text: many share one
 
 
 def new_ulid(at_ms: int | None = None) -> str:
     """A 26-character ULID of now, or of `at_ms`."""
+    global _latest
     moment = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-    if not 0 <= moment < 1 << 48:
-        raise OverflowError("a ULID holds 48 bits of milliseconds")
+    latest_moment, time_text = _latest
+    if moment != latest_moment:
+        time_text = _time_text(moment)
+        _latest = (moment, time_text)  # one step, whichever thread takes it
     chance = (_count() & _COUNTED) << 48 | _bits(48)
     pairs = _PAIRS
-    # Ten bits make two characters: five pairs of time, eight of count and chance.
+    # Ten bits make two characters: eight pairs of count and chance.
     return (
-        f"{pairs[moment >> 40]}{pairs[moment >> 30 & 1023]}{pairs[moment >> 20 & 1023]}"
-        f"{pairs[moment >> 10 & 1023]}{pairs[moment & 1023]}"
+        f"{time_text}"
         f"{pairs[chance >> 70]}{pairs[chance >> 60 & 1023]}{pairs[chance >> 50 & 1023]}"
         f"{pairs[chance >> 40 & 1023]}{pairs[chance >> 30 & 1023]}{pairs[chance >> 20 & 1023]}"
         f"{pairs[chance >> 10 & 1023]}{pairs[chance & 1023]}"
     )
+
+
+def _time_text(moment: int) -> str:
+    if not 0 <= moment < 1 << 48:
+        raise OverflowError("a ULID holds 48 bits of milliseconds")
+    return "".join([_PAIRS[moment >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
 def new_id(prefix: str, at_ms: int | None = None) -> str:
