@@ -75,13 +75,15 @@ class Case:
 
     @property
     def is_translated(self) -> bool:
-        """Whether the client and the provider speak different dialects."""
+        """Whether a gateway must know more than the mock's own models: another dialect, an alias."""
         return self.client != "chat" or not self.model.startswith("mock")
 
 
 HELD = "mock-ttft50-gap2000-n10"  # 18 s a stream: long enough to open thousands
 CASES = {
     "chat": Case("closed", "mock-size1000", 16),
+    # An alias of the gateway's own with three targets, by the lowest latency (`conduit_home.py`).
+    "ranked": Case("closed", "ranked-size1000", 16),
     "chat100k": Case("closed", "mock-size1000", 16, prompt_bytes=100_000),
     "rate20": Case("rate", "mock-size1000", 20, seconds=6),
     "burst": Case("closed", "mock-n100", 16, stream=True),

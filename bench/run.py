@@ -19,7 +19,7 @@ from measure import CASES as ALL_CASES
 from measure import FORMS, HERE, PAIRS, Cores, compare, table
 
 SUBJECTS = ("direct", "nginx", "aiohttp-uvloop", "conduit")
-CASES = ("chat", "chat100k", "burst", "pace100")
+CASES = ("chat", "ranked", "chat100k", "burst", "pace100")
 HELD = "hold9k"
 TRANSLATED = "translated"  # in `--cases`: the streams of all pairs of dialects
 SAME = next(iter(PAIRS))
@@ -78,6 +78,13 @@ def ratio(case: str, figure: str) -> Callable[[Run], list[float]]:
     return lambda run: run.ratios(case, figure)
 
 
+def ranked_ratios(run: Run) -> list[float]:
+    """A request with three targets by the lowest latency over one with one target."""
+    three = run.values(GATEWAY, "ranked", "cpu_us_per_request")
+    one = run.values(GATEWAY, "chat", "cpu_us_per_request")
+    return [above / below for above, below in zip(three, one, strict=False)]
+
+
 def fact(name: str) -> Callable[[Run], list[float]]:
     return lambda run: run.fact(name)
 
@@ -88,6 +95,7 @@ def held_figure(name: str) -> Callable[[Run], list[float]]:
 
 TARGETS = (
     Target("CPU a request, × pass-through", 1.8, "", ratio("chat", "cpu_us_per_request")),
+    Target("CPU a request, three targets by latency, × one target", 1.1, "", ranked_ratios),
     Target("CPU a chunk at pace, × pass-through", 1.5, "", ratio("pace100", "cpu_us_per_chunk")),
     Target("CPU a chunk in a burst, × pass-through", 1.5, "", ratio("burst", "cpu_us_per_chunk")),
     Target("cold start", 1.0, " s", lambda run: run.starts.get(GATEWAY, [])),

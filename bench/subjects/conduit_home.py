@@ -35,6 +35,8 @@ PROVIDERS = {
     "bedrock": ("bedrock", ""),
     "ollama": ("ollama_native", ""),
 }
+# Three equal targets of one alias, of which the quickest is chosen.
+RANKED = ("first", "second", "third")
 # Signed with, as every request to Bedrock is; the mock's address names no region.
 ACCESS_KEY = {
     "access_key_id": "BENCHBENCHBENCHBENCH",
@@ -73,8 +75,13 @@ def await_ready(gateway: subprocess.Popen[bytes]) -> None:
             time.sleep(0.02)
 
 
+def providers_of(alias: str) -> tuple[str, ...]:
+    return RANKED if alias == "ranked" else (alias,)
+
+
 def configure(home: Path, master_key: str) -> None:
-    for name, (kind, path) in PROVIDERS.items():
+    kinds = PROVIDERS | dict.fromkeys(RANKED, PROVIDERS["mock"])
+    for name, (kind, path) in kinds.items():
         provider = {
             "name": name,
             "type": kind,
@@ -83,12 +90,16 @@ def configure(home: Path, master_key: str) -> None:
             "credential": {"name": "default", "secret": SECRETS.get(name, "sk-upstream")},
         }
         call("POST", "/admin/providers", provider, master_key)
+    for alias in (*PROVIDERS, "ranked"):
         # A target model of `*` means the name the client asked for.
-        mapping = {"alias": f"{name}-*", "targets": [{"provider": name, "model": "*"}]}
+        targets = [{"provider": name, "model": "*"} for name in providers_of(alias)]
+        mapping: dict[str, object] = {"alias": f"{alias}-*", "targets": targets}
+        if len(targets) > 1:
+            mapping["strategy"] = "lowest-latency"
         call("POST", "/admin/mappings", mapping, master_key)
     for model in {case.model for case in CASES.values()}:
-        provider_name = model.partition("-")[0]
-        call("PUT", f"/admin/prices/{provider_name}/{model}", PRICE, master_key)
+        for name in providers_of(model.partition("-")[0]):
+            call("PUT", f"/admin/prices/{name}/{model}", PRICE, master_key)
     (home / "key").write_text(call("POST", "/admin/keys", KEY, master_key)["secret"])
 
 
