@@ -75,7 +75,7 @@ class Case:
 
     @property
     def is_translated(self) -> bool:
-        """Whether a gateway must know more than the mock's own models: another dialect, an alias."""
+        """Whether a gateway must know another dialect than the mock's own, or an alias."""
         return self.client != "chat" or not self.model.startswith("mock")
 
 

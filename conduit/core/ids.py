@@ -1,10 +1,11 @@
 """ULID identifiers with a readable prefix: `req_01JD3K9…`.
 
 Source of the form: the ULID specification (48 bits of milliseconds, 80 random bits, Crockford's
-base 32, 26 characters), which sorts by time as text. The first 32 of the random bits count on from
+base 32, 26 characters), which sorts by time as text. The first 30 of the random bits count on from
 a random start, so that the ids of one process sort in the order of their making within one
-millisecond too. An id names something and guards nothing, so its random bits need not be secret:
-they come from a generator without a system call.
+millisecond too; the other 50 are drawn anew each millisecond, and keep the ids of processes apart.
+An id names something and guards nothing, so its random bits need not be secret: they come from a
+generator without a system call.
 """
 
 import itertools
@@ -16,34 +17,29 @@ _PAIRS = ["".join(pair) for pair in itertools.product(_CROCKFORD, repeat=2)]
 _bits = random.Random().getrandbits  # seeded by the system, so that no two processes count alike
 _TIME_CHARACTERS, _CHANCE_CHARACTERS = 10, 16
 _LAST_MS = (1 << 48) - 1
-_COUNTED = (1 << 32) - 1
-_count = itertools.count(_bits(31)).__next__  # atomic, whichever thread asks
-_latest = (0, "0" * _TIME_CHARACTERS)  # the moment of the last id and its text: many share one
+_CHANCE_BITS = 50
+_count = itertools.count(_bits(29)).__next__  # atomic, whichever thread asks
+# The moment of the last id and the two ends of its text: at a high rate many ids share them.
+_latest = [(-1, "", "")]
 
 
 def new_ulid(at_ms: int | None = None) -> str:
     """A 26-character ULID of now, or of `at_ms`."""
-    global _latest
     moment = time.time_ns() // 1_000_000 if at_ms is None else at_ms
-    latest_moment, time_text = _latest
+    latest_moment, start, end = _latest[0]
     if moment != latest_moment:
-        time_text = _time_text(moment)
-        _latest = (moment, time_text)  # one step, whichever thread takes it
-    chance = (_count() & _COUNTED) << 48 | _bits(48)
-    pairs = _PAIRS
-    # Ten bits make two characters: eight pairs of count and chance.
-    return (
-        f"{time_text}"
-        f"{pairs[chance >> 70]}{pairs[chance >> 60 & 1023]}{pairs[chance >> 50 & 1023]}"
-        f"{pairs[chance >> 40 & 1023]}{pairs[chance >> 30 & 1023]}{pairs[chance >> 20 & 1023]}"
-        f"{pairs[chance >> 10 & 1023]}{pairs[chance & 1023]}"
-    )
+        if not 0 <= moment <= _LAST_MS:
+            raise OverflowError("a ULID holds 48 bits of milliseconds")
+        start, end = _text_of(moment), _text_of(_bits(_CHANCE_BITS))
+        _latest[0] = (moment, start, end)  # one step, whichever thread takes it
+    count, pairs = _count(), _PAIRS
+    counted = f"{pairs[count >> 20 & 1023]}{pairs[count >> 10 & 1023]}{pairs[count & 1023]}"
+    return f"{start}{counted}{end}"
 
 
-def _time_text(moment: int) -> str:
-    if not 0 <= moment < 1 << 48:
-        raise OverflowError("a ULID holds 48 bits of milliseconds")
-    return "".join([_PAIRS[moment >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
+def _text_of(number: int) -> str:
+    """50 bits in ten characters: ten bits make two."""
+    return "".join([_PAIRS[number >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
 
 
 def new_id(prefix: str, at_ms: int | None = None) -> str:

@@ -229,8 +229,10 @@ def check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
 
 
 def _spaced(fields: Mapping[str, msgspec.Raw]) -> bytes:
-    members = [b'"%b": %b' % (name.encode(), bytes(raw)) for name, raw in fields.items()]
-    return b"{%b}" % b", ".join(members)
+    pieces: list[bytes | msgspec.Raw] = []
+    for name, raw in fields.items():
+        pieces += (b', "%b": ' % name.encode(), raw)
+    return b"{%b}" % b"".join(pieces)[2:]
 
 
 def _check_depth(body: bytes, value: Any) -> None:

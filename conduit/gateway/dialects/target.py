@@ -1,7 +1,8 @@
 """What an encoder of requests is told of its target, and what it says of its work."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from conduit.gateway.provider import Quirks
 
@@ -20,7 +21,7 @@ class Target:
     quirks: Quirks = field(default_factory=Quirks)
 
 
-class EncodedRequest(NamedTuple):
+class EncodedRequest(msgspec.Struct, frozen=True):
     """A provider's body.
 
     `dropped` names what was left out because it does not change the meaning of the request, and

@@ -37,7 +37,7 @@ class Blocked(NamedTuple):
     deployment: Deployment | None = None  # where that wait would be
 
 
-class Speed(NamedTuple):
+class Speed(msgspec.Struct, frozen=True, gc=False):
     """How fast an attempt was; None where it does not tell."""
 
     ttft_ms: float | None = None

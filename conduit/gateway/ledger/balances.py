@@ -4,7 +4,6 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -67,7 +66,7 @@ class Waiter:
     granted: Future[Hold]
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True, eq=False):
     """One balance that a claim is held in."""
 
     account: Account
@@ -122,7 +121,7 @@ class Balances:
             if account.terms.covers(key_id, alias or "")
         )
 
-    def place(self, claim: Claim) -> tuple[Claim, tuple[Place, ...]]:
+    def place(self, claim: Claim) -> tuple[Claim, list[Place]]:
         """Where the claim is to be held, and the claim with the moment that decides its periods."""
         accounts = self.covering(claim.key_id, claim.alias)
         at_ms = claim.at_ms
@@ -134,13 +133,15 @@ class Balances:
         for account in accounts:
             start_ms = account.terms.start_ms(at_ms)
             places.append(Place(account, start_ms, account.balance(start_ms)))
-        return claim, tuple(places)
+        return claim, places
 
-    def of_scopes(self, scopes: Iterable[Scope]) -> Iterator[Place]:
+    def of_scopes(self, scopes: Iterable[Scope]) -> list[Place]:
         """The balances of a hold, less those of budgets that have been closed."""
-        for budget_id, start_ms in scopes:
-            if (account := self._accounts.get(budget_id)) is not None:
-                yield Place(account, start_ms, account.balance(start_ms))
+        return [
+            Place(account, start_ms, account.balance(start_ms))
+            for budget_id, start_ms in scopes
+            if (account := self._accounts.get(budget_id)) is not None
+        ]
 
 
 def obstacle(

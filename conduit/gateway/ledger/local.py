@@ -148,7 +148,7 @@ class LocalLedger:
         """See `entries.Ledger`. A stream that runs goes before claims that wait."""
         if hold.settled or nanodollars < 0:
             return False
-        places = tuple(self._balances.of_scopes(hold.scopes))
+        places = self._balances.of_scopes(hold.scopes)
         for place in places:
             terms, balance = place.account.terms, place.balance
             limit = terms.limit_nanodollars if terms.hard else INT64_MAX
@@ -167,7 +167,7 @@ class LocalLedger:
         """See `entries.Ledger`. The cost is what still fits 64 bits in every budget."""
         if hold.settled:
             return
-        places = tuple(self._balances.of_scopes(hold.scopes))
+        places = self._balances.of_scopes(hold.scopes)
         cost = bounded(settlement.cost_nanodollars)
         for place in places:
             cost = min(cost, INT64_MAX - place.balance.spent)
@@ -324,11 +324,11 @@ class LocalLedger:
 
     # Inside
 
-    def _take(self, claim: Claim, places: tuple[Place, ...]) -> Hold:
+    def _take(self, claim: Claim, places: list[Place]) -> Hold:
         amount = claim.hold_nanodollars
         for place in places:
             place.balance.held += amount
-        scopes = tuple((place.account.terms.id, place.start_ms) for place in places)
+        scopes = tuple([(place.account.terms.id, place.start_ms) for place in places])
         hold = Hold(claim, scopes, amount, noted_at=time.monotonic())
         self._open[claim.attempt_id] = hold
         self._held += amount

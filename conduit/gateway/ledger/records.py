@@ -155,7 +155,7 @@ def encode_line(record: Record) -> bytes:
     except UnicodeEncodeError:
         json = _encode(_storable(record))
     else:
-        if _NUL in json:
+        if b"\\" in json and _NUL in json:  # most lines hold no escape at all
             json = _encode(_storable(record))
     return b"%08x %b\n" % (zlib.crc32(json), json)
 

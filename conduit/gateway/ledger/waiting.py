@@ -12,7 +12,7 @@ from conduit.gateway.ledger.records import Claim
 MOST_WAITERS = 64
 _RETRY_AFTER_S = 1.0
 
-Take = Callable[[Claim, tuple[Place, ...]], Hold]
+Take = Callable[[Claim, list[Place]], Hold]
 
 
 class WaitingRoom:

@@ -8,6 +8,8 @@ tokens that it was made for.
 from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
+
 from conduit.core.money import UNITS_PER_PRICE, cost_of_units
 from conduit.gateway.conversation import Usage
 from conduit.gateway.pricing import Rates
@@ -63,7 +65,7 @@ def worst_output_rate(rates: Rates, input_tokens: int = 0) -> int:
     return max([_ceiling(each).output.rate for each in _reachable(rates, input_tokens)])
 
 
-class Bounds(NamedTuple):
+class Bounds(msgspec.Struct, frozen=True, gc=False):
     """The most that a call can cost, what of it is for its input, and the dearest output rate."""
 
     whole: int

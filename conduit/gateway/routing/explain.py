@@ -131,7 +131,7 @@ class Explainer:
         def cost_of(candidate: Candidate) -> int | None:
             if candidate.rates.source == "none":
                 return None
-            return candidate.bound(supposed.tokens, NOMINAL_OUTPUT_TOKENS)[0]
+            return candidate.bound(supposed.tokens, NOMINAL_OUTPUT_TOKENS).whole
 
         return Asked(cost_of, supposed.session, supposed.down)
 

@@ -112,12 +112,18 @@ def head_of(status: int, headers: Mapping[str, str], more: str) -> bytes:
 
     `more` are further lines of headers with their ends.
     """
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    lines = _lines_of(*headers) % (*headers.values(),)
     count = len(headers)
     if lines.count("\n") != count or lines.count("\r") != count or "\0" in lines:
         raise ValueError("a header holds a line end")
     date = _http_date(int(time.time()))
     return f"{_STATUS_LINES[status]}{lines}{_SECURE}date: {date}\r\n{more}\r\n".encode()
+
+
+@lru_cache(maxsize=256)
+def _lines_of(*names: str) -> str:
+    """The lines of a set of headers, with a place for each value; few sets are in use."""
+    return "".join([name.replace("%", "%%") + ": %s\r\n" for name in names])
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import msgspec
 
 from conduit.core.errors import InsufficientQuotaError
 from conduit.core.ids import now_ms
@@ -36,7 +37,7 @@ class HoldRules:
     default_output_tokens: int
 
 
-class Extent(NamedTuple):
+class Extent(msgspec.Struct, frozen=True, gc=False):
     """How much an attempt may use: `cap` is the output limit to send, None where none is added.
 
     `requests` is how often a price per request may be charged.
@@ -126,9 +127,8 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
     candidate = attempt.candidate
     rates = candidate.rates
     call = exchange.call
-    hold, input_nanodollars, output_rate = candidate.bound(
-        extent.input_tokens, extent.output_tokens
-    )
+    bounds = candidate.bound(extent.input_tokens, extent.output_tokens)
+    hold, input_nanodollars = bounds.whole, bounds.input
     if extent.requests > 1:
         further = (extent.requests - 1) * rates.per_request
         hold += further
@@ -147,7 +147,7 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
         hold_nanodollars=hold,
         input_tokens=extent.input_tokens,
         input_nanodollars=input_nanodollars,
-        output_rate=output_rate,
+        output_rate=bounds.output_rate,
         price_version=rates.version,
     )
 
@@ -161,4 +161,4 @@ def cost_at(exchange: Exchange, candidate: Candidate) -> int | None:
         return None
     call = exchange.call
     limit = output_cap(call, candidate.params)
-    return candidate.bound(input_tokens_of(call, candidate), limit or NOMINAL_OUTPUT_TOKENS)[0]
+    return candidate.bound(input_tokens_of(call, candidate), limit or NOMINAL_OUTPUT_TOKENS).whole

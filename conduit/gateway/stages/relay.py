@@ -5,7 +5,8 @@ import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import NamedTuple
+
+import msgspec
 
 from conduit.core.errors import (
     BudgetExceededError,
@@ -43,7 +44,7 @@ _TAIL_S = 1.0
 """How long a provider may take to end its body after the end of its stream."""
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True, eq=False):
     """An attempt that has been sent, with the bridge that its answer comes back by."""
 
     exchange: Exchange
@@ -104,15 +105,15 @@ class RelayAnswer:
 
     async def _read(self, asked: Asked, response: UpstreamResponse) -> WholeRead:
         """A step of its own: what the provider wrote is let go before the client takes its time."""
-        exchange, attempt, bridge, _ = asked
+        exchange, attempt, bridge = asked.exchange, asked.attempt, asked.bridge
         body = await response.read(self._answer_limit_bytes)
         scrub = scrub_for(attempt.candidate.upstream)
         return bridge.whole(exchange.call, asked.encoded, body, scrub)
 
     async def _stream(self, asked: Asked, response: UpstreamResponse, relay: Relay) -> None:
-        exchange, attempt, bridge, sending = asked
+        exchange, attempt, bridge = asked.exchange, asked.attempt, asked.bridge
         scrub = scrub_for(attempt.candidate.upstream)
-        reader = bridge.stream(exchange.call, asked.encoded, sending, scrub)
+        reader = bridge.stream(exchange.call, asked.encoded, asked.sending, scrub)
         attempt.stream = reader
         try:
             await self._relay_events(exchange, attempt, response, relay, reader)

@@ -13,6 +13,7 @@ from conduit.gateway.pricing import Rates, Tier
 from conduit.gateway.pricing.cost import (
     UNLIMITED_TOKENS,
     Bound,
+    Bounds,
     cost_of,
     output_tokens_for,
     upper_bound,
@@ -193,7 +194,7 @@ def test_the_bound_of_a_call_is_the_bound_of_its_input_and_that_of_its_output(
 
 @given(tokens, tokens, any_rates())
 def test_a_prepared_bound_is_the_bound(input_tokens: int, output_tokens: int, rates: Rates) -> None:
-    assert Bound(rates)(input_tokens, output_tokens) == (
+    assert Bound(rates)(input_tokens, output_tokens) == Bounds(
         upper_bound(input_tokens, output_tokens, rates),
         upper_bound(input_tokens, 0, rates),
         worst_output_rate(rates, input_tokens),

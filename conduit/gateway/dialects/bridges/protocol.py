@@ -4,7 +4,9 @@ There is a bridge for each pair of dialects, made of the two and nothing else; s
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from conduit.core.errors import ConduitError
 from conduit.gateway.conversation import Usage
@@ -16,7 +18,7 @@ from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.provider import Quirks
 
 
-class Sending(NamedTuple):
+class Sending(msgspec.Struct, frozen=True):
     """What an attempt adds to a call: for which model, by what limits, in whose manner.
 
     `params` are the target's own fields, in the provider's words. `output_cap` is the cap that the
@@ -31,7 +33,7 @@ class Sending(NamedTuple):
     max_output_tokens: int | None = None
 
 
-class WholeRead(NamedTuple):
+class WholeRead(msgspec.Struct, frozen=True):
     """A whole answer: the client's bytes, and what the gateway notes of it."""
 
     body: bytes

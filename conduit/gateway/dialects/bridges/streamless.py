@@ -78,8 +78,10 @@ class EmbeddingBridge(_Whole):
         if self._provider is not gemini_embeddings:
             return _encoded(write, sending, self._client.names)
         # Each text has its own settings there.
-        encoded = _encoded(write, sending._replace(params={}), self._client.names)
-        return encoded._replace(body=gemini_embeddings.with_params(encoded.body, sending.params))
+        encoded = _encoded(write, msgspec.structs.replace(sending, params={}), self._client.names)
+        return msgspec.structs.replace(
+            encoded, body=gemini_embeddings.with_params(encoded.body, sending.params)
+        )
 
     def whole(
         self, call: ClientCall, encoded: EncodedRequest, body: bytes, hidden: Scrub
@@ -154,7 +156,7 @@ def _encoded(
         raise UnsupportedParameterError(error.reason, param=feature) from error
     left_out = dict.fromkeys(names.get(name, name) for name in (*encoded.dropped, *dropped))
     emulated = tuple(names.get(name, name) for name in encoded.emulated)
-    return encoded._replace(body=body, dropped=tuple(left_out), emulated=emulated)
+    return msgspec.structs.replace(encoded, body=body, dropped=tuple(left_out), emulated=emulated)
 
 
 def _check_count(response: EmbeddingResponse, request: EmbeddingRequest) -> None:

@@ -61,7 +61,8 @@ class TranslationBridge:
             feature = self._named(error.feature)
             raise UnsupportedParameterError(error.reason, param=feature) from error
         names = dict.fromkeys(map(self._named, (*left_out, *encoded.dropped, *dropped)))
-        return encoded._replace(
+        return replace(
+            encoded,
             body=body,
             dropped=tuple(names),
             emulated=tuple(map(self._named, encoded.emulated)),

@@ -4,7 +4,7 @@ What is read here is read in C as far as it goes; a body with anything else in i
 with it, is left to the strict reading of `wire.py`, which knows what to say of it.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -58,7 +58,7 @@ class PlainFields(msgspec.Struct, forbid_unknown_fields=True):
         return max(newer, older)
 
 
-class PlainChat(NamedTuple):
+class PlainChat(msgspec.Struct, frozen=True):
     """A plain call: its fields as values, as they stood, and what they bring."""
 
     values: PlainFields

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from conduit.core.errors import BudgetExceededError, UnsupportedParameterError
@@ -66,7 +67,7 @@ def call_of(dialect: str, **more: Any) -> ClientCall:
 
 
 def sending(**changes: Any) -> Sending:
-    return Sending("their-model", {}, Quirks())._replace(**changes)
+    return msgspec.structs.replace(Sending("their-model", {}, Quirks()), **changes)
 
 
 def sent(client: str, provider: str, **changes: Any) -> dict[str, Any]:
