@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conduit.core.keys import make_master_key
-from conduit.gateway.ledger.records import ProgressRecord, encode_line
+from conduit.gateway.ledger.records import ProgressRecord, storable_line
 from tests.cli.conftest import Outcome, Shell
 
 
@@ -165,7 +165,7 @@ def test_damage_in_what_is_still_to_be_applied_is_found_without_the_gateway(
     journal = lonely_shell.home / "conduit/data/journal"
     number = max(int(file.stem) for file in journal.glob("*.log")) + 1
     damaged = journal / f"{number:08d}.log"
-    lines = [encode_line(ProgressRecord(f"att_{n}", n)) for n in range(3)]
+    lines = [storable_line(ProgressRecord(f"att_{n}", n))[1] for n in range(3)]
     damaged.write_bytes(lines[0] + lines[1][5:] + lines[2])
     outcome = lonely_shell("doctor", "ledger", "--offline")
     assert outcome.code == 9

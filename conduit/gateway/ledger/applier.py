@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 
 from conduit.core.errors import LedgerUnavailableError
+from conduit.gateway.ledger.batches import Batch, Position
 from conduit.gateway.ledger.budgets import BudgetTerms, OpenBudgets
-from conduit.gateway.ledger.journal import Journal, Position, journal_numbers, journal_path
+from conduit.gateway.ledger.journal import Journal, journal_numbers, journal_path
 from conduit.gateway.ledger.postings import attempt_ids, earlier_attempt_ids, post
-from conduit.gateway.ledger.reading import Batch, JournalDamagedError, JournalReader
+from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
 from conduit.gateway.ledger.records import (
     INT64_MAX,
     AdjustRecord,
@@ -248,7 +249,7 @@ class Applier:
         written = self._journal.position
         while self._position < written and not self._stopping.is_set():
             if self._batch is None:
-                self._batch = self._reader.read(BATCH_RECORDS, self._journal.position)
+                self._batch = self._next()
             batch = self._batch
             if batch.records:
                 for budget_id, spent in (await apply(self._tables, self._budgets, batch)).items():
@@ -258,6 +259,15 @@ class Applier:
             if not batch.size:
                 break
         await self._delete_applied()
+
+    def _next(self) -> Batch:
+        """What follows the position: as it was written, or read back where that is forgotten."""
+        batch = self._journal.written.after(self._position, BATCH_RECORDS)
+        if batch is not None:
+            return batch
+        if self._reader.position != self._position:
+            self._reader = JournalReader(self._folder, self._position)
+        return self._reader.read(BATCH_RECORDS, self._journal.position)
 
     def _applied(self, batch: Batch) -> None:
         self._position = batch.position

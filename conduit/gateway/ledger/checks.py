@@ -5,10 +5,11 @@ from pathlib import Path
 
 from conduit.core.ids import now_ms
 from conduit.core.money import format_usd
+from conduit.gateway.ledger.batches import Position
 from conduit.gateway.ledger.binding import bound_journal
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import Finding
-from conduit.gateway.ledger.journal import Position, journal_numbers, journal_path
+from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
 from conduit.gateway.ledger.records import INT64_MAX, BadLineError, decode_line
 from conduit.gateway.ledger.recovery import terms_of

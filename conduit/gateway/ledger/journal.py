@@ -6,9 +6,10 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from conduit.gateway.ledger.records import Record, encode_line
+from conduit.gateway.ledger.batches import Position, WrittenRecords
+from conduit.gateway.ledger.records import Record, storable_line
 
 log = logging.getLogger(__name__)
 
@@ -20,13 +21,6 @@ _RETRY_S = 0.25
 # Neither macOS nor Windows has fdatasync.
 _fdatasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
-
-
-class Position(NamedTuple):
-    """A place between two records: bytes `offset` of journal file `file`."""
-
-    file: int
-    offset: int
 
 
 class JournalUnwritableError(Exception):
@@ -62,6 +56,7 @@ class Journal:
         self._sync = sync
         self._rotate_bytes = rotate_bytes
         self.on_written: Callable[[], None] = lambda: None
+        self.written = WrittenRecords()
         self._loop = asyncio.get_running_loop()
         self._number = number
         self._descriptor = os.open(journal_path(folder, number), _APPEND, 0o600)
@@ -69,6 +64,7 @@ class Journal:
         self._retired: list[int] = []  # descriptors of earlier files that are not synced yet
         self._folder_synced = False
         self._lines: list[bytes] = []
+        self._records: list[Record] = []  # of the lines
         self._scheduled = False
         self._torn = False  # bytes of a failed write may stand behind the last good one
         self._write_failure: str | None = None
@@ -109,7 +105,7 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Write the record at the end of this turn of the loop, or as soon as it can be."""
-        self._lines.append(encode_line(record))
+        self._add(record)
         if not self._scheduled and self._write_failure is None:
             self._scheduled = True
             self._loop.call_soon(self.flush)
@@ -121,10 +117,11 @@ class Journal:
         """
         if (failure := self.failure) is not None:
             raise JournalUnwritableError(failure)
-        self._lines.append(encode_line(record))
+        self._add(record)
         self.flush()
         if self._write_failure is not None:
             refused = self._lines.pop()
+            self._records.pop()
             if not self._lines:
                 # The retry needs something to write, or nobody would notice that there is room
                 # for such a record again. Readers skip empty lines.
@@ -146,9 +143,12 @@ class Journal:
             self._fail(error)
             return
         self._torn = False
+        before = self.position
         self._lines.clear()
         self._offset += len(lines)
         self._bytes += len(lines)
+        self.written.add(before, self.position, self._records)
+        self._records = []
         self._written()
 
     async def synced(self) -> None:
@@ -183,6 +183,11 @@ class Journal:
             log.error("%d journal records could not be written: %s", self.waiting, self.failure)
         for descriptor in (*self._retired, self._descriptor):
             os.close(descriptor)
+
+    def _add(self, record: Record) -> None:
+        record, line = storable_line(record)
+        self._lines.append(line)
+        self._records.append(record)
 
     def _written(self) -> None:
         if self._write_failure is not None:

@@ -457,13 +457,13 @@ def _settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecor
     billed, uncached, cache_read, cache_write, output, reasoning, audio = numbers
     return SettleRecord(
         hold.claim.attempt_id,
-        settlement.outcome,
+        settlement.outcome.value,
         settlement.status,
         settlement.error_code,
         settlement.ambiguous,
         cost,
         billed,
-        settlement.usage_source,
+        settlement.usage_source.value,
         uncached,
         cache_read,
         cache_write,

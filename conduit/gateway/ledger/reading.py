@@ -2,10 +2,10 @@
 
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
-from conduit.gateway.ledger.journal import Position, journal_numbers, journal_path
+from conduit.gateway.ledger.batches import Batch, Position
+from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.records import BadLineError, Record, decode_line
 
 log = logging.getLogger(__name__)
@@ -15,15 +15,6 @@ _CHUNK_BYTES = 256 << 10
 
 class JournalDamagedError(Exception):
     """A record in the midst of a file cannot be read; nothing behind it has been applied."""
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Records in a row, the position behind them and the bytes they take."""
-
-    records: tuple[Record, ...]
-    position: Position
-    size: int
 
 
 class JournalReader:

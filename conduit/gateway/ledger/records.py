@@ -148,16 +148,21 @@ class BadLineError(ValueError):
     """A line that is not what was written."""
 
 
-def encode_line(record: Record) -> bytes:
-    """The line of a record, newline included. Text that cannot be stored is replaced by U+FFFD."""
+def storable_line(record: Record) -> tuple[Record, bytes]:
+    """The record as it can be stored, and its line, newline included.
+
+    Text that cannot be stored is replaced by U+FFFD.
+    """
     try:
         json = _encode(record)
     except UnicodeEncodeError:
-        json = _encode(_storable(record))
+        record = _storable(record)
+        json = _encode(record)
     else:
         if b"\\" in json and _NUL in json:  # most lines hold no escape at all
-            json = _encode(_storable(record))
-    return b"%08x %b\n" % (zlib.crc32(json), json)
+            record = _storable(record)
+            json = _encode(record)
+    return record, b"%08x %b\n" % (zlib.crc32(json), json)
 
 
 def decode_line(line: bytes) -> Record:

@@ -8,9 +8,10 @@ from pathlib import Path
 from conduit.core.money import cost_of_units
 from conduit.gateway.ledger.applier import BATCH_RECORDS, apply, apply_copied, open_balance
 from conduit.gateway.ledger.balances import Account, Balance, Balances
+from conduit.gateway.ledger.batches import Position
 from conduit.gateway.ledger.budgets import SCOPE_KINDS, BudgetTerms, OpenBudgets, Scope
 from conduit.gateway.ledger.entries import AttemptOutcome, UsageSource
-from conduit.gateway.ledger.journal import Position, journal_numbers
+from conduit.gateway.ledger.journal import journal_numbers
 from conduit.gateway.ledger.reading import JournalReader
 from conduit.gateway.ledger.records import INT64_MAX, BudgetOpened, Record, bounded
 from conduit.gateway.storage.engine import PATIENT_S

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conduit import __version__
 from conduit.core.ids import now_ms
-from conduit.gateway.ledger.journal import Position
+from conduit.gateway.ledger.batches import Position
 from conduit.gateway.ledger.opening import JOURNAL_FOLDER
 from conduit.gateway.maintenance.access import RefusedError
 from conduit.gateway.maintenance.journal_tail import JournalTail, is_bound_to, open_tail

@@ -5,8 +5,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
+from conduit.gateway.ledger.batches import Position
 from conduit.gateway.ledger.binding import read_binding
-from conduit.gateway.ledger.journal import Position, journal_numbers, journal_path
+from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.ledger.records import BadLineError, decode_line
 from conduit.gateway.storage.ledger import LedgerReader

@@ -141,7 +141,7 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
         provider=candidate.upstream.name,
         model=candidate.model,
         credential_id=attempt.credential.id if attempt.credential else None,
-        operation=exchange.operation,
+        operation=exchange.operation.value,
         stream=call.stream,
         at_ms=now_ms(),
         hold_nanodollars=hold,

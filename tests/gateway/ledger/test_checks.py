@@ -8,7 +8,7 @@ from sqlalchemy import delete, update
 
 from conduit.gateway.ledger.checks import check_database, check_journal, unapplied_bytes
 from conduit.gateway.ledger.journal import journal_path
-from conduit.gateway.ledger.records import ProgressRecord, encode_line
+from conduit.gateway.ledger.records import ProgressRecord, storable_line
 from conduit.gateway.storage.engine import writing
 from conduit.gateway.storage.ledger import Engine
 from conduit.gateway.storage.schema import balances, budgets, ledger
@@ -149,7 +149,7 @@ async def test_what_waits_in_the_journal_is_counted(engine: Engine, tmp_path: Pa
         assert await unapplied_bytes(engine, folder) == running.state().journal_bytes_unapplied > 0
 
 
-LINES = [encode_line(ProgressRecord(f"att_{n}", n)) for n in range(3)]
+LINES = [storable_line(ProgressRecord(f"att_{n}", n))[1] for n in range(3)]
 
 
 def in_journal(folder: Path, *contents: bytes) -> None:

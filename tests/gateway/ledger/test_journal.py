@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conduit.gateway.ledger import journal as journal_module
+from conduit.gateway.ledger.batches import Position, WrittenRecords
 from conduit.gateway.ledger.journal import (
     Journal,
     JournalUnwritableError,
-    Position,
     journal_numbers,
 )
 from conduit.gateway.ledger.reading import JournalReader
@@ -227,3 +229,98 @@ async def test_a_disk_that_cannot_sync_is_a_failure_until_it_can(
     journal.append_now(note(3))
     await journal.close()
     assert stored(tmp_path) == (note(1), note(3))
+
+
+def followed(journal: Journal, position: Position, limit: int) -> tuple[list[Record], Position]:
+    """What a follower takes from a position on, and how far it has come then."""
+    kept: list[Record] = []
+    while (batch := journal.written.after(position, limit)) is not None:
+        kept += batch.records
+        assert position.file != batch.position.file or batch.size == batch.position.offset - (
+            position.offset
+        )
+        position = batch.position
+    return kept, position
+
+
+@given(
+    writes=st.lists(st.integers(1, 4), max_size=30),
+    looks=st.sets(st.integers(0, 29)),
+    limit=st.integers(1, 9),
+    most=st.integers(1, 40),
+    rotate_bytes=st.integers(100, 2000),
+)
+def test_what_is_kept_of_the_written_is_what_the_files_hold(
+    tmp_path_factory: pytest.TempPathFactory,
+    writes: list[int],
+    looks: set[int],
+    limit: int,
+    most: int,
+    rotate_bytes: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("journal")
+
+    async def follow() -> None:
+        journal = Journal(folder, 1, sync="off", rotate_bytes=rotate_bytes)
+        journal.written = WrittenRecords(most)
+        number, position = 0, journal.position
+        for turn, count in enumerate(writes):
+            for _ in range(count):
+                number += 1
+                journal.append(note(number))
+            journal.flush()
+            if turn in looks:
+                kept, reached = followed(journal, position, limit)
+                read = JournalReader(folder, position).read(10_000, journal.position).records
+                assert tuple(kept) == read[: len(kept)]
+                assert (
+                    not kept
+                    or reached == journal.position
+                    or reached.file < (journal.position.file)
+                )
+                position = reached if kept else position
+        await journal.close()
+        assert len(stored(folder)) == sum(writes)
+
+    asyncio.run(follow())
+
+
+async def test_a_follower_that_is_close_needs_no_file(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    start = journal.position
+    for number in range(5):
+        journal.append_now(note(number))
+    journal.path.unlink()
+    batch = journal.written.after(start, 3)
+    assert batch is not None
+    assert batch.records == (note(0), note(1), note(2))
+    rest = journal.written.after(batch.position, 3)
+    assert rest is not None
+    assert (rest.records, rest.position) == ((note(3), note(4)), journal.position)
+    assert journal.written.after(rest.position, 3) is None
+    await journal.close()
+
+
+async def test_a_record_that_was_refused_is_not_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    start = journal.position
+    journal.append_now(note(1))
+    with files_no_larger_than(journal.position.offset), pytest.raises(JournalUnwritableError):
+        journal.append_now(note(2))
+    await journal.drained()
+    journal.append_now(note(3))
+    batch = journal.written.after(start, 10)
+    assert batch is not None
+    assert (batch.records, batch.position) == ((note(1), note(3)), journal.position)
+    assert stored(tmp_path) == (note(1), note(3))
+    await journal.close()
+
+
+async def test_what_cannot_be_stored_is_kept_as_it_is_stored(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    start = journal.position
+    journal.append_now(ProgressRecord("att_\0\ud800", 1))
+    batch = journal.written.after(start, 1)
+    assert batch is not None
+    assert batch.records == stored(tmp_path)
+    await journal.close()

@@ -12,8 +12,8 @@ from conduit.core.errors import (
 )
 from conduit.gateway.conversation import Usage
 from conduit.gateway.ledger import journal as journal_module
+from conduit.gateway.ledger.batches import Position
 from conduit.gateway.ledger.entries import Ledger
-from conduit.gateway.ledger.journal import Position
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.reading import JournalReader
 from conduit.gateway.ledger.records import (

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.gateway.ledger.journal import Position, journal_path
+from conduit.gateway.ledger.batches import Position
+from conduit.gateway.ledger.journal import journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
-from conduit.gateway.ledger.records import ProgressRecord, encode_line
+from conduit.gateway.ledger.records import ProgressRecord, storable_line
 
 NOTES = [ProgressRecord(f"att_{n}", n) for n in range(6)]
-LINES = [encode_line(note) for note in NOTES]
+LINES = [storable_line(note)[1] for note in NOTES]
 
 
 def write(folder: Path, number: int, content: bytes) -> None:

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import delete
 
 from conduit.core.ids import new_id
-from conduit.gateway.ledger.journal import Position, journal_numbers, journal_path
+from conduit.gateway.ledger.batches import Position
+from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.lock import LedgerLock, LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.ledger.records import INT64_MAX

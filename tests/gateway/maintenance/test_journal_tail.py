@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from conduit.gateway.ledger.journal import Position, journal_path
+from conduit.gateway.ledger.batches import Position
+from conduit.gateway.ledger.journal import journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError
-from conduit.gateway.ledger.records import ProgressRecord, encode_line
+from conduit.gateway.ledger.records import ProgressRecord, storable_line
 from conduit.gateway.maintenance.journal_tail import open_tail
 
-ONE, TWO, THREE = (encode_line(ProgressRecord(f"att_{n}", n)) for n in (1, 2, 3))
+ONE, TWO, THREE = (storable_line(ProgressRecord(f"att_{n}", n))[1] for n in (1, 2, 3))
 
 
 @pytest.fixture
