@@ -140,6 +140,16 @@ def test_providers_are_bounded() -> None:
     assert providers["other"]["requests"] == 400
 
 
+def test_errors_of_providers_beyond_the_bound_are_counted_with_them() -> None:
+    bus = Bus("b1")
+    stats = Stats(bus, lambda: 0, clock=Clock())
+    for number in range(120):
+        bus.publish(FINISHED, record(provider=f"p{number}", status=502 if number > 90 else 200))
+    providers = stats.sample()["providers"]
+    assert providers["other"] == {"requests": 20, "errors": 20}
+    assert providers["p95"] == {"requests": 1, "errors": 1}
+
+
 @given(st.integers(0, 10**9))
 def test_a_bin_is_within_two_percent_of_what_falls_into_it(milliseconds: int) -> None:
     assert abs(middle_of(bin_of(milliseconds)) - milliseconds) <= milliseconds * 0.02
