@@ -79,6 +79,16 @@ _CODE = "```python\n" + "".join(f"value_{n} = compute({n})\n" for n in range(10)
 _TEXT = (_PARAGRAPH + _LIST + _CODE) * 10
 
 
+class _Finished(SimpleNamespace):
+    """The record of a request that finished."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        super().__init__(**facts)
+
+    def as_event(self) -> dict[str, Any]:
+        return vars(self)
+
+
 class StandIn:
     """The made-up gateway; `per_s` is how many requests finish a second, `tokens_per_s` how
     quickly it answers for about ten seconds."""
@@ -116,7 +126,9 @@ class StandIn:
         """Let so many requests end now."""
         for _ in range(count):
             self.made += 1
-            self.bus.publish(EventKind.REQUEST_FINISHED, self._made_up(self.made) | fields)
+            self.bus.publish(
+                EventKind.REQUEST_FINISHED, _Finished(self._made_up(self.made) | fields)
+            )
 
     async def hush(self) -> None:
         """Tell no more figures, which change for a minute after the last request."""

@@ -10,16 +10,23 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from conduit.core.events import Event, EventKind
 from conduit.core.ids import now_ms
 
 logger = logging.getLogger(__name__)
 
-Data = Mapping[str, Any]
-Subscriber = Callable[[EventKind, int, Data], None]
-"""Called with the kind, the time in ms and the data of each event; must return at once."""
+
+class Source(Protocol):
+    """What the data of an event is made from once somebody looks at it; it must not change."""
+
+    def as_event(self) -> Mapping[str, Any]: ...
+
+
+Data = Mapping[str, Any] | Source
+Subscriber = Callable[[EventKind, int, Any], None]
+"""Called with the kind, the time in ms and what was published; must return at once."""
 
 RING_EVENTS = 10_000
 _FAILURES_UNTIL_DROPPED = 10
@@ -80,7 +87,10 @@ class Bus:
         return self._ring[0][0] if self._ring else self.last_seq + 1
 
     def publish(self, kind: EventKind, data: Data) -> None:
-        """Make an event of `data`, which must not change afterwards. Never raises."""
+        """Make an event of `data`, which must not change afterwards. Never raises.
+
+        Most events are never looked at, so their data may be made when one is.
+        """
         self.last_seq = seq = self.last_seq + 1
         at_ms = self._clock()
         self._ring.append((seq, at_ms, kind, data))
@@ -119,7 +129,10 @@ class Bus:
         count = max(count, 0)
         skipped = 0 if limit is None else max(count - limit, 0)
         newest = islice(reversed(self._ring), skipped, count)
-        events = [Event(self.boot, *entry) for entry in newest]
+        events = [
+            Event(self.boot, seq, at_ms, kind, data if isinstance(data, dict) else _made_of(data))
+            for seq, at_ms, kind, data in newest
+        ]
         events.reverse()
         return events
 
@@ -140,3 +153,7 @@ class Bus:
             kind: tuple(each for each in subscriptions if each is not subscription)
             for kind, subscriptions in self._subscriptions.items()
         }
+
+
+def _made_of(data: Data) -> Mapping[str, Any]:
+    return data if isinstance(data, Mapping) else data.as_event()

@@ -6,10 +6,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from conduit.core.events import ENDED_BY_SOMEBODY, EventKind
-from conduit.gateway.events.bus import Bus, Data
+from conduit.gateway.events.bus import Bus
 
 T = TypeVar("T")
 
@@ -24,6 +24,27 @@ _OTHER = "other"
 # Below 64 ms a bin is a millisecond, above it a thirty-second of a power of two: 3 % wide.
 _BIN_BITS = 6
 _BIN_MASK = (1 << _BIN_BITS) - 1
+
+
+class Finished(Protocol):
+    """What the record of a finished request tells here."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def provider(self) -> str | None: ...
+    @property
+    def duration_ms(self) -> int: ...
+    @property
+    def ttft_ms(self) -> int | None: ...
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def cost_nanodollars(self) -> int: ...
 
 
 @dataclass(slots=True)
@@ -87,7 +108,7 @@ class Stats:
         self._clock = clock
         self._begun_s = int(clock())
         self._seconds: deque[_Second] = deque(maxlen=WINDOW_S + 1)
-        self._uncounted: list[Data] = []  # what finished within the second
+        self._uncounted: list[Finished] = []  # what finished within the second
         self._uncounted_s = 0
         self._published: dict[str, Any] | None = None
         self._viewed_by = 0
@@ -159,7 +180,7 @@ class Stats:
             await asyncio.sleep(_INTERVAL_S)
             self.publish()
 
-    def _finished(self, kind: EventKind, at_ms: int, record: Data) -> None:
+    def _finished(self, kind: EventKind, at_ms: int, record: Finished) -> None:
         now_s = int(self._clock())
         if now_s != self._uncounted_s or len(self._uncounted) >= _COUNTED_TOGETHER:
             self._count_all()
@@ -179,23 +200,23 @@ class Stats:
         return self._seconds[-1]
 
 
-def _count(second: _Second, records: Sequence[Data]) -> None:
+def _count(second: _Second, records: Sequence[Finished]) -> None:
     second.requests += len(records)
-    second.tokens += sum([each["input_tokens"] + each["output_tokens"] for each in records])
-    second.cost_nanodollars += sum([each["cost_nanodollars"] for each in records])
-    second.statuses.update([each["status"] // 100 for each in records])
-    second.latencies.update([bin_of(each["duration_ms"]) for each in records])
-    second.ttfts.update([bin_of(ms) for each in records if (ms := each["ttft_ms"]) is not None])
-    for provider, count in Counter([each["provider"] for each in records]).items():
+    second.tokens += sum([each.input_tokens + each.output_tokens for each in records])
+    second.cost_nanodollars += sum([each.cost_nanodollars for each in records])
+    second.statuses.update([each.status // 100 for each in records])
+    second.latencies.update([bin_of(each.duration_ms) for each in records])
+    second.ttfts.update([bin_of(ms) for each in records if (ms := each.ttft_ms) is not None])
+    for provider, count in Counter([each.provider for each in records]).items():
         if provider is not None:
             is_one_too_many = (
                 provider not in second.providers and len(second.providers) >= _MOST_PROVIDERS
             )
             second.providers[_OTHER if is_one_too_many else provider] += count
     for record in records:
-        if record["status"] >= 400 and record["outcome"] not in ENDED_BY_SOMEBODY:
+        if record.status >= 400 and record.outcome not in ENDED_BY_SOMEBODY:
             second.errors += 1
-            if (provider := record["provider"]) is not None:
+            if (provider := record.provider) is not None:
                 second.provider_errors[provider if provider in second.providers else _OTHER] += 1
 
 

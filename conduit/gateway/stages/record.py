@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
-import msgspec
-
 from conduit.core.errors import ConduitError
 from conduit.core.events import EventKind
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
@@ -15,7 +13,7 @@ from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.routing.trace import trace_of
 from conduit.gateway.stages.keep import Offer, end
 
-Publish = Callable[[EventKind, Mapping[str, Any]], None]
+Publish = Callable[[EventKind, Mapping[str, Any] | RequestRecord], None]
 
 
 class Record:
@@ -60,7 +58,7 @@ class Record:
         if kept is not None:
             end(exchange, kept)
             self._keep(kept)
-        self._publish(EventKind.REQUEST_FINISHED, as_event(record))
+        self._publish(EventKind.REQUEST_FINISHED, record)
 
 
 class Recording:
@@ -153,13 +151,3 @@ def _tokens_per_s_milli(
     if attempt is None or not output_tokens or not duration_ms:
         return None
     return output_tokens * 1_000_000 // duration_ms
-
-
-def as_event(record: RequestRecord) -> dict[str, Any]:
-    """The record as event data: the same names, money in integer nano-dollars.
-
-    Why it went where it went is in the record alone: an event is small.
-    """
-    facts = msgspec.structs.asdict(record)
-    del facts["route"]
-    return facts

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,8 +24,13 @@ class Clock:
         return self.now_s
 
 
-def record(**fields: Any) -> dict[str, Any]:  # columns of a record
-    return {
+class Record(SimpleNamespace):
+    def as_event(self) -> dict[str, Any]:
+        return vars(self)
+
+
+def record(**fields: Any) -> Record:  # columns of a record
+    columns = {
         "status": 200,
         "duration_ms": 10,
         "ttft_ms": None,
@@ -33,8 +39,8 @@ def record(**fields: Any) -> dict[str, Any]:  # columns of a record
         "cost_nanodollars": 1_000,
         "provider": "main",
         "outcome": "ok",
-        **fields,
     }
+    return Record(**columns | fields)
 
 
 def test_a_sample_sums_what_finished() -> None:
