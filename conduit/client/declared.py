@@ -35,7 +35,10 @@ AMOUNTS = (
 )
 _PRICE_FIELDS = (*AMOUNTS, "max_output_tokens", "context_tokens")
 _PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
-_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies", "allow_direct")
+_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies", "allow_direct", "limits")
+_OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
+_USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}
+_UNSAID = object()
 _CREDENTIAL_LIMITS = ("weight", "max_in_flight", "requests_per_minute")
 _USUAL_POLICY = {
     "sticky": "off",
@@ -267,7 +270,20 @@ def _declared_price(row: Record) -> dict[str, Any]:
 
 def _declared_key(row: Record) -> dict[str, Any]:
     given = {name: row[name] for name in _KEY_FIELDS if row.get(name) is not None}
+    given["limits"] = _unusual_rates(given.get("limits", ()))
     return {"name": row["name"], **given}
+
+
+def _unusual_rates(limits: Iterable[Record]) -> list[dict[str, Any]]:
+    """Rate limits without what is of the moment, and without what is as usual."""
+    return [
+        {
+            name: value
+            for name, value in limit.items()
+            if name not in _OF_THE_MOMENT and value != _USUAL_RATE.get(name, _UNSAID)
+        }
+        for limit in limits
+    ]
 
 
 def _differences(
@@ -423,7 +439,9 @@ def _key_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iter
         note = f"whoever makes it is shown its secret: conduit keys create {name}"
         yield Step("note", "key", name, note=note)
         return
-    changes = _differences(entry, held, _KEY_FIELDS)
+    if "limits" in entry:
+        entry = {**entry, "limits": _unusual_rates(entry["limits"])}
+    changes = _differences(entry, {"limits": [], **held}, _KEY_FIELDS)
     if changes:
         body = {field_name: new for field_name, (_, new) in changes.items()}
         yield Step("change", "key", name, "keys.update", (name,), body, changes)

@@ -10,6 +10,7 @@
     │   ├── UnsupportedMediaError     415
     │   ├── MethodNotAllowedError     405
     │   ├── RequestLoopError          508  it has come through too many gateways
+    │   ├── TokensExceedLimitError    400  larger than all that a rate limit ever allows
     │   ├── PriceUnknownError         400  a hard budget needs a price, and the model has none
     │   ├── RequestTimeoutError       408  the body did not arrive in time
     │   └── ValidationFailedError     422  an admin resource that breaks a rule
@@ -59,6 +60,8 @@ class ConduitError(Exception):
     type: str = "server_error"
     retryable: bool = False
     should_retry: bool | None = None
+    headers: Mapping[str, str] = {}
+    """Headers of its answer beside those that follow from the rest: how rate limits stand."""
 
     def __init__(
         self,
@@ -207,6 +210,12 @@ class BudgetHeldError(LimitError):
 
 class RateLimitedError(LimitError):
     """One of our own limits; the message names the scope and the limit."""
+
+
+class TokensExceedLimitError(RequestError):
+    """A single call is larger than all that a limit ever allows: to wait would be in vain."""
+
+    code = "tokens_exceed_limit"
 
 
 class FailedLoginsError(RateLimitedError):

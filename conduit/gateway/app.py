@@ -30,6 +30,7 @@ from conduit.gateway.appkeys import ENTRANCE
 from conduit.gateway.body_store import FOLDER, BodyStore
 from conduit.gateway.cache.answers import AnswerCache
 from conduit.gateway.configuration import Configuration, sealing_key_of
+from conduit.gateway.day_counts import day_counts
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.entrance import CurrentEntrance, Entrance
@@ -42,6 +43,7 @@ from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.pipeline import Stages
@@ -71,6 +73,7 @@ from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.decode import decode, input_tokens_of
 from conduit.gateway.stages.keep import DecodeAndKeep
+from conduit.gateway.stages.limit import RateLimits
 from conduit.gateway.stages.recall import AnswerFromCache
 from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
@@ -123,6 +126,7 @@ class Gateway:
     endpoints: Endpoints
     tokens: AccessTokens
     metrics: Metrics
+    limiter: Limiter
     bodies: BodyStore
     health: Health
     secrets: LiveSecrets
@@ -259,6 +263,7 @@ async def open_gateway(
         bodies = BodyStore(
             folder / FOLDER, lambda: rules.retention(gateway.settings), secrets.scrub
         )
+        metrics = Metrics(__version__, live.__len__, ledger.state, cache.figures, shedder)
         gateway = Gateway(
             settings=settings,
             origins=origins,
@@ -277,7 +282,8 @@ async def open_gateway(
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
             endpoints=endpoints,
             tokens=tokens,
-            metrics=Metrics(__version__, live.__len__, ledger.state, cache.figures, shedder),
+            metrics=metrics,
+            limiter=Limiter(day_counts(database, ledger), exceeded=metrics.limit_exceeded),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             secrets=secrets,
@@ -350,10 +356,12 @@ def make_stages(gateway: Gateway) -> Stages:
     """The steps of a request over the parts of a gateway."""
     settings = gateway.settings
     settle = Settle(gateway.ledger, gateway.health)
+    limits = RateLimits(gateway.limiter)
     admit = Admit(
         gateway.ledger,
         HoldRules(settings.held_money_wait_s, settings.default_max_output_tokens),
         input_tokens_of,
+        limits.check,
     )
     record = Record(
         _without_pasted_secrets(gateway),
@@ -370,6 +378,7 @@ def make_stages(gateway: Gateway) -> Stages:
         admit=admit,
         decode=keeping,
         resolve=resolve,
+        limit=limits.take,
         recall=AnswerFromCache(gateway.cache, settings.first_event_timeout_s),
         next_attempt=Attempts(rules.retry_rules(settings), gateway.health, resolve.decide, cost_at),
         hold=admit.hold,
@@ -394,6 +403,7 @@ def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
         admit=count.nothing_to_admit,
         decode=decode,
         resolve=resolve,
+        limit=count.nothing_to_limit,
         recall=count.nothing_to_recall,
         next_attempt=Attempts(retrying, gateway.health, resolve.decide, cost_at),
         hold=count.nothing_to_hold,
@@ -510,6 +520,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         live=gateway.live,
         bodies=gateway.bodies,
         health=gateway.health,
+        limiter=gateway.limiter,
         price_of=_price_of(gateway),
         endpoint_of=gateway.endpoints.of,
         tokens=gateway.tokens,

@@ -27,6 +27,7 @@ from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.registry import Blocked
 from conduit.gateway.health.registry import Call as HealthCall
 from conduit.gateway.ledger.entries import AttemptOutcome, Hold, UsageSource
+from conduit.gateway.limits.limiter import Permit
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.cost import Bound
 from conduit.gateway.provider import Operation, Quirks
@@ -293,6 +294,7 @@ class Exchange(msgspec.Struct, eq=False):
     forwarded_headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     incoming: Incoming | None = None
     kept: GatheredCall | None = None  # its bodies, where they are kept
+    permit: Permit | None = None  # what it has taken of its key's rate limits
     recall: Recall | None = None  # what it has to do with answers that are kept
 
     @property

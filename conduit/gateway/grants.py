@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from conduit.core.limits import Limit
 from conduit.gateway.snapshot import KeyGrant
 from conduit.gateway.storage import budgets, keys
 from conduit.gateway.storage.engine import Transaction
@@ -58,4 +59,5 @@ def _grant(key: StoredKey, expires_at_ms: int | None, *, has_hard_budget: bool) 
         has_hard_budget=has_hard_budget,
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
+        limits=tuple(Limit(**limit) for limit in key.limits),
     )

@@ -22,6 +22,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
+from conduit.core.limits import Limit
 from conduit.gateway.cache.answers import Figures
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import RequestRecord
@@ -107,6 +108,7 @@ class Metrics:
         self._series: defaultdict[tuple[str, str], _Series] = defaultdict(_Series)
         self._failed_logins: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._uncounted: list[RequestRecord] = []
+        self._limits_exceeded: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._version = version
         self._in_flight = in_flight
         self._ledger = ledger
@@ -146,6 +148,10 @@ class Metrics:
         """Count a wrong key; `put_off` where it was answered 429."""
         self._failed_logins[api, "limited" if put_off else "refused"] += 1
 
+    def limit_exceeded(self, limit: Limit, refused: bool) -> None:
+        """Count a request for which a rate limit had no room; a shadow refuses nothing."""
+        self._limits_exceeded[limit.kind, "refused" if refused else "shadow"] += 1
+
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type, which carries the charset."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -178,6 +184,7 @@ class Metrics:
             "conduit_requests_in_flight", "Requests being served.", value=self._in_flight()
         )
         yield self._logins()
+        yield self._exceeded_limits()
         yield from _ledger_families(self._ledger())
         yield from _cache_families(self._cache())
         if self._shedder is not None:
@@ -187,6 +194,16 @@ class Metrics:
             "What runs here.",
             value={"version": self._version, "python": platform.python_version()},
         )
+
+    def _exceeded_limits(self) -> Metric:
+        family = CounterMetricFamily(
+            "conduit_rate_limits_exceeded",
+            "Requests for which a rate limit had no room: refused, or let by a shadow.",
+            labels=("limit", "result"),
+        )
+        for names, count in self._limits_exceeded.items():
+            family.add_metric(names, count)
+        return family
 
     def _requests(self) -> Metric:
         labels = ("operation", "provider", "status_class", "outcome")

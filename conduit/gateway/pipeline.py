@@ -21,6 +21,7 @@ class Stages:
     admit: Callable[[Exchange], None]
     decode: Callable[[Exchange, bytes], None]
     resolve: Callable[[Exchange], None]
+    limit: Callable[[Exchange], Awaitable[None]]
     recall: Callable[[Exchange, Relay], Awaitable[bool]]
     next_attempt: Callable[[Exchange], Awaitable[Attempt | None]]
     hold: Callable[[Exchange, Attempt], Awaitable[None]]
@@ -40,6 +41,8 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
         stages.admit(exchange)  # an exhausted budget is refused before the body too
         stages.decode(exchange, await incoming.body())
         stages.resolve(exchange)  # alias → ordered candidates, with why-nots
+        if exchange.granted_key.limits:
+            await stages.limit(exchange)  # of all its rate limits at once, or of none
         if exchange.caching is not None and await stages.recall(exchange, relay):
             return  # answered as the same request was before
         while (attempt := await stages.next_attempt(exchange)) is not None:  # next candidate

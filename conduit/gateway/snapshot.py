@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from conduit.core.limits import Limit
 from conduit.gateway.pricing import Rates
 from conduit.gateway.provider import Provider
 
@@ -112,6 +113,7 @@ class KeyGrant:
     has_hard_budget: bool = False
     log_bodies: bool | None = None
     allow_direct: bool = False
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

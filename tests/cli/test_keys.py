@@ -217,3 +217,33 @@ def test_a_key_gets_and_loses_leave_to_name_providers(
     assert "DIRECT" in conduit("keys", "list", "-o", "wide").out
     assert conduit("keys", "update", "ci", "--no-direct").code == 0
     assert gateway.requests("PATCH")[-1].body == {"allow_direct": False}
+
+
+def test_rate_limits_are_given_and_taken_away_one_by_one(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    made = conduit("keys", "create", "ci", "--rpm", "600,burst=20", "--tpd", "9000,shadow")
+    assert made.code == 0
+    given = [
+        {"kind": "rpm", "limit": 600, "burst": 20},
+        {"kind": "tpd", "limit": 9000, "shadow": True},
+    ]
+    assert gateway.requests("POST")[-1].body == {"name": "ci", "limits": given}
+    usual = {"burst": None, "shadow": False, "timezone": "UTC", "remaining": 600, "exceeded": 0}
+    gateway.tables["keys"][0]["limits"] = [usual | each for each in given]
+    shown = conduit("keys", "list", "-o", "wide").out
+    assert "600/600 rpm burst 20, 600/9,000 tpd shadow" in shown
+    assert conduit("keys", "update", "ci", "--tpd", "none", "--concurrent", "4").code == 0
+    assert gateway.requests("PATCH")[-1].body == {
+        "limits": [
+            {"kind": "rpm", "limit": 600, "burst": 20, "shadow": False, "timezone": "UTC"},
+            {"kind": "concurrent", "limit": 4},
+        ]
+    }
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "60,burst", "60,burst=0", "60,fast", ""])
+def test_a_rate_limit_that_is_none_is_told(conduit: Conduit, text: str) -> None:
+    outcome = conduit("keys", "create", "ci", f"--rpm={text}")
+    assert outcome.code == 2
+    assert "--rpm" in outcome.err

@@ -47,6 +47,9 @@ class Steps:
         self.step("authenticate")
         return grant()
 
+    async def limit(self, exchange: Exchange) -> None:
+        self.step("limit")
+
     async def recall(self, exchange: Exchange, relay: Relay) -> bool:
         self.step("recall")
         return True
@@ -82,6 +85,7 @@ class Steps:
             admit=lambda exchange: self.step("admit"),
             decode=lambda exchange, body: self.step("decode"),
             resolve=lambda exchange: self.step("resolve"),
+            limit=self.limit,
             recall=self.recall,
             next_attempt=self.next_attempt,
             hold=self.hold,

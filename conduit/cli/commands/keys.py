@@ -35,6 +35,16 @@ def _spending(key: Record) -> str:
     return ", ".join(f"{people.money(b['spent'])} / {people.money(b['limit'])}" for b in budgets)
 
 
+def _limits(key: Record) -> str:
+    return ", ".join(_limit(each) for each in key.get("limits") or ()) or "-"
+
+
+def _limit(limit: Record) -> str:
+    more = f" burst {limit['burst']:,}" if limit["burst"] is not None else ""
+    shadow = " shadow" if limit["shadow"] else ""
+    return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}"
+
+
 _BODIES = {True: "kept", False: "not kept", None: "-"}
 VIEW = View(
     columns=(
@@ -48,6 +58,7 @@ VIEW = View(
             "last used", "last_used_at", lambda key: people.moment(key["last_used_at"]), spare=1
         ),
         Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
+        Column("limits", "limits", _limits, wide=True),
         Column("direct", "allow_direct", wide=True),
         Column("id", "id", wide=True),
         Column("created", "created_at", lambda key: people.moment(key["created_at"]), wide=True),
@@ -82,6 +93,23 @@ Direct = Annotated[
     typer.Option(
         "--direct/--no-direct", help="It may also name PROVIDER/MODEL, as far as --models fit."
     ),
+]
+_RATE = "N[,burst=B][,shadow]"
+Rpm = Annotated[
+    str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
+]
+Tpm = Annotated[
+    str | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
+]
+Rpd = Annotated[
+    str | None, typer.Option("--rpd", metavar="N[,shadow]", help="Most requests a day, or none.")
+]
+Tpd = Annotated[
+    str | None, typer.Option("--tpd", metavar="N[,shadow]", help="Most tokens a day, or none.")
+]
+Concurrent = Annotated[
+    str | None,
+    typer.Option("--concurrent", metavar="N[,shadow]", help="Most requests at once, or none."),
 ]
 Out = Annotated[
     str | None,
@@ -126,6 +154,11 @@ def create(
     expires: Expires = None,
     log_bodies: LogBodies = None,
     direct: Direct = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    rpd: Rpd = None,
+    tpd: Tpd = None,
+    concurrent: Concurrent = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -141,6 +174,9 @@ def create(
         body["log_bodies"] = _log_bodies(log_bodies)
     if direct is not None:
         body["allow_direct"] = direct
+    limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    if limits:
+        body["limits"] = [each for each in limits.values() if each is not None]
     if budget is not None:
         body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
     with nullcontext() if out is None else NewFile(out) as file:
@@ -223,8 +259,16 @@ def update(
     ] = None,
     log_bodies: LogBodies = None,
     direct: Direct = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    rpd: Rpd = None,
+    tpd: Tpd = None,
+    concurrent: Concurrent = None,
 ) -> None:
-    """Change a key's name, budget, models or expiry, or what is kept of it and what it may name."""
+    """Change a key's name, budget, limits, models or expiry, or what is kept of it.
+
+    A limit that is not named stays; none takes it away.
+    """
     body: dict[str, Any] = {}
     if rename is not None:
         body["name"] = rename
@@ -237,12 +281,15 @@ def update(
         body["log_bodies"] = _log_bodies(log_bodies)
     if direct is not None:
         body["allow_direct"] = direct
-    if not body and budget is None:
+    limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    if not body and budget is None and not limits:
         raise Failure(
-            "nothing to change: "
-            "give --name, --budget, --models, --expires, --log-bodies or --direct"
+            "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
+            "--direct, or a limit such as --rpm"
         )
     key = call.find("keys", name)
+    if limits:
+        body["limits"] = _changed_limits(key, limits)
     if body:
         changed = call.change("keys.update", key["id"], body=body, before=key)
         key = changed if changed is not None else key
@@ -251,6 +298,40 @@ def update(
     if not call.options.dry_run:
         fresh = call.fetch("keys.show", key["id"])
         call.show_changed(fresh, VIEW, f"updated key {fresh['name']}")
+
+
+def _limits_of(**texts: str | None) -> dict[str, Record | None]:
+    """The limits that are named, None for one that is to go. Raises Failure."""
+    return {kind: _limit_of(kind, text) for kind, text in texts.items() if text is not None}
+
+
+def _limit_of(kind: str, text: str) -> Record | None:
+    if text == "none":
+        return None
+    number, *words = text.split(",")
+    limit: Record = {"kind": kind, "limit": _whole(kind, number)}
+    for word in words:
+        name, _, value = word.partition("=")
+        if name == "burst" and value:
+            limit["burst"] = _whole(kind, value)
+        elif word == "shadow":
+            limit["shadow"] = True
+        else:
+            raise Failure(f"--{kind}: {_RATE} is expected, not {text!r}")
+    return limit
+
+
+def _whole(kind: str, text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise Failure(f"--{kind}: a whole number above 0 is expected, not {text!r}")
+    return int(text)
+
+
+def _changed_limits(key: Record, changes: dict[str, Record | None]) -> list[Record]:
+    """All limits of a key: as they are, but for those that are to change."""
+    told = ("kind", "limit", "burst", "shadow", "timezone")
+    kept = {each["kind"]: {name: each[name] for name in told} for each in key["limits"]}
+    return [each for each in (kept | changes).values() if each is not None]
 
 
 def _log_bodies(text: str) -> bool | None:

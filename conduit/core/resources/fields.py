@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     GetJsonSchemaHandler,
     StringConstraints,
     ValidationInfo,
@@ -35,6 +37,22 @@ class Resource(BaseModel):
         hide_input_in_errors=True,
         defer_build=True,  # a validator is built when it is first needed, not at every start
     )
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError("is no time zone of the IANA database") from error
+    return name
+
+
+TimeZone = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    AfterValidator(_known_zone),
+    Field(examples=["UTC", "Europe/Berlin"]),
+]
 
 
 class Patch(Resource):

@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView, Mode, Period
 from conduit.core.resources.fields import Name, Patch, Resource, Time, Usd
+from conduit.core.resources.limits import RateLimits, RateLimitView
 
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
@@ -34,6 +35,7 @@ class NewKey(Resource):
     budget: KeyBudget | None = None
     log_bodies: bool | None = None
     allow_direct: bool = False
+    limits: RateLimits = Field(default_factory=list)
 
 
 class KeyView(Resource):
@@ -47,6 +49,7 @@ class KeyView(Resource):
     expires_at: Time | None
     log_bodies: bool | None
     allow_direct: bool
+    limits: list[RateLimitView]
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -116,7 +119,10 @@ class KeyUsage(Resource):
 
 
 class KeyPatch(Patch):
-    """`expires_at` null removes the expiry; a field that is left out stays as it is."""
+    """`expires_at` null removes the expiry; a field that is left out stays as it is.
+
+    `limits` are all of the key's from now on; what has been counted of one that stays is kept.
+    """
 
     nullable = frozenset({"expires_at", "log_bodies"})
 
@@ -126,4 +132,5 @@ class KeyPatch(Patch):
     expires_at: Time | None = None
     log_bodies: bool | None = None
     allow_direct: bool | None = None
+    limits: RateLimits | None = None
     version: int | None = None

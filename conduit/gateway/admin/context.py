@@ -20,6 +20,7 @@ from conduit.gateway.health.registry import Health
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import LedgerState
+from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
@@ -85,6 +86,7 @@ class AdminContext:
     live: LiveExchanges
     bodies: BodyStore
     health: Health
+    limiter: Limiter
     price_of: PriceOf
     endpoint_of: Callable[[Upstream], Endpoint]
     tokens: AccessTokens

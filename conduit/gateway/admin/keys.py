@@ -1,6 +1,7 @@
 """Admin operations on virtual keys."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from conduit.core.errors import ConflictError, NotFoundError, ValidationFailedEr
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, displayed_start, make_virtual_key
+from conduit.core.limits import Limit
 from conduit.core.money import format_usd
 from conduit.core.resources.fields import Page, Resource, Time, time_ms, time_text
 from conduit.core.resources.keys import (
@@ -24,10 +26,12 @@ from conduit.core.resources.keys import (
     UsageGroup,
     UsageSums,
 )
+from conduit.core.resources.limits import RateLimitView
 from conduit.gateway.admin import budgets as budget_operations
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, QueryBool, changes_of, page
+from conduit.gateway.limits.limiter import Scope
 from conduit.gateway.storage import budgets, keys, requests
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import reading, writing
@@ -104,6 +108,8 @@ async def _update(call: Call[KeyPatch, None]) -> KeyView:
     if "expires_at" in changes:
         expires_at = changes.pop("expires_at")
         changes["expires_at_ms"] = None if expires_at is None else time_ms(expires_at)
+    if patch.limits is not None:
+        changes["limits"] = [limit.model_dump() for limit in patch.limits]
     async with admin.budget_changes:
         key = await _change(call, changes, version=patch.version)
         async with reading(admin.database) as connection:
@@ -218,6 +224,7 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         version=1,
         log_bodies=wanted.log_bodies,
         allow_direct=wanted.allow_direct,
+        limits=[limit.model_dump() for limit in wanted.limits],
     )
 
 
@@ -274,12 +281,22 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
         expires_at=time_text(key.expires_at_ms),
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
+        limits=_limits(admin, key),
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),
         created_at=str(time_text(key.created_at_ms)),
         updated_at=str(time_text(key.updated_at_ms)),
         version=key.version,
     )
+
+
+def _limits(admin: AdminContext, key: StoredKey) -> list[RateLimitView]:
+    limits = tuple(Limit(**limit) for limit in key.limits)
+    standings = admin.limiter.standings(Scope(key.id, key.name, limits))
+    return [
+        RateLimitView(**asdict(each.limit), remaining=each.remaining, exceeded=exceeded)
+        for each, exceeded in standings
+    ]
 
 
 def _facts(key: StoredKey) -> dict[str, Any]:

@@ -159,6 +159,7 @@ def error_headers(error: ConduitError) -> dict[str, str]:
         headers["x-should-retry"] = "true" if error.should_retry else "false"
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
+    headers |= error.headers
     allowed = getattr(error, "allowed_methods", None)
     if allowed:
         headers["allow"] = allowed

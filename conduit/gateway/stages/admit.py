@@ -16,6 +16,7 @@ from conduit.gateway.ledger.records import Claim
 from conduit.gateway.pricing.cost import output_tokens_for, upper_bound
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.strategies import NOMINAL_OUTPUT_TOKENS
+from conduit.gateway.snapshot import KeyGrant
 from conduit.gateway.stages.decode import input_tokens_of
 
 STREAM_BLOCK_TOKENS = 1024
@@ -57,14 +58,23 @@ class Extent(msgspec.Struct, frozen=True, gc=False):
 class Admit:
     """Refuses what cannot be paid, and holds what may be spent."""
 
-    def __init__(self, ledger: Ledger, rules: HoldRules, input_tokens_of: InputTokens) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        rules: HoldRules,
+        input_tokens_of: InputTokens,
+        check_limits: Callable[[KeyGrant], None],
+    ) -> None:
         self._ledger = ledger
         self._rules = rules
         self._input_tokens_of = input_tokens_of
+        self._check_limits = check_limits
 
     def __call__(self, exchange: Exchange) -> None:
-        """Refuse a key whose budget is spent, before its body is read."""
+        """Refuse a key that is at a rate limit or has spent its budget, before its body is read."""
         key = exchange.granted_key
+        if key.limits:
+            self._check_limits(key)
         if key.has_hard_budget and self._ledger.is_exhausted(key.id):
             raise InsufficientQuotaError(
                 f"the key {key.name!r} has spent its budget",

@@ -121,6 +121,10 @@ def nothing_to_admit(exchange: Exchange) -> None:
     """Whoever has spent a budget may count."""
 
 
+async def nothing_to_limit(exchange: Exchange) -> None:
+    """A count is no request to a model."""
+
+
 async def nothing_to_recall(exchange: Exchange, relay: Relay) -> bool:
     return False
 

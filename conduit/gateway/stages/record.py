@@ -12,6 +12,7 @@ from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.routing.trace import trace_of
 from conduit.gateway.stages.keep import Offer, end
+from conduit.gateway.stages.limit import used_tokens
 
 Publish = Callable[[EventKind, Mapping[str, Any] | RequestRecord], None]
 
@@ -51,6 +52,8 @@ class Record:
     def _finish(self, exchange: Exchange) -> None:
         if exchange.recall is not None:
             exchange.recall.end()
+        if exchange.permit is not None:
+            exchange.permit.end(used_tokens(exchange))
         record = record_of(exchange)
         self._write(record)
         self._observe(record)
@@ -90,6 +93,8 @@ class Recording:
 def _note_failure(exchange: Exchange, error: BaseException) -> None:
     match error:
         case ConduitError():
+            if exchange.permit is not None:
+                error.headers = exchange.permit.headers()
             exchange.error = exchange.error or error
             exchange.status = exchange.status or error.status
             exchange.outcome = exchange.outcome or "failed"

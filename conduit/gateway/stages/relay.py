@@ -316,6 +316,8 @@ def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
         headers["x-conduit-fallback"] = _listed([f"{leg.decision.alias}; because={leg.because}"])
     if exchange.trimmed:
         headers["x-conduit-trimmed"] = str(exchange.trimmed)
+    if exchange.permit is not None:
+        headers |= exchange.permit.headers()
     if attempt.output_cap is not None:
         headers["x-conduit-output-cap"] = str(attempt.output_cap)
     if attempt.candidate.upstream.provider.type.simulated:

@@ -19,6 +19,7 @@ from conduit.gateway.body_store import BodyStore, Retention
 from conduit.gateway.cache.answers import AnswerCache
 from conduit.gateway.cache.store import Limits
 from conduit.gateway.configuration import Configuration
+from conduit.gateway.day_counts import day_counts
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.events.bus import Bus
@@ -27,6 +28,7 @@ from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.entries import Finding
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
+from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
@@ -150,6 +152,7 @@ async def context(
         live=live,
         bodies=bodies,
         health=Health(),
+        limiter=Limiter(day_counts(database, ledger)),
         price_of=lambda rates, provider, vendor, model: rates_for(
             rates, BOOK, provider, vendor, model
         ),

@@ -1,0 +1,48 @@
+"""Rate limits of keys."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from conduit.core.limits import LARGEST_LIMIT, LimitKind
+from conduit.core.resources.fields import Resource, TimeZone
+
+
+class RateLimit(Resource):
+    """`rpm`, `rpd`: requests, `tpm`, `tpd`: tokens a minute or a day; `concurrent`: at once.
+
+    `burst` is how many may come at once, for a limit a minute; all of them where it is null. A
+    `shadow` counts and refuses nothing. A day is one of `timezone`.
+    """
+
+    kind: LimitKind
+    limit: int = Field(ge=1, le=LARGEST_LIMIT)
+    burst: int | None = Field(default=None, ge=1, le=LARGEST_LIMIT)
+    shadow: bool = False
+    timezone: TimeZone = "UTC"
+
+    @model_validator(mode="after")
+    def _burst_of_a_minute(self) -> "RateLimit":
+        if self.burst is not None:
+            if self.kind not in ("rpm", "tpm"):
+                raise ValueError("only a limit a minute has a burst")
+            if self.burst > self.limit:
+                raise ValueError("a burst is at most the limit")
+        return self
+
+
+def _one_of_each(limits: Sequence[RateLimit]) -> Sequence[RateLimit]:
+    if len({limit.kind for limit in limits}) < len(limits):
+        raise ValueError("there is one limit of a kind")
+    return limits
+
+
+RateLimits = Annotated[list[RateLimit], AfterValidator(_one_of_each), Field(max_length=5)]
+
+
+class RateLimitView(RateLimit):
+    """`remaining` now; `exceeded` is how often there was no room since the gateway's start."""
+
+    remaining: int
+    exceeded: int

@@ -1,0 +1,204 @@
+"""Decides over all limits of a call at once: a call that is refused takes nothing of any."""
+
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from conduit.core.errors import RateLimitedError, TokensExceedLimitError
+from conduit.core.ids import now_ms
+from conduit.core.limits import Limit, LimitKind
+from conduit.gateway.limits.headers import rate_limit_headers
+from conduit.gateway.limits.meters import DayMeter, Meter, Now, Standing, meter_of
+
+_MOST_IDLE: Final = 20_000
+"""How many meters may be kept before those that stand at nothing are forgotten."""
+
+MeterKey = tuple[str, LimitKind]
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What limits belong to; `label` names it in messages: `key "ci"`."""
+
+    id: str
+    label: str
+    limits: tuple[Limit, ...]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What the books hold of a scope since a moment: requests that were sent, and their tokens."""
+
+    requests: int
+    tokens: int
+
+
+CountSince = Callable[[str, int], Awaitable[Counted]]
+"""Asks the books: the scope's id, and the moment in epoch milliseconds. Raises UnavailableError."""
+
+Exceeded = Callable[[Limit, bool], None]
+"""Told of every limit that had no room, and whether the call was refused for it."""
+
+
+def present() -> Now:
+    return Now(time.monotonic_ns(), now_ms())
+
+
+class Limiter:
+    """The limits of one process, which is the only one; belongs to one event loop."""
+
+    def __init__(
+        self,
+        count_since: CountSince,
+        *,
+        clock: Callable[[], Now] = present,
+        exceeded: Exceeded = lambda _limit, _refused: None,
+    ) -> None:
+        self._count_since = count_since
+        self._clock = clock
+        self._exceeded = exceeded
+        self._meters: dict[MeterKey, Meter] = {}
+        self._forget_at = _MOST_IDLE
+
+    def check(self, scope: Scope) -> None:
+        """Refuse what has no room for one more request, before anything is read of it.
+
+        Raises RateLimitedError. It takes nothing; a day that has not been counted yet is let by.
+        """
+        now = self._clock()
+        wanted = [
+            (meter, 1)
+            for meter in self._of(scope)
+            if not meter.limit.of_tokens and not meter.limit.shadow  # which is counted once
+            if not isinstance(meter, DayMeter) or meter.is_loaded()
+        ]
+        self._refuse_without_room(scope, wanted, now)
+
+    async def take(self, scope: Scope, tokens: int, guessed: int = 0) -> "Permit":
+        """Take one request and an upper estimate of its tokens of every limit, or of none.
+
+        `guessed` are further tokens, which nobody asked for: no call is too large because of them.
+        Raises RateLimitedError; TokensExceedLimitError where the call is larger than a whole limit,
+        so that waiting is in vain; UnavailableError while it cannot be known what a day has used.
+        """
+        meters = list(self._of(scope))
+        for meter in meters:
+            if isinstance(meter, DayMeter) and not meter.is_loaded():
+                await self._load(scope, meter)
+        now = self._clock()
+        for meter in meters:
+            _refuse_too_large(scope, meter.limit, tokens)
+        wanted = [(meter, _amount(meter.limit, tokens, guessed)) for meter in meters]
+        taken = self._refuse_without_room(scope, wanted, now)
+        for meter, amount in taken:
+            meter.take(amount, now)
+        return Permit(self._clock, taken)
+
+    def standings(self, scope: Scope) -> list[tuple[Standing, int]]:
+        """How each limit stands, and how often it has been exceeded since the start."""
+        now = self._clock()
+        return [(meter.standing(now), meter.exceeded) for meter in self._of(scope)]
+
+    def _of(self, scope: Scope) -> Iterator[Meter]:
+        for limit in scope.limits:
+            key = (scope.id, limit.kind)
+            meter = self._meters.get(key)
+            if meter is None:
+                self._forget_idle()
+                meter = self._meters[key] = meter_of(limit)
+            elif meter.limit != limit:
+                meter.limit = limit  # what was taken stays taken
+            yield meter
+
+    async def _load(self, scope: Scope, meter: DayMeter) -> None:
+        start_ms = meter.start_ms(self._clock())
+        counted = await self._count_since(scope.id, start_ms)
+        if not meter.is_loaded():  # somebody else may have asked at the same time
+            meter.load(start_ms, counted.tokens if meter.limit.of_tokens else counted.requests)
+
+    def _refuse_without_room(
+        self, scope: Scope, wanted: Sequence[tuple[Meter, int]], now: Now
+    ) -> list[tuple[Meter, int]]:
+        """Those with room: a shadow without any takes nothing, as if it had refused."""
+        worst: tuple[float, Meter] | None = None
+        roomy: list[tuple[Meter, int]] = []
+        for meter, amount in wanted:
+            wait_s = meter.wait_s(amount, now)
+            if not wait_s:
+                roomy.append((meter, amount))
+                continue
+            meter.exceeded += 1
+            self._exceeded(meter.limit, not meter.limit.shadow)
+            if not meter.limit.shadow and (worst is None or wait_s > worst[0]):
+                worst = (wait_s, meter)
+        if worst is not None:
+            wait_s, meter = worst
+            standings = [each.standing(now) for each, _ in wanted]
+            raise _refusal(scope, meter.limit, wait_s, standings)
+        return roomy
+
+    def _forget_idle(self) -> None:
+        """Now and then, so that keys which come and go do not fill the memory."""
+        if len(self._meters) < self._forget_at:
+            return
+        now = self._clock()
+        self._meters = {key: each for key, each in self._meters.items() if not each.is_idle(now)}
+        self._forget_at = max(_MOST_IDLE, 2 * len(self._meters))
+
+
+class Permit:
+    """What one call has taken of its limits, until it ends."""
+
+    __slots__ = ("_clock", "_taken")
+
+    def __init__(self, clock: Callable[[], Now], taken: Sequence[tuple[Meter, int]]) -> None:
+        self._clock = clock
+        self._taken = taken
+
+    def headers(self) -> dict[str, str]:
+        """How the limits stand after this call."""
+        now = self._clock()
+        return dict(rate_limit_headers([meter.standing(now) for meter, _ in self._taken]))
+
+    def end(self, tokens: int) -> None:
+        """The call has ended and used so many tokens; a second call changes nothing."""
+        now = self._clock()
+        for meter, amount in self._taken:
+            if meter.limit.of_tokens:
+                meter.correct(tokens - amount, now)
+            meter.end()
+        self._taken = ()
+
+
+def _most_at_once(limit: Limit) -> int:
+    return limit.limit if limit.burst is None else limit.burst
+
+
+def _amount(limit: Limit, tokens: int, guessed: int) -> int:
+    if not limit.of_tokens:
+        return 1
+    return max(tokens, min(tokens + guessed, _most_at_once(limit)))
+
+
+def _refuse_too_large(scope: Scope, limit: Limit, tokens: int) -> None:
+    most = _most_at_once(limit)
+    if not limit.of_tokens or limit.shadow or tokens <= most:
+        return
+    at_once = "" if most == limit.limit else f", {most:,} of them at once"
+    raise TokensExceedLimitError(
+        f"{scope.label} may use {limit.text}{at_once}; this request may use {tokens:,}, "
+        "so it could never be served",
+        hint="ask for less with max_tokens, or send a shorter prompt",
+    )
+
+
+def _refusal(
+    scope: Scope, limit: Limit, wait_s: float, standings: Sequence[Standing]
+) -> RateLimitedError:
+    again = "when one of them ends" if limit.kind == "concurrent" else f"in {wait_s:.3g} s"
+    error = RateLimitedError(
+        f"{scope.label} may have {limit.text}; there is room for this request {again}",
+        retry_after_s=wait_s,
+    )
+    error.headers = rate_limit_headers(standings)
+    return error

@@ -1,0 +1,208 @@
+"""Counts for one limit each; pure, with the moment given by the caller.
+
+Limits a minute are token buckets in the form of GCRA, the generic cell rate algorithm (ITU-T I.371,
+annex A, as a continuous-state leaky bucket): a level that rises by what is taken and falls evenly
+with time. There is no window with an edge at which twice the limit passes. All is counted in
+integers of amount times nanoseconds, so that nothing is rounded.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from conduit.core.limits import Limit
+from conduit.gateway.ledger.periods import period_start_ms
+
+_MINUTE_NS: Final = 60 * 10**9
+_MS_NS: Final = 10**6
+_DAY_MS: Final = 86_400_000
+_SLOT_SOON_S: Final = 1.0
+"""When to come again where requests at once are limited: nobody knows when one ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """One moment on two clocks: monotonic nanoseconds, and epoch milliseconds for calendar days."""
+
+    mono_ns: int
+    at_ms: int
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a limit stands: what is left of it, and in how many seconds all of it is free again."""
+
+    limit: Limit
+    remaining: int
+    reset_s: float
+
+
+class Meter(Protocol):
+    """What has been taken of one limit. Amounts are requests or tokens."""
+
+    limit: Limit
+    exceeded: int
+    """How often there was no room, refused or not, since the start."""
+
+    def wait_s(self, amount: int, now: Now) -> float:
+        """In how many seconds there is room for so much; 0 where there is room now."""
+        ...
+
+    def take(self, amount: int, now: Now) -> None: ...
+
+    def correct(self, amount: int, now: Now) -> None:
+        """So much more (or less, below 0) was used than taken; may go beyond the limit."""
+        ...
+
+    def end(self) -> None:
+        """The call that took of it has ended."""
+        ...
+
+    def standing(self, now: Now) -> Standing: ...
+
+    def is_idle(self, now: Now) -> bool:
+        """Whether it can be forgotten without anything being different."""
+        ...
+
+
+class MinuteMeter:
+    """Requests or tokens a minute."""
+
+    __slots__ = ("_at_ns", "_level", "exceeded", "limit")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.exceeded = 0
+        self._level = 0  # of a bucket that holds `burst` × one minute, and loses `limit` a ns
+        self._at_ns = 0
+
+    def wait_s(self, amount: int, now: Now) -> float:
+        over = self._drained(now) + amount * _MINUTE_NS - self._capacity
+        return -(-over // self.limit.limit) / 1e9 if over > 0 else 0.0
+
+    def take(self, amount: int, now: Now) -> None:
+        self._level = self._drained(now) + amount * _MINUTE_NS
+        self._at_ns = now.mono_ns
+
+    def correct(self, amount: int, now: Now) -> None:
+        self._level = max(0, self._drained(now) + amount * _MINUTE_NS)
+        self._at_ns = now.mono_ns
+
+    def end(self) -> None:
+        """Nothing is given back: time does that."""
+
+    def standing(self, now: Now) -> Standing:
+        level = self._drained(now)
+        left = max(0, self._capacity - level) // _MINUTE_NS
+        return Standing(self.limit, left, level / self.limit.limit / 1e9)
+
+    def is_idle(self, now: Now) -> bool:
+        return not self._drained(now) and not self.exceeded
+
+    @property
+    def _capacity(self) -> int:
+        limit = self.limit
+        return (limit.limit if limit.burst is None else limit.burst) * _MINUTE_NS
+
+    def _drained(self, now: Now) -> int:
+        return max(0, self._level - max(0, now.mono_ns - self._at_ns) * self.limit.limit)
+
+
+class DayMeter:
+    """Requests or tokens a day of the limit's time zone.
+
+    `counted` is what the books hold of the present day; it is asked for at every new day, so that a
+    restart forgets nothing.
+    """
+
+    __slots__ = ("_start_ms", "_used", "exceeded", "limit")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.exceeded = 0
+        self._start_ms: int | None = None
+        self._used = 0
+
+    def start_ms(self, now: Now) -> int:
+        return period_start_ms("day", self.limit.timezone, now.at_ms)
+
+    def is_loaded(self) -> bool:
+        return self._start_ms is not None
+
+    def load(self, start_ms: int, used: int) -> None:
+        """Begin with what the books hold of a day."""
+        self._start_ms, self._used = start_ms, used
+
+    def wait_s(self, amount: int, now: Now) -> float:
+        used = self._today(now)
+        if used + amount <= self.limit.limit:
+            return 0.0
+        return max(1, self._next_ms(now) - now.at_ms) / 1000
+
+    def take(self, amount: int, now: Now) -> None:
+        self._used = self._today(now) + amount
+
+    def correct(self, amount: int, now: Now) -> None:
+        self._used = max(0, self._today(now) + amount)
+
+    def end(self) -> None:
+        """Nothing is given back: the next day does that."""
+
+    def standing(self, now: Now) -> Standing:
+        left = max(0, self.limit.limit - self._today(now))
+        return Standing(self.limit, left, (self._next_ms(now) - now.at_ms) / 1000)
+
+    def is_idle(self, now: Now) -> bool:
+        return self._start_ms is None or self.start_ms(now) > self._start_ms
+
+    def _today(self, now: Now) -> int:
+        start_ms = self.start_ms(now)
+        # A clock that was set back does not bring a day back whose count is gone.
+        if self._start_ms is None or start_ms > self._start_ms:
+            self._start_ms, self._used = start_ms, 0
+        return self._used
+
+    def _next_ms(self, now: Now) -> int:
+        # The longest day has 25 hours, the shortest 23: an hour into the 26th is the next one.
+        start_ms = self.start_ms(now)
+        return period_start_ms("day", self.limit.timezone, start_ms + _DAY_MS + 7_200_000)
+
+
+class SlotMeter:
+    """Requests at once."""
+
+    __slots__ = ("_taken", "exceeded", "limit")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.exceeded = 0
+        self._taken = 0
+
+    def wait_s(self, amount: int, now: Now) -> float:
+        return _SLOT_SOON_S if self._taken + amount > self.limit.limit else 0.0
+
+    def take(self, amount: int, now: Now) -> None:
+        self._taken += amount
+
+    def correct(self, amount: int, now: Now) -> None:
+        """A request stays one, whatever it used."""
+
+    def end(self) -> None:
+        self._taken -= 1
+
+    def standing(self, now: Now) -> Standing:
+        return Standing(self.limit, max(0, self.limit.limit - self._taken), 0.0)
+
+    def is_idle(self, now: Now) -> bool:
+        return not self._taken and not self.exceeded
+
+
+def meter_of(limit: Limit) -> Meter:
+    """A fresh meter for a limit of any kind."""
+    match limit.kind:
+        case "rpm" | "tpm":
+            return MinuteMeter(limit)
+        case "rpd" | "tpd":
+            return DayMeter(limit)
+        case "concurrent":
+            return SlotMeter(limit)

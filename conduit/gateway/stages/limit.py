@@ -1,0 +1,60 @@
+"""The rate limits of a request's key: looked at before its body, taken once its size is known."""
+
+from conduit.gateway.dialects.openai.wire import answers, output_cap
+from conduit.gateway.exchange import Exchange
+from conduit.gateway.ledger.entries import AttemptOutcome
+from conduit.gateway.limits.limiter import Limiter, Scope
+from conduit.gateway.provider import Operation
+from conduit.gateway.snapshot import KeyGrant
+from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
+from conduit.gateway.stages.decode import input_tokens_of
+
+_UNUSED = frozenset({AttemptOutcome.REFUSED})
+
+
+class RateLimits:
+    """Of keys that have any; the others are not even asked."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    def check(self, key: KeyGrant) -> None:
+        """Refuse a request of a key that is at a limit already. Raises RateLimitedError."""
+        self._limiter.check(scope_of(key))
+
+    async def take(self, exchange: Exchange) -> None:
+        """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
+        key = exchange.granted_key
+        tokens, guessed = 0, 0
+        if any(limit.of_tokens for limit in key.limits):
+            tokens, guessed = _most_tokens(exchange)
+        exchange.permit = await self._limiter.take(scope_of(key), tokens, guessed)
+
+
+def scope_of(key: KeyGrant) -> Scope:
+    return Scope(key.id, f'the key "{key.name}"', key.limits)
+
+
+def used_tokens(exchange: Exchange) -> int:
+    """What the attempts of an exchange have used, as far as it is known; nothing out of a cache."""
+    return sum(
+        attempt.usage.total_input_tokens + attempt.usage.total_output_tokens
+        for attempt in exchange.attempts
+        if attempt.usage is not None and attempt.outcome not in _UNUSED
+    )
+
+
+def _most_tokens(exchange: Exchange) -> tuple[int, int]:
+    """An upper estimate of the tokens, and those of an output that nobody set a limit to."""
+    call, decision = exchange.call, exchange.decision
+    assert decision is not None, "an alias was found"
+    candidate = decision.candidates[0]
+    tokens = input_tokens_of(call, candidate)
+    if exchange.operation is not Operation.CHAT and not exchange.operation.writes:
+        return tokens, 0
+    choices = answers(call, candidate.params)
+    limit = output_cap(call, candidate.params)
+    if limit is not None:
+        return tokens + limit * choices, 0
+    largest = candidate.rates.max_output_tokens or STREAM_BLOCK_TOKENS
+    return tokens, min(STREAM_BLOCK_TOKENS, largest) * choices

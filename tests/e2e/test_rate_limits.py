@@ -1,0 +1,187 @@
+"""Rate limits of keys through real sockets, as a client and its SDK see them."""
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.conftest import SOAKING
+from tests.e2e.conftest import Running, connect_fake, running_gateway
+from tests.fakes.upstream import FakeUpstream
+
+BODY = {"model": "fake-in12-out10", "messages": [{"role": "user", "content": "hello"}]}
+
+
+async def ask(
+    running: Running, key: str, **fields: object
+) -> tuple[int, str | None, dict[str, str]]:
+    async with running.http.post(
+        f"{running.url}/v1/chat/completions",
+        json={**BODY, **fields},
+        headers={"authorization": f"Bearer {key}"},
+    ) as response:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if response.status == 200:
+            await response.read()
+            return 200, None, headers
+        return response.status, (await response.json())["error"]["code"], headers
+
+
+async def test_answers_tell_how_the_limits_stand(running: Running) -> None:
+    limits = [{"kind": "rpm", "limit": 60}, {"kind": "tpm", "limit": 10_000}]
+    key = await running.key("ci", limits=limits)
+    for streamed in (False, True):
+        status, _, headers = await ask(running, key, max_tokens=100, stream=streamed)
+        assert status == 200
+        assert headers["x-ratelimit-limit-requests"] == "60"
+        assert headers["x-ratelimit-limit-tokens"] == "10000"
+        assert int(headers["x-ratelimit-remaining-requests"]) in (58, 59)
+        assert int(headers["x-ratelimit-remaining-tokens"]) <= 9_900
+        assert headers["x-ratelimit-reset-requests"].endswith("s")
+    (rpm, tpm) = (await running.admin("GET", "/keys/ci"))["limits"]
+    assert (rpm["kind"], rpm["limit"], rpm["burst"], rpm["shadow"]) == ("rpm", 60, None, False)
+    # 22 tokens each: what was taken for up to 100 has come back.
+    assert tpm["remaining"] >= 10_000 - 2 * 22
+    free = await running.key("free")
+    assert not [name for name in (await ask(running, free))[2] if name.startswith("x-ratelimit")]
+
+
+async def test_a_key_at_its_limit_is_told_when_to_come_again(
+    running: Running, fake: FakeUpstream
+) -> None:
+    key = await running.key("ci", limits=[{"kind": "rpm", "limit": 60, "burst": 2}])
+    answers = [await ask(running, key) for _ in range(3)]
+    assert [status for status, _, _ in answers] == [200, 200, 429]
+    _, code, headers = answers[-1]
+    assert code == "rate_limit_exceeded"
+    assert headers["retry-after"] == "1"
+    assert 0 < int(headers["retry-after-ms"]) <= 1_000
+    assert "x-should-retry" not in headers
+    assert headers["x-ratelimit-remaining-requests"] == "0"
+    assert len(fake.requests) == 2
+    record = await running.last_record()
+    assert (record["status"], record["error_code"]) == (429, "rate_limit_exceeded")
+
+
+async def test_the_sdk_waits_as_it_is_told_and_is_served(running: Running) -> None:
+    key = await running.key("ci", limits=[{"kind": "rpm", "limit": 120, "burst": 1}])
+    client = running.openai(key, max_retries=3)
+    began = time.monotonic()
+    for _ in range(4):
+        await client.chat.completions.create(
+            model="fake", messages=[{"role": "user", "content": "x"}]
+        )
+    assert time.monotonic() - began >= 1.5  # half a second between two of them
+    (limit,) = (await running.admin("GET", "/keys/ci"))["limits"]
+    assert limit["exceeded"] <= 4  # it came when it was told to, not again and again
+
+
+async def test_a_failed_answer_tells_of_the_limits_too(running: Running) -> None:
+    key = await running.key("ci", limits=[{"kind": "rpm", "limit": 60}])
+    status, _, headers = await ask(running, key, model="fake-status400")
+    assert status == 400
+    assert headers["x-ratelimit-limit-requests"] == "60"
+
+
+async def test_a_call_that_can_never_be_served_is_not_told_to_come_again(running: Running) -> None:
+    key = await running.key("ci", limits=[{"kind": "tpm", "limit": 50}])
+    status, code, headers = await ask(running, key, max_tokens=100)
+    assert (status, code) == (400, "tokens_exceed_limit")
+    assert "retry-after" not in headers
+    assert (await ask(running, key, max_tokens=10))[0] == 200
+    again = await running.key("unsaid", limits=[{"kind": "tpm", "limit": 50}])
+    assert (await ask(running, again))[0] == 200  # it asked for no such length
+
+
+async def test_requests_at_once_are_bounded_and_end_with_their_callers(
+    running: Running, fake: FakeUpstream
+) -> None:
+    key = await running.key("ci", limits=[{"kind": "concurrent", "limit": 3}])
+    waiting = [
+        asyncio.create_task(ask(running, key, model="fake-delay60000", stream=True))
+        for _ in range(3)
+    ]
+    await fake.until(lambda fake: fake.in_flight == 3)
+    assert (await ask(running, key))[:2] == (429, "rate_limit_exceeded")
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await fake.until(lambda fake: not fake.in_flight)
+    while (await running.admin("GET", "/keys/ci"))["limits"][0]["remaining"] < 3:
+        await asyncio.sleep(0.01)
+    assert (await ask(running, key))[0] == 200
+    assert fake.peak_in_flight == 3
+
+
+async def test_a_day_survives_a_restart(tmp_path: Path, fake: FakeUpstream) -> None:
+    async with running_gateway(tmp_path) as running:
+        await connect_fake(running, fake)
+        key = await running.key(
+            "ci", limits=[{"kind": "rpd", "limit": 3}, {"kind": "tpd", "limit": 1_000}]
+        )
+        assert [(await ask(running, key, max_tokens=50))[0] for _ in range(2)] == [200, 200]
+    async with running_gateway(tmp_path) as running:
+        assert [(await ask(running, key, max_tokens=50))[0] for _ in range(2)] == [200, 429]
+        rpd, tpd = (await running.admin("GET", "/keys/ci"))["limits"]
+        assert (rpd["remaining"], tpd["remaining"]) == (0, 1_000 - 3 * 22)
+
+
+async def test_a_shadow_lets_everything_by_and_counts_it(running: Running) -> None:
+    key = await running.key("ci", limits=[{"kind": "rpm", "limit": 1, "shadow": True}])
+    answers = [await ask(running, key) for _ in range(3)]
+    assert [status for status, _, _ in answers] == [200, 200, 200]
+    assert not [name for name in answers[-1][2] if name.startswith("x-ratelimit")]
+    (limit,) = (await running.admin("GET", "/keys/ci"))["limits"]
+    assert limit["exceeded"] == 2
+    async with running.http.get(f"{running.url}/metrics") as response:
+        text = await response.text()
+    assert 'conduit_rate_limits_exceeded_total{limit="rpm",result="shadow"} 2.0' in text
+
+
+async def test_limits_of_a_key_are_changed_at_once(running: Running) -> None:
+    key = await running.key("ci", limits=[{"kind": "rpm", "limit": 1}])
+    assert [(await ask(running, key))[0] for _ in range(2)] == [200, 429]
+    await running.admin("PATCH", "/keys/ci", {"limits": [{"kind": "rpm", "limit": 3}]})
+    assert [(await ask(running, key))[0] for _ in range(3)] == [200, 200, 429]
+    await running.admin("PATCH", "/keys/ci", {"limits": []})
+    assert (await ask(running, key))[0] == 200
+
+
+@pytest.mark.soak
+async def test_a_flood_gets_what_the_limit_allows(running: Running, fake: FakeUpstream) -> None:
+    """As many as can come for some seconds: what is served is the burst and the share of the time,
+    give or take one."""
+    seconds = 10.0 if SOAKING else 2.0
+    key = await running.key("flood", limits=[{"kind": "rpm", "limit": 600, "burst": 20}])
+    answers: Counter[int] = Counter()
+    began = time.monotonic()
+    served_at: list[float] = []
+
+    async def knock() -> None:
+        while time.monotonic() - began < seconds:
+            status, _, _ = await ask(running, key)
+            answers[status] += 1
+            if status == 200:
+                served_at.append(time.monotonic())
+
+    await asyncio.gather(*(knock() for _ in range(16)))
+    ideal = 20 + (served_at[-1] - began) * 10
+    assert abs(answers[200] - ideal) <= 1 + 1
+    assert set(answers) == {200, 429}
+    assert len(fake.requests) == answers[200]
+    ideally = f"ideal {ideal:.1f}, refused {answers[429]}"
+    print(f"\nflood of {seconds:g} s: served {answers[200]}, {ideally}")
+
+
+async def test_the_openai_sdk_raises_its_own_error(running: Running) -> None:
+    key = await running.key("ci", limits=[{"kind": "rpm", "limit": 1}])
+    client = running.openai(key, max_retries=0)
+    await client.chat.completions.create(model="fake", messages=[{"role": "user", "content": "x"}])
+    with pytest.raises(openai.RateLimitError, match="1 requests a minute") as refused:
+        await client.chat.completions.create(
+            model="fake", messages=[{"role": "user", "content": "x"}]
+        )
+    assert refused.value.code == "rate_limit_exceeded"

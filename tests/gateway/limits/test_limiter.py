@@ -1,0 +1,172 @@
+"""All limits of a call together: checked first, then taken, and given back at its end."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from conduit.core.errors import RateLimitedError, TokensExceedLimitError
+from conduit.core.limits import Limit
+from conduit.gateway.limits.limiter import Counted, Limiter, Permit, Scope
+from conduit.gateway.limits.meters import Now
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ms = 1_000_000
+
+    def __call__(self) -> Now:
+        return Now(self.ms * 10**6, self.ms)
+
+
+class Books:
+    """What a key has used today, and how often that was asked."""
+
+    def __init__(self, requests: int = 0, tokens: int = 0) -> None:
+        self.counted = Counted(requests, tokens)
+        self.asked = 0
+
+    async def __call__(self, key_id: str, since_ms: int) -> Counted:
+        self.asked += 1
+        return self.counted
+
+
+def scope(*limits: Limit, name: str = "key_1") -> Scope:
+    return Scope(name, f'the key "{name}"', limits)
+
+
+def remaining(limiter: Limiter, of: Scope) -> Mapping[str, int]:
+    return {each.limit.kind: each.remaining for each, _ in limiter.standings(of)}
+
+
+async def test_a_call_that_is_refused_takes_nothing_of_any_limit() -> None:
+    limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("rpm", 10), Limit("tpm", 100))
+    await limiter.take(own, 90)
+    with pytest.raises(RateLimitedError, match="100 tokens a minute") as refused:
+        await limiter.take(own, 20)
+    assert remaining(limiter, own) == {"rpm": 9, "tpm": 10}
+    assert refused.value.retry_after_s == pytest.approx(6)
+    assert refused.value.headers["x-ratelimit-remaining-tokens"] == "10"
+    assert refused.value.should_retry is None
+    assert "key_1" in refused.value.message
+
+
+async def test_the_limit_that_takes_longest_is_the_one_that_is_told() -> None:
+    limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("rpm", 60, 1), Limit("rpd", 1))
+    await limiter.take(own, 0)
+    with pytest.raises(RateLimitedError, match="1 requests a day"):
+        await limiter.take(own, 0)
+
+
+async def test_a_call_larger_than_a_limit_is_told_that_waiting_is_in_vain() -> None:
+    limiter = Limiter(Books(), clock=Clock())
+    with pytest.raises(TokensExceedLimitError) as refused:
+        await limiter.take(scope(Limit("tpm", 100)), 101)
+    assert (refused.value.status, refused.value.code) == (400, "tokens_exceed_limit")
+    with pytest.raises(TokensExceedLimitError, match="50 of them at once"):
+        await limiter.take(scope(Limit("tpm", 100, burst=50), name="key_2"), 60)
+
+
+async def test_what_is_only_guessed_makes_no_call_too_large() -> None:
+    limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("tpm", 100))
+    permit = await limiter.take(own, 40, guessed=1_000)
+    assert remaining(limiter, own) == {"tpm": 0}
+    permit.end(50)
+    assert remaining(limiter, own) == {"tpm": 50}
+
+
+async def test_what_a_call_used_takes_the_place_of_what_it_took_once() -> None:
+    limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("tpm", 100), Limit("concurrent", 1))
+    permit = await limiter.take(own, 80)
+    with pytest.raises(RateLimitedError, match="1 requests at once"):
+        limiter.check(own)
+    permit.end(30)
+    permit.end(30)
+    assert remaining(limiter, own) == {"tpm": 70, "concurrent": 1}
+
+
+async def test_a_shadow_counts_and_refuses_nothing() -> None:
+    seen: list[tuple[str, bool]] = []
+    limiter = Limiter(
+        Books(), clock=Clock(), exceeded=lambda limit, refused: seen.append((limit.kind, refused))
+    )
+    own = scope(Limit("rpm", 1, shadow=True), Limit("tpm", 10, shadow=True))
+    for _ in range(3):
+        await limiter.take(own, 50)
+    assert seen == [("tpm", False), ("rpm", False), ("tpm", False), ("rpm", False), ("tpm", False)]
+    assert [exceeded for _, exceeded in limiter.standings(own)] == [2, 3]
+    # What it would have refused is not counted against what comes after it.
+    assert remaining(limiter, own) == {"rpm": 0, "tpm": 10}
+
+
+async def test_a_look_takes_nothing_and_leaves_days_alone_that_are_not_counted_yet() -> None:
+    books = Books(requests=5)
+    limiter, own = Limiter(books, clock=Clock()), scope(Limit("rpm", 1), Limit("rpd", 5))
+    limiter.check(own)
+    limiter.check(own)
+    assert books.asked == 0
+    with pytest.raises(RateLimitedError, match="5 requests a day"):
+        await limiter.take(own, 0)
+    with pytest.raises(RateLimitedError, match="5 requests a day"):
+        limiter.check(own)
+    assert books.asked == 1
+
+
+async def test_a_day_goes_on_from_what_the_books_hold() -> None:
+    books = Books(requests=2, tokens=70)
+    limiter, own = Limiter(books, clock=Clock()), scope(Limit("rpd", 4), Limit("tpd", 100))
+    (await limiter.take(own, 20)).end(10)
+    assert remaining(limiter, own) == {"rpd": 1, "tpd": 20}
+    assert books.asked == 2
+
+
+async def test_meters_that_stand_at_nothing_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conduit.gateway.limits.limiter._MOST_IDLE", 10)
+    clock = Clock()
+    limiter = Limiter(Books(), clock=clock)
+    for number in range(100):
+        (await limiter.take(scope(Limit("rpm", 60), name=f"key_{number}"), 0)).end(0)
+        clock.ms += 1_100
+    assert len(limiter._meters) <= 20
+
+
+class Machine(RuleBasedStateMachine):
+    """Any order of calls, ends and time: slots and tokens are those of the calls that run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.limiter = Limiter(Books(), clock=self.clock)
+        self.own = scope(Limit("concurrent", 3), Limit("tpd", 10_000))
+        self.running: list[tuple[Permit, int]] = []
+        self.used = 0
+
+    @rule(tokens=st.integers(1, 3_000))
+    def take(self, tokens: int) -> None:
+        takes = self.limiter.take(self.own, tokens)
+        with suppress(RateLimitedError):
+            try:
+                takes.send(None)  # the books answer at once
+            except StopIteration as ended:
+                self.running.append((ended.value, tokens))
+
+    @rule(index=st.integers(0, 9), tokens=st.integers(0, 5_000))
+    def end(self, index: int, tokens: int) -> None:
+        if self.running:
+            permit, _ = self.running.pop(index % len(self.running))
+            permit.end(tokens)
+            self.used += tokens
+
+    @invariant()
+    def every_limit_is_what_runs_and_what_was_used(self) -> None:
+        left = remaining(self.limiter, self.own)
+        assert left["concurrent"] == 3 - len(self.running) >= 0
+        held = sum(tokens for _, tokens in self.running)
+        assert left["tpd"] == max(0, 10_000 - self.used - held)
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=50, stateful_step_count=30)
