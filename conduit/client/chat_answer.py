@@ -36,6 +36,7 @@ GATEWAY_CODES = frozenset(
         "request_timeout",
         "sealed",
         "server_shutting_down",
+        "tokens_exceed_limit",
         "too_many_failed_logins",
         "unavailable",
         "unexpected_answer",

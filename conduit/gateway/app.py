@@ -369,7 +369,7 @@ def make_stages(gateway: Gateway) -> Stages:
         gateway.metrics.observe,
         gateway.bodies.offer,
     )
-    resolve = Resolve(_price_of(gateway), record.started)
+    resolve = Resolve(_price_of(gateway), record.started, is_bounded=gateway.ledger.is_bounded)
     keeping = DecodeAndKeep(
         by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
     )

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from conduit.core.money import parse_usd
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import Running, connect_fake, running_gateway
 from tests.fakes.upstream import FakeUpstream
 
 # The prompt is more than 12 tokens however it is counted, as the fake says it is 12.
@@ -200,3 +201,93 @@ async def test_a_stream_without_a_limit_stops_within_its_budget(running: Running
     assert "budget_exceeded" in text
     spent, limit = await spent_of(running, "block")
     assert 0 < spent <= limit
+
+
+async def spent(running: Running, scope: str) -> list[int]:
+    rows = (await running.admin("GET", "/budgets"))["data"]
+    return [parse_usd(row["spent"]) for row in rows if row["scope"]["kind"] == scope]
+
+
+@pytest.mark.parametrize(
+    ("scope", "label"),
+    [({"kind": "gateway"}, "the gateway"), ({"kind": "mapping", "id": "fake-one"}, "fake-one")],
+)
+async def test_a_budget_of_an_alias_or_of_the_gateway_holds_over_all_keys(
+    running: Running, fake: FakeUpstream, scope: dict[str, str], label: str
+) -> None:
+    target = {"provider": "fake", "model": "fake-in12-out100-delay20"}
+    await running.admin("POST", "/mappings", {"alias": "fake-one", "targets": [target]})
+    made = {"scope": scope, "limit": BUDGET, "period": "month", "timezone": "Europe/Berlin"}
+    budget = await running.admin("POST", "/budgets", made)
+    assert budget["period_start"] is not None
+    keys = [await running.key(f"key-{number}") for number in range(5)]
+
+    async def one(key: str) -> int:
+        async with running.http.post(
+            f"{running.url}/v1/chat/completions",
+            json={
+                "model": "fake-one",
+                "messages": [{"role": "user", "content": PROMPT}],
+                "max_tokens": 100,
+            },
+            headers={"authorization": f"Bearer {key}"},
+        ) as response:
+            if response.status != 200:
+                error = (await response.json())["error"]
+                assert error["code"] in ("insufficient_quota", "budget_held")
+                assert error["code"] == "budget_held" or label in error["message"]
+            return response.status
+
+    answers = Counter(await asyncio.gather(*(one(key) for key in keys * 10)))
+    assert 8 <= answers[200] <= 10
+    assert answers[200] + answers[429] == 50
+    await running.ledger_holds()
+    assert await spent(running, scope["kind"]) == [answers[200] * COST_OF_ONE]
+    other = await running.key("other")
+    status, _ = await ask(running, other, streamed=False)
+    assert status == (200 if scope["kind"] == "mapping" else 429)
+    await running.admin("DELETE", f"/budgets/{budget['id']}")
+    assert await one(keys[0]) == 200
+
+
+async def test_a_hard_budget_of_the_gateway_needs_prices_too(running: Running) -> None:
+    await running.admin("DELETE", "/prices/fake/*")
+    key = await running.key("free")
+    assert (await ask(running, key, streamed=False))[0] == 200
+    await running.admin("POST", "/budgets", {"scope": {"kind": "gateway"}, "limit": "5"})
+    assert await ask(running, key, streamed=False) == (400, "price_unknown")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scope": {"kind": "gateway", "id": "x"}},
+        {"scope": {"kind": "mapping"}},
+        {"scope": {"kind": "mapping", "id": "fake*"}},
+        {"scope": {"kind": "mapping", "id": "nothing"}},
+        {"scope": {"kind": "gateway"}, "timezone": "Mars/Olympus"},
+        {"scope": {"kind": "gateway"}, "period": "year"},
+    ],
+)
+async def test_a_budget_that_means_nothing_is_refused(
+    running: Running, wrong: dict[str, object]
+) -> None:
+    await running.admin("POST", "/budgets", {"limit": "1", **wrong}, status=422)
+
+
+async def test_budgets_of_all_scopes_survive_a_restart(tmp_path: Path, fake: FakeUpstream) -> None:
+    async with running_gateway(tmp_path) as running:
+        await connect_fake(running, fake)
+        target = {"provider": "fake", "model": "fake"}
+        await running.admin("POST", "/mappings", {"alias": "exact", "targets": [target]})
+        for scope in ({"kind": "gateway"}, {"kind": "mapping", "id": "exact"}):
+            wanted = {"scope": scope, "limit": "5", "period": "week"}
+            await running.admin("POST", "/budgets", wanted)
+        key = await running.key("ci", budget={"limit": "5", "period": "day"})
+        assert (await ask(running, key, streamed=False))[0] == 200
+        await running.ledger_holds()
+    async with running_gateway(tmp_path) as running:
+        assert await spent(running, "gateway") == [COST_OF_ONE]
+        assert await spent(running, "key") == [COST_OF_ONE]
+        assert await spent(running, "mapping") == [0]
+        assert (await running.admin("GET", "/ledger/check"))["ok"]

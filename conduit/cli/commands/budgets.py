@@ -14,7 +14,7 @@ from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
 
-noun = Noun("Budgets: how much a key may spend.")
+noun = Noun("Budgets: how much a key, a mapping or the gateway may spend.")
 
 
 def _tone(budget: Record) -> Tone:
@@ -24,13 +24,15 @@ def _tone(budget: Record) -> Tone:
     return "warn" if spent > 0.8 * limit else "good"
 
 
-def _name_of(budget: Record) -> str:
-    return str(budget.get("scope_name") or budget["scope"]["id"])
+def _scope_of(budget: Record) -> str:
+    """`key:NAME`, `mapping:ALIAS` or `gateway`."""
+    kind, name = budget["scope"]["kind"], budget.get("scope_name") or budget["scope"]["id"]
+    return f"{kind}:{name}" if name else str(kind)
 
 
 VIEW = View(
     columns=(
-        Column("scope", "scope.id", lambda b: f"{b['scope']['kind']}:{_name_of(b)}"),
+        Column("scope", "scope.id", _scope_of),
         Column("name", "scope_name", wide=True),
         Column("period", "period"),
         Column("limit", "limit", lambda b: people.money(b["limit"]), right=True),
@@ -41,21 +43,41 @@ VIEW = View(
     ),
     empty="no budgets yet; make one with: conduit keys create NAME --budget 5",
 )
-Budget = Annotated[str, typer.Argument(metavar="BUDGET", help="Id, or key:NAME.")]
+Budget = Annotated[
+    str, typer.Argument(metavar="BUDGET", help="Id, key:NAME, mapping:ALIAS or gateway.")
+]
+Period = Annotated[
+    str, typer.Option("--period", metavar="PERIOD", help="total, day, week or month.")
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option("--timezone", metavar="ZONE", help="Whose days they are: Europe/Berlin.  [UTC]"),
+]
 Mode = Annotated[str | None, typer.Option("--mode", metavar="MODE", help="hard or soft.")]
 
 
+def _scope(text: str) -> Record:
+    """What a budget is for, as the admin API is told. Raises Failure."""
+    kind, _, name = text.partition(":")
+    if text == "gateway":
+        return {"kind": "gateway"}
+    if kind not in ("key", "mapping") or not name:
+        raise Failure(f"--scope: key:NAME, mapping:ALIAS or gateway is expected, not {text!r}")
+    return {"kind": kind, "id": name}
+
+
 def _find(call: Call, given: str) -> Record:
-    """The budget of an id, or of `key:NAME` where that key has one alone. Raises Failure."""
+    """The budget of an id, or of a scope that has one alone. Raises Failure."""
     kind, separator, name = given.partition(":")
-    if not separator:
+    if not separator and kind != "gateway":
         return call.find("budgets", given)
     pages = call.gateway.pages("budgets.list", query={"limit": 1000})
     rows: list[Record] = [row for page in pages for row in page["data"]]
     of_scope = [
         row
         for row in rows
-        if row["scope"]["kind"] == kind and name in (row["scope"]["id"], row.get("scope_name"))
+        if row["scope"]["kind"] == kind
+        and name in (row["scope"]["id"], row.get("scope_name") or "")
     ]
     if not of_scope:
         raise Failure(f"{given} has no budget", code="not_found", exit_code=Exit.NOT_FOUND)
@@ -80,20 +102,25 @@ def show(call: Call, budget: Budget) -> None:
 @verb(noun, "create", "change")
 def create(
     call: Call,
-    scope: Annotated[str, typer.Option("--scope", metavar="key:NAME", help="Who it is for.")],
+    scope: Annotated[
+        str,
+        typer.Option(
+            "--scope", metavar="SCOPE", help="key:NAME, mapping:ALIAS, or gateway for all calls."
+        ),
+    ],
     limit: Annotated[str, typer.Option("--limit", metavar="USD", help="Limit.")],
-    period: Annotated[str, typer.Option("--period", metavar="PERIOD", help="Period.")] = "total",
+    period: Period = "total",
+    timezone: Timezone = None,
     mode: Mode = None,
 ) -> None:
     """Make a budget."""
-    kind, separator, name = scope.partition(":")
-    if not separator or not name:
-        raise Failure(f"--scope: key:NAME is expected, not {scope!r}")
     body: dict[str, Any] = {
-        "scope": {"kind": kind, "id": name},
+        "scope": _scope(scope),
         "period": period,
         "limit": inputs.amount(limit, "--limit"),
     }
+    if timezone is not None:
+        body["timezone"] = timezone
     if mode is not None:
         body["mode"] = mode
     budget = call.change("budgets.create", body=body)

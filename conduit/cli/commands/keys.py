@@ -72,7 +72,9 @@ Budget = Annotated[
 ]
 Period = Annotated[
     str,
-    typer.Option("--budget-period", "--period", metavar="PERIOD", help="Period of the budget."),
+    typer.Option(
+        "--budget-period", "--period", metavar="PERIOD", help="total, day, week or month."
+    ),
 ]
 Models = Annotated[
     str | None,

@@ -2,26 +2,37 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import model_validator
 
-from conduit.core.resources.fields import Patch, Resource, Time, Usd
+from conduit.core.resources.fields import Patch, Resource, Time, TimeZone, Usd
 
-ScopeKind = Literal["key"]
-Period = Literal["total"]
+ScopeKind = Literal["key", "mapping", "gateway"]
+Period = Literal["total", "day", "week", "month"]
 Mode = Literal["hard", "soft"]
 
 
 class BudgetScope(Resource):
+    """`id` is a key's id or a mapping's alias; the gateway has none."""
+
     kind: ScopeKind
-    id: str
+    id: str = ""
+
+    @model_validator(mode="after")
+    def _named_unless_there_is_one(self) -> "BudgetScope":
+        if (self.kind == "gateway") is bool(self.id):
+            raise ValueError("id: a key and a mapping are named, the gateway is not")
+        return self
 
 
 class NewBudget(Resource):
-    """`scope.id` is a key's id or name."""
+    """`scope.id` is a key's id or name, or a mapping's alias that has no star.
+
+    A period is one of `timezone`; weeks begin on Monday.
+    """
 
     scope: BudgetScope
     period: Period = "total"
-    timezone: str = Field(default="UTC", examples=["UTC", "Europe/Berlin"])
+    timezone: TimeZone = "UTC"
     limit: Usd
     mode: Mode = "hard"
 
@@ -29,7 +40,7 @@ class NewBudget(Resource):
 class BudgetView(Resource):
     """`spent` and `held` are the numbers that are enforced, of the present period.
 
-    `scope_name` is what people call the scope: the key's name.
+    `scope_name` is what people call the scope: the key's name, or the mapping's alias.
     """
 
     id: str

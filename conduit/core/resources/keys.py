@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView, Mode, Period
-from conduit.core.resources.fields import Name, Patch, Resource, Time, Usd
+from conduit.core.resources.fields import Name, Patch, Resource, Time, TimeZone, Usd
 from conduit.core.resources.limits import RateLimits, RateLimitView
 
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
@@ -18,7 +18,7 @@ MOST_GRACE_S = 90 * 86_400
 class KeyBudget(Resource):
     limit: Usd
     period: Period = "total"
-    timezone: str = Field(default="UTC", examples=["UTC", "Europe/Berlin"])
+    timezone: TimeZone = "UTC"
     mode: Mode = "hard"
 
 

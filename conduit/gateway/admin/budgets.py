@@ -1,7 +1,6 @@
 """Admin operations on budgets."""
 
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import Any, cast
 
 from conduit.core.errors import (
     ConflictError,
@@ -12,17 +11,22 @@ from conduit.core.errors import (
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.money import format_usd, parse_usd
-from conduit.core.resources.budgets import BudgetPatch, BudgetScope, BudgetView, NewBudget
+from conduit.core.resources.budgets import (
+    BudgetPatch,
+    BudgetScope,
+    BudgetView,
+    NewBudget,
+    ScopeKind,
+)
 from conduit.core.resources.fields import Page, time_text
 from conduit.core.resources.keys import KeyBudget
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
 from conduit.gateway.ledger.budgets import BudgetTerms
-from conduit.gateway.storage import budgets, keys
+from conduit.gateway.storage import budgets, keys, mappings
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import Transaction, reading, writing
-from conduit.gateway.storage.keys import StoredKey
 
 _PATH = "/admin/budgets"
 _ONE = _PATH + "/{budget}"
@@ -32,9 +36,8 @@ async def _list(call: Call[None, ListQuery]) -> Page[BudgetView]:
     admin = call.admin
     async with reading(admin.database) as connection:
         found = await budgets.page(connection, call.query.window())
-        scopes = {each.scope_id for each in found.rows}
-        names = {scope: await _key_name(connection, scope) for scope in scopes}
-    return page(found, [view(admin, each, names[each.scope_id]) for each in found.rows])
+        names = {each.id: await _scope_name(connection, each) for each in found.rows}
+    return page(found, [view(admin, each, names[each.id]) for each in found.rows])
 
 
 async def _create(call: Call[NewBudget, None]) -> BudgetView:
@@ -42,20 +45,21 @@ async def _create(call: Call[NewBudget, None]) -> BudgetView:
     refuse_without_ledger(admin)
     async with admin.budget_changes:
         async with writing(admin.database, by=call.by) as connection:
-            key = await _key_named(connection, wanted.scope.id)
-            budget = budget_of_key(key.id, wanted)
+            scope_id = await _scope_id(connection, wanted.scope)
+            budget = new_budget(wanted.scope.kind, scope_id, wanted)
+            name = await _scope_name(connection, budget)
             await budgets.insert(connection, budget)
-        await open_budget(admin, budget, key.name)
-    admin.keyring.drop(key.id)
+        await open_budget(admin, budget, name)
+    admin.keyring.drop(scope_id)
     await admin.announce_of_keys(EventKind.BUDGET_CREATED, facts(budget))
-    return view(admin, budget, key.name)
+    return view(admin, budget, name)
 
 
 async def _show(call: Call[None, None]) -> BudgetView:
     admin = call.admin
     async with reading(admin.database) as connection:
         budget = await budgets.find(connection, call.names["budget"])
-        name = await _key_name(connection, budget.scope_id)
+        name = await _scope_name(connection, budget)
     return view(admin, budget, name)
 
 
@@ -67,14 +71,14 @@ async def _update(call: Call[BudgetPatch, None]) -> BudgetView:
     async with admin.budget_changes:
         async with writing(admin.database, by=call.by) as connection:
             budget = await budgets.find(connection, call.names["budget"])
-            key = await keys.find(connection, budget.scope_id)
+            name = await _scope_name(connection, budget)
             budget = await budgets.change(
                 connection, budget, {**changes, "updated_at_ms": now_ms()}, version=patch.version
             )
-        admin.ledger.change_budget(terms_of(budget, key.name))
+        admin.ledger.change_budget(terms_of(budget, name))
     admin.keyring.drop(budget.scope_id)
     await admin.announce_of_keys(EventKind.BUDGET_UPDATED, facts(budget))
-    return view(admin, budget, key.name)
+    return view(admin, budget, name)
 
 
 async def _reset_spend(call: Call[None, None]) -> BudgetView:
@@ -83,7 +87,7 @@ async def _reset_spend(call: Call[None, None]) -> BudgetView:
     async with admin.budget_changes:
         async with reading(admin.database) as connection:
             budget = await budgets.find(connection, call.names["budget"])
-            name = await _key_name(connection, budget.scope_id)
+            name = await _scope_name(connection, budget)
         try:
             spent = await admin.ledger.reset_spent(budget.id)
         except KeyError as error:  # it has just been made, or is about to be closed
@@ -104,34 +108,42 @@ async def _delete(call: Call[None, None]) -> None:
     await admin.announce_of_keys(EventKind.BUDGET_DELETED, facts(budget))
 
 
-async def _key_name(connection: Transaction, key_id: str) -> str | None:
-    """What the key is called; None for one that has just been deleted."""
+async def _scope_name(connection: Transaction, budget: StoredBudget) -> str | None:
+    """What people call the scope; None for the gateway, and for a key that was just deleted."""
+    if budget.scope_kind != budgets.OF_A_KEY:
+        return budget.scope_id or None
     try:
-        return (await keys.find(connection, key_id)).name
+        return (await keys.find(connection, budget.scope_id)).name
     except NotFoundError:
         return None
 
 
-async def _key_named(connection: Transaction, name_or_id: str) -> StoredKey:
+async def _scope_id(connection: Transaction, scope: BudgetScope) -> str:
+    """The id that the ledger knows a scope by. Raises ValidationFailedError."""
     try:
-        return await keys.find(connection, name_or_id)
+        match scope.kind:
+            case "key":
+                return (await keys.find(connection, scope.id)).id
+            case "mapping":
+                if "*" in scope.id:
+                    raise ValidationFailedError(
+                        "scope.id: the budget of a mapping is for one alias, without a star",
+                        param="scope.id",
+                    )
+                return (await mappings.find(connection, scope.id)).alias
+            case "gateway":
+                return ""
     except NotFoundError as error:
         raise ValidationFailedError(f"scope.id: {error.message}", param="scope.id") from error
 
 
-def budget_of_key(key_id: str, wanted: NewBudget | KeyBudget, *, under: str = "") -> StoredBudget:
-    """What to store. `under` names the field that holds it. Raises ValidationFailedError."""
-    try:
-        ZoneInfo(wanted.timezone)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValidationFailedError(
-            f"{under}timezone: there is no time zone of this name", param=f"{under}timezone"
-        ) from error
+def new_budget(scope_kind: str, scope_id: str, wanted: NewBudget | KeyBudget) -> StoredBudget:
+    """What to store."""
     at_ms = now_ms()
     return StoredBudget(
         id=new_id("bud", at_ms),
-        scope_kind=budgets.OF_A_KEY,
-        scope_id=key_id,
+        scope_kind=scope_kind,
+        scope_id=scope_id,
         period=wanted.period,
         timezone=wanted.timezone,
         limit_nanodollars=parse_usd(wanted.limit),
@@ -149,12 +161,12 @@ def refuse_without_ledger(admin: AdminContext, refusal: str = "no budget can be 
         raise LedgerUnavailableError(f"{refusal}: {state.reason}")
 
 
-async def open_budget(admin: AdminContext, budget: StoredBudget, key_name: str) -> None:
+async def open_budget(admin: AdminContext, budget: StoredBudget, scope_name: str | None) -> None:
     """Have a budget enforced that has been committed."""
-    await admin.ledger.open_budget(terms_of(budget, key_name))
+    await admin.ledger.open_budget(terms_of(budget, scope_name))
 
 
-def terms_of(budget: StoredBudget, key_name: str) -> BudgetTerms:
+def terms_of(budget: StoredBudget, scope_name: str | None) -> BudgetTerms:
     return BudgetTerms(
         id=budget.id,
         scope_kind=budget.scope_kind,
@@ -163,7 +175,7 @@ def terms_of(budget: StoredBudget, key_name: str) -> BudgetTerms:
         timezone=budget.timezone,
         limit_nanodollars=budget.limit_nanodollars,
         mode=budget.mode,
-        scope_name=key_name,
+        scope_name=scope_name,
     )
 
 
@@ -175,7 +187,7 @@ def view(admin: AdminContext, budget: StoredBudget, scope_name: str | None) -> B
         spent = held = period_start_ms = 0
     return BudgetView(
         id=budget.id,
-        scope=BudgetScope(kind="key", id=budget.scope_id),
+        scope=BudgetScope(kind=cast("ScopeKind", budget.scope_kind), id=budget.scope_id),
         scope_name=scope_name,
         period=budget.period,
         timezone=budget.timezone,
@@ -208,7 +220,7 @@ OPERATIONS = (
         "budgets.create",
         "POST",
         _PATH,
-        "Give a key a budget",
+        "Give a key, a mapping or the gateway a budget",
         _create,
         BudgetView,
         body=NewBudget,

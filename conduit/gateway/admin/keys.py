@@ -77,7 +77,7 @@ async def _create(call: Call[NewKey, None]) -> CreatedKey:
     key = _new_key(wanted, secret)
     own = []
     if wanted.budget is not None:
-        own = [budget_operations.budget_of_key(key.id, wanted.budget, under="budget.")]
+        own = [budget_operations.new_budget("key", key.id, wanted.budget)]
         budget_operations.refuse_without_ledger(admin)
     async with admin.budget_changes:
         async with writing(admin.database, by=call.by) as connection:

@@ -109,6 +109,11 @@ class Balances:
         for accounts in self._by_key.values():
             yield from accounts
 
+    @property
+    def others(self) -> tuple[Account, ...]:
+        """The accounts of mappings and of the gateway: few."""
+        return self._others
+
     def covering(self, key_id: str, alias: str | None) -> tuple[Account, ...]:
         """The budgets of a call; without an alias, those that do not depend on it."""
         of_key = self._by_key.get(key_id, ())

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.records import Claim, RequestRecord
 
 
@@ -90,15 +91,19 @@ class Ledger(Protocol):
         """
         ...
 
-    def affordable(self, key_id: str) -> int | None:
-        """Nano-dollars that the key's tightest hard budget has not spent; None: no such budget.
+    def affordable(self, key_id: str, alias: str | None = None) -> int | None:
+        """Nano-dollars that the tightest hard budget has not spent; None: no such budget.
 
         Some of it may be held by running calls: a claim for it waits until they settle.
         """
         ...
 
-    def is_exhausted(self, key_id: str) -> bool:
-        """Whether spent money alone has used up a hard budget of the key."""
+    def exhausted(self, key_id: str) -> BudgetTerms | None:
+        """The first hard budget, of the key or the gateway, that spent money alone has used up."""
+        ...
+
+    def is_bounded(self, alias: str) -> bool:
+        """Whether a hard budget, of the alias or the gateway, covers the calls of any key."""
         ...
 
     def progress(self, hold: Hold, output_tokens: int) -> None:

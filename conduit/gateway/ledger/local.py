@@ -115,22 +115,31 @@ class LocalLedger:
             await self._sync_hold(hold)
         return hold
 
-    def affordable(self, key_id: str) -> int | None:
+    def affordable(self, key_id: str, alias: str | None = None) -> int | None:
         at_ms = self._clock_ms()
         rooms = [
             account.room(at_ms)
-            for account in self._balances.covering(key_id, None)
+            for account in self._balances.covering(key_id, alias)
             if account.terms.hard
         ]
         return min(rooms, default=None)
 
-    def is_exhausted(self, key_id: str) -> bool:
+    def exhausted(self, key_id: str) -> BudgetTerms | None:
+        accounts = self._balances.covering(key_id, None)
+        if not accounts:
+            return None
         at_ms = self._clock_ms()
-        for account in self._balances.covering(key_id, None):
+        for account in accounts:
             terms = account.terms
             if terms.mode == "hard" and account.present(at_ms).spent >= terms.limit_nanodollars:
-                return True
-        return False
+                return terms
+        return None
+
+    def is_bounded(self, alias: str) -> bool:
+        others = self._balances.others
+        return bool(others) and any(
+            account.terms.hard and account.terms.covers("", alias) for account in others
+        )
 
     def progress(self, hold: Hold, output_tokens: int) -> None:
         """May be called for every chunk: a note is written every second or 256 tokens."""

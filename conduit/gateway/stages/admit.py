@@ -75,10 +75,10 @@ class Admit:
         key = exchange.granted_key
         if key.limits:
             self._check_limits(key)
-        if key.has_hard_budget and self._ledger.is_exhausted(key.id):
+        spent = self._ledger.exhausted(key.id)
+        if spent is not None:
             raise InsufficientQuotaError(
-                f"the key {key.name!r} has spent its budget",
-                hint=f"conduit keys update {key.name} --budget …",
+                f"{spent.label} has spent its budget", hint=f"conduit budgets show {spent.id}"
             )
 
     async def hold(self, exchange: Exchange, attempt: Attempt) -> None:
@@ -120,7 +120,7 @@ class Admit:
 
     def _capped(self, exchange: Exchange, attempt: Attempt, whole: Extent) -> Extent | None:
         """What is left of the balance as an output limit; None where that is no answer's worth."""
-        affordable = self._ledger.affordable(exchange.granted_key.id)
+        affordable = self._ledger.affordable(exchange.granted_key.id, exchange.call.model)
         if affordable is None or not whole.can_be_capped:
             return None
         rates = attempt.candidate.rates

@@ -17,7 +17,7 @@ from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use
 from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
-from conduit.gateway.snapshot import Snapshot
+from conduit.gateway.snapshot import KeyGrant, Snapshot
 
 _DEARER_TIERS = frozenset({"priority", "fast"})
 """Grades of service that providers bill above the price of the model."""
@@ -30,10 +30,18 @@ class Resolve:
     """Checks what the key may use and finds the candidates of the alias."""
 
     def __init__(
-        self, price_of: PriceOf, started: Callable[[Exchange], None], *, costs: bool = True
+        self,
+        price_of: PriceOf,
+        started: Callable[[Exchange], None],
+        *,
+        costs: bool = True,
+        is_bounded: Callable[[str], bool] = lambda alias: False,
     ) -> None:
-        """`costs` is whether what is resolved has to be paid for."""
+        """`costs` is whether what is resolved has to be paid for, and `is_bounded` whether a hard
+        budget that is not the key's covers the calls of an alias.
+        """
         self._costs = costs
+        self._is_bounded = is_bounded
         self._price_of = price_of
         self._started = started
         self._snapshot: Snapshot | None = None
@@ -46,7 +54,7 @@ class Resolve:
             raise PermissionDeniedError(
                 f"the key {key.name!r} may not use the model {alias!r}", param="model"
             )
-        must_be_priced = key.has_hard_budget and self._costs
+        must_be_priced = self._must_be_priced(key, exchange.call.model)
         if must_be_priced and exchange.call.service_tier in _DEARER_TIERS:
             raise PriceUnknownError(
                 f"the price of service_tier {exchange.call.service_tier!r} is not known, "
@@ -68,7 +76,7 @@ class Resolve:
         Raises UnsupportedParameterError where none of them can do what the request needs.
         """
         key = exchange.granted_key
-        must_be_priced = key.has_hard_budget and self._costs
+        must_be_priced = self._must_be_priced(key, exchange.call.model)
         question = Question(alias, exchange.operation, must_be_priced, key.allow_direct)
         decision = self._decide(exchange.snapshot, question)
         if decision is None:
@@ -76,6 +84,10 @@ class Resolve:
         if not exchange.call.plain:  # which needs nothing but text
             decision = _able(decision, exchange.call)
         return _with_room(decision, exchange)
+
+    def _must_be_priced(self, key: KeyGrant, alias: str) -> bool:
+        """Whether a hard budget has to hold, which it cannot without a price."""
+        return self._costs and (key.has_hard_budget or self._is_bounded(alias))
 
     def _decide(self, snapshot: Snapshot, question: Question) -> Decision | None:
         """The decision is the same for as long as the snapshot is, so it is made once."""

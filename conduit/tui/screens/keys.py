@@ -26,7 +26,7 @@ from conduit.tui.widgets.grid import Cell, Column
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.secrets import SecretDialog
 
-PERIODS = ("total",)
+PERIODS = ("total", "day", "week", "month")
 """What the admin API takes as the period of a budget."""
 EVERY_MODEL = "*"
 USAGE_DAYS = 30

@@ -106,7 +106,7 @@ async def test_spent_money_that_leaves_no_room_is_final_and_names_the_budget(
         await ledger.hold(claim(1))
     assert caught.value.message == ('key "acme" has spent its budget ($0.00001 of $0.00001)')
     assert caught.value.should_retry is False
-    assert ledger.is_exhausted("key_1")
+    assert ledger.exhausted("key_1") is not None
     assert ledger.affordable("key_1") == 0
 
 
@@ -114,7 +114,7 @@ async def test_what_a_key_can_afford_is_its_tightest_hard_budget(
     ledger: LocalLedger, engine: Engine
 ) -> None:
     assert ledger.affordable("key_2") is None
-    assert not ledger.is_exhausted("key_2")
+    assert ledger.exhausted("key_2") is None
     for budget in (
         terms(7_000, id="bud_2", scope_kind="gateway", scope_id=""),
         terms(1, id="bud_3", mode="soft"),

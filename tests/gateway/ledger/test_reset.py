@@ -49,7 +49,7 @@ async def test_a_reset_gives_the_whole_budget_back_and_the_books_agree(
             await ledger.hold(claim(1))
         assert await ledger.reset_spent("bud_1") == 1000
         assert balance(ledger) == (0, 0)
-        assert not ledger.is_exhausted("key_1")
+        assert ledger.exhausted("key_1") is None
         await spend(ledger, 400)
         await ledger.caught_up()
         assert balance(ledger) == (400, 0)
