@@ -35,7 +35,7 @@ AMOUNTS = (
 )
 _PRICE_FIELDS = (*AMOUNTS, "max_output_tokens", "context_tokens")
 _PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
-_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies", "allow_direct")
+_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies", "allow_direct", "priority")
 _CREDENTIAL_LIMITS = ("weight", "max_in_flight", "requests_per_minute")
 _USUAL_POLICY = {
     "sticky": "off",

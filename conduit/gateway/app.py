@@ -76,6 +76,7 @@ from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
 from conduit.gateway.stages.resolve import Resolve
 from conduit.gateway.stages.settle import Settle
+from conduit.gateway.stages.shed import Shed
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage import master_keys
 from conduit.gateway.storage.engine import (
@@ -367,6 +368,7 @@ def make_stages(gateway: Gateway) -> Stages:
     )
     return Stages(
         authenticate=Authenticate(gateway.keyring.cached, gateway.keyring.find),
+        shed=Shed(gateway.shedder.refuse_ordinary),
         admit=admit,
         decode=keeping,
         resolve=resolve,

@@ -58,4 +58,5 @@ def _grant(key: StoredKey, expires_at_ms: int | None, *, has_hard_budget: bool) 
         has_hard_budget=has_hard_budget,
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
+        priority=key.priority,
     )

@@ -217,3 +217,12 @@ def test_a_key_gets_and_loses_leave_to_name_providers(
     assert "DIRECT" in conduit("keys", "list", "-o", "wide").out
     assert conduit("keys", "update", "ci", "--no-direct").code == 0
     assert gateway.requests("PATCH")[-1].body == {"allow_direct": False}
+
+
+def test_a_key_gets_and_loses_priority(conduit: Conduit, gateway: FakeGateway) -> None:
+    assert conduit("keys", "create", "ci", "--priority").code == 0
+    assert gateway.requests("POST")[-1].body == {"name": "ci", "priority": True}
+    assert "PRIORITY" in conduit("keys", "list", "-o", "wide").out
+    assert "priority" in conduit("keys", "show", "ci", "-o", "table").out
+    assert conduit("keys", "update", "ci", "--no-priority").code == 0
+    assert gateway.requests("PATCH")[-1].body == {"priority": False}

@@ -49,6 +49,7 @@ VIEW = View(
         ),
         Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
         Column("direct", "allow_direct", wide=True),
+        Column("priority", "priority", wide=True),
         Column("id", "id", wide=True),
         Column("created", "created_at", lambda key: people.moment(key["created_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
@@ -81,6 +82,12 @@ Direct = Annotated[
     bool | None,
     typer.Option(
         "--direct/--no-direct", help="It may also name PROVIDER/MODEL, as far as --models fit."
+    ),
+]
+Priority = Annotated[
+    bool | None,
+    typer.Option(
+        "--priority/--no-priority", help="It is served from the reserved slots under overload too."
     ),
 ]
 Out = Annotated[
@@ -126,6 +133,7 @@ def create(
     expires: Expires = None,
     log_bodies: LogBodies = None,
     direct: Direct = None,
+    priority: Priority = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -141,6 +149,8 @@ def create(
         body["log_bodies"] = _log_bodies(log_bodies)
     if direct is not None:
         body["allow_direct"] = direct
+    if priority is not None:
+        body["priority"] = priority
     if budget is not None:
         body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
     with nullcontext() if out is None else NewFile(out) as file:
@@ -223,8 +233,9 @@ def update(
     ] = None,
     log_bodies: LogBodies = None,
     direct: Direct = None,
+    priority: Priority = None,
 ) -> None:
-    """Change a key's name, budget, models or expiry, or what is kept of it and what it may name."""
+    """Change a key's name, budget, models or expiry, what is kept of it, or what it may do."""
     body: dict[str, Any] = {}
     if rename is not None:
         body["name"] = rename
@@ -237,10 +248,12 @@ def update(
         body["log_bodies"] = _log_bodies(log_bodies)
     if direct is not None:
         body["allow_direct"] = direct
+    if priority is not None:
+        body["priority"] = priority
     if not body and budget is None:
         raise Failure(
             "nothing to change: "
-            "give --name, --budget, --models, --expires, --log-bodies or --direct"
+            "give --name, --budget, --models, --expires, --log-bodies, --direct or --priority"
         )
     key = call.find("keys", name)
     if body:

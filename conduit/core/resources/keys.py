@@ -26,6 +26,7 @@ class NewKey(Resource):
 
     `log_bodies` says whether the bodies of its requests are kept; null leaves it to the setting.
     With `allow_direct` a request may also name `provider/model`, as far as `allowed_models` fit it.
+    With `priority` it is served also when all but the reserved slots are taken.
     """
 
     name: Name
@@ -34,6 +35,7 @@ class NewKey(Resource):
     budget: KeyBudget | None = None
     log_bodies: bool | None = None
     allow_direct: bool = False
+    priority: bool = False
 
 
 class KeyView(Resource):
@@ -47,6 +49,7 @@ class KeyView(Resource):
     expires_at: Time | None
     log_bodies: bool | None
     allow_direct: bool
+    priority: bool
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -126,4 +129,5 @@ class KeyPatch(Patch):
     expires_at: Time | None = None
     log_bodies: bool | None = None
     allow_direct: bool | None = None
+    priority: bool | None = None
     version: int | None = None

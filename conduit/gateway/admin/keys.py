@@ -218,6 +218,7 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         version=1,
         log_bodies=wanted.log_bodies,
         allow_direct=wanted.allow_direct,
+        priority=wanted.priority,
     )
 
 
@@ -274,6 +275,7 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
         expires_at=time_text(key.expires_at_ms),
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
+        priority=key.priority,
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),
         created_at=str(time_text(key.created_at_ms)),

@@ -51,6 +51,7 @@ class StoredKey:
     former_expires_at_ms: int | None = None
     log_bodies: bool | None = None
     allow_direct: bool = False
+    priority: bool = False
 
 
 def _key(row: Row[Any]) -> StoredKey:

@@ -121,6 +121,8 @@ keys = Table(
     Column("log_bodies", Boolean),  # whether bodies are kept; null leaves it to the setting
     # Whether it may name a provider and its model in the place of an alias.
     Column("allow_direct", Boolean, nullable=False, server_default=false()),
+    # Whether it is served from the slots that are kept when the ordinary ones are taken.
+    Column("priority", Boolean, nullable=False, server_default=false()),
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
 )

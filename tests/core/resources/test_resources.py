@@ -174,6 +174,7 @@ def holders_of_a_secret() -> list[BaseModel]:
             expires_at=None,
             log_bodies=None,
             allow_direct=False,
+            priority=False,
             last_used_at=None,
             former_expires_at=None,
             created_at="2026-01-31T00:00:00Z",
