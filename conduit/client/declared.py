@@ -35,7 +35,15 @@ AMOUNTS = (
 )
 _PRICE_FIELDS = (*AMOUNTS, "max_output_tokens", "context_tokens")
 _PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
-_KEY_FIELDS = ("enabled", "allowed_models", "expires_at", "log_bodies", "allow_direct", "limits")
+_KEY_FIELDS = (
+    "enabled",
+    "allowed_models",
+    "expires_at",
+    "log_bodies",
+    "allow_direct",
+    "priority",
+    "limits",
+)
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
 _USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}
 _UNSAID = object()

@@ -204,7 +204,9 @@ class GatewaySettings(BaseSettings):
         default=20.0,
         ge=0,
         le=90,
-        description="Percent of these slots that are kept for administration and health.",
+        description=(
+            "Percent of these slots that are kept for administration, health and priority keys."
+        ),
     )
 
     shed_descriptors_percent: float = Field(

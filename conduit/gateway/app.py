@@ -79,6 +79,7 @@ from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
 from conduit.gateway.stages.resolve import Resolve
 from conduit.gateway.stages.settle import Settle
+from conduit.gateway.stages.shed import Shed
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage import master_keys
 from conduit.gateway.storage.engine import (
@@ -375,6 +376,7 @@ def make_stages(gateway: Gateway) -> Stages:
     )
     return Stages(
         authenticate=Authenticate(gateway.keyring.cached, gateway.keyring.find),
+        shed=Shed(gateway.shedder.refuse_ordinary),
         admit=admit,
         decode=keeping,
         resolve=resolve,

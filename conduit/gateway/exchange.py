@@ -276,6 +276,7 @@ class Exchange(msgspec.Struct, eq=False):
     client_ip: str | None = None
     user_agent: str | None = None
     key: KeyGrant | None = None
+    crowded: bool = False  # it came while no slots were free but those that are kept
     read_call: ReadCall | None = None  # how the body is read; OpenAI's own form where it is None
     decoded: ClientCall | None = None
     decision: Decision | None = None

@@ -18,6 +18,7 @@ class Stages:
     """The steps of a request, filled in `app.py`; tests pass plain functions."""
 
     authenticate: Callable[[str | None], Awaitable[KeyGrant]]
+    shed: Callable[[Exchange], None]
     admit: Callable[[Exchange], None]
     decode: Callable[[Exchange, bytes], None]
     resolve: Callable[[Exchange], None]
@@ -37,6 +38,8 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
     failure allows it; `next_attempt` ends the row by raising the last error.
     """
     exchange.key = await stages.authenticate(incoming.bearer)  # before the body is read
+    if exchange.crowded:
+        stages.shed(exchange)  # refused without a record, unless the key has priority
     with stages.recorded(exchange):  # record and events, whatever happens
         stages.admit(exchange)  # an exhausted budget is refused before the body too
         stages.decode(exchange, await incoming.body())

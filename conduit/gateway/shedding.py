@@ -1,7 +1,8 @@
 """Refuses new requests while there is too much to do, before any work is done for them.
 
-A timer looks at what the process uses; a request looks at one number. Requests that run are never
-ended for it, and the admin API and health probes are never refused: a share of the slots is theirs.
+A timer looks at what the process uses; a request looks at one number, or at two where it is among
+the last. Requests that run are never ended for it, and the admin API and health probes are never
+refused: a share of the slots is theirs, and of the keys that have priority.
 """
 
 import asyncio
@@ -20,6 +21,9 @@ _log = logging.getLogger(__name__)
 Reason = Literal["descriptors", "memory", "loop_lag", "in_flight"]
 
 REASONS: Final[tuple[Reason, ...]] = ("descriptors", "memory", "loop_lag", "in_flight")
+_USED_UP: Final[frozenset[Reason]] = frozenset({"descriptors", "memory"})
+"""What nobody passes; the others are passed by who has priority."""
+
 _WORDS: Final[Mapping[Reason, str]] = {
     "descriptors": "too many files and connections are open",
     "memory": "too little memory is left",
@@ -41,7 +45,8 @@ _QUIET_S: Final = 5.0
 class SheddingLimits:
     """`descriptors_percent` and `memory_percent` of 100, and `loop_lag_ms` of 0, are no limit.
 
-    `reserved_percent` of the `in_flight` slots are not for ordinary requests.
+    `reserved_percent` of the `in_flight` slots are for priority keys alone, which a late loop does
+    not hold up either.
     """
 
     descriptors_percent: float = 90.0
@@ -92,8 +97,10 @@ class Shedder:
         on_change: Callable[[tuple[Reason, ...]], None] = lambda _: None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self.most = limits.ordinary_slots
-        """With so many in flight the next one is refused: all that a request looks at."""
+        self.most_ordinary = limits.ordinary_slots
+        """With so many in flight the next one is served only if its key has priority."""
+        self.most = limits.in_flight
+        """With so many in flight the next one is refused, whosever it is; never the lesser."""
         self.refused: dict[Reason, int] = dict.fromkeys(REASONS, 0)
         """How many were refused since the start, each for the first of the reasons then."""
         self.lag_p99_ms = 0.0
@@ -131,9 +138,16 @@ class Shedder:
         )
 
     def refuse(self) -> OverloadedError:
-        """Count a request that is not taken; what its caller is told."""
-        # They come in the order of REASONS, of which the last is about the slots.
-        reason: Reason = self._reasons[0] if self.most == 0 else "in_flight"
+        """Count a request for which no slot at all is left; what its caller is told."""
+        return self._refuse(beyond=self.most)
+
+    def refuse_ordinary(self) -> OverloadedError:
+        """Count a request for which no ordinary slot is left; what its caller is told."""
+        return self._refuse(beyond=self.most_ordinary)
+
+    def _refuse(self, *, beyond: int) -> OverloadedError:
+        # They come in the order of REASONS: what closes more is before what closes less.
+        reason: Reason = self._reasons[0] if beyond == 0 else "in_flight"
         self.refused[reason] += 1
         return OverloadedError(
             f"the gateway is overloaded: {_WORDS[reason]}",
@@ -162,8 +176,10 @@ class Shedder:
         self._decide(tuple(reason for reason in REASONS if over[reason]))
 
     def _decide(self, reasons: tuple[Reason, ...]) -> None:
-        of_the_machine = any(reason != "in_flight" for reason in reasons)
-        self.most = 0 if of_the_machine else self._limits.ordinary_slots
+        used_up = not _USED_UP.isdisjoint(reasons)
+        self.most = 0 if used_up else self._limits.in_flight
+        late = used_up or "loop_lag" in reasons
+        self.most_ordinary = 0 if late else self._limits.ordinary_slots
         if reasons != self._reasons:
             self._reasons = reasons
             self._on_change(reasons)

@@ -102,7 +102,8 @@ class KeyGrant:
     """What a virtual key may do; found by the digest of the key.
 
     `log_bodies` None leaves it to the gateway whether the bodies of its requests are kept. With
-    `allow_direct` a request may name a provider and its model in the place of an alias.
+    `allow_direct` a request may name a provider and its model in the place of an alias. With
+    `priority` it is served also while all but the reserved slots are taken.
     """
 
     id: str
@@ -114,6 +115,7 @@ class KeyGrant:
     log_bodies: bool | None = None
     allow_direct: bool = False
     limits: tuple[Limit, ...] = ()
+    priority: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,3 +247,12 @@ def test_a_rate_limit_that_is_none_is_told(conduit: Conduit, text: str) -> None:
     outcome = conduit("keys", "create", "ci", f"--rpm={text}")
     assert outcome.code == 2
     assert "--rpm" in outcome.err
+
+
+def test_a_key_gets_and_loses_priority(conduit: Conduit, gateway: FakeGateway) -> None:
+    assert conduit("keys", "create", "ci", "--priority").code == 0
+    assert gateway.requests("POST")[-1].body == {"name": "ci", "priority": True}
+    assert "PRIORITY" in conduit("keys", "list", "-o", "wide").out
+    assert "priority" in conduit("keys", "show", "ci", "-o", "table").out
+    assert conduit("keys", "update", "ci", "--no-priority").code == 0
+    assert gateway.requests("PATCH")[-1].body == {"priority": False}

@@ -96,19 +96,91 @@ async def test_beyond_the_slots_requests_are_refused_and_streams_and_administrat
     await small.ledger_holds()
 
 
+async def test_a_priority_key_is_served_from_the_slots_that_are_kept_and_no_further(
+    small: Running, fake: FakeUpstream
+) -> None:
+    key, first = await small.key(), await small.key("first", priority=True)
+    gate = asyncio.Event()
+    fake.script(*[Behaviour(chunks=4, gate=gate)] * 5)
+    streams = [await chat(small, key, stream=True) for _ in range(4)]
+    begun = [await stream.content.readany() for stream in streams]
+    for path in ("/v1/chat/completions", "/v1/messages/count_tokens"):
+        refused = await small.http.post(
+            f"{small.url}{path}", data=b"not even read", headers={"authorization": f"Bearer {key}"}
+        )
+        assert refused.status == 503
+        assert "too many requests are in flight" in await refused.text()
+    assert (await chat(small, "condt_nobody")).status == 401
+    # The fifth slot: nobody without priority gets it, nor does a wrong key hold it.
+    streams.append(await chat(small, first, stream=True))
+    begun.append(await streams[-1].content.readany())
+    assert streams[-1].status == 200
+    for secret in (key, first):
+        refused = await chat(small, secret)
+        assert refused.status == 503
+        assert (await refused.json())["error"]["code"] == "overloaded"
+        assert 1 <= int(refused.headers["retry-after"]) <= 5
+    assert len(fake.requests) == 5
+    gate.set()
+    for stream, text_begun in zip(streams, begun, strict=True):
+        assert (text_begun + await stream.content.read()).endswith(b"data: [DONE]\n\n")
+    await small.ledger_holds()
+    # As little is done for those refused as can be: they are counted and not recorded.
+    records = (await small.admin("GET", "/requests"))["data"]
+    assert sorted(record["key"] for record in records) == ["first", *["test"] * 4]
+    refused_so_far = (await shedding(small))["refused"]
+    assert refused_so_far == {"descriptors": 0, "memory": 0, "loop_lag": 0, "in_flight": 4}
+
+
+async def test_priority_is_given_and_taken_while_requests_wait_for_a_slot(
+    small: Running, fake: FakeUpstream
+) -> None:
+    key, other = await small.key(), await small.key("other")
+    gate = asyncio.Event()
+    fake.script(*[Behaviour(chunks=4, gate=gate)] * 4)
+    streams = [await chat(small, key, stream=True) for _ in range(4)]
+    for stream in streams:
+        await stream.content.readany()
+    assert (await chat(small, other)).status == 503
+    assert (await small.admin("PATCH", "/keys/other", {"priority": True}))["priority"] is True
+    assert (await chat(small, other)).status == 200
+    await small.admin("PATCH", "/keys/other", {"priority": False})
+    assert (await chat(small, other)).status == 503
+    gate.set()
+    for stream in streams:
+        await stream.content.read()
+    await small.ledger_holds()
+
+
+async def test_a_late_loop_refuses_all_but_priority_keys(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    always = {"shed_loop_lag_ms": 0.000001, "shed_loop_lag_for_s": 0}
+    async with running_gateway(tmp_path / "home", **always) as running:
+        await connect_fake(running, fake)
+        key, first = await running.key(), await running.key("first", priority=True)
+        await until_reasons_are(running, ["loop_lag"])
+        refused = await chat(running, key)
+        assert refused.status == 503
+        assert "the event loop is late" in await refused.text()
+        assert (await chat(running, first)).status == 200
+        assert len(fake.requests) == 1
+
+
 async def test_a_machine_that_is_used_up_refuses_all_requests_and_ends_none(
     running: Running, fake: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    key = await running.key()
+    key, first = await running.key(), await running.key("first", priority=True)
     gate = asyncio.Event()
     fake.script(Behaviour(chunks=4, gate=gate))
     stream = await chat(running, key, stream=True)
     begun = await stream.content.readany()
     monkeypatch.setattr("conduit.gateway.machine.memory_limit_bytes", lambda: 1 << 20)
     await until_reasons_are(running, ["memory"])
-    refused = await chat(running, key)
-    assert refused.status == 503
-    assert (await refused.json())["error"]["code"] == "overloaded"
+    for secret in (key, first):
+        refused = await chat(running, secret)
+        assert refused.status == 503
+        assert (await refused.json())["error"]["code"] == "overloaded"
     gate.set()
     assert (begun + await stream.content.read()).endswith(b"data: [DONE]\n\n")
     # An operator lifts the limit, which counts at once.

@@ -65,6 +65,7 @@ async def secrets(database: Database) -> Sequence[str]:
                     secret,
                     enabled=number != 2,
                     allowed_models=["gpt-*"] if number == 3 else ["*"],
+                    priority=number == 0,
                 ),
             )
         await budgets.insert(connection, records.budget("bud_1", "key_k1"))
@@ -118,6 +119,7 @@ async def test_keys_that_were_not_used_for_long_are_known_without_the_database(
     assert before == after
     assert [grant.enabled for grant in after] == [True, True, False, True]
     assert [grant.has_hard_budget for grant in after] == [False, True, False, False]
+    assert [grant.priority for grant in after] == [True, False, False, False]
     assert after[3].allowed_models == ("gpt-*",)
 
 

@@ -5,7 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from conduit.core.errors import AuthenticationError, InsufficientQuotaError, UpstreamFailure
+from conduit.core.errors import (
+    AuthenticationError,
+    InsufficientQuotaError,
+    OverloadedError,
+    UpstreamFailure,
+)
 from conduit.gateway.cache.terms import Caching
 from conduit.gateway.exchange import Attempt, Candidate, Exchange, Relay
 from conduit.gateway.pipeline import Stages, run
@@ -82,6 +87,7 @@ class Steps:
     def stages(self) -> Stages:
         return Stages(
             authenticate=self.authenticate,
+            shed=lambda exchange: self.step("shed"),
             admit=lambda exchange: self.step("admit"),
             decode=lambda exchange, body: self.step("decode"),
             resolve=lambda exchange: self.step("resolve"),
@@ -127,6 +133,17 @@ async def test_a_wrong_key_leaves_no_record_and_its_body_unread() -> None:
     with pytest.raises(AuthenticationError):
         await go(steps)
     assert steps.seen == ["authenticate"]
+
+
+async def test_what_came_to_a_crowded_gateway_may_be_shed_without_a_record_or_its_body() -> None:
+    crowded = Exchange(Operation.CHAT, snapshot([]), crowded=True)
+    steps = Steps("shed", OverloadedError("no"))
+    with pytest.raises(OverloadedError):
+        await run(steps.stages(), crowded, steps, Silent())
+    assert steps.seen == ["authenticate", "shed"]
+    steps = Steps()
+    await run(steps.stages(), crowded, steps, Silent())
+    assert steps.seen[:4] == ["authenticate", "shed", "admit", "body"]
 
 
 @pytest.mark.parametrize("step", ["admit", "body", "decode", "resolve", "hold", "call"])

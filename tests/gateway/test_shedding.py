@@ -37,9 +37,10 @@ def watched() -> Watched:
 
 
 def test_ordinary_requests_have_four_fifths_of_the_slots(watched: Watched) -> None:
-    assert watched.shedder.most == 8
-    assert Shedder(replace(LIMITS, in_flight=1)).most == 1
-    assert Shedder(replace(LIMITS, reserved_percent=0)).most == 10
+    assert (watched.shedder.most_ordinary, watched.shedder.most) == (8, 10)
+    small = Shedder(replace(LIMITS, in_flight=1))
+    assert (small.most_ordinary, small.most) == (1, 1)
+    assert Shedder(replace(LIMITS, reserved_percent=0)).most_ordinary == 10
 
 
 @pytest.mark.parametrize(
@@ -52,11 +53,12 @@ def test_ordinary_requests_have_four_fifths_of_the_slots(watched: Watched) -> No
         (Use(None, None), ()),
     ],
 )
-def test_what_is_used_up_closes_the_door(
+def test_what_is_used_up_closes_the_door_to_all(
     watched: Watched, use: Use, reasons: tuple[Reason, ...]
 ) -> None:
     assert watched.look(use) == reasons
-    assert watched.shedder.most == (0 if reasons else 8)
+    most = (watched.shedder.most_ordinary, watched.shedder.most)
+    assert most == ((0, 0) if reasons else (8, 10))
     assert watched.shedder.state().use == use
 
 
@@ -68,18 +70,20 @@ def test_it_opens_again_five_points_below(watched: Watched) -> None:
     assert watched.changes == [("memory",), ()]
 
 
-def test_a_loop_that_is_late_for_a_second_closes_the_door_and_one_in_time_opens_it(
+def test_a_loop_that_is_late_for_a_second_lets_priority_pass_and_one_in_time_lets_all(
     watched: Watched,
 ) -> None:
     watched.run(1.0, 0.3)
     assert watched.changes == []
     watched.run(1.0, 0.3)
     assert watched.changes == [("loop_lag",)]
+    assert (watched.shedder.most_ordinary, watched.shedder.most) == (0, 10)
     assert watched.shedder.lag_p99_ms == pytest.approx(300)
     watched.run(1.5, 0.001)
     assert watched.changes == [("loop_lag",)]
     watched.run(1.5, 0.001)
     assert watched.changes == [("loop_lag",), ()]
+    assert (watched.shedder.most_ordinary, watched.shedder.most) == (8, 10)
 
 
 def test_a_single_pause_closes_nothing(watched: Watched) -> None:
@@ -92,11 +96,11 @@ def test_a_single_pause_closes_nothing(watched: Watched) -> None:
 
 def test_refusals_for_slots_are_told_of_until_there_were_none_for_a_while(watched: Watched) -> None:
     assert watched.look() == ()
-    error = watched.shedder.refuse()
+    error = watched.shedder.refuse_ordinary()
     assert (error.status, error.code, error.retry_after_s) == (503, "overloaded", 5.0)
     assert "too many requests are in flight" in error.message
     assert watched.look() == ("in_flight",)
-    assert watched.shedder.most == 8
+    assert (watched.shedder.most_ordinary, watched.shedder.most) == (8, 10)
     watched.now_s = 4.0
     watched.shedder.refuse()
     assert watched.look() == ("in_flight",)
@@ -119,6 +123,13 @@ def test_a_refusal_counts_for_the_first_reason(watched: Watched) -> None:
     }
 
 
+def test_what_only_priority_passes_is_no_reason_where_all_are_refused(watched: Watched) -> None:
+    watched.run(2.0, 0.3)
+    assert "event loop is late" in watched.shedder.refuse_ordinary().message
+    assert "too many requests are in flight" in watched.shedder.refuse().message
+    assert watched.shedder.refused["loop_lag"] == watched.shedder.refused["in_flight"] == 1
+
+
 def test_callers_are_told_different_times_to_come_again() -> None:
     shedder = Shedder(LIMITS)
     times = {shedder.refuse().retry_after_s for _ in range(50)}
@@ -130,13 +141,13 @@ def test_limits_can_be_lifted_and_changed_while_it_runs(watched: Watched) -> Non
     watched.shedder.limits = SheddingLimits(
         descriptors_percent=100, memory_percent=100, loop_lag_ms=0, in_flight=100
     )
-    assert watched.shedder.most == 80
+    assert (watched.shedder.most_ordinary, watched.shedder.most) == (80, 100)
     watched.run(4.0, 5.0, Use(100.0, 100.0))
     assert watched.changes == []
     watched.shedder.limits = replace(LIMITS, memory_percent=50)
     assert watched.look(Use(memory_percent=60.0)) == ("memory",)
     watched.shedder.limits = replace(LIMITS, memory_percent=50, in_flight=20)
-    assert watched.shedder.most == 0
+    assert (watched.shedder.most_ordinary, watched.shedder.most) == (0, 0)
 
 
 def test_changes_are_told_in_words() -> None:

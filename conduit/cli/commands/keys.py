@@ -60,6 +60,7 @@ VIEW = View(
         Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
         Column("limits", "limits", _limits, wide=True),
         Column("direct", "allow_direct", wide=True),
+        Column("priority", "priority", wide=True),
         Column("id", "id", wide=True),
         Column("created", "created_at", lambda key: people.moment(key["created_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
@@ -113,6 +114,12 @@ Concurrent = Annotated[
     str | None,
     typer.Option("--concurrent", metavar="N[,shadow]", help="Most requests at once, or none."),
 ]
+Priority = Annotated[
+    bool | None,
+    typer.Option(
+        "--priority/--no-priority", help="It is served from the reserved slots under overload too."
+    ),
+]
 Out = Annotated[
     str | None,
     typer.Option("--out", metavar="FILE", help="Write the key to a file (0600), not stdout."),
@@ -161,6 +168,7 @@ def create(
     rpd: Rpd = None,
     tpd: Tpd = None,
     concurrent: Concurrent = None,
+    priority: Priority = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -179,6 +187,8 @@ def create(
     limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if limits:
         body["limits"] = [each for each in limits.values() if each is not None]
+    if priority is not None:
+        body["priority"] = priority
     if budget is not None:
         body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
     with nullcontext() if out is None else NewFile(out) as file:
@@ -266,8 +276,9 @@ def update(
     rpd: Rpd = None,
     tpd: Tpd = None,
     concurrent: Concurrent = None,
+    priority: Priority = None,
 ) -> None:
-    """Change a key's name, budget, limits, models or expiry, or what is kept of it.
+    """Change a key's name, budget, limits, models or expiry, what is kept of it, or what it may do.
 
     A limit that is not named stays; none takes it away.
     """
@@ -283,11 +294,13 @@ def update(
         body["log_bodies"] = _log_bodies(log_bodies)
     if direct is not None:
         body["allow_direct"] = direct
+    if priority is not None:
+        body["priority"] = priority
     limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if not body and budget is None and not limits:
         raise Failure(
             "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
-            "--direct, or a limit such as --rpm"
+            "--direct, --priority, or a limit such as --rpm"
         )
     key = call.find("keys", name)
     if limits:

@@ -27,6 +27,7 @@ class NewKey(Resource):
 
     `log_bodies` says whether the bodies of its requests are kept; null leaves it to the setting.
     With `allow_direct` a request may also name `provider/model`, as far as `allowed_models` fit it.
+    With `priority` it is served also when all but the reserved slots are taken.
     """
 
     name: Name
@@ -36,6 +37,7 @@ class NewKey(Resource):
     log_bodies: bool | None = None
     allow_direct: bool = False
     limits: RateLimits = Field(default_factory=list)
+    priority: bool = False
 
 
 class KeyView(Resource):
@@ -50,6 +52,7 @@ class KeyView(Resource):
     log_bodies: bool | None
     allow_direct: bool
     limits: list[RateLimitView]
+    priority: bool
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -133,4 +136,5 @@ class KeyPatch(Patch):
     log_bodies: bool | None = None
     allow_direct: bool | None = None
     limits: RateLimits | None = None
+    priority: bool | None = None
     version: int | None = None

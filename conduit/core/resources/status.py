@@ -21,7 +21,8 @@ class LedgerView(Resource):
 class SheddingView(Resource):
     """Why new requests are refused as overloaded, if they are, and what is measured for it.
 
-    `refused` counts them by reason since the start, `slots` is how many may be in flight.
+    `refused` counts them by reason since the start. With `slots` in flight all are refused but
+    those of priority keys.
     """
 
     reasons: list[str]

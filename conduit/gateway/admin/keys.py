@@ -225,6 +225,7 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         log_bodies=wanted.log_bodies,
         allow_direct=wanted.allow_direct,
         limits=[limit.model_dump() for limit in wanted.limits],
+        priority=wanted.priority,
     )
 
 
@@ -282,6 +283,7 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
         limits=_limits(admin, key),
+        priority=key.priority,
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),
         created_at=str(time_text(key.created_at_ms)),

@@ -81,13 +81,16 @@ async def serve(
 ) -> web.StreamResponse:
     """Serve one request of a route, whichever way it came."""
     entrance = current.now
-    if len(entrance.live) >= entrance.shedder.most:
-        raise entrance.shedder.refuse()
+    shedder, in_flight = entrance.shedder, len(entrance.live)
+    crowded = in_flight >= shedder.most_ordinary
+    if crowded and in_flight >= shedder.most:
+        raise shedder.refuse()
     exchange = Exchange(
         route.operation,
         entrance.snapshot(),
         client_ip=entrance.addresses.of(request) or None,
         user_agent=request.headers.get("User-Agent"),
+        crowded=crowded,
         read_call=route.read_call,
     )
     request[REQUEST_ID] = exchange.id
