@@ -108,7 +108,7 @@ CHANGES = View(
         Column("provider", "provider", wide=True),
     ),
     id_path="provider",
-    empty="nothing has changed in this time, or since the start of the gateway",
+    empty="nothing has changed in this time",
 )
 _AFTER: dict[str, Tone] = {"closed": "good", "ready": "good", "half_open": "warn"}
 

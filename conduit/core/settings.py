@@ -404,6 +404,13 @@ class GatewaySettings(BaseSettings):
         ),
     )
 
+    health_history_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days that changes of the health of providers are kept.",
+    )
+
     log_bodies: bool = Field(
         default=False,
         description=(

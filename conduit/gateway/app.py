@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -37,7 +37,8 @@ from conduit.gateway.entrance import CurrentEntrance, Entrance
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
-from conduit.gateway.health.registry import Health
+from conduit.gateway.health.registry import Change, Health
+from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
@@ -95,7 +96,6 @@ from conduit.gateway.upstream.options import ClientOptions
 
 logger = logging.getLogger(__name__)
 
-_LAST_USED_WRITTEN_EVERY_S = 5.0
 _STALL_GRACE_S = 5.0
 _PRELOADED_AFTER_S = 1.0
 _DOUBTS_SETTLED_EVERY_S = 1.0
@@ -130,6 +130,7 @@ class Gateway:
     limiter: Limiter
     bodies: BodyStore
     health: Health
+    health_history: HealthHistory
     secrets: LiveSecrets
     warnings: tuple[str, ...]
     started_at_ms: int
@@ -265,6 +266,9 @@ async def open_gateway(
             folder / FOLDER, lambda: rules.retention(gateway.settings), secrets.scrub
         )
         metrics = Metrics(__version__, live.__len__, ledger.state, cache.figures, shedder)
+        history = HealthHistory(
+            database, lambda: gateway.settings.health_history_days, secrets.scrub
+        )
         gateway = Gateway(
             settings=settings,
             origins=origins,
@@ -287,13 +291,14 @@ async def open_gateway(
             limiter=Limiter(day_counts(database, ledger), exceeded=metrics.limit_exceeded),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
+            health_history=history,
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
         )
-        gateway.health.changed = lambda change: gateway.bus.publish(
-            EventKind.PROVIDER_HEALTH_CHANGED, change.as_event()
-        )
+        gateway.health.changed = partial(_tell_health, gateway)
+        history.start()
+        stack.push_async_callback(history.close)
         bodies.start()
         stack.push_async_callback(bodies.close)
         yield gateway
@@ -304,6 +309,11 @@ def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
     log_change(reasons)
     facts = {"reasons": list(reasons), "refused": sum(gateway.shedder.refused.values())}
     gateway.bus.publish(EventKind.GATEWAY_SHEDDING_CHANGED, facts)
+
+
+def _tell_health(gateway: Gateway, change: Change) -> None:
+    gateway.health_history.note(change)
+    gateway.bus.publish(EventKind.PROVIDER_HEALTH_CHANGED, change.as_event())
 
 
 async def _sealing_key(
@@ -523,6 +533,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         bodies=gateway.bodies,
         health=gateway.health,
         limiter=gateway.limiter,
+        health_history=gateway.health_history,
         price_of=_price_of(gateway),
         endpoint_of=gateway.endpoints.of,
         tokens=gateway.tokens,
@@ -549,7 +560,7 @@ async def _background(
     if gateway.known_keys is not None:
         gateway.known_keys.start()
     tasks = (
-        asyncio.create_task(_note_last_used(gateway.keyring), name="last used"),
+        asyncio.create_task(gateway.keyring.note_last_used(), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
@@ -597,15 +608,3 @@ async def _settle_doubts(gateway: Gateway) -> None:
         except UnavailableError:
             gateway.in_doubt.set()
             await asyncio.sleep(_DOUBTS_SETTLED_EVERY_S)
-
-
-async def _note_last_used(keyring: Keyring) -> None:
-    """Write now and then when keys were used, and once more at the end."""
-    try:
-        while True:
-            await asyncio.sleep(_LAST_USED_WRITTEN_EVERY_S)
-            with suppress(ConduitError):  # the next round writes what this one could not
-                await keyring.write_last_used()
-    finally:
-        with suppress(ConduitError):
-            await keyring.write_last_used()

@@ -6,9 +6,10 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from conduit.core.errors import DatabaseUnavailableError, UnavailableError
+from conduit.core.errors import ConduitError, DatabaseUnavailableError, UnavailableError
 from conduit.core.ids import now_ms
 from conduit.core.keys import digest_of, is_virtual_key
 from conduit.gateway.grants import read_grant
@@ -22,6 +23,7 @@ _CACHED_S = 60.0
 _LOOKED_UP_WITHIN_S = 2.0
 # While the database is away one look-up a second finds out whether it is back.
 _ASKED_AGAIN_S = 1.0
+_LAST_USED_WRITTEN_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,17 @@ class Keyring:
         except BaseException:
             self._used_at_ms = used | self._used_at_ms
             raise
+
+    async def note_last_used(self) -> None:
+        """Write now and then when keys were used, and once more at the end."""
+        try:
+            while True:
+                await asyncio.sleep(_LAST_USED_WRITTEN_EVERY_S)
+                with suppress(ConduitError):  # the next round writes what this one could not
+                    await self.write_last_used()
+        finally:
+            with suppress(ConduitError):
+                await self.write_last_used()
 
     async def _look_up(self, digest: bytes) -> _Entry:
         """One look-up of a key serves all requests that wait for it."""

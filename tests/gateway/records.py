@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from conduit.core.ids import new_id
 from conduit.core.keys import digest_of, displayed_start, make_virtual_key
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.credentials import StoredCredential
+from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange
 from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.mappings import StoredMapping
 from conduit.gateway.storage.prices import StoredPrice
@@ -200,3 +202,22 @@ def attempt_row(number: int, request_id: str, **values: Any) -> dict[str, Any]:
         "search_units": None,
         **values,
     }
+
+
+def health_change(number: int = 1, **values: Any) -> StoredHealthChange:
+    """A breaker that opened, so many milliseconds later than the first."""
+    at_ms = AT_MS + number
+    return StoredHealthChange(
+        **{
+            "id": new_id(ID_PREFIX, at_ms),
+            "at_ms": at_ms,
+            "provider": "openai",
+            "model": "m-1",
+            "credential": "default",
+            "before": "closed",
+            "after": "open",
+            "reason": "503",
+            "until_ms": at_ms + 30_000,
+            **values,
+        }
+    )

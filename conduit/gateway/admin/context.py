@@ -17,6 +17,7 @@ from conduit.gateway.configuration import Configuration
 from conduit.gateway.discovery import ModelLists
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.health.registry import Health
+from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import LedgerState
@@ -87,6 +88,7 @@ class AdminContext:
     bodies: BodyStore
     health: Health
     limiter: Limiter
+    health_history: HealthHistory
     price_of: PriceOf
     endpoint_of: Callable[[Upstream], Endpoint]
     tokens: AccessTokens

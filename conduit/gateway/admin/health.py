@@ -17,14 +17,13 @@ from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
-from conduit.gateway.health.registry import Change
 from conduit.gateway.routing.resolve import REQUESTED_MODEL
 from conduit.gateway.snapshot import AliasMapping, Credential
+from conduit.gateway.storage.health_changes import StoredHealthChange, WantedChanges
 from conduit.gateway.storage.rows import page_of
 
 _PATH = "/admin/health"
 _BREAKERS = "/admin/breakers"
-_LAST = 999_999
 
 
 class HealthQuery(ListQuery):
@@ -71,19 +70,11 @@ def _name_of(deployment: Deployment) -> str:
 
 
 async def _history(call: Call[None, HistoryQuery]) -> Page[HealthChange]:
-    admin, wanted = call.admin, call.query
-    since_ms = 0 if wanted.since is None else time_ms(wanted.since)
-    changes = [
-        (f"{_LAST - number:06}", each)
-        for number, each in enumerate(admin.health.changes)
-        if wanted.provider in (None, each.provider) and each.at_ms >= since_ms
-    ]
-    found = page_of(sorted(changes, key=_first), _first, wanted.window())
-    return page(found, [_change(each) for _, each in found.rows])
-
-
-def _first(numbered: tuple[str, Change]) -> str:
-    return numbered[0]
+    query = call.query
+    since_ms = 0 if query.since is None else time_ms(query.since)
+    wanted = WantedChanges(query.provider, since_ms)
+    found = await call.admin.health_history.page(wanted, query.window())
+    return page(found, [_change(each) for each in found.rows])
 
 
 async def _open(call: Call[BreakerOpening, None]) -> Page[DeploymentView]:
@@ -194,7 +185,7 @@ def deployment_view(facts: DeploymentFacts) -> DeploymentView:
     )
 
 
-def _change(change: Change) -> HealthChange:
+def _change(change: StoredHealthChange) -> HealthChange:
     return HealthChange(
         at=str(time_text(change.at_ms)),
         provider=change.provider,
@@ -224,7 +215,7 @@ OPERATIONS = (
         "health.history",
         "GET",
         _PATH + "/history",
-        "List what has changed in the health of providers since the start",
+        "List what has changed in the health of providers, the newest first",
         _history,
         Page[HealthChange],
         query=HistoryQuery,

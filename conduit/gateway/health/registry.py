@@ -7,7 +7,6 @@ clock unless a name says otherwise.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import random
@@ -20,7 +19,6 @@ from conduit.gateway.health.breaker import Breaker, BreakerRules, BreakerState
 from conduit.gateway.health.deployments import CredentialHealth, Deployment, Effect, Out
 from conduit.gateway.snapshot import Credential, Upstream
 
-_KEPT_CHANGES: Final = 2_000
 _MOST_DEPLOYMENTS: Final = 10_000
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 60.0
@@ -85,7 +83,6 @@ class Health:
     clock: Callable[[], float] = time.monotonic
     draw: Callable[[], float] = random
     changed: Callable[[Change], None] = lambda change: None
-    changes: deque[Change] = field(default_factory=lambda: deque(maxlen=_KEPT_CHANGES))
     active: int = 0
     retries: int = 0
     token: object = field(default_factory=object)
@@ -336,7 +333,6 @@ class Health:
         until_ms: int | None,
     ) -> None:
         change = Change(now_ms(), own.provider, model, own.name, before, after, reason, until_ms)
-        self.changes.append(change)
         self.changed(change)
 
     @staticmethod

@@ -4,13 +4,12 @@ They are compiled once: the text is SQLAlchemy's for the dialect in use, only it
 row's parameters is saved.
 """
 
-from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Dialect, Executable, TableClause, bindparam, insert, text, update
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Dialect, Executable, bindparam, insert, text, update
 from sqlalchemy.sql import ClauseElement
 
+from conduit.gateway.storage.rows import insert_of
 from conduit.gateway.storage.schema import balances, journal_position, ledger, requests
 
 Row = tuple[Any, ...]
@@ -42,7 +41,7 @@ class BatchStatements:
     """The statements of every batch, for one dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
-        make = _insert_of(dialect)
+        make = insert_of(dialect)
         identified = ledger.c.attempt_id == bindparam("id_")
 
         def change(names: tuple[str, ...]) -> str:
@@ -81,15 +80,6 @@ class BatchStatements:
             dialect,
             tuple(journal_position.c.keys()),
         )
-
-
-def _insert_of(dialect: Dialect) -> Callable[[TableClause], Any]:
-    """The dialect's own insert, which knows what to do about a row that is there already."""
-    if dialect.name != "postgresql":
-        return sqlite.insert
-    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # deferred: few have that database
-
-    return postgresql.insert
 
 
 def statement_text(statement: Executable, dialect: Dialect, names: tuple[str, ...]) -> str:

@@ -4,7 +4,6 @@ So a database of an earlier schema can be copied too, and a new column is copied
 here. Values are those of JSON and bytes: what one engine gives, the other takes.
 """
 
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from conduit.gateway.storage.migrate import VERSION_TABLE
+from conduit.gateway.storage.rows import storable
 
 Kind = Literal["integer", "text", "boolean", "bytes", "json"]
 Row = Sequence[Any]
@@ -47,8 +47,6 @@ _TYPES: Mapping[Kind, TypeEngine[Any]] = {
 }
 # Sums of many 64-bit numbers are made in two halves: an engine's own sum would overflow.
 _BILLION = 1_000_000_000
-# What PostgreSQL cannot store as text, and SQLite can; as the journal's records have it.
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +122,8 @@ async def drop_everything(connection: AsyncConnection) -> None:
 def _storable(row: Row, texts: Sequence[int]) -> list[Any]:
     values = list(row)
     for number in texts:
-        if isinstance(value := values[number], str) and _UNSTORABLE.search(value):
-            values[number] = _UNSTORABLE.sub("\ufffd", value)
+        if isinstance(value := values[number], str):
+            values[number] = storable(value)
     return values
 
 

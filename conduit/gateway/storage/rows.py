@@ -1,12 +1,23 @@
-"""What the statements of all resources share: pages, names that are taken, versions."""
+"""What the statements of all resources share: pages, names that are taken, versions, dialects."""
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, insert, update
+from sqlalchemy import (
+    ColumnElement,
+    Dialect,
+    Row,
+    Select,
+    Table,
+    TableClause,
+    insert,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -18,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MOST_DIGITS = 18
+# What PostgreSQL cannot store as text, and SQLite can; as the journal's records have it.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +154,17 @@ def page_of(everything: Sequence[T], key: Callable[[T], str], window: Window) ->
     shown = tuple(rest[: window.limit])
     more = len(rest) > window.limit
     return Found(rows=shown, next_cursor=cursor_after(key(shown[-1])) if more else None)
+
+
+def insert_of(dialect: Dialect) -> Callable[[TableClause], Any]:
+    """The dialect's own insert, which knows what to do about a row that is there already."""
+    if dialect.name != "postgresql":
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  # deferred: few have that database
+
+    return postgresql.insert
+
+
+def storable(text: str) -> str:
+    """The text with U+FFFD in the place of what a database cannot store."""
+    return _UNSTORABLE.sub("\ufffd", text)

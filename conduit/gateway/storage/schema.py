@@ -264,6 +264,22 @@ revisions = Table(
     Column("changes", JSON, nullable=False),  # [{kind, name, before, after, note}], no secrets
 )
 
+# Breakers that opened or closed, credentials that were left out or taken back. Read by id alone,
+# which sorts by time.
+health_changes = Table(
+    "health_changes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("provider", Text, nullable=False),  # its name
+    Column("model", Text),  # null for a credential as a whole
+    Column("credential", Text, nullable=False),  # its name
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("reason", Text),
+    Column("until_ms", BigInteger),
+)
+
 # Prices that an operator set; what ships with the program is a data file.
 prices = Table(
     "prices",

@@ -24,6 +24,7 @@ from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.health.registry import Health
+from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.entries import Finding
 from conduit.gateway.ledger.local import LocalLedger
@@ -139,6 +140,9 @@ async def context(
     tokens = AccessTokens(fetch_through(endpoints))
     bodies = BodyStore(tmp_path / "bodies", lambda: Retention(7, 2**30), str)
     bodies.start()
+    health, history = Health(), HealthHistory(database, lambda: 30, str)
+    health.changed = history.note
+    history.start()
     yield AdminContext(
         database=database,
         configuration=configuration,
@@ -151,8 +155,9 @@ async def context(
         bus=bus,
         live=live,
         bodies=bodies,
-        health=Health(),
         limiter=Limiter(day_counts(database, ledger)),
+        health=health,
+        health_history=history,
         price_of=lambda rates, provider, vendor, model: rates_for(
             rates, BOOK, provider, vendor, model
         ),
@@ -168,6 +173,7 @@ async def context(
         check_ledger=_check_ledger,
         client_ip=lambda request: request.remote or "",
     )
+    await history.close()
     await bodies.close()
     await tokens.close()
     await upstreams.close()

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from conduit.gateway.ledger.local import LocalLedger
-from conduit.gateway.storage import credentials, keys, mappings, master_keys, prices, providers
+from conduit.gateway.storage import (
+    credentials,
+    health_changes,
+    keys,
+    mappings,
+    master_keys,
+    prices,
+    providers,
+)
 from conduit.gateway.storage.engine import Database, create_engine, writing
 from conduit.gateway.storage.master_keys import StoredMasterKey
 from tests import postgresql
@@ -65,6 +73,7 @@ async def installation(database: Database, tmp_path: Path) -> Installation:
         await mappings.insert(connection, records.mapping("größe-\U0001f600"))
         await keys.insert(connection, records.key(id="key_1", allowed_models=["a*", "b"]))
         await prices.put(connection, records.price(cache_read=None))
+        await health_changes.add(connection, [records.health_change(model=None)])
         await master_keys.put(connection, StoredMasterKey(1, bytes(range(32)), AT_MS, None))
     await store_budget(database, terms(10_000))
     made = Installation(database, folder)
