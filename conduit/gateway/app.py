@@ -3,14 +3,12 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from aiohttp import web
-from msgspec import structs
 
 from conduit import __version__
 from conduit.core.errors import AuthenticationError, ConduitError, UnavailableError
@@ -18,11 +16,10 @@ from conduit.core.events import EventKind
 from conduit.core.ids import new_ulid, now_ms
 from conduit.core.keys import digest_of
 from conduit.core.paths import data_folder
-from conduit.core.redaction import LiveSecrets, scrubbed
-from conduit.core.resources.status import SettingsReload
-from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError, networks_of
+from conduit.core.redaction import LiveSecrets
+from conduit.core.settings import GatewaySettings, networks_of
 from conduit.core.settings_sources import SettingsSource, views
-from conduit.gateway import machine, rules, settings_change
+from conduit.gateway import machine, rules
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.active_probes import ActiveProbes
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
@@ -33,7 +30,7 @@ from conduit.gateway.configuration import Configuration, sealing_key_of
 from conduit.gateway.day_counts import day_counts
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.endpoints import Endpoints
-from conduit.gateway.entrance import CurrentEntrance, Entrance
+from conduit.gateway.entrance import CurrentEntrance
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
@@ -41,47 +38,25 @@ from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
-from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
-from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
-from conduit.gateway.pipeline import Stages
-from conduit.gateway.pricing import Rates
-from conduit.gateway.pricing.book import PriceBook
+from conduit.gateway.parts import Gateway
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start
-from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.reach import Reach
+from conduit.gateway.request_path import make_entrance, price_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
-from conduit.gateway.routes.health import Readiness
-from conduit.gateway.routing.resolve import PriceOf
 from conduit.gateway.sealing import SealingKey, key_source
 from conduit.gateway.server.addresses import ClientAddresses
-from conduit.gateway.server.body import BodyLimits
 from conduit.gateway.server.deferred import DeferredRoutes, Make
 from conduit.gateway.server.errors import error_answers, error_middleware, guarded
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
-from conduit.gateway.shedding import Reason, Shedder, log_change, told_of, watch
+from conduit.gateway.shedding import Reason, Shedder, log_change, watch
 from conduit.gateway.snapshot import Credential, Upstream
-from conduit.gateway.stages import count
-from conduit.gateway.stages.admit import Admit, HoldRules, cost_at
-from conduit.gateway.stages.attempts import Attempts
-from conduit.gateway.stages.authenticate import Authenticate
-from conduit.gateway.stages.call import Call
-from conduit.gateway.stages.decode import decode, input_tokens_of
-from conduit.gateway.stages.keep import DecodeAndKeep
-from conduit.gateway.stages.limit import RateLimits
-from conduit.gateway.stages.recall import AnswerFromCache
-from conduit.gateway.stages.record import Record
-from conduit.gateway.stages.relay import RelayAnswer
-from conduit.gateway.stages.resolve import Resolve
-from conduit.gateway.stages.settle import Settle
-from conduit.gateway.stages.shed import Shed
-from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage import master_keys
 from conduit.gateway.storage.engine import (
     Database,
@@ -103,121 +78,6 @@ _DOUBTS_SETTLED_EVERY_S = 1.0
 
 class NoMasterKeyError(Exception):
     """A server was to start without a master key."""
-
-
-@dataclass(slots=True, eq=False)
-class Gateway:
-    """A running gateway: its parts, and what it knows of itself."""
-
-    settings: GatewaySettings
-    origins: Mapping[str, str]
-    read_settings: SettingsSource
-    folder: Path
-    database: Database
-    ledger: LocalLedger
-    configuration: Configuration
-    keyring: Keyring
-    known_keys: KnownKeys | None
-    book: PriceBook
-    cache: AnswerCache
-    bus: Bus
-    live: LiveExchanges
-    shedder: Shedder
-    addresses: ClientAddresses
-    endpoints: Endpoints
-    tokens: AccessTokens
-    metrics: Metrics
-    limiter: Limiter
-    bodies: BodyStore
-    health: Health
-    health_history: HealthHistory
-    secrets: LiveSecrets
-    warnings: tuple[str, ...]
-    started_at_ms: int
-    draining: bool = False
-    in_doubt: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set where a change may have been committed without anybody being told."""
-    on_settings: Callable[[], None] = lambda: None
-    _changing_settings: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def reload_settings(self) -> SettingsReload:
-        """Read the settings again; raises SettingsError, and then nothing has changed.
-
-        Requests that run keep what they began with. What counts only at the start stays as it is.
-        """
-        settings, origins = self.read_settings()
-        differing = [
-            name
-            for name in GatewaySettings.model_fields
-            if getattr(settings, name) != getattr(self.settings, name)
-        ]
-        fixed = [name for name in differing if name in RESTART_ONLY]
-        kept = {name: getattr(self.settings, name) for name in fixed}
-        self.settings = settings.model_copy(update=kept)
-        self.origins = dict(origins) | {name: self.origins[name] for name in fixed}
-        logging.getLogger().setLevel(self.settings.log_level.upper())
-        self.on_settings()
-        changed = [name for name in differing if name not in RESTART_ONLY]
-        return SettingsReload(changed=changed, restart_needed=fixed)
-
-    async def change_settings(self, changes: Mapping[str, object]) -> SettingsReload:
-        """Write settings into their file and put them in force; None is the default.
-
-        Raises ValidationFailedError, ConflictError and SettingsError; then nothing has changed.
-        """
-        async with self._changing_settings:
-            settings, origins = self.read_settings()
-            values = settings_change.checked(changes, settings, origins)
-            path = self.read_settings.file
-            before = await asyncio.to_thread(settings_change.write, path, values)
-            try:
-                return self.reload_settings()
-            except SettingsError:  # somebody else has changed the file in this moment
-                await asyncio.to_thread(settings_change.restore, path, before)
-                raise
-
-    def readiness(self) -> Readiness:
-        """Every reason why requests should not be sent here."""
-        ledger = self.ledger.state()
-        reasons = []
-        if self.draining:
-            reasons.append("the gateway is shutting down")
-        if not ledger.available:
-            reasons.append("the ledger is not available: see /admin/status")
-        elif self.ledger.lost is not None:
-            # Calls that come all the same are served: they are held in memory and journalled.
-            reasons.append("the database does not answer, and another gateway may take it over")
-        if self.configuration.locked:
-            reasons.append("sealed: stored credentials cannot be opened, see /admin/status")
-        degraded = [ledger.reason] if ledger.available and ledger.reason is not None else []
-        if shedding := self.shedder.reasons:
-            degraded.append(told_of(shedding))
-        revision = self.configuration.snapshot.revision
-        return Readiness(tuple(reasons), tuple(degraded), revision)
-
-    def state(self) -> GatewayState:
-        return GatewayState(
-            version=__version__,
-            boot=self.bus.boot,
-            started_at_ms=self.started_at_ms,
-            ready=self.readiness().ready,
-            draining=self.draining,
-            in_flight=len(self.live),
-            event_seq=self.bus.last_seq,
-            database=scrubbed(self.settings.database_location()),
-            rss_bytes=machine.resident_bytes(),
-            warnings=self.warnings,
-            shedding=self.shedder.state(),
-        )
-
-    async def check_ledger(self) -> LedgerReport:
-        """The invariants of everything written up to now."""
-        from conduit.gateway.ledger.checks import check_database  # noqa: PLC0415  # deferred: rare
-
-        await self.ledger.caught_up()
-        findings, counts = await check_database(self.database)
-        counts["journal_bytes_unapplied"] = self.ledger.state().journal_bytes_unapplied
-        return LedgerReport(findings, counts)
 
 
 @asynccontextmanager
@@ -249,8 +109,9 @@ async def open_gateway(
             stack.push_async_callback(known_keys.close)
         keyring = Keyring(database, known_keys)
         await keyring.load()
-        options = ClientOptions(trust_env=settings.proxy_from_environment)
-        upstreams = open_client(settings.upstream_client, options)
+        upstreams = open_client(
+            settings.upstream_client, ClientOptions(trust_env=settings.proxy_from_environment)
+        )
         stack.push_async_callback(upstreams.close)
         endpoints = Endpoints(upstreams)
         tokens = AccessTokens(fetch_through(endpoints))
@@ -346,110 +207,6 @@ async def master_access(gateway: Gateway) -> MasterAccess:
     return MasterAccess([MasterDigest(each.digest, each.expires_at_ms) for each in stored])
 
 
-def _without_pasted_secrets(gateway: Gateway) -> Callable[[RequestRecord], None]:
-    """Writes records. A model that there is not may be a key that stands in the wrong field, and
-    so may the name of the client's program.
-    """
-    write, secrets = gateway.ledger.record, gateway.secrets
-
-    def write_record(record: RequestRecord) -> None:
-        if record.provider is None and record.alias is not None:
-            record = structs.replace(record, alias=secrets.scrub(record.alias))
-        agent = record.user_agent
-        if agent is not None and (clean := secrets.scrub_name(agent)) != agent:
-            record = structs.replace(record, user_agent=clean)
-        write(record)
-
-    return write_record
-
-
-def make_stages(gateway: Gateway) -> Stages:
-    """The steps of a request over the parts of a gateway."""
-    settings = gateway.settings
-    settle = Settle(gateway.ledger, gateway.health)
-    limits = RateLimits(gateway.limiter)
-    admit = Admit(
-        gateway.ledger,
-        HoldRules(settings.held_money_wait_s, settings.default_max_output_tokens),
-        input_tokens_of,
-        limits.check,
-    )
-    record = Record(
-        _without_pasted_secrets(gateway),
-        gateway.bus.publish,
-        gateway.metrics.observe,
-        gateway.bodies.offer,
-    )
-    resolve = Resolve(_price_of(gateway), record.started, is_bounded=gateway.ledger.is_bounded)
-    keeping = DecodeAndKeep(
-        by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
-    )
-    return Stages(
-        authenticate=Authenticate(gateway.keyring.cached, gateway.keyring.find),
-        shed=Shed(gateway.shedder.refuse_ordinary),
-        admit=admit,
-        decode=keeping,
-        resolve=resolve,
-        limit=limits.take,
-        recall=AnswerFromCache(gateway.cache, settings.first_event_timeout_s),
-        next_attempt=Attempts(rules.retry_rules(settings), gateway.health, resolve.decide, cost_at),
-        hold=admit.hold,
-        settled=settle.settled,
-        call=Call(
-            gateway.endpoints.of,
-            gateway.tokens.headers,
-            RelayAnswer(gateway.ledger, settle, settings.answer_limit_bytes),
-            rules.deadlines(settings),
-        ),
-        recorded=record.recorded,
-    )
-
-
-def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
-    """The same steps for a call whose tokens are to be counted only, which costs nothing."""
-    deadlines = rules.deadlines(gateway.settings)
-    resolve = Resolve(_price_of(gateway), count.nothing_to_admit, costs=False)
-    retrying = rules.retry_rules(gateway.settings)
-    return replace(
-        stages,
-        admit=count.nothing_to_admit,
-        decode=decode,
-        resolve=resolve,
-        limit=count.nothing_to_limit,
-        recall=count.nothing_to_recall,
-        next_attempt=Attempts(retrying, gateway.health, resolve.decide, cost_at),
-        hold=count.nothing_to_hold,
-        settled=count.nothing_to_settle,
-        call=count.Count(gateway.endpoints.of, gateway.tokens.headers, deadlines),
-        recorded=count.nothing_to_record,
-    )
-
-
-def _price_of(gateway: Gateway) -> PriceOf:
-    def price_of(
-        overrides: Mapping[tuple[str, str], Rates], provider: str, vendor: str | None, model: str
-    ) -> Rates | None:
-        return rates_for(overrides, gateway.book, provider, vendor, model)
-
-    return price_of
-
-
-def make_entrance(gateway: Gateway) -> Entrance:
-    """The way in for requests, by the settings of this moment."""
-    settings = gateway.settings
-    stages = make_stages(gateway)
-    return Entrance(
-        stages=stages,
-        counting=counting_stages(gateway, stages),
-        live=gateway.live,
-        snapshot=gateway.configuration.unsealed,
-        addresses=gateway.addresses,
-        body_limits=BodyLimits(settings.body_limit_bytes, settings.body_timeout_s),
-        client_stall_timeout_s=settings.client_stall_timeout_s,
-        shedder=gateway.shedder,
-    )
-
-
 def edge_options(gateway: Gateway, connections: int | None = None) -> EdgeOptions:
     """How the server treats its connections, of which the system allows so many."""
     settings = gateway.settings
@@ -534,7 +291,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         health=gateway.health,
         limiter=gateway.limiter,
         health_history=gateway.health_history,
-        price_of=_price_of(gateway),
+        price_of=price_of(gateway),
         endpoint_of=gateway.endpoints.of,
         tokens=gateway.tokens,
         settings=lambda: views(gateway.settings, gateway.origins),

@@ -24,7 +24,6 @@ from conduit.core.settings import GatewaySettings, SettingsError
 from conduit.core.settings_sources import SettingsSource, unknown_variables
 from conduit.gateway import logs
 from conduit.gateway.app import (
-    Gateway,
     NoMasterKeyError,
     edge_options,
     make_app,
@@ -44,6 +43,7 @@ from conduit.gateway.ledger.binding import ForeignJournalError
 from conduit.gateway.ledger.journal import JournalUnwritableError
 from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
+from conduit.gateway.parts import Gateway
 from conduit.gateway.sealing import SealingKeyError
 from conduit.gateway.server.descriptors import allow_many_connections
 from conduit.gateway.server.runner import GatewayRunner

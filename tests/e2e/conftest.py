@@ -13,8 +13,9 @@ from openai import AsyncOpenAI
 
 from conduit.core.keys import make_master_key
 from conduit.core.settings_sources import SettingsSource
-from conduit.gateway.app import Gateway, edge_options, make_app, master_access, open_gateway
+from conduit.gateway.app import edge_options, make_app, master_access, open_gateway
 from conduit.gateway.dialects.client_errors import encode_error
+from conduit.gateway.parts import Gateway
 from conduit.gateway.server.runner import GatewayRunner
 from tests.canary import marked
 from tests.fakes.upstream import FakeUpstream

@@ -121,9 +121,9 @@ keys = Table(
     Column("log_bodies", Boolean),  # whether bodies are kept; null leaves it to the setting
     # Whether it may name a provider and its model in the place of an alias.
     Column("allow_direct", Boolean, nullable=False, server_default=false()),
-    Column("limits", JSON, nullable=False, server_default="[]"),  # rate limits, one of a kind
     # Whether it is served from the slots that are kept when the ordinary ones are taken.
     Column("priority", Boolean, nullable=False, server_default=false()),
+    Column("limits", JSON, nullable=False, server_default="[]"),  # rate limits, one of a kind
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
 )
