@@ -205,6 +205,20 @@ async def test_keys_do_not_see_each_other_s_answers(
     assert [(await ask(running, each, body)).cache for each in (key, other)] == ["hit", "hit"]
 
 
+async def test_a_kept_answer_tells_of_the_limits_of_the_key_that_gets_it(running: Running) -> None:
+    await kept_for(running, scope="shared")
+    limits = [{"kind": "rpm", "limit": 7}, {"kind": "tpm", "limit": 5_000}]
+    first = await running.key("first", limits=[{"kind": "rpm", "limit": 999}])
+    second = await running.key("second", limits=limits)
+    free = await running.key("free")
+    got = [await ask(running, each) for each in (first, second, free)]
+    assert [each.cache for each in got] == ["miss", "hit", "hit"]
+    told = [each.headers.get("x-ratelimit-limit-requests") for each in got]
+    assert told == ["999", "7", None]
+    rpm, tpm = (await running.admin("GET", "/keys/second"))["limits"]
+    assert (rpm["remaining"], tpm["remaining"]) == (6, 5_000)  # a request, and no tokens of a model
+
+
 async def test_keys_share_answers_where_the_alias_says_so(
     running: Running, fake: FakeUpstream
 ) -> None:

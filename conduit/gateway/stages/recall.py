@@ -111,6 +111,8 @@ async def _replay(exchange: Exchange, recall: Recall, entry: Entry, relay: Relay
         CACHE_HEADER: recall.result,
         "age": str(recall.age_s(entry)),
     }
+    if exchange.permit is not None:
+        headers |= exchange.permit.headers()
     if exchange.kept is not None:
         relay = KeptRelay(exchange.kept, relay)
     if not exchange.call.stream:
