@@ -43,6 +43,7 @@ _KEY_FIELDS = (
     "allow_direct",
     "priority",
     "limits",
+    "allowed_ips",
 )
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
 _USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}

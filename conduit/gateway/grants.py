@@ -60,5 +60,6 @@ def _grant(key: StoredKey, expires_at_ms: int | None, *, has_hard_budget: bool) 
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
         limits=tuple(Limit(**limit) for limit in key.limits),
+        allowed_ips=tuple(key.allowed_ips),
         priority=key.priority,
     )

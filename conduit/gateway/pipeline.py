@@ -17,7 +17,7 @@ from conduit.gateway.snapshot import KeyGrant
 class Stages:
     """The steps of a request, filled in `app.py`; tests pass plain functions."""
 
-    authenticate: Callable[[str | None], Awaitable[KeyGrant]]
+    authenticate: Callable[[str | None, str | None], Awaitable[KeyGrant]]
     shed: Callable[[Exchange], None]
     admit: Callable[[Exchange], None]
     decode: Callable[[Exchange, bytes], None]
@@ -37,7 +37,8 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
     A failed attempt is followed by another one only while no byte of an answer has left and the
     failure allows it; `next_attempt` ends the row by raising the last error.
     """
-    exchange.key = await stages.authenticate(incoming.bearer)  # before the body is read
+    # Before the body is read.
+    exchange.key = await stages.authenticate(incoming.bearer, exchange.client_ip)
     if exchange.crowded:
         stages.shed(exchange)  # refused without a record, unless the key has priority
     with stages.recorded(exchange):  # record and events, whatever happens

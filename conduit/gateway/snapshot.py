@@ -115,6 +115,7 @@ class KeyGrant:
     log_bodies: bool | None = None
     allow_direct: bool = False
     limits: tuple[Limit, ...] = ()
+    allowed_ips: tuple[str, ...] = ()
     priority: bool = False
 
 

@@ -256,3 +256,12 @@ def test_a_key_gets_and_loses_priority(conduit: Conduit, gateway: FakeGateway) -
     assert "priority" in conduit("keys", "show", "ci", "-o", "table").out
     assert conduit("keys", "update", "ci", "--no-priority").code == 0
     assert gateway.requests("PATCH")[-1].body == {"priority": False}
+
+
+def test_a_key_is_bound_to_addresses_and_freed_again(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    assert conduit("keys", "create", "ci", "--ips", "203.0.113.7,10.0.0.0/8").code == 0
+    assert gateway.requests("POST")[-1].body["allowed_ips"] == ["203.0.113.7", "10.0.0.0/8"]
+    assert conduit("keys", "update", "ci", "--ips", "any").code == 0
+    assert gateway.requests("PATCH")[-1].body == {"allowed_ips": []}

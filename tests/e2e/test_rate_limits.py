@@ -185,3 +185,42 @@ async def test_the_openai_sdk_raises_its_own_error(running: Running) -> None:
             model="fake", messages=[{"role": "user", "content": "x"}]
         )
     assert refused.value.code == "rate_limit_exceeded"
+
+
+async def test_a_key_is_good_from_its_addresses_alone_on_every_endpoint(running: Running) -> None:
+    here = await running.key("here", allowed_ips=["127.0.0.0/8"])
+    there = await running.key("there", allowed_ips=["203.0.113.7", "2001:db8::/32"])
+    assert (await ask(running, here))[0] == 200
+    assert (await ask(running, there))[:2] == (403, "permission_denied")
+    headers = {"authorization": f"Bearer {there}"}
+    for path in ("/v1/models", "/v1beta/models"):
+        async with running.http.get(running.url + path, headers=headers) as response:
+            assert response.status == 403
+    counted = {"model": "fake", "max_tokens": 1, "messages": BODY["messages"]}
+    path = "/v1/messages/count_tokens"
+    async with running.http.post(running.url + path, json=counted, headers=headers) as response:
+        assert response.status == 403
+    await running.admin("PATCH", "/keys/there", {"allowed_ips": []})
+    assert (await ask(running, there))[0] == 200
+
+
+async def test_a_proxy_that_is_trusted_tells_where_a_key_is_used(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    async with running_gateway(tmp_path, trusted_proxies="127.0.0.1") as running:
+        await connect_fake(running, fake)
+        key = await running.key("there", allowed_ips=["203.0.113.0/24"])
+        statuses = []
+        for address in ("203.0.113.9", "198.51.100.1"):
+            async with running.http.post(
+                f"{running.url}/v1/chat/completions",
+                json=BODY,
+                headers={"authorization": f"Bearer {key}", "x-forwarded-for": address},
+            ) as response:
+                statuses.append(response.status)
+        assert statuses == [200, 403]
+
+
+@pytest.mark.parametrize("wrong", ["10.0.0.1/8", "everywhere", "", "10.0.0.0/33"])
+async def test_an_address_that_is_none_is_refused(running: Running, wrong: str) -> None:
+    await running.admin("POST", "/keys", {"name": "x", "allowed_ips": [wrong]}, status=422)

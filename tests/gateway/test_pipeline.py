@@ -48,7 +48,7 @@ class Steps:
         self.step("body")
         return b""
 
-    async def authenticate(self, bearer: str | None) -> KeyGrant:
+    async def authenticate(self, bearer: str | None, address: str | None) -> KeyGrant:
         self.step("authenticate")
         return grant()
 

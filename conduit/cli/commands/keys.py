@@ -59,6 +59,7 @@ VIEW = View(
         ),
         Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
         Column("limits", "limits", _limits, wide=True),
+        Column("addresses", "allowed_ips", wide=True),
         Column("direct", "allow_direct", wide=True),
         Column("priority", "priority", wide=True),
         Column("id", "id", wide=True),
@@ -113,6 +114,10 @@ Tpd = Annotated[
 Concurrent = Annotated[
     str | None,
     typer.Option("--concurrent", metavar="N[,shadow]", help="Most requests at once, or none."),
+]
+Ips = Annotated[
+    str | None,
+    typer.Option("--ips", metavar="A,B", help="Addresses or networks it may be used from, or any."),
 ]
 Priority = Annotated[
     bool | None,
@@ -169,6 +174,7 @@ def create(
     tpd: Tpd = None,
     concurrent: Concurrent = None,
     priority: Priority = None,
+    ips: Ips = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -176,19 +182,12 @@ def create(
     KEY=$(conduit keys create ci --budget 5 -q) stores it in a variable.
     """
     body: dict[str, Any] = {"name": name or f"key-{secrets.token_hex(3)}"}
-    if models is not None:
-        body["allowed_models"] = inputs.names(models)
+    body |= _rights(models, log_bodies, direct, priority, ips)
     if expires is not None:
         body["expires_at"] = inputs.moment(expires, "--expires", ahead=True)
-    if log_bodies is not None:
-        body["log_bodies"] = _log_bodies(log_bodies)
-    if direct is not None:
-        body["allow_direct"] = direct
     limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if limits:
         body["limits"] = [each for each in limits.values() if each is not None]
-    if priority is not None:
-        body["priority"] = priority
     if budget is not None:
         body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
     with nullcontext() if out is None else NewFile(out) as file:
@@ -277,30 +276,23 @@ def update(
     tpd: Tpd = None,
     concurrent: Concurrent = None,
     priority: Priority = None,
+    ips: Ips = None,
 ) -> None:
     """Change a key's name, budget, limits, models or expiry, what is kept of it, or what it may do.
 
     A limit that is not named stays; none takes it away.
     """
-    body: dict[str, Any] = {}
+    body = _rights(models, log_bodies, direct, priority, ips)
     if rename is not None:
         body["name"] = rename
-    if models is not None:
-        body["allowed_models"] = inputs.names(models)
     if expires is not None:
         never = expires == "never"
         body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
-    if log_bodies is not None:
-        body["log_bodies"] = _log_bodies(log_bodies)
-    if direct is not None:
-        body["allow_direct"] = direct
-    if priority is not None:
-        body["priority"] = priority
     limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if not body and budget is None and not limits:
         raise Failure(
             "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
-            "--direct, --priority, or a limit such as --rpm"
+            "--direct, --priority, --ips, or a limit such as --rpm"
         )
     key = call.find("keys", name)
     if limits:
@@ -313,6 +305,26 @@ def update(
     if not call.options.dry_run:
         fresh = call.fetch("keys.show", key["id"])
         call.show_changed(fresh, VIEW, f"updated key {fresh['name']}")
+
+
+def _rights(
+    models: str | None,
+    log_bodies: str | None,
+    direct: bool | None,
+    priority: bool | None,
+    ips: str | None,
+) -> dict[str, Any]:
+    """What a key may do, as far as the command says anything of it. Raises Failure."""
+    said = {
+        "allowed_models": None if models is None else inputs.names(models),
+        "allow_direct": direct,
+        "priority": priority,
+        "allowed_ips": None if ips is None else [] if ips == "any" else inputs.names(ips),
+    }
+    rights: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    if log_bodies is not None:
+        rights["log_bodies"] = _log_bodies(log_bodies)
+    return rights
 
 
 def _limits_of(**texts: str | None) -> dict[str, Record | None]:

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView, Mode, Period
 from conduit.core.resources.fields import Name, Patch, Resource, Time, TimeZone, Usd
-from conduit.core.resources.limits import RateLimits, RateLimitView
+from conduit.core.resources.limits import AllowedIps, RateLimits, RateLimitView
 
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
@@ -37,6 +37,7 @@ class NewKey(Resource):
     log_bodies: bool | None = None
     allow_direct: bool = False
     limits: RateLimits = Field(default_factory=list)
+    allowed_ips: AllowedIps = Field(default_factory=list)
     priority: bool = False
 
 
@@ -52,6 +53,7 @@ class KeyView(Resource):
     log_bodies: bool | None
     allow_direct: bool
     limits: list[RateLimitView]
+    allowed_ips: list[str]
     priority: bool
     last_used_at: Time | None
     former_expires_at: Time | None
@@ -136,5 +138,6 @@ class KeyPatch(Patch):
     log_bodies: bool | None = None
     allow_direct: bool | None = None
     limits: RateLimits | None = None
+    allowed_ips: AllowedIps | None = None
     priority: bool | None = None
     version: int | None = None

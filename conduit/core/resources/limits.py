@@ -1,11 +1,12 @@
-"""Rate limits of keys."""
+"""What keys are limited in: how much, and from where."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from conduit.core.limits import LARGEST_LIMIT, LimitKind
+from conduit.core.networks import normal_network
 from conduit.core.resources.fields import Resource, TimeZone
 
 
@@ -39,6 +40,13 @@ def _one_of_each(limits: Sequence[RateLimit]) -> Sequence[RateLimit]:
 
 
 RateLimits = Annotated[list[RateLimit], AfterValidator(_one_of_each), Field(max_length=5)]
+
+
+AllowedIps = Annotated[
+    list[Annotated[str, StringConstraints(max_length=64), AfterValidator(normal_network)]],
+    Field(max_length=100, examples=[["203.0.113.7", "10.0.0.0/8"]]),
+]
+"""Networks or addresses that a key may be used from; any where there is none."""
 
 
 class RateLimitView(RateLimit):

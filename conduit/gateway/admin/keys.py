@@ -225,6 +225,7 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         log_bodies=wanted.log_bodies,
         allow_direct=wanted.allow_direct,
         limits=[limit.model_dump() for limit in wanted.limits],
+        allowed_ips=wanted.allowed_ips,
         priority=wanted.priority,
     )
 
@@ -283,6 +284,7 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
         limits=_limits(admin, key),
+        allowed_ips=list(key.allowed_ips),
         priority=key.priority,
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),

@@ -61,14 +61,14 @@ async def show_gemini_model(request: web.Request) -> web.Response:
 
 async def _usable(request: web.Request) -> tuple[Snapshot, list[AliasMapping]]:
     entrance = request.app[ENTRANCE].now
-    key = await entrance.stages.authenticate(client_key_of(request))
+    key = await entrance.stages.authenticate(client_key_of(request), entrance.addresses.of(request))
     snapshot = entrance.snapshot()
     return snapshot, [each for each in snapshot.mappings.values() if may_use(key, each.alias)]
 
 
 async def _named(request: web.Request) -> tuple[Snapshot, AliasMapping, str]:
     entrance = request.app[ENTRANCE].now
-    key = await entrance.stages.authenticate(client_key_of(request))
+    key = await entrance.stages.authenticate(client_key_of(request), entrance.addresses.of(request))
     name = request.match_info["model"]
     snapshot = entrance.snapshot()
     mapping = find_mapping(snapshot, name)

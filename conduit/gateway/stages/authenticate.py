@@ -2,8 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 
-from conduit.core.errors import AuthenticationError
+from conduit.core.errors import AuthenticationError, PermissionDeniedError
 from conduit.core.ids import now_ms
+from conduit.core.networks import is_within
 from conduit.gateway.snapshot import KeyGrant
 
 _NO_KEY = "no API key was given: send one as 'Authorization: Bearer condt_…'"
@@ -24,7 +25,8 @@ class Authenticate:
         self._cached = cached
         self._find = find
 
-    async def __call__(self, bearer: str | None) -> KeyGrant:
+    async def __call__(self, bearer: str | None, address: str | None) -> KeyGrant:
+        """`address` is where the request comes from, as far as it is known."""
         if not bearer:
             raise AuthenticationError(_NO_KEY)
         grant = self._cached(bearer) or await self._find(bearer)
@@ -32,4 +34,6 @@ class Authenticate:
             raise AuthenticationError(_BAD_KEY)
         if grant.expires_at_ms is not None and grant.expires_at_ms <= now_ms():
             raise AuthenticationError("the API key has expired")
+        if grant.allowed_ips and not is_within(address, grant.allowed_ips):
+            raise PermissionDeniedError("the API key may not be used from this address")
         return grant

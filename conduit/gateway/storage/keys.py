@@ -52,6 +52,7 @@ class StoredKey:
     log_bodies: bool | None = None
     allow_direct: bool = False
     limits: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    allowed_ips: Sequence[str] = field(default_factory=list)
     priority: bool = False
 
 

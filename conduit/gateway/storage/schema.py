@@ -124,6 +124,7 @@ keys = Table(
     # Whether it is served from the slots that are kept when the ordinary ones are taken.
     Column("priority", Boolean, nullable=False, server_default=false()),
     Column("limits", JSON, nullable=False, server_default="[]"),  # rate limits, one of a kind
+    Column("allowed_ips", JSON, nullable=False, server_default="[]"),  # networks; [] for any
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
 )

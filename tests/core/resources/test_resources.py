@@ -175,6 +175,7 @@ def holders_of_a_secret() -> list[BaseModel]:
             log_bodies=None,
             allow_direct=False,
             limits=[],
+            allowed_ips=[],
             priority=False,
             last_used_at=None,
             former_expires_at=None,

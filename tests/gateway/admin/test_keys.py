@@ -374,7 +374,7 @@ async def test_a_former_secret_that_has_ended_is_not_usable(
     assert (answer.body["secret_state"], answer.body["usable"]) == ("ended", False)
     assert answer.body["former_expires_at"] is None
     with pytest.raises(AuthenticationError):
-        await Authenticate(keyring.cached, keyring.find)(made["secret"])
+        await Authenticate(keyring.cached, keyring.find)(made["secret"], None)
 
 
 async def test_keys_that_expire_soon_are_listed_apart(api: AdminApi) -> None:

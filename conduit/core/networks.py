@@ -1,0 +1,28 @@
+"""Networks that an address may come from."""
+
+import ipaddress
+from functools import lru_cache
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def normal_network(text: str) -> str:
+    """A network or a single address in its usual form: `192.0.2.7` → `192.0.2.7/32`.
+
+    Raises ValueError; host bits are refused, as they are most often a slip.
+    """
+    return str(ipaddress.ip_network(text.strip()))
+
+
+def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
+    """Whether an address lies in one of the networks; one that is not known lies in none."""
+    return address is not None and _is_within(address, networks)
+
+
+@lru_cache(maxsize=4096)
+def _is_within(address: str, networks: tuple[str, ...]) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(found in ipaddress.ip_network(network) for network in networks)
