@@ -35,6 +35,9 @@ FIELDS = (
     "user_agent",
     "cache",
     "avoided",
+    "session",
+    "end_user",
+    "dropped",
 )
 """The fields of a record, in the order in which the API gives them."""
 
@@ -52,6 +55,7 @@ def record_of(finished: Mapping[str, Any]) -> Record:
         "cost": format_usd(finished["cost_nanodollars"]),
         "billed": format_usd(finished["billed_nanodollars"]),
         "avoided": format_usd(finished.get("avoided_nanodollars") or 0),
+        "dropped": dropped.split(",") if (dropped := finished.get("dropped")) else None,
         "tokens_per_s": None if rate is None else rate / 1000,
     }
     return {name: told.get(name) for name in FIELDS}

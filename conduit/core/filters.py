@@ -47,6 +47,9 @@ REQUEST_FIELDS: Mapping[str, FieldKind] = {
     "cost": FieldKind.MONEY,
     "ip": FieldKind.TEXT,
     "cache": FieldKind.TEXT,
+    "session": FieldKind.TEXT,
+    "user": FieldKind.TEXT,
+    "dropped": FieldKind.TEXT,
 }
 
 COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
@@ -66,6 +69,9 @@ COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
     "cost": ("cost_nanodollars",),
     "ip": ("client_ip",),
     "cache": ("cache",),
+    "session": ("session",),
+    "user": ("end_user",),
+    "dropped": ("dropped",),
 }
 """The columns of a request record that a field means; where there are several, their sum."""
 

@@ -42,6 +42,10 @@ def _without_pasted_secrets(gateway: Gateway) -> Callable[[RequestRecord], None]
         agent = record.user_agent
         if agent is not None and (clean := secrets.scrub_name(agent)) != agent:
             record = structs.replace(record, user_agent=clean)
+        if record.session is not None:
+            record = structs.replace(record, session=secrets.scrub(record.session))
+        if record.end_user is not None:
+            record = structs.replace(record, end_user=secrets.scrub(record.end_user))
         write(record)
 
     return write_record

@@ -477,3 +477,59 @@ async def test_anthropic_s_clients_find_the_id_of_a_request_where_they_look(
             assert response.headers["request-id"] == response.headers["x-request-id"]
         if status == 400:
             assert json.loads(text)["request_id"] == response.headers["request-id"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "session", "user"),
+    [
+        ("/v1/chat/completions", {"user": "u-1", "prompt_cache_key": "s-1"}, "s-1", "u-1"),
+        ("/v1/chat/completions", {"safety_identifier": "u-2", "user": "x"}, None, "u-2"),
+        ("/v1/messages", {"max_tokens": 9, "metadata": {"user_id": "u-3"}}, None, "u-3"),
+        ("/v1/chat/completions", {}, None, None),
+    ],
+)
+async def test_records_tell_the_session_and_the_user_that_a_client_names(
+    running: Running, path: str, body: dict[str, object], session: str | None, user: str | None
+) -> None:
+    key = await running.key()
+    asked = {"model": "fake", "messages": [{"role": "user", "content": "x"}], **body}
+    headers = {"authorization": f"Bearer {key}"}
+    async with running.http.post(running.url + path, json=asked, headers=headers) as response:
+        assert response.status == 200
+    record = await running.last_record()
+    assert (record["session"], record["end_user"]) == (session, user)
+    if user is not None:
+        found = await running.admin("GET", f"/requests?filter=user:{user}")
+        assert [each["id"] for each in found["data"]] == [record["id"]]
+
+
+async def test_a_record_names_what_a_provider_was_not_sent(running: Running) -> None:
+    key = await running.key()
+    await running.admin(
+        "POST",
+        "/providers",
+        {
+            "name": "claude",
+            "type": "anthropic",
+            "base_url": "http://127.0.0.1:9",
+            "allow_private": True,
+            "credential": {"secret": "sk-ant"},
+        },
+    )
+    target = {"provider": "claude", "model": "claude-x"}
+    await running.admin("POST", "/mappings", {"alias": "claude", "targets": [target]})
+    asked = {
+        "model": "claude",
+        "messages": [{"role": "user", "content": "x"}],
+        "seed": 7,
+        "presence_penalty": 0.5,
+    }
+    headers = {"authorization": f"Bearer {key}", "x-conduit-session": "s-9"}
+    url = f"{running.url}/v1/chat/completions"
+    async with running.http.post(url, json=asked, headers=headers) as response:
+        assert response.status == 502
+    record = await running.last_record()
+    assert record["session"] == "s-9"
+    assert {"seed", "presence_penalty"} <= set(record["dropped"])
+    found = await running.admin("GET", "/requests?filter=dropped:*seed*")
+    assert [each["id"] for each in found["data"]] == [record["id"]]

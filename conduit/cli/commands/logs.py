@@ -99,6 +99,9 @@ DETAIL = View(
         Column("billed", "billed", lambda record: people.money(record["billed"])),
         Column("cached", "cached_tokens", lambda r: people.count(r["cached_tokens"])),
         Column("reasoning", "reasoning_tokens", lambda r: people.count(r["reasoning_tokens"])),
+        Column("session", "session"),
+        Column("user", "end_user"),
+        Column("dropped", "dropped"),
         Column("cache", "cache"),
         Column("avoided", "avoided", lambda record: people.money(record["avoided"])),
     )
@@ -141,6 +144,14 @@ MinLatency = Annotated[
 Error = Annotated[
     str | None, typer.Option("--error", metavar="CODE", help="Only with this error; '*' is any.")
 ]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", metavar="ID", help="Only of this session, as its client named it."),
+]
+User = Annotated[
+    str | None,
+    typer.Option("--user", metavar="ID", help="Only of this end user, as the client named them."),
+]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 10m.")
 ]
@@ -162,6 +173,8 @@ def filter_of(  # the flags that several commands share
     status: str | None,
     min_latency: str | None,
     error: str | None,
+    session: str | None = None,
+    user: str | None = None,
 ) -> str | None:
     """One filter of `--filter` and the flags for single fields. Raises Failure."""
     ms = None
@@ -174,6 +187,8 @@ def filter_of(  # the flags that several commands share
         "status": status,
         "ms": ms,
         "error": error,
+        "session": session,
+        "user": user,
     }
     terms = [text] if text else []
     terms += [f"{name}:{_quoted(value)}" for name, value in fields.items() if value is not None]
@@ -201,12 +216,15 @@ def list_logs(  # the words of `logs list`
     status: Status = None,
     min_latency: MinLatency = None,
     error: Error = None,
+    session: Session = None,
+    user: User = None,
     since: Since = None,
     until: Until = None,
 ) -> None:
     """List requests, the newest first."""
+    wanted = filter_of(filter, key, model, provider, status, min_latency, error, session, user)
     query = {
-        "filter": filter_of(filter, key, model, provider, status, min_latency, error),
+        "filter": wanted,
         "since": _past(since, "--since"),
         "until": _past(until, "--until"),
     }

@@ -70,6 +70,9 @@ class RequestView(Resource):
     user_agent: str | None
     cache: CacheResult | None
     avoided: Usd
+    session: str | None
+    end_user: str | None
+    dropped: list[str] | None
 
 
 class RoutedCandidate(Resource):

@@ -191,6 +191,9 @@ def _fields(record: StoredRequest) -> dict[str, Any]:
         "user_agent": record.user_agent,
         "cache": record.cache,
         "avoided": format_usd(record.avoided_nanodollars),
+        "session": record.session,
+        "end_user": record.end_user,
+        "dropped": None if record.dropped is None else record.dropped.split(","),
     }
 
 

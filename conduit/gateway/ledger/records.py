@@ -76,7 +76,8 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     Times are epoch or duration milliseconds, money nano-dollars. `tokens_per_s_milli` is a
     thousandth of a token per second, an integer like all the rest. `route` is compact JSON (see
     `routing/trace.py`), `cache` how the answer stands to the cache, and `avoided_nanodollars` what
-    an answer out of the cache would have cost.
+    an answer out of the cache would have cost. `session` and `end_user` are the client's own words
+    for them, and `dropped` the names of fields that the provider was not sent, with commas between.
     """
 
     id: str
@@ -107,6 +108,9 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     route: str | None = None
     cache: str | None = None
     avoided_nanodollars: int = 0
+    session: str | None = None
+    end_user: str | None = None
+    dropped: str | None = None
 
     def as_event(self) -> dict[str, Any]:
         """The data of the event: the same names, money in integer nano-dollars.

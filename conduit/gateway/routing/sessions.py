@@ -9,26 +9,22 @@ _LONGEST: Final = 512
 
 
 def session_of(exchange: Exchange, sticky: str) -> str | None:
-    """What names the session or the user of a request; None where nothing does.
-
-    A session is named by the header `x-conduit-session`, by OpenAI's `prompt_cache_key`, or else
-    by whatever names the user: `safety_identifier`, `user`, or Anthropic's `metadata.user_id`.
-    Keys never share one.
-    """
+    """By what requests are kept together; None where nothing names it. Keys never share one."""
     if sticky == "off":
         return None
-    named = None
-    if sticky == "session":
-        named = _header(exchange) or _field(exchange, "prompt_cache_key")
-    named = named or _user(exchange)
-    return None if named is None else f"{exchange.granted_key.id}/{named[:_LONGEST]}"
+    named = named_session(exchange) if sticky == "session" else None
+    named = named or named_user(exchange)
+    return None if named is None else f"{exchange.granted_key.id}/{named}"
 
 
-def _header(exchange: Exchange) -> str | None:
-    return None if exchange.incoming is None else exchange.incoming.headers.get(SESSION_HEADER)
+def named_session(exchange: Exchange) -> str | None:
+    """The session, as the client names it: `x-conduit-session` or OpenAI's `prompt_cache_key`."""
+    header = None if exchange.incoming is None else exchange.incoming.headers.get(SESSION_HEADER)
+    return _text(header) or _field(exchange, "prompt_cache_key")
 
 
-def _user(exchange: Exchange) -> str | None:
+def named_user(exchange: Exchange) -> str | None:
+    """The end user: `safety_identifier`, `user`, or Anthropic's `metadata.user_id`."""
     named = _field(exchange, "safety_identifier") or _field(exchange, "user")
     if named is None and isinstance(metadata := exchange.call.read("metadata"), dict):
         named = _text(metadata.get("user_id"))
@@ -40,4 +36,4 @@ def _field(exchange: Exchange, name: str) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value[:_LONGEST] if isinstance(value, str) and value else None

@@ -10,6 +10,7 @@ from conduit.core.events import EventKind
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
 from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.routing.sessions import named_session, named_user
 from conduit.gateway.routing.trace import trace_of
 from conduit.gateway.stages.keep import Offer, end
 from conduit.gateway.stages.limit import used_tokens
@@ -147,7 +148,15 @@ def record_of(exchange: Exchange) -> RequestRecord:
         route=trace_of(exchange),
         cache=None if recall is None else recall.result.value,
         avoided_nanodollars=0 if recall is None else recall.avoided_nanodollars,
+        session=None if exchange.decoded is None else named_session(exchange),
+        end_user=None if exchange.decoded is None else named_user(exchange),
+        dropped=_dropped(attempt),
     )
+
+
+def _dropped(attempt: Attempt | None) -> str | None:
+    encoded = None if attempt is None else attempt.encoded
+    return ",".join(encoded.dropped) if encoded is not None and encoded.dropped else None
 
 
 def _tokens_per_s_milli(

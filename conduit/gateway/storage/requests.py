@@ -84,6 +84,9 @@ class StoredRequest:
     route: str | None = None
     cache: str | None = None
     avoided_nanodollars: int = 0
+    session: str | None = None
+    end_user: str | None = None
+    dropped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

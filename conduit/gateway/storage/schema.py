@@ -245,6 +245,9 @@ requests = Table(
     Column("route", Text),  # why it went where it went, compact JSON
     Column("cache", Text),  # hit | miss | bypass; null where the alias has no cache
     Column("avoided_nanodollars", BigInteger, nullable=False, server_default="0"),  # by the cache
+    Column("session", Text),  # as the client names it
+    Column("end_user", Text),  # as the client names it
+    Column("dropped", Text),  # names of fields that the provider was not sent
 )
 
 # What changed the configuration, and whose change it was; a row for each transaction.
