@@ -18,6 +18,7 @@ from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEG
 _KINDS_OF_OPTIONS = {
     "--context": "contexts",
     "--model": "mappings",
+    "--alias": "mappings",
     "--provider": "providers",
     "--if-down": "providers",
     "--key": "keys",
@@ -35,6 +36,11 @@ _WORDS_OF_OPTIONS = {
     "--long-context": LONG_CONTEXT,
     "--fallback": tuple(f"{cause}=" for cause in FALLBACK_CAUSES),
     "--include-secrets": ("none", "encrypted"),
+}
+# Of an option that means something else in each command.
+_WORDS_OF_COMMANDS = {
+    ("usage", "--by"): ("model", "key", "provider", "alias", "day", "hour"),
+    ("keys usage", "--by"): ("model", "alias", "provider", "day"),
 }
 # Several of them between commas.
 _LISTS_OF_OPTIONS = {"--capability": ABILITIES, "--caps": ABILITIES}
@@ -107,7 +113,10 @@ def _next_of_list(words: Sequence[str], incomplete: str) -> list[CompletionItem]
 
 def _words(ctx: Any, param: Any) -> list[str]:
     if param.param_type_name == "option":
+        _, _, command = ctx.command_path.partition(" ")
         for flag in param.opts:
+            if (command, flag) in _WORDS_OF_COMMANDS:
+                return list(_WORDS_OF_COMMANDS[command, flag])
             if flag in _WORDS_OF_OPTIONS:
                 return list(_WORDS_OF_OPTIONS[flag])
             if flag in _KINDS_OF_OPTIONS:

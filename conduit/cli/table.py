@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "events": ("events", "Events of the gateway, as they happen"),
     "keys": ("keys", "Virtual keys"),
     "budgets": ("budgets", "Budgets and what they have spent"),
+    "usage": ("usage", "What was used and spent"),
     "cache": ("cache", "Answers that are kept for the same request"),
     "providers": ("providers", "Providers and their credentials"),
     "models": ("models", "What clients may call, and whether it answers"),

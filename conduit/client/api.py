@@ -121,6 +121,13 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("budgets.update", "PATCH", "/admin/budgets/{budget}", "record"),
         Operation("budgets.reset_spend", "POST", "/admin/budgets/{budget}/reset-spend", "record"),
         Operation("budgets.delete", "DELETE", "/admin/budgets/{budget}", "nothing"),
+        Operation(
+            "usage.show",
+            "GET",
+            "/admin/usage",
+            "record",
+            ("since", "until", "by", "timezone", "key", "provider", "model", "alias"),
+        ),
         Operation("cache.show", "GET", "/admin/cache", "record"),
         Operation("cache.clear", "POST", "/admin/cache/clear", "record"),
         Operation(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from conduit.core import bars
 from conduit.tui.connectivity import Tone
 
 
@@ -43,21 +44,11 @@ class Glyphs:
 
     def meter(self, share: float, width: int) -> str:
         """A bar of `width` cells, filled by a share of 0 to 1."""
-        full = round(max(0.0, min(1.0, share)) * width)
-        return self.filled * full + self.empty * (width - full)
+        return bars.meter(share, width, self.filled, self.empty)
 
     def spark(self, values: list[float | None], top: float | None = None) -> str:
         """A line of bars; None leaves a blank."""
-        highest = top or max((value for value in values if value is not None), default=0.0)
-        return "".join(self._bar(value, highest) for value in values)
-
-    def _bar(self, value: float | None, highest: float) -> str:
-        if value is None:
-            return " "
-        last = len(self.bars) - 1
-        if highest <= 0 or value <= 0:
-            return self.bars[0]
-        return self.bars[min(last, max(1, round(value / highest * last)))]
+        return bars.spark(values, self.bars, top)
 
     def shortened(self, text: str, width: int) -> str:
         """The text in at most `width` characters, with a sign where it was cut."""
@@ -72,7 +63,7 @@ UNICODE = Glyphs(
     warn="\u25b2",
     bad="\u2716",
     dim="\u25cb",
-    bars="\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588",
+    bars=bars.UNICODE_BARS,
     filled="\u2588",
     empty="\u2591",
     ellipsis="\u2026",
@@ -88,7 +79,7 @@ ASCII = Glyphs(
     warn="!!",
     bad="XX",
     dim="--",
-    bars="_.:-=+*#",
+    bars=bars.ASCII_BARS,
     filled="#",
     empty="-",
     ellipsis="..",

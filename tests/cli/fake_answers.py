@@ -1,5 +1,6 @@
 """What the small gateway of the command line's tests answers about itself."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from conduit import __version__
@@ -59,3 +60,48 @@ def ledger_check(*, ok: bool) -> Row:
         "violations": [] if ok else ["budget bud_1 is off by 5"],
     }
     return {"ok": ok, "findings": [finding], "counts": {"attempts": 3}}
+
+
+_ATTEMPTS: Row = {
+    "requests": 3,
+    "attempts": 4,
+    "input_tokens": 1000,
+    "cache_read_tokens": 50,
+    "cache_write_tokens": 7,
+    "output_tokens": 204,
+    "reasoning_tokens": 9,
+    "audio_tokens": 0,
+    "cost": "0.0041",
+    "billed": "0.004",
+    "estimated": 1,
+    "recovered": 0,
+    "ambiguous": 2,
+    "open_holds": 1,
+    "held": "0.01",
+}
+_GROUPS = {
+    "day": ("2026-11-18", "2026-11-20"),
+    "hour": ("2026-11-20T12:00:00Z", "2026-11-20T14:00:00Z"),
+    "key": ("ci", "old"),
+}
+
+
+def usage(query: Mapping[str, list[str]]) -> Row:
+    """Two groups, of which the second cost a third of the first."""
+    by = query.get("by", [None])[0]
+    first, second = _GROUPS.get(by or "", ("gpt-4o", "gpt-4o-mini"))
+    groups = [
+        {"group": first, "key_id": None, **_ATTEMPTS, "cost": "0.003075"},
+        {"group": second, "key_id": None, **_ATTEMPTS, "cost": "0.001025"},
+    ]
+    return {
+        "since": None,
+        "until": None,
+        "by": by,
+        "timezone": "UTC",
+        "key_id": None,
+        "key": None,
+        "total": _ATTEMPTS,
+        "groups": groups if by is not None else [],
+        "more": by == "model",
+    }

@@ -284,7 +284,13 @@ class Handler(BaseHTTPRequestHandler):
     def _admin(self, steps: list[str], seen: Seen) -> None:
         fake = self.fake
         match (seen.method, steps):
-            case (_, ["whoami" | "status" | "config" | "auth" | "ledger" | "provider-types", *_]):
+            case (
+                _,
+                [
+                    "whoami" | "status" | "usage" | "config" | "auth" | "ledger" | "provider-types",
+                    *_,
+                ],
+            ):
                 self._about(steps, seen)
             case (_, ["events"] | ["requests", "in-flight" | "purge"]) | (
                 _,
@@ -327,6 +333,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, {"secret": NEW_MASTER_KEY, "former_expires_at": until})
             case ("GET", ["status"]):
                 self.answer(200, fake_answers.status(ready=fake.ready))
+            case ("GET", ["usage"]):
+                self.answer(200, fake_answers.usage(seen.query))
             case ("GET", ["config"]):
                 row = {"name": "port", "value": 5000, "origin": "default", "description": "Port"}
                 self.answer(200, {"data": [row], "next_cursor": None})

@@ -57,6 +57,8 @@ def wait_until_written(shell: Shell) -> None:
         ("conduit chat --model ", "mappings"),
         ("conduit logs list --key ", "keys"),
         ("conduit logs list --provider ", "providers"),
+        ("conduit usage --key ", "keys"),
+        ("conduit usage --alias ", "mappings"),
     ],
 )
 def test_names_come_from_the_cache(

@@ -137,6 +137,9 @@ Usd = Annotated[
 ]
 """A decimal string in USD, such as "12.34"."""
 
+UsdSum = Annotated[str, WithJsonSchema({"type": "string", "pattern": _USD, "examples": ["12.34"]})]
+"""A sum of amounts that this gateway made, which may exceed what one amount can be."""
+
 Time = Annotated[
     str,
     AfterValidator(_canonical_time),

@@ -52,6 +52,13 @@ class BudgetLedger(Protocol):
         """Begin the present period of a budget anew; what it had spent. Raises KeyError."""
         ...
 
+    async def caught_up(self) -> None:
+        """Wait until everything written before this call is in the database.
+
+        Raises LedgerUnavailableError where a damaged journal prevents it.
+        """
+        ...
+
     def overspent_keys(self) -> Collection[str]:
         """The ids of keys that have spent a budget up."""
         ...

@@ -24,6 +24,7 @@ from conduit.gateway.admin import (
     requests,
     revisions,
     status,
+    usage,
 )
 from conduit.gateway.admin import (
     routes as route_explanations,
@@ -45,6 +46,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *models.OPERATIONS,
     *keys.OPERATIONS,
     *budgets.OPERATIONS,
+    *usage.OPERATIONS,
     *cache.OPERATIONS,
     *prices.OPERATIONS,
     *price_book.OPERATIONS,

@@ -123,6 +123,30 @@ async def find(connection: AsyncConnection, name_or_id: str) -> StoredKey:
     return _key(row)
 
 
+async def find_ever(connection: AsyncConnection, name_or_id: str) -> StoredKey:
+    """The key of an id or a name, deleted or not; of several of a name the one that is there, else
+    the one that was deleted last. Raises NotFoundError.
+    """
+    found = await connection.execute(
+        select(keys)
+        .where(or_(keys.c.id == name_or_id, keys.c.name == name_or_id))
+        .order_by(
+            case((keys.c.id == name_or_id, 0), (keys.c.deleted_at_ms.is_(None), 1), else_=2),
+            keys.c.deleted_at_ms.desc(),
+            keys.c.id.desc(),
+        )
+    )
+    if (row := found.first()) is None:
+        raise NotFoundError(f"there is no key {name_or_id}, and there was none")
+    return _key(row)
+
+
+async def names_of(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, str]:
+    """The names of keys by id, of deleted ones too."""
+    found = await connection.execute(select(keys.c.id, keys.c.name).where(keys.c.id.in_(ids)))
+    return {row.id: row.name for row in found}
+
+
 async def find_by_digest(connection: AsyncConnection, digest: bytes) -> StoredKey | None:
     """The key whose secret, or whose former secret, has the digest; the caller looks which."""
     same = or_(keys.c.digest == digest, keys.c.former_digest == digest)

@@ -1,0 +1,199 @@
+"""`conduit usage`: what was used and spent."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+
+from conduit.cli import inputs
+from conduit.cli.call import Call
+from conduit.cli.console import Stream
+from conduit.cli.failures import Failure
+from conduit.cli.output import Column, View
+from conduit.cli.verbs import Noun, verb
+from conduit.client.api import Record
+from conduit.client.errors import ApiError
+from conduit.core import people
+from conduit.core.bars import ASCII_BARS, UNICODE_BARS, meter, spark
+
+noun = Noun("What was used and spent.")
+GROUPS = ("model", "key", "provider", "alias", "day", "hour")
+_STEPS = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
+_BAR_CELLS = 10
+_MOST_BARS = 60
+
+
+def _counted(title: str, path: str, *, wide: bool = False, spare: int | None = None) -> Column:
+    return Column(
+        title, path, lambda used: people.count(used[path]), right=True, wide=wide, spare=spare
+    )
+
+
+def _paid(title: str, path: str, *, wide: bool = False, spare: int | None = None) -> Column:
+    return Column(
+        title, path, lambda used: people.money(used[path]), right=True, wide=wide, spare=spare
+    )
+
+
+COLUMNS = (
+    Column("group", "group"),
+    _counted("requests", "requests"),
+    _counted("attempts", "attempts", wide=True),
+    _counted("in", "input_tokens", spare=4),
+    _counted("cache read", "cache_read_tokens", spare=3),
+    _counted("cache write", "cache_write_tokens", wide=True),
+    _counted("out", "output_tokens", spare=5),
+    _counted("reasoning", "reasoning_tokens", wide=True),
+    _counted("audio", "audio_tokens", wide=True),
+    _paid("cost", "cost"),
+    _paid("billed", "billed", spare=2),
+    _counted("estimated", "estimated", wide=True),
+    _counted("recovered", "recovered", wide=True),
+    _counted("ambiguous", "ambiguous", wide=True),
+    _counted("open", "open_holds", wide=True),
+    _paid("held", "held", wide=True),
+    Column("key id", "key_id", wide=True),
+)
+_EMPTY = "nothing was used in this time"
+
+
+@verb(noun, "", "output")
+def usage(
+    call: Call,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="WHAT", help=f"A row for each: {', '.join(GROUPS)}."),
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago; or ever.")
+    ] = "30d",
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="NAME", help="Only of this key, deleted or not.")
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option("--provider", metavar="NAME", help="Only at this provider.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Only of this model, as providers call it."),
+    ] = None,
+    alias: Annotated[
+        str | None,
+        typer.Option("--alias", metavar="NAME", help="Only of this model, as clients call it."),
+    ] = None,
+    timezone: Annotated[
+        str, typer.Option("--timezone", metavar="ZONE", help="Whose days and hours are meant.")
+    ] = "UTC",
+) -> None:
+    """Sum up what was used and spent, exactly, from the ledger.
+
+    An attempt counts at the moment it was sent. Calls that still run are in no sum; what is held
+    for them is told apart.
+    """
+    if by is not None and by not in GROUPS:
+        raise Failure(f"--by: {', '.join(GROUPS)} is expected, not {by!r}")
+    query = {
+        "since": None if since == "ever" else inputs.moment(since, "--since", ahead=False),
+        "until": None if until is None else inputs.moment(until, "--until", ahead=False),
+        "by": by,
+        "timezone": None if timezone == "UTC" else timezone,
+        "key": None if key is None else _key_id(call, key),
+        "provider": provider,
+        "model": model,
+        "alias": alias,
+    }
+    used = call.fetch("usage.show", query=query)
+    if call.printer.format == "json" or call.options.shape.query is not None:
+        call.printer.record(used, View(COLUMNS))
+        return
+    rows = (
+        used["groups"] if by is not None else [{"group": "total", "key_id": None} | used["total"]]
+    )
+    call.printer.rows(rows, _view(call, used), next_cursor=lambda: None)
+    _tell(call, used)
+
+
+def _key_id(call: Call, given: str) -> str:
+    """The id of a key that is there; what was given where it may be a deleted one's."""
+    try:
+        return str(call.find("keys", given)["id"])
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return given
+
+
+def _view(call: Call, used: Record) -> View:
+    """The columns, and for people's eyes a bar of what each row cost."""
+    columns: tuple[Column, ...] = COLUMNS
+    if used["by"] == "hour":
+        columns = (replace(COLUMNS[0], text=_hour), *columns[1:])
+    if used["by"] is not None and call.printer.is_for_people:
+        columns = (*columns, _bars(used, call.console.out))
+    return View(columns, id_path="group", empty=_EMPTY)
+
+
+def _hour(row: Record) -> str:
+    """`2026-11-20 14:00Z`, or with the distance from UTC."""
+    begins: str = row["group"]
+    return f"{begins[:10]} {begins[11:16]}{begins[19:]}"
+
+
+def _bars(used: Record, out: Stream) -> Column:
+    """Of a model or a key the share of all; of a day or an hour, how it stands to the dearest."""
+    is_of_time = used["by"] in _STEPS
+    costs = [Decimal(row["cost"]) for row in used["groups"]]
+    whole = max(costs, default=Decimal(0)) if is_of_time else Decimal(used["total"]["cost"])
+    filled = "\u2588" if _draws(out) else "#"
+
+    def bar(row: Record) -> str:
+        share = float(Decimal(row["cost"]) / whole) if whole else 0.0
+        drawn = meter(share, _BAR_CELLS, filled, " ")
+        return drawn.rstrip() if is_of_time else f"{drawn} {share:4.0%}"
+
+    return Column("cost over time" if is_of_time else "share", "share", bar, spare=1)
+
+
+def _draws(stream: Stream) -> bool:
+    """Whether more than ASCII is to be drawn."""
+    return stream.is_terminal and stream.unicode
+
+
+def _tell(call: Call, used: Record) -> None:
+    """The total, and what is not certain of it."""
+    total, say = used["total"], call.console.say
+    if used["by"] is not None and used["groups"]:
+        line = ""
+        if used["by"] in _STEPS:
+            line = f"  {_line(used, UNICODE_BARS if _draws(call.console.err) else ASCII_BARS)}"
+        count = people.counted(total["requests"], "request")
+        call.narrate(f"{count}, {people.money(total['cost'])} in all{line}")
+    if call.options.quiet:
+        return
+    if used["more"]:
+        say(f"{len(used['groups']):,} rows of many - narrow it down, such as with --since", "dim")
+    doubts = [
+        f"{total[word]:,} {word}" for word in ("estimated", "recovered", "ambiguous") if total[word]
+    ]
+    if doubts:
+        say(f"of {people.counted(total['attempts'], 'attempt')}: {', '.join(doubts)}", "dim")
+    if total["open_holds"]:
+        calls = people.counted(total["open_holds"], "open call")
+        say(f"{people.money(total['held'])} is held for {calls}", "dim")
+
+
+def _line(used: Record, bars: str) -> str:
+    """The cost of every day or hour from the first to the last, those without any too."""
+    step = _STEPS[used["by"]]
+    moments = [datetime.fromisoformat(row["group"]) for row in used["groups"]]
+    places = [round((moment - moments[0]) / step) for moment in moments]
+    length = places[-1] + 1
+    sums = [0.0] * min(length, _MOST_BARS)
+    for place, row in zip(places, used["groups"], strict=True):
+        sums[place * len(sums) // length] += float(row["cost"])  # money is drawn, not counted
+    return spark(sums, bars)

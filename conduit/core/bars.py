@@ -1,0 +1,28 @@
+"""Amounts drawn as bars of text."""
+
+from collections.abc import Sequence
+
+
+def meter(share: float, width: int, filled: str, empty: str = "") -> str:
+    """A bar of `width` cells, filled by a share of 0 to 1."""
+    full = round(max(0.0, min(1.0, share)) * width)
+    return filled * full + empty * (width - full)
+
+
+def spark(values: Sequence[float | None], bars: str, top: float | None = None) -> str:
+    """A line of bars, from the lowest of the signs to the highest; None leaves a blank."""
+    highest = top or max((value for value in values if value is not None), default=0.0)
+    return "".join(_bar(value, bars, highest) for value in values)
+
+
+def _bar(value: float | None, bars: str, highest: float) -> str:
+    if value is None:
+        return " "
+    last = len(bars) - 1
+    if highest <= 0 or value <= 0:
+        return bars[0]
+    return bars[min(last, max(1, round(value / highest * last)))]
+
+
+UNICODE_BARS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
+ASCII_BARS = "_.:-=+*#"

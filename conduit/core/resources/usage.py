@@ -1,0 +1,59 @@
+"""What was used and spent, summed over the attempts of the ledger."""
+
+from typing import Literal
+
+from conduit.core.resources.fields import Resource, Time, TimeZone, UsdSum
+
+SpentBy = Literal["model", "key", "provider", "alias", "day", "hour"]
+
+
+class AttemptSums(Resource):
+    """Sums over attempts that have ended. What is held for the `open_holds` is in none of them.
+
+    `requests` are those that the attempts were made for. `estimated` and `recovered` count the
+    attempts whose usage no provider reported, `ambiguous` those that may cost what nobody told.
+    """
+
+    requests: int
+    attempts: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_tokens: int
+    cost: UsdSum
+    billed: UsdSum
+    estimated: int
+    recovered: int
+    ambiguous: int
+    open_holds: int
+    held: UsdSum
+
+
+class AttemptGroup(AttemptSums):
+    """The attempts that have `group` in common: a name, a day, or the time an hour begins.
+
+    `key_id` is null where the groups are not keys, whose names may have been given again.
+    """
+
+    group: str
+    key_id: str | None
+
+
+class SpendingReport(Resource):
+    """What was used and spent; an attempt is of the moment at which its money was held.
+
+    At most 1000 groups, the dearest first; days and hours are the last ones, oldest first. `more`
+    says that others were left out, which `total` counts.
+    """
+
+    since: Time | None
+    until: Time | None
+    by: SpentBy | None
+    timezone: TimeZone
+    key_id: str | None
+    key: str | None
+    total: AttemptSums
+    groups: list[AttemptGroup]
+    more: bool

@@ -1,0 +1,135 @@
+"""Admin operations on what was used and spent."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import StringConstraints
+
+from conduit.core.errors import NotFoundError
+from conduit.core.money import format_usd
+from conduit.core.resources.fields import Resource, Time, TimeZone, time_ms
+from conduit.core.resources.usage import AttemptGroup, AttemptSums, SpendingReport, SpentBy
+from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.ledger.periods import offsets_ms
+from conduit.gateway.storage import keys, spending
+from conduit.gateway.storage.engine import USUAL_S, reading
+from conduit.gateway.storage.requests import Span
+from conduit.gateway.storage.spending import Chosen, Grouping, Spent
+
+_MOST_GROUPS = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_TIME = ("day", "hour")
+
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class SpendingQuery(Resource):
+    """`until` is no part of the time. `key` is an id or a name, of a deleted key too.
+
+    `model` is what its provider calls it, `alias` what the client did.
+    """
+
+    since: Time | None = None
+    until: Time | None = None
+    by: SpentBy | None = None
+    timezone: TimeZone = "UTC"
+    key: Text | None = None
+    provider: Text | None = None
+    model: Text | None = None
+    alias: Text | None = None
+
+
+async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
+    admin, query = call.admin, call.query
+    async with asyncio.timeout(USUAL_S):  # what is written waits for a database that is away
+        await admin.ledger.caught_up()
+    span = Span(_moment(query.since), _moment(query.until))
+    async with reading(admin.database) as connection:
+        key = None if query.key is None else await keys.find_ever(connection, query.key)
+        key_id = None if key is None else key.id
+        chosen = Chosen(span, key_id, query.provider, query.model, query.alias)
+        total = await spending.total(connection, chosen)
+        found: tuple[Spent, ...] = ()
+        if (grouping := _grouping(query, total)) is not None:
+            found = await spending.groups(connection, chosen, grouping, _MOST_GROUPS + 1)
+        names: Mapping[str, str] = {}
+        if query.by == "key":
+            names = await keys.names_of(connection, [str(each.group) for each in found])
+    shown = found[:_MOST_GROUPS]
+    return SpendingReport(
+        since=query.since,
+        until=query.until,
+        by=query.by,
+        timezone=query.timezone,
+        key_id=key_id,
+        key=None if key is None else key.name,
+        total=AttemptSums(**_sums(total)),
+        groups=[
+            _group(each, query, names)
+            for each in (reversed(shown) if query.by in _OF_TIME else shown)
+        ],
+        more=len(found) > len(shown),
+    )
+
+
+def _grouping(query: SpendingQuery, total: Spent) -> Grouping | None:
+    """How the attempts that the total is of are to be grouped, if at all."""
+    if query.by is None or total.first_ms is None or total.last_ms is None:
+        return None
+    if query.by not in _OF_TIME:
+        return Grouping(query.by)
+    return Grouping(query.by, offsets_ms(query.timezone, total.first_ms, total.last_ms))
+
+
+def _group(spent: Spent, query: SpendingQuery, names: Mapping[str, str]) -> AttemptGroup:
+    match query.by, spent.group:
+        case "day", int() as number:
+            text = (date(1970, 1, 1) + timedelta(days=number)).isoformat()
+        case "hour", int() as at_ms:
+            begins = (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(query.timezone))
+            text = begins.isoformat(timespec="seconds").replace("+00:00", "Z")
+        case _, group:
+            text = str(group)
+    key_id = text if query.by == "key" else None
+    return AttemptGroup(group=names.get(text, text), key_id=key_id, **_sums(spent))
+
+
+def _sums(spent: Spent) -> dict[str, Any]:
+    return {
+        "requests": spent.requests,
+        "attempts": spent.attempts,
+        "input_tokens": spent.input_tokens,
+        "cache_read_tokens": spent.cache_read_tokens,
+        "cache_write_tokens": spent.cache_write_tokens,
+        "output_tokens": spent.output_tokens,
+        "reasoning_tokens": spent.reasoning_tokens,
+        "audio_tokens": spent.audio_tokens,
+        "cost": format_usd(spent.cost_nanodollars),
+        "billed": format_usd(spent.billed_nanodollars),
+        "estimated": spent.estimated,
+        "recovered": spent.recovered,
+        "ambiguous": spent.ambiguous,
+        "open_holds": spent.open_holds,
+        "held": format_usd(spent.held_nanodollars),
+    }
+
+
+def _moment(text: str | None) -> int | None:
+    return None if text is None else time_ms(text)
+
+
+OPERATIONS = (
+    AdminOperation(
+        "usage.show",
+        "GET",
+        "/admin/usage",
+        "Sum up what was used and spent",
+        _show,
+        SpendingReport,
+        query=SpendingQuery,
+        errors=(NotFoundError,),
+    ),
+)

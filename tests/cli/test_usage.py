@@ -1,0 +1,116 @@
+"""What was used and spent, as the command line tells it."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from conduit.cli.commands.usage import GROUPS
+from tests.cli.conftest import Conduit, Shell
+from tests.cli.fake_gateway import FakeGateway
+from tests.cli.test_completion import offered
+
+
+def test_all_is_one_row_that_a_program_reads(conduit: Conduit, gateway: FakeGateway) -> None:
+    outcome = conduit("usage")
+    assert outcome.out == "total\t3\t1000\t50\t204\t0.0041\t0.004\n"
+    assert "of 4 attempts: 1 estimated, 2 ambiguous" in outcome.err
+    assert "$0.010 is held for 1 open call" in outcome.err
+    assert set(gateway.seen[-1].query) == {"since"}
+    assert conduit("usage", "-q").err == ""
+
+
+def test_groups_are_rows_and_the_total_is_told_beside_them(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    outcome = conduit("usage", "--by", "model", "-o", "csv")
+    first, second = csv.DictReader(io.StringIO(outcome.out))
+    assert (first["group"], first["cost"]) == ("gpt-4o", "0.003075")
+    assert (second["group"], second["cost"]) == ("gpt-4o-mini", "0.001025")
+    assert "share" not in first
+    assert "3 requests, $0.0041 in all" in outcome.err
+    assert "2 rows of many" in outcome.err
+    assert conduit("usage", "--by", "key", "-o", "id").out == "ci\nold\n"
+
+
+def test_json_is_the_answer_of_the_gateway(conduit: Conduit) -> None:
+    document = json.loads(conduit("usage", "--by", "key", "--json").out)
+    assert [group["group"] for group in document["groups"]] == ["ci", "old"]
+    assert document["total"]["ambiguous"] == 2
+    assert conduit("usage", "--query", "total.cost").out == "0.0041\n"
+    lines = conduit("usage", "--by", "key", "-o", "jsonl").out.splitlines()
+    assert [json.loads(line)["group"] for line in lines] == ["ci", "old"]
+
+
+def test_what_is_asked_for_reaches_the_gateway(conduit: Conduit, gateway: FakeGateway) -> None:
+    key = gateway.add("keys", name="production")
+    until = "2026-11-20T00:00:00Z"
+    conduit(
+        *("usage", "--since", "ever", "--until", until, "--by", "hour", "--key", "prod"),
+        *("--provider", "p", "--model", "m", "--alias", "a", "--timezone", "Asia/Kolkata"),
+    )
+    assert {name: value for name, (value,) in gateway.seen[-1].query.items()} == {
+        "until": until,
+        "by": "hour",
+        "timezone": "Asia/Kolkata",
+        "key": key["id"],
+        "provider": "p",
+        "model": "m",
+        "alias": "a",
+    }
+    conduit("usage", "--key", "gone")
+    assert gateway.seen[-1].query["key"] == ["gone"]  # the gateway knows deleted keys
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--by", "colour"), f"--by: {', '.join(GROUPS)} is expected, not 'colour'"),
+        (("--since", "soon"), "--since: neither a time nor a duration: 'soon'"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_refused_before_it_is_sent(
+    conduit: Conduit, gateway: FakeGateway, arguments: tuple[str, ...], said: str
+) -> None:
+    outcome = conduit("usage", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert said in outcome.err
+    assert gateway.seen == []
+
+
+def test_a_terminal_shows_the_share_of_each_row(shell: Shell) -> None:
+    table = shell("usage", "--by", "model", CONDUIT_FORCE_TTY="120", NO_COLOR="1").out
+    heading, first, second = table.splitlines()
+    assert heading.endswith("SHARE")
+    assert first.endswith("\u2588" * 8 + "    75%")
+    assert second.endswith("\u2588" * 2 + " " * 8 + "  25%")
+    for environment in ({}, {"CONDUIT_FORCE_TTY": "120", "PYTHONIOENCODING": "ascii"}):
+        plain = shell("usage", "--by", "model", "-o", "table", NO_COLOR="1", **environment).out
+        assert "########    75%" in plain
+        assert plain.isascii()
+
+
+def test_days_and_hours_show_how_the_cost_went(shell: Shell) -> None:
+    terminal = {"CONDUIT_FORCE_TTY": "120", "NO_COLOR": "1"}
+    days = shell("usage", "--by", "day", **terminal)
+    heading, first, second = days.out.splitlines()
+    assert heading.endswith("COST OVER TIME")
+    assert first.startswith("2026-11-18 ")
+    assert first.endswith(" " + "\u2588" * 10)
+    assert second.endswith(" " + "\u2588" * 3)
+    assert "in all  #_:" in days.err  # the day between cost nothing
+    hours = shell("usage", "--by", "hour", **terminal).out.splitlines()
+    assert hours[1].startswith("2026-11-20 12:00Z ")
+
+
+def test_a_narrow_terminal_leaves_the_bars_out_first(shell: Shell) -> None:
+    outcome = shell("usage", "--by", "model", CONDUIT_FORCE_TTY="50", NO_COLOR="1")
+    assert "SHARE" not in outcome.out
+    assert "COST" in outcome.out
+    assert "too narrow for: " in outcome.err
+
+
+def test_a_shell_is_offered_what_each_command_groups_by(shell: Shell) -> None:
+    assert offered(shell, "conduit usage --by ") == list(GROUPS)
+    assert offered(shell, "conduit keys usage ci --by ") == ["model", "alias", "provider", "day"]

@@ -1,0 +1,15 @@
+"""Bars of text."""
+
+from conduit.core.bars import ASCII_BARS, UNICODE_BARS, meter, spark
+
+
+def test_a_meter_has_its_width_whatever_the_share() -> None:
+    assert [meter(share, 4, "#", "-") for share in (-1, 0, 0.5, 1, 7)] == [
+        *("----", "----", "##--", "####", "####")
+    ]
+
+
+def test_a_line_of_bars_ends_at_the_highest_sign_and_shows_what_is_little() -> None:
+    for bars in (ASCII_BARS, UNICODE_BARS):
+        assert spark([None, 0.0, 0.001, 1.0], bars) == f" {bars[0]}{bars[1]}{bars[-1]}"
+    assert spark([1.0], ASCII_BARS, top=7.0) == ASCII_BARS[1]

@@ -1,0 +1,58 @@
+"""What real calls used and spent, as the gateway and the command line tell it."""
+
+import csv
+import io
+from pathlib import Path
+
+from conduit.core.money import parse_usd
+from tests.e2e.cli import Cli
+from tests.e2e.conftest import Running
+
+COSTS = {"one": parse_usd("0.000212"), "two": parse_usd("0.000052")}  # 12 tokens in, 100 or 20 out
+
+
+async def ask(running: Running, key: str, output_tokens: int, *, streamed: bool = False) -> None:
+    body = {
+        "model": f"fake-in12-out{output_tokens}",
+        "messages": [{"role": "user", "content": "hello"}],
+        "stream": streamed,
+    }
+    headers = {"authorization": f"Bearer {key}"}
+    url = f"{running.url}/v1/chat/completions"
+    async with running.http.post(url, json=body, headers=headers) as response:
+        assert response.status == 200
+        await response.read()
+
+
+async def test_usage_is_what_the_calls_cost(running: Running, tmp_path: Path) -> None:
+    one, two = await running.key("one"), await running.key("two")
+    for streamed in (False, True):
+        await ask(running, one, 100, streamed=streamed)
+    await ask(running, two, 20)
+    await running.admin("DELETE", "/keys/one")
+
+    # Nothing is waited for: what was written before the call counts.
+    used = await running.admin("GET", "/usage?by=key")
+    costs = {group["group"]: parse_usd(group["cost"]) for group in used["groups"]}
+    assert costs == {"one": 2 * COSTS["one"], "two": COSTS["two"]}
+    total = used["total"]
+    assert parse_usd(total["cost"]) == parse_usd(total["billed"]) == sum(costs.values())
+    assert (total["requests"], total["attempts"], total["open_holds"]) == (3, 3, 0)
+    assert (total["input_tokens"], total["output_tokens"]) == (36, 220)
+    await running.ledger_holds()
+
+    cli = Cli(tmp_path, running.url, running.master_key)
+    table = (await cli("usage", "--by", "key", "--since", "1h", "-o", "csv")).ok()
+    rows = list(csv.DictReader(io.StringIO(table.out)))
+    assert {row["group"]: parse_usd(row["cost"]) for row in rows} == costs
+    assert "3 requests, $0.00048 in all" in table.err
+    for arguments, requests in (
+        (("--key", "one"), 2),  # which is deleted
+        (("--provider", "fake", "--model", "fake-in12-out20"), 1),
+        (("--alias", "fake-in12-out100", "--until", "1h"), 0),
+    ):
+        shown = (await cli("usage", *arguments, "--json")).ok().json
+        assert shown["total"]["requests"] == requests
+    refused = await cli("usage", "--by", "colour")
+    assert refused.code == 2
+    assert "model, key, provider, alias, day, hour" in refused.err
