@@ -35,6 +35,8 @@ _WORDS_OF_OPTIONS = {
     "--breakers": ("on", "off"),
     "--long-context": LONG_CONTEXT,
     "--fallback": tuple(f"{cause}=" for cause in FALLBACK_CAUSES),
+    "--state": ("open", "acknowledged", "all"),
+    "--kind": ("budget_threshold", "key_expiring", "credential_failed"),
     "--include-secrets": ("none", "encrypted"),
 }
 # Of an option that means something else in each command.
@@ -53,9 +55,10 @@ _KINDS_OF_NOUNS = {
     "breakers": "providers",
     "models": "mappings",
     "budgets": "budgets",
+    "notifications": "notifications",
     "context": "contexts",
 }
-_NAMING = ("NAME", "ALIAS", "PROVIDER", "KEY", "MODEL", "BUDGET", "[CONTEXT]")
+_NAMING = ("NAME", "ALIAS", "PROVIDER", "KEY", "MODEL", "BUDGET", "ID", "[CONTEXT]")
 _MAKING = ("create", "add")
 _SHELLS = ("bash", "zsh", "fish", "powershell")
 

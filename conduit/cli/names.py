@@ -35,6 +35,7 @@ _SOURCES: Mapping[str, tuple[str, str]] = {
     "providers": ("providers.list", "name"),
     "mappings": ("mappings.list", "alias"),
     "budgets": ("budgets.list", "id"),
+    "notifications": ("notifications.list", "id"),
 }
 
 

@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "route": ("route", "Where a request would go, and why"),
     "health": ("health", "How providers are doing"),
     "breakers": ("breakers", "Which targets are left out, and the operator's hand in it"),
+    "notifications": ("notifications", "What an operator should know, until it is acknowledged"),
     "prices": ("prices", "Prices of models"),
     "translate": ("translate", "What a request would become in another dialect, offline"),
     "config": ("config", "The gateway's settings"),

@@ -168,6 +168,23 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("breakers.open", "POST", "/admin/breakers/open", "list"),
         Operation("breakers.close", "POST", "/admin/breakers/close", "list"),
         Operation("breakers.reset", "POST", "/admin/breakers/reset", "list"),
+        Operation(
+            "notifications.list",
+            "GET",
+            "/admin/notifications",
+            "list",
+            (*_PAGED, "state", "kind"),
+        ),
+        Operation(
+            "notifications.acknowledge_all", "POST", "/admin/notifications/acknowledge", "record"
+        ),
+        Operation("notifications.show", "GET", "/admin/notifications/{notification}", "record"),
+        Operation(
+            "notifications.acknowledge",
+            "POST",
+            "/admin/notifications/{notification}/acknowledge",
+            "record",
+        ),
         Operation("routes.explain", "POST", "/admin/routes/explain", "record"),
         Operation("routes.simulate", "POST", "/admin/routes/simulate", "record"),
         Operation(

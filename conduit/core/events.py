@@ -39,6 +39,8 @@ class EventKind(StrEnum):
     PRICE_SET = "price.set"
     PRICE_REMOVED = "price.removed"
     PRICE_BOOK_UPDATED = "price_book.updated"
+    NOTIFICATION_RAISED = "notification.raised"
+    NOTIFICATION_ACKNOWLEDGED = "notification.acknowledged"
     AUTH_FAILED = "auth.failed"
     MASTER_KEY_ROTATED = "master_key.rotated"
     STATS_SAMPLED = "stats.sampled"
@@ -75,6 +77,8 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.PRICE_SET: "A price of the operator was set.",
     EventKind.PRICE_REMOVED: "A price of the operator was removed.",
     EventKind.PRICE_BOOK_UPDATED: "Another price book was put in force.",
+    EventKind.NOTIFICATION_RAISED: "There is something that an operator should know.",
+    EventKind.NOTIFICATION_ACKNOWLEDGED: "A notification was acknowledged, or all that were open.",
     EventKind.AUTH_FAILED: "Somebody was refused at the door; told at most once a second.",
     EventKind.MASTER_KEY_ROTATED: "The master key was replaced; the former one ends at its time.",
     EventKind.STATS_SAMPLED: "Rates and percentiles of the last second, while somebody listens.",

@@ -42,6 +42,7 @@ from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
+from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.parts import Gateway
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start
 from conduit.gateway.providers.registry import provider_of
@@ -130,6 +131,7 @@ async def open_gateway(
         history = HealthHistory(
             database, lambda: gateway.settings.health_history_days, secrets.scrub
         )
+        bus = Bus(new_ulid(), scrub=secrets.scrub_json)
         gateway = Gateway(
             settings=settings,
             origins=origins,
@@ -142,7 +144,7 @@ async def open_gateway(
             known_keys=known_keys,
             book=book,
             cache=cache,
-            bus=Bus(new_ulid(), scrub=secrets.scrub_json),
+            bus=bus,
             live=live,
             shedder=shedder,
             addresses=ClientAddresses(networks_of(settings.trusted_proxies)),
@@ -153,15 +155,17 @@ async def open_gateway(
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             health_history=history,
+            notifications=NotificationWatch(
+                database, ledger.spent_past, bus.publish, scrub=secrets.scrub
+            ),
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
         )
         gateway.health.changed = partial(_tell_health, gateway)
-        history.start()
-        stack.push_async_callback(history.close)
-        bodies.start()
-        stack.push_async_callback(bodies.close)
+        for writer in (history, gateway.notifications, bodies):
+            writer.start()
+            stack.push_async_callback(writer.close)
         yield gateway
 
 
@@ -174,6 +178,7 @@ def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
 
 def _tell_health(gateway: Gateway, change: Change) -> None:
     gateway.health_history.note(change)
+    gateway.notifications.note(change)
     gateway.bus.publish(EventKind.PROVIDER_HEALTH_CHANGED, change.as_event())
 
 
@@ -291,6 +296,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         health=gateway.health,
         limiter=gateway.limiter,
         health_history=gateway.health_history,
+        notifications=gateway.notifications,
         price_of=price_of(gateway),
         endpoint_of=gateway.endpoints.of,
         tokens=gateway.tokens,

@@ -26,6 +26,7 @@ from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
+from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.routes.health import Readiness
 from conduit.gateway.server.addresses import ClientAddresses
@@ -62,6 +63,7 @@ class Gateway:
     bodies: BodyStore
     health: Health
     health_history: HealthHistory
+    notifications: NotificationWatch
     secrets: LiveSecrets
     warnings: tuple[str, ...]
     started_at_ms: int

@@ -96,6 +96,16 @@ _DEFAULTS: dict[str, Row] = {
         "simulated": False,
         "credentials": [],
     },
+    "notifications": {
+        "at": AT,
+        "kind": "budget_threshold",
+        "severity": "warning",
+        "subject": {"kind": "budget", "id": "bud_1", "name": "key:ci"},
+        "message": 'key "ci" has reached 90 % of its budget: $4.50 of $5.00',
+        "details": {"threshold_percent": 90},
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+    },
     "mappings": {"strategy": "simple", "fallbacks": [], "enabled": True},
     "budgets": {
         "period": "total",
@@ -294,7 +304,7 @@ class Handler(BaseHTTPRequestHandler):
                 self._about(steps, seen)
             case (_, ["events"] | ["requests", "in-flight" | "purge"]) | (
                 _,
-                ["requests", _, "cancel" | "bodies"],
+                ["requests", _, "cancel" | "bodies"] | ["notifications", *_, "acknowledge"],
             ):
                 self._live(steps, seen)
             case (_, ["cache"] | ["cache", "clear"]):
@@ -356,6 +366,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._page("running", seen)
             case [_, "purge"]:
                 self.answer(200, fake.purges.pop(0))
+            case ["notifications", *rest]:
+                self._acknowledge(rest)
             case [_, request_id, "bodies"]:
                 self.answer(200, self._find("bodies", request_id))
             case [_, request_id, _]:
@@ -388,6 +400,14 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, {"data": rows, "next_cursor": None})
             case _:
                 self.answer(200, fake.answers[rest[-1] if rest else noun])
+
+    def _acknowledge(self, rest: list[str]) -> None:
+        rows = self.fake.tables.get("notifications", [])
+        meant = rows if len(rest) == 1 else [self._find("notifications", rest[0])]
+        opened = [row for row in meant if row["acknowledged_at"] is None]
+        for row in opened:
+            row |= {"acknowledged_at": AT, "acknowledged_by": "master key"}
+        self.answer(200, {"acknowledged": len(opened)} if meant is rows else meant[0])
 
     def _key_action(self, steps: list[str], seen: Seen) -> None:
         match steps:

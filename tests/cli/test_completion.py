@@ -54,6 +54,8 @@ def wait_until_written(shell: Shell) -> None:
         ("conduit providers test ", "providers"),
         ("conduit providers credentials list ", "providers"),
         ("conduit mappings show ", "mappings"),
+        ("conduit notifications show ", "notifications"),
+        ("conduit notifications ack one ", "notifications"),
         ("conduit chat --model ", "mappings"),
         ("conduit logs list --key ", "keys"),
         ("conduit logs list --provider ", "providers"),
@@ -64,7 +66,10 @@ def wait_until_written(shell: Shell) -> None:
 def test_names_come_from_the_cache(
     shell: Shell, gateway: FakeGateway, line: str, kind: str
 ) -> None:
-    names = {each: [f"{each}-b", f"{each}-a"] for each in ("keys", "providers", "mappings")}
+    names = {
+        each: [f"{each}-b", f"{each}-a"]
+        for each in ("keys", "providers", "mappings", "notifications")
+    }
     write_cache(shell, gateway, names)
     assert offered(shell, line) == [f"{kind}-a", f"{kind}-b"]
     assert offered(shell, f"{line}{kind}-b") == [f"{kind}-b"]

@@ -9,6 +9,8 @@ from conduit.gateway.storage.credentials import StoredCredential
 from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange
 from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.mappings import StoredMapping
+from conduit.gateway.storage.notifications import ID_PREFIX as NOTIFICATION_PREFIX
+from conduit.gateway.storage.notifications import StoredNotification
 from conduit.gateway.storage.prices import StoredPrice
 from conduit.gateway.storage.providers import StoredProvider
 
@@ -218,6 +220,26 @@ def health_change(number: int = 1, **values: Any) -> StoredHealthChange:
             "after": "open",
             "reason": "503",
             "until_ms": at_ms + 30_000,
+            **values,
+        }
+    )
+
+
+def notification(number: int = 1, **values: Any) -> StoredNotification:
+    """A budget at half of its limit, so many milliseconds later than the first."""
+    at_ms = AT_MS + number
+    return StoredNotification(
+        **{
+            "id": new_id(NOTIFICATION_PREFIX, at_ms),
+            "at_ms": at_ms,
+            "kind": "budget_threshold",
+            "severity": "info",
+            "subject_kind": "budget",
+            "subject_id": f"bud_{number}",
+            "subject_name": "key:acme",
+            "message": 'key "acme" has reached 50 % of its budget: $5.00 of $10.00',
+            "details": {"threshold_percent": 50, "period_start_ms": 0},
+            "dedupe": f"budget_threshold:bud_{number}:0:50",
             **values,
         }
     )

@@ -90,8 +90,10 @@ async def _reset_spend(call: Call[None, None]) -> BudgetView:
             name = await _scope_name(connection, budget)
         try:
             spent = await admin.ledger.reset_spent(budget.id)
+            _, _, period_start_ms = admin.ledger.balance_of(budget.id, now_ms())
         except KeyError as error:  # it has just been made, or is about to be closed
             raise LedgerUnavailableError(f"budget {budget.id} does not count yet") from error
+    admin.notifications.begin_anew(budget.id, period_start_ms)
     told = {**facts(budget), "spent_nanodollars": spent}
     admin.bus.publish(EventKind.BUDGET_SPEND_RESET, told)
     return view(admin, budget, name)

@@ -23,6 +23,7 @@ from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
+from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.reach import Reach
@@ -96,6 +97,7 @@ class AdminContext:
     health: Health
     limiter: Limiter
     health_history: HealthHistory
+    notifications: NotificationWatch
     price_of: PriceOf
     endpoint_of: Callable[[Upstream], Endpoint]
     tokens: AccessTokens

@@ -15,6 +15,7 @@ from conduit.gateway.admin import (
     mapping_tests,
     mappings,
     models,
+    notifications,
     price_book,
     price_explanations,
     prices,
@@ -55,6 +56,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *requests.OPERATIONS,
     *events.OPERATIONS,
     *health.OPERATIONS,
+    *notifications.OPERATIONS,
     *route_explanations.OPERATIONS,
 )
 """Every operation there is. Where two paths fit a request, the one that stands first serves it."""

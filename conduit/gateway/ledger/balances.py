@@ -4,6 +4,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -57,6 +58,14 @@ class Account:
         return self.periods.get(start_ms) or Balance()
 
 
+class Spending(NamedTuple):
+    """What a budget has spent in the latest period that it counted in."""
+
+    terms: BudgetTerms
+    period_start_ms: int
+    spent: int
+
+
 @dataclass(slots=True, eq=False)
 class Waiter:
     """A claim in the queue of the account that is in its way."""
@@ -108,6 +117,14 @@ class Balances:
         """The accounts of all keys."""
         for accounts in self._by_key.values():
             yield from accounts
+
+    def spent_past(self, percent: int) -> Iterator[Spending]:
+        """The budgets that have spent something, and at least so much of their limit."""
+        for account in tuple(self._accounts.values()):
+            balance = account.periods.get(account.latest_ms)
+            spent = 0 if balance is None else balance.spent
+            if spent and spent * 100 >= account.terms.limit_nanodollars * percent:
+                yield Spending(account.terms, account.latest_ms, spent)
 
     @property
     def others(self) -> tuple[Account, ...]:

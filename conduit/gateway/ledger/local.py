@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +12,14 @@ import msgspec
 from conduit.core.errors import LedgerUnavailableError
 from conduit.core.ids import new_id, now_ms
 from conduit.gateway.ledger.applier import Applier
-from conduit.gateway.ledger.balances import Account, Balance, Balances, Place, obstacle
+from conduit.gateway.ledger.balances import (
+    Account,
+    Balance,
+    Balances,
+    Place,
+    Spending,
+    obstacle,
+)
 from conduit.gateway.ledger.budgets import SCOPE_KINDS, BudgetTerms
 from conduit.gateway.ledger.entries import (
     EMPTY_USAGE,
@@ -286,6 +293,14 @@ class LocalLedger:
             for account in self._balances.of_keys()
             if account.present(at_ms).spent >= account.terms.limit_nanodollars
         }
+
+    def spent_past(self, percent: int) -> Iterator[Spending]:
+        """The open budgets of which at least such a share is spent, soft ones too.
+
+        Of the latest period that a budget counted in; whether that is over, the caller asks. They
+        may change while they are gone through.
+        """
+        return self._balances.spent_past(percent)
 
     def close_budget(self, budget_id: str) -> None:
         """Count no more for a budget and forget its balances; nothing to do if there is none."""

@@ -104,6 +104,20 @@ async def page(
     return Found(shown, cursor_after(shown[-1].name) if more else None)
 
 
+async def expiring(
+    connection: AsyncConnection, after_ms: int, until_ms: int, after_id: str = ""
+) -> tuple[StoredKey, ...]:
+    """Some enabled keys that expire between two moments, by id, from behind one on."""
+    found = await connection.execute(
+        _live()
+        .where(keys.c.expires_at_ms > after_ms, keys.c.expires_at_ms <= until_ms)
+        .where(keys.c.enabled.is_(True), keys.c.id > after_id)
+        .order_by(keys.c.id)
+        .limit(_KEYS_A_READ)
+    )
+    return tuple(map(_key, found))
+
+
 async def count(connection: AsyncConnection) -> int:
     found = await connection.execute(
         select(func.count()).select_from(keys).where(keys.c.deleted_at_ms.is_(None))

@@ -284,6 +284,25 @@ health_changes = Table(
     Column("until_ms", BigInteger),
 )
 
+# What operators are told of, until they acknowledge it. Read by id, which sorts by time.
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),  # budget_threshold | key_expiring | credential_failed
+    Column("severity", Text, nullable=False),  # info | warning | critical
+    Column("subject_kind", Text, nullable=False),  # budget | key | credential
+    Column("subject_id", Text, nullable=False),
+    Column("subject_name", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("details", JSON, nullable=False),  # numbers by name
+    Column("dedupe", Text, nullable=False),  # what it tells of, which is told once
+    Column("acknowledged_at_ms", BigInteger),
+    Column("acknowledged_by", Text),
+    Index("ix_notifications_dedupe", "dedupe", unique=True),
+)
+
 # Prices that an operator set; what ships with the program is a data file.
 prices = Table(
     "prices",

@@ -31,6 +31,7 @@ from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
+from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.pricing.lookup import rates_for
@@ -158,6 +159,7 @@ async def context(
         limiter=Limiter(day_counts(database, ledger)),
         health=health,
         health_history=history,
+        notifications=NotificationWatch(database, ledger.spent_past, bus.publish),
         price_of=lambda rates, provider, vendor, model: rates_for(
             rates, BOOK, provider, vendor, model
         ),

@@ -38,6 +38,8 @@ _MAKES_NO_CHANGE = {
     "routes.explain",
     "routes.simulate",
     "cache.clear",
+    "notifications.acknowledge",
+    "notifications.acknowledge_all",
     "requests.cancel",
     "requests.purge",
 }

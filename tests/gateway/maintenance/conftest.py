@@ -13,6 +13,7 @@ from conduit.gateway.storage import (
     keys,
     mappings,
     master_keys,
+    notifications,
     prices,
     providers,
 )
@@ -74,6 +75,7 @@ async def installation(database: Database, tmp_path: Path) -> Installation:
         await keys.insert(connection, records.key(id="key_1", allowed_models=["a*", "b"]))
         await prices.put(connection, records.price(cache_read=None))
         await health_changes.add(connection, [records.health_change(model=None)])
+        await notifications.add(connection, [records.notification()])
         await master_keys.put(connection, StoredMasterKey(1, bytes(range(32)), AT_MS, None))
     await store_budget(database, terms(10_000))
     made = Installation(database, folder)

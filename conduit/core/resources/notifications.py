@@ -1,0 +1,42 @@
+"""Notifications: what an operator should know."""
+
+from typing import Literal
+
+from conduit.core.resources.fields import Resource, Time
+
+NotificationKind = Literal["budget_threshold", "key_expiring", "credential_failed"]
+NotificationState = Literal["open", "acknowledged", "all"]
+Severity = Literal["info", "warning", "critical"]
+
+
+class NotificationSubject(Resource):
+    """What it is about; the id of a credential is `PROVIDER/NAME`."""
+
+    kind: Literal["budget", "key", "credential"]
+    id: str
+    name: str
+
+
+class NotificationView(Resource):
+    """A notification is open until it is acknowledged. `details` holds the numbers of `message`.
+
+    Of a budget these are `threshold_percent`, `spent_nanodollars`, `limit_nanodollars` and
+    `period_start_ms`, of a key `expires_at_ms` and `days`, of a credential `until_ms`, when it is
+    tried again.
+    """
+
+    id: str
+    at: Time
+    kind: NotificationKind
+    severity: Severity
+    subject: NotificationSubject
+    message: str
+    details: dict[str, int]
+    acknowledged_at: Time | None
+    acknowledged_by: str | None
+
+
+class Acknowledgement(Resource):
+    """How many notifications were acknowledged."""
+
+    acknowledged: int
