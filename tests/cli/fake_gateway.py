@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from conduit.core.keys import digest_of, make_master_key, make_virtual_key
-from tests.cli import fake_answers
+from tests.cli import fake_answers, fake_rows
 from tests.cli.fake_answers import AT as AT  # for the tests, with the rest
 from tests.cli.fake_answers import Row
 
@@ -65,7 +65,7 @@ class FakeGateway:
         prefix = {"keys": "key", "providers": "prov", "mappings": "map", "budgets": "bud"}
         row = {
             "id": f"{prefix.get(noun, noun)}_{self.counter:026d}",
-            **_DEFAULTS.get(noun, {}),
+            **fake_rows.DEFAULTS.get(noun, {}),
             "created_at": AT,
             "updated_at": AT,
             "version": 1,
@@ -76,165 +76,6 @@ class FakeGateway:
 
     def requests(self, method: str) -> list[Seen]:
         return [seen for seen in self.seen if seen.method == method]
-
-
-_DEFAULTS: dict[str, Row] = {
-    "keys": {
-        "start": "condt_abc123",
-        "enabled": True,
-        "state": "active",
-        "allowed_models": ["*"],
-        "budgets": [],
-        "expires_at": None,
-        "last_used_at": None,
-        "former_expires_at": None,
-    },
-    "providers": {
-        "base_url": "http://127.0.0.1:9/v1",
-        "allow_private": False,
-        "enabled": True,
-        "simulated": False,
-        "credentials": [],
-    },
-    "notifications": {
-        "at": AT,
-        "kind": "budget_threshold",
-        "severity": "warning",
-        "subject": {"kind": "budget", "id": "bud_1", "name": "key:ci"},
-        "message": 'key "ci" has reached 90 % of its budget: $4.50 of $5.00',
-        "details": {"threshold_percent": 90},
-        "acknowledged_at": None,
-        "acknowledged_by": None,
-    },
-    "mappings": {"strategy": "simple", "fallbacks": [], "enabled": True},
-    "budgets": {
-        "period": "total",
-        "timezone": "UTC",
-        "mode": "hard",
-        "spent": "1.25",
-        "held": "0",
-        "period_start": None,
-    },
-    "running": {
-        "at": AT,
-        "age_ms": 1200,
-        "state": "answering",
-        "operation": "chat",
-        "stream": True,
-        "key_id": "key_1",
-        "key": "ci",
-        "alias": "gpt-4o",
-        "provider": "openai",
-        "model": "gpt-4o",
-        "attempts": 1,
-        "input_tokens": 12,
-        "output_tokens": 40,
-        "held": "0.01",
-        "ttft_ms": 200,
-        "client_ip": "127.0.0.1",
-    },
-    "credentials": {"name": "default", "hint": None, "host": "h", "enabled": True},
-    "deployments": {
-        "provider": "openai",
-        "model": "gpt-4o",
-        "credential": "default",
-        "state": "ready",
-        "reason": None,
-        "until": None,
-        "breaker": "closed",
-        "opened_in_a_row": 0,
-        "in_flight": 0,
-        "cap": None,
-        "calls": 12,
-        "failures": 1,
-        "recent_calls": 10,
-        "recent_failures": 1,
-        "ttft_ms": 310,
-        "tokens_per_s": 88.25,
-        "last_error": None,
-        "last_error_at": None,
-    },
-    "requests": {
-        "at": AT,
-        "operation": "chat",
-        "stream": True,
-        "status": 200,
-        "outcome": "succeeded",
-        "error_code": None,
-        "key_id": "key_1",
-        "key": "ci",
-        "alias": "gpt-4o",
-        "provider": "openai",
-        "model": "gpt-4o",
-        "attempts": 1,
-        "duration_ms": 812,
-        "ttft_ms": 200,
-        "input_tokens": 1000,
-        "cached_tokens": 0,
-        "output_tokens": 204,
-        "reasoning_tokens": 0,
-        "usage_source": "provider",
-        "cost": "0.0041",
-        "billed": "0.0041",
-        "tokens_per_s": 162.0,
-        "client_ip": "127.0.0.1",
-        "user_agent": "t",
-        "cache": None,
-        "session": None,
-        "end_user": None,
-        "dropped": None,
-        "avoided": "0.00",
-        "attempt_list": [],
-    },
-}
-_SUMS = {
-    "requests": 3,
-    "failed": 1,
-    "input_tokens": 1000,
-    "cached_tokens": 0,
-    "output_tokens": 204,
-    "reasoning_tokens": 0,
-    "cost": "0.0041",
-    "billed": "0.0041",
-    "avoided": "0.00",
-}
-_CACHED: Row = {
-    "entries": 1200,
-    "bytes": 4_100_000,
-    "hits": 3,
-    "misses": 1,
-    "bypassed": 2,
-    "avoided": "1.50",
-}
-_CACHE: Row = {
-    **_CACHED,
-    "since": AT,
-    "limit_bytes": 67_108_864,
-    "entry_limit_bytes": 1_048_576,
-    "max_entries": 10_000,
-    "aliases": [{"alias": "gpt-*", **_CACHED}],
-}
-_USAGE: Row = {
-    "key_id": "key_1",
-    "since": None,
-    "until": None,
-    "by": None,
-    "total": _SUMS,
-    "groups": [{"group": "gpt-4o", **_SUMS}],
-}
-_TYPES = [
-    {
-        "name": name,
-        "title": name,
-        "dialect": "openai_chat",
-        "default_base_url": f"https://api.{name}.invalid/v1",
-        "environment": [],
-        "needs_credential": needed,
-        "operations": ["chat"],
-        "simulated": not needed,
-    }
-    for name, needed in (("openai", True), ("simulator", False))
-]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -308,7 +149,7 @@ class Handler(BaseHTTPRequestHandler):
             ):
                 self._live(steps, seen)
             case (_, ["cache"] | ["cache", "clear"]):
-                self.answer(200, {"cleared": 12} if seen.method == "POST" else _CACHE)
+                self.answer(200, {"cleared": 12} if seen.method == "POST" else fake_rows.CACHE)
             case (_, ["keys", "check"] | ["keys", _, "rotate" | "usage"]):
                 self._key_action(steps, seen)
             case ("POST", ["budgets", name, "reset-spend"]):
@@ -349,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
                 row = {"name": "port", "value": 5000, "origin": "default", "description": "Port"}
                 self.answer(200, {"data": [row], "next_cursor": None})
             case ("GET", ["provider-types"]):
-                self.answer(200, {"data": _TYPES, "next_cursor": None})
+                self.answer(200, {"data": fake_rows.TYPES, "next_cursor": None})
             case ("GET", ["ledger", "check"]):
                 self.answer(200, fake_answers.ledger_check(ok=fake.ledger_ok))
             case _:
@@ -418,7 +259,7 @@ class Handler(BaseHTTPRequestHandler):
                 row["former_expires_at"] = AT if seen.body["grace_s"] else None
                 self.answer(200, {**row, "secret": VIRTUAL_KEY})
             case [_, name, _]:
-                self.answer(200, {**_USAGE, "key": self._find("keys", name)["name"]})
+                self.answer(200, {**fake_rows.USAGE, "key": self._find("keys", name)["name"]})
             case _:
                 raise Refusal(404, "not_found", "no such path")
 
@@ -560,7 +401,7 @@ def _budget(given: Row) -> Row:
     return {
         "id": "bud_1",
         "scope": {"kind": "key", "id": "key_1"},
-        **_DEFAULTS["budgets"],
+        **fake_rows.DEFAULTS["budgets"],
         **given,
         "created_at": AT,
         "version": 1,
