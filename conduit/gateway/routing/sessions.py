@@ -6,6 +6,7 @@ from conduit.gateway.exchange import Exchange
 
 SESSION_HEADER: Final = "x-conduit-session"
 _LONGEST: Final = 512
+_OF_A_USER: Final = frozenset({"safety_identifier", "user", "metadata"})
 
 
 def session_of(exchange: Exchange, sticky: str) -> str | None:
@@ -25,6 +26,8 @@ def named_session(exchange: Exchange) -> str | None:
 
 def named_user(exchange: Exchange) -> str | None:
     """The end user: `safety_identifier`, `user`, or Anthropic's `metadata.user_id`."""
+    if _OF_A_USER.isdisjoint(exchange.call.fields):
+        return None  # as of most requests
     named = _field(exchange, "safety_identifier") or _field(exchange, "user")
     if named is None and isinstance(metadata := exchange.call.read("metadata"), dict):
         named = _text(metadata.get("user_id"))
