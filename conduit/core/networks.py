@@ -3,8 +3,6 @@
 import ipaddress
 from functools import lru_cache
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 
 def normal_network(text: str) -> str:
     """A network or a single address in its usual form: `192.0.2.7` → `192.0.2.7/32`.

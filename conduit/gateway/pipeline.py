@@ -15,7 +15,7 @@ from conduit.gateway.snapshot import KeyGrant
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """The steps of a request, filled in `app.py`; tests pass plain functions."""
+    """The steps of a request, filled in `request_path.py`; tests pass plain functions."""
 
     authenticate: Callable[[str | None, str | None], Awaitable[KeyGrant]]
     shed: Callable[[Exchange], None]

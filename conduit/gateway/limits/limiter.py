@@ -1,7 +1,7 @@
 """Decides over all limits of a call at once: a call that is refused takes nothing of any."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -81,10 +81,10 @@ class Limiter:
         Raises RateLimitedError; TokensExceedLimitError where the call is larger than a whole limit,
         so that waiting is in vain; UnavailableError while it cannot be known what a day has used.
         """
-        meters = list(self._of(scope))
-        for meter in meters:
+        for meter in self._of(scope):
             if isinstance(meter, DayMeter) and not meter.is_loaded():
                 await self._load(scope, meter)
+        meters = self._of(scope)  # again: some may have been forgotten while the books were asked
         now = self._clock()
         for meter in meters:
             _refuse_too_large(scope, meter.limit, tokens)
@@ -99,16 +99,18 @@ class Limiter:
         now = self._clock()
         return [(meter.standing(now), meter.exceeded) for meter in self._of(scope)]
 
-    def _of(self, scope: Scope) -> Iterator[Meter]:
-        for limit in scope.limits:
-            key = (scope.id, limit.kind)
-            meter = self._meters.get(key)
-            if meter is None:
-                self._forget_idle()
-                meter = self._meters[key] = meter_of(limit)
-            elif meter.limit != limit:
-                meter.limit = limit  # what was taken stays taken
-            yield meter
+    def _of(self, scope: Scope) -> list[Meter]:
+        self._forget_idle()  # before any is looked up, or one of these might be among them
+        return [self._meter(scope, limit) for limit in scope.limits]
+
+    def _meter(self, scope: Scope, limit: Limit) -> Meter:
+        key = (scope.id, limit.kind)
+        meter = self._meters.get(key)
+        if meter is None:
+            meter = self._meters[key] = meter_of(limit)
+        elif meter.limit != limit:
+            meter.limit = limit  # what was taken stays taken
+        return meter
 
     async def _load(self, scope: Scope, meter: DayMeter) -> None:
         start_ms = meter.start_ms(self._clock())

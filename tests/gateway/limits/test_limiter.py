@@ -133,6 +133,23 @@ async def test_meters_that_stand_at_nothing_are_forgotten(monkeypatch: pytest.Mo
     assert len(limiter._meters) <= 20
 
 
+async def test_meters_that_are_forgotten_while_the_books_are_asked_are_counted_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("conduit.gateway.limits.limiter._MOST_IDLE", 0)
+    own = scope(Limit("concurrent", 1), Limit("rpd", 5), Limit("rpm", 9))
+
+    async def slow_books(key_id: str, since_ms: int) -> Counted:
+        limiter.check(scope(Limit("rpm", 1), name="somebody else"))  # which forgets what is idle
+        return Counted(0, 0)
+
+    limiter = Limiter(slow_books, clock=Clock())
+    permit = await limiter.take(own, 0)
+    assert remaining(limiter, own) == {"concurrent": 0, "rpd": 4, "rpm": 8}
+    permit.end(0)
+    assert remaining(limiter, own)["concurrent"] == 1
+
+
 class Machine(RuleBasedStateMachine):
     """Any order of calls, ends and time: slots and tokens are those of the calls that run."""
 
