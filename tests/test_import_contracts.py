@@ -51,7 +51,7 @@ PLANTS = [
     ("aiohttp-at-the-edges", "gateway.ledger.planted", "aiohttp"),
     ("aiohttp-at-the-edges", "gateway.events.planted", "aiohttp.web"),
     ("aiohttp-at-the-edges", "cli.planted", "aiohttp"),
-    ("parser-in-upstream", "gateway.server.planted", "httptools"),
+    ("parser-at-the-edges", "gateway.server.planted", "httptools"),
     ("sql-in-storage", "gateway.admin.planted", "sqlalchemy"),
     ("sql-in-storage", "gateway.ledger.planted", "aiosqlite"),
     ("providers-apart", "gateway.providers.planted", "conduit.gateway.providers.planted_too"),

@@ -110,18 +110,24 @@ class HttpRelay:
             # The server sends it once the handler returns it; the connection takes it all at once.
             self.response = WholeAnswer(status, headers, body)
             return
-        response = BareStream(status=status, headers=headers)
-        response.content_length = len(body)
-        await self._prepare(response)
+        if takes_prepared(self._request):
+            self._begin(StreamedAnswer(headers, self._request, status=status, length=len(body)))
+        else:
+            response = BareStream(status=status, headers=headers)
+            response.content_length = len(body)
+            await self._prepare(response)
         for start in range(0, len(body), _READ_AHEAD_BYTES):
-            await self._write_by(response, body[start : start + _READ_AHEAD_BYTES])
+            await self.write(body[start : start + _READ_AHEAD_BYTES])
 
     async def start(self, headers: Mapping[str, str]) -> None:
         if takes_prepared(self._request):
-            self._transport = self._request.transport
-            self.response = self._streamed = StreamedAnswer(headers, self._request)
+            self._begin(StreamedAnswer(headers, self._request))
         else:
             await self._prepare(BareStream(headers=headers))
+
+    def _begin(self, streamed: StreamedAnswer) -> None:
+        self._transport = self._request.transport
+        self.response = self._streamed = streamed
 
     async def write(self, data: bytes) -> None:
         """Write one piece of a stream."""
@@ -133,7 +139,7 @@ class HttpRelay:
             return
         if transport.is_closing():
             raise ClientGone  # writes to a lost client are dropped in silence
-        streamed.write_chunk(transport, data)
+        streamed.write_piece(transport, data)
         if transport.get_write_buffer_size() > _READ_AHEAD_BYTES:
             await self._wait_for_reader(transport, self._request.writer.drain())
 

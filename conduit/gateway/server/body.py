@@ -13,6 +13,7 @@ from conduit.core.errors import (
     RequestTimeoutError,
     UnsupportedMediaError,
 )
+from conduit.gateway.server.direct import DirectRequest
 from conduit.gateway.server.expect import send_continue
 
 _JSON: Final = "application/json"
@@ -33,6 +34,8 @@ _DEFAULT: Final = BodyLimits()
 async def read_body(request: web.BaseRequest, limits: BodyLimits = _DEFAULT) -> bytes:
     """The whole body of a JSON request. Raises a RequestError that tells what is wrong with it."""
     _check_head(request, limits)
+    if isinstance(request, DirectRequest):
+        return request.take_body()
     content = request.content
     if content.is_eof() and content.exception() is None:
         body = content.read_nowait(-1)

@@ -22,7 +22,9 @@ from conduit.core.errors import (
     admin_envelope,
 )
 from conduit.gateway.server.bare import BareResponse
-from conduit.gateway.server.headers import is_client_api, request_id
+from conduit.gateway.server.direct import DirectRequest
+from conduit.gateway.server.headers import is_client_api, own_id_headers, request_id
+from conduit.gateway.server.prepared import WholeAnswer
 
 _log = logging.getLogger(__name__)
 
@@ -34,10 +36,11 @@ Scrub = Callable[[bytes], bytes]
 RefuseLogin = Callable[[web.BaseRequest, AuthenticationError], ConduitError]
 """What the caller is told whose key was refused: the same error, or that there were too many."""
 
-AnswerError = Callable[[web.BaseRequest, Exception], web.Response]
+AnswerError = Callable[[web.BaseRequest, Exception], web.StreamResponse]
 
 _INTERNAL: Final = "something went wrong inside the gateway"
 _CLOSING: Final = frozenset({408, 413})
+_JSON: Final = "application/json"
 
 
 def error_middleware(
@@ -89,7 +92,7 @@ def error_answers(
     The parameters are those of `error_middleware`.
     """
 
-    def answer(request: web.BaseRequest, error: Exception) -> web.Response:
+    def answer(request: web.BaseRequest, error: Exception) -> web.StreamResponse:
         match error:
             case AuthenticationError():
                 own = refuse_login(request, error)
@@ -129,20 +132,26 @@ def error_response(
     error: ConduitError,
     encode_error: EncodeError,
     scrub: Scrub = bytes,
-) -> web.Response:
+) -> web.StreamResponse:
     """The whole answer for an error, in OpenAI's shape on /v1 and in the admin API's elsewhere."""
+    ident = request_id(request)
+    headers = error_headers(error)
+    # What is left of the body is not worth reading.
+    ends = error.status in _CLOSING or isinstance(error, ShuttingDownError)
+    if isinstance(request, DirectRequest):
+        headers |= {"x-request-id": ident, "content-type": _JSON}
+        headers |= own_id_headers(request.path, ident)
+        body = scrub(encode_error(error, request.path, ident))
+        return WholeAnswer(error.status, headers, body, ends=ends)
     if is_client_api(request.path):
-        body = encode_error(error, request.path, request_id(request))
+        body = encode_error(error, request.path, ident)
     else:
-        body = msgspec.json.encode(admin_envelope(error, request_id(request)))
+        body = msgspec.json.encode(admin_envelope(error, ident))
     response = BareResponse(
-        status=error.status,
-        body=scrub(body),
-        content_type="application/json",
-        headers=error_headers(error),
+        status=error.status, body=scrub(body), content_type=_JSON, headers=headers
     )
-    if error.status in _CLOSING or isinstance(error, ShuttingDownError):
-        response.force_close()  # what is left of the body is not worth reading
+    if ends:
+        response.force_close()
     return response
 
 

@@ -33,6 +33,11 @@ def request_id(request: web.BaseRequest) -> str:
     return found
 
 
+def own_id_headers(path: str, ident: str) -> dict[str, str]:
+    """The id of a request under the name that the SDK of a path's clients looks for."""
+    return {"request-id": ident} if path.startswith(_MESSAGES) else {}
+
+
 def bearer_of(request: web.BaseRequest) -> str | None:
     """The token of `Authorization: Bearer …`; None for another scheme or two such headers."""
     headers = request.headers.getall(hdrs.AUTHORIZATION, ())
@@ -63,9 +68,9 @@ async def finish_headers(request: web.BaseRequest, response: web.StreamResponse)
     """An application's `on_response_prepare`: what all answers say, and what none says."""
     headers = response.headers
     headers.popall(hdrs.SERVER, None)
-    headers[_ID_HEADER] = request_id(request)
-    if response.status >= 400 and request.path.startswith(_MESSAGES):
-        headers["request-id"] = request_id(request)  # good answers bring it themselves
+    ident = headers[_ID_HEADER] = request_id(request)
+    if response.status >= 400:  # good answers bring it themselves
+        headers.update(own_id_headers(request.path, ident))
     for name, value in SECURE if is_client_api(request.path) else _ADMIN:
         headers.setdefault(name, value)
     # Only where this process speaks TLS itself: before a proxy that does, it is the proxy's word.

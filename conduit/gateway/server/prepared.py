@@ -15,7 +15,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 
 from conduit.gateway.server.headers import HSTS, SECURE
@@ -33,6 +33,7 @@ class _Prepared(web.StreamResponse):
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         # Not the base's: what it makes is what these are there to do without.
         self._given = status, headers
+        self._ends = False
         self._stays_open = True
 
     @property
@@ -45,7 +46,7 @@ class _Prepared(web.StreamResponse):
 
     def head(self, request: web.BaseRequest, framing: str) -> bytes:
         """The head; `framing` is the header that says where the body ends."""
-        self._stays_open = request.keep_alive
+        self._stays_open = request.keep_alive and not self._ends
         more = _HSTS + framing if request.secure else framing
         if not self._stays_open:
             more += "connection: close\r\n"
@@ -53,11 +54,17 @@ class _Prepared(web.StreamResponse):
 
 
 class WholeAnswer(_Prepared):
-    """An answer whose body is small enough to be sent without waiting."""
+    """An answer whose body is small enough to be sent without waiting.
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    `ends` is whether the connection is to be closed after it.
+    """
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: bytes, *, ends: bool = False
+    ) -> None:
         super().__init__(status, headers)
         self._content = body
+        self._ends = ends
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the answer; the server calls this once. Raises ConnectionError."""
@@ -73,16 +80,28 @@ class WholeAnswer(_Prepared):
 
 
 class StreamedAnswer(_Prepared):
-    """An answer in chunks; the head leaves with the first of them."""
+    """An answer in pieces; the head leaves with the first of them.
 
-    def __init__(self, headers: Mapping[str, str], request: web.BaseRequest) -> None:
-        super().__init__(200, headers)
+    Its pieces are chunks, unless the length of all of them together is known.
+    """
+
+    def __init__(
+        self,
+        headers: Mapping[str, str],
+        request: web.BaseRequest,
+        *,
+        status: int = 200,
+        length: int | None = None,
+    ) -> None:
+        super().__init__(status, headers)
         self._request = request
-        self._pending = self.head(request, "transfer-encoding: chunked\r\n")
+        self._end = b"0\r\n\r\n" if length is None else b""
+        framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
+        self._pending = self.head(request, framing + "\r\n")
 
-    def write_chunk(self, transport: asyncio.WriteTransport, data: bytes) -> None:
+    def write_piece(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Give one piece, which must not be empty, to the connection. It does not wait."""
-        chunk = b"%x\r\n%b\r\n" % (len(data), data)
+        chunk = b"%x\r\n%b\r\n" % (len(data), data) if self._end else data
         if self._pending:
             chunk = self._pending + chunk
             self._pending = b""
@@ -99,12 +118,13 @@ class StreamedAnswer(_Prepared):
         transport = self._request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        transport.write(self._pending + b"0\r\n\r\n")
+        if end := self._pending + self._end:
+            transport.write(end)
 
 
 def takes_prepared(request: web.BaseRequest) -> bool:
-    """Whether the client speaks the HTTP that these answers are written in."""
-    return request.version == HttpVersion11
+    """Whether the client speaks the HTTP that these answers are written in, and takes a body."""
+    return request.version == HttpVersion11 and request.method != hdrs.METH_HEAD
 
 
 def head_of(status: int, headers: Mapping[str, str], more: str) -> bytes:

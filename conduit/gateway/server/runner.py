@@ -21,6 +21,7 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
 )
 from conduit.gateway.server.bare import BareResponse
+from conduit.gateway.server.direct import AVAILABLE, DirectLine, request_lines
 from conduit.gateway.server.errors import EncodeError, error_headers, forget_trace, unexpected
 from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard, Guarded
 from conduit.gateway.server.headers import request_id
@@ -99,6 +100,7 @@ class EdgeServer(web.Server):
             handler_cancellation=True,
         )
         loop = asyncio.get_running_loop()
+        self.direct = request_lines(direct) if AVAILABLE else {}
         self.encode_error = encode_error
         self.max_head_bytes = options.max_head_bytes
         self.heads = DeadlineGuard(
@@ -140,7 +142,16 @@ def _past_the_application(direct: Mapping[str, Handler], application: AnyHandler
 class EdgeHandler(RequestHandler):
     """One connection: tells the guards what it waits for, and answers what is not HTTP."""
 
-    __slots__ = ("_awaits_head", "_edge", "_ending", "_head_bytes", "_waiting_bytes", "_wire")
+    __slots__ = (
+        "_awaits_head",
+        "_direct",
+        "_edge",
+        "_ends_next",
+        "_ending",
+        "_head_bytes",
+        "_waiting_bytes",
+        "_wire",
+    )
 
     def __init__(self, server: EdgeServer) -> None:
         super().__init__(server, **server.handler_options)
@@ -150,16 +161,41 @@ class EdgeHandler(RequestHandler):
         self._ending = False
         self._waiting_bytes = 0
         self._wire: asyncio.Transport | None = None
+        self._direct: DirectLine | None = None
+        self._ends_next = False  # once what is served directly has been
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         super().connection_made(transport)
+        if self._edge.direct:
+            self._direct = DirectLine(self, transport, self._edge.direct)
         _keep_little_unsent(transport)
         if (serving := self._task_handler) is not None:
             serving.add_done_callback(self._served)
         self._expect_head()
 
     def data_received(self, data: bytes) -> None:
+        direct = self._direct
+        if direct is not None and data:
+            if direct.serving:
+                direct.hold(data)
+                return
+            if direct.take(data, idle=self._is_idle()):
+                if self._awaits_head:
+                    self._awaits_head = False
+                    self._edge.heads.release(self)
+                return
+        self._to_aiohttp(data)
+
+    def _is_idle(self) -> bool:
+        """Whether aiohttp waits for a request of which nothing has come."""
+        if self._head_bytes or self._messages or self._close:
+            return False
+        # Before its first request it may not have begun to wait.
+        waiter = self._waiter
+        return not self._request_count or (waiter is not None and not waiter.done())
+
+    def _to_aiohttp(self, data: bytes) -> None:
         edge, before = self._edge, self._request_count
         # Heads are small enough if all of what came is. Nothing new means that what the library
         # had put aside is read now.
@@ -180,6 +216,35 @@ class EdgeHandler(RequestHandler):
             self._head_bytes = len(data)
             self._expect_head()  # a part of the next head, on a connection that was idle
 
+    def served_directly(self, held: bytes, *, stays_open: bool) -> None:
+        """See `direct.Carrier`."""
+        if self.transport is None:
+            return
+        if self._ends_next or not stays_open:
+            self.force_close()  # what is written still leaves
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if held:
+            self.data_received(held)
+
+    def close(self) -> None:
+        if self._direct is not None and self._direct.serving:
+            self._ends_next = True
+        else:
+            super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        if self._direct is not None:
+            await self._direct.finish(timeout)
+        await super().shutdown(timeout)
+
+    def _process_keepalive(self) -> None:
+        if self._direct is not None and self._direct.serving:
+            later = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
+            self._keepalive_handle = later
+        else:
+            super()._process_keepalive()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._expect_reader()
@@ -191,6 +256,8 @@ class EdgeHandler(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._wire = None
+        if self._direct is not None:
+            self._direct.stop()
         self._edge.heads.release(self)
         self._edge.stalls.release(self)
         super().connection_lost(exc)

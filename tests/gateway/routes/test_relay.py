@@ -35,6 +35,7 @@ class SlowClient:
     """
 
     version = (1, 1)
+    method = "POST"
     keep_alive = True
     secure = False
     output_size = 0

@@ -11,10 +11,15 @@ from aiohttp import web
 
 from conduit.core.errors import ConduitError
 from conduit.gateway.server.body import BodyLimits, read_body
-from conduit.gateway.server.errors import RefuseLogin, error_middleware
+from conduit.gateway.server.errors import (
+    RefuseLogin,
+    error_answers,
+    error_middleware,
+    guarded,
+)
 from conduit.gateway.server.expect import defer_continue
 from conduit.gateway.server.headers import finish_headers
-from conduit.gateway.server.runner import EdgeOptions, GatewayRunner
+from conduit.gateway.server.runner import DIRECT, EdgeOptions, GatewayRunner
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -119,11 +124,16 @@ async def serving(
     path: str = PATH,
     ssl_context: ssl.SSLContext | None = None,
     refuse_login: RefuseLogin = lambda _, error: error,
+    direct: bool = False,
 ) -> AsyncIterator[Edge]:
+    """With `direct`, plain requests may go past the application, as those of the client API do."""
     app = web.Application(middlewares=[error_middleware(encode_error, refuse_login=refuse_login)])
     app.on_response_prepare.append(finish_headers)
     app.router.add_post(path, handler, expect_handler=defer_continue)
     app.router.add_get(path, handler)
+    if direct:
+        answer = error_answers(encode_error, refuse_login=refuse_login)
+        app[DIRECT] = {path: guarded(handler, answer)}
     runner = GatewayRunner(app, encode_error, options, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context)

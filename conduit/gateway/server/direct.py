@@ -1,0 +1,318 @@
+"""The short way of a plain request: from its bytes to its handler, past aiohttp's server.
+
+aiohttp makes a message, a URL, a payload, a writer, a request and a task for each request, which
+costs about as much as all that the gateway does to one. Most requests need none of it: a POST to
+a known path that has arrived whole, in one piece, with nothing in its head that changes how it is
+to be read. Those are served here, on the connection that aiohttp's handler owns; everything else
+goes to aiohttp, bytes and all, and is read, refused or answered by it.
+
+What is handed to aiohttp leaves its parser in a state that cannot be seen. So the bytes of a
+request that goes there are counted where its length is known, and this way is open again once it
+has had exactly those; otherwise the connection stays with aiohttp for good.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final, Protocol, cast
+
+from aiohttp import HttpVersion, HttpVersion11, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.typedefs import Handler
+from multidict import CIMultiDict, CIMultiDictProxy
+
+try:
+    import httptools
+except ModuleNotFoundError as _missing:  # an extra of the platform: without it all goes to aiohttp
+    if _missing.name != "httptools":
+        raise
+    AVAILABLE = False
+else:
+    AVAILABLE = True
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_LINE: Final = 128
+_MOST_HEAD_BYTES: Final = 8 * 1024
+_MOST_HEADERS: Final = 64
+_MOST_HELD_BYTES: Final = 64 * 1024
+_OPEN: Final = b"keep-alive"
+
+_AIOHTTPS: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"})
+"""Headers that change how a request is read or answered."""
+
+
+class Carrier(Protocol):
+    """The connection that requests come by: aiohttp's handler, as far as it is needed here."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None: ...
+
+    async def _drain_helper(self) -> None: ...
+
+    def served_directly(self, held: bytes, *, stays_open: bool) -> None:
+        """The request has been answered; `held` came meanwhile."""
+        ...
+
+
+class DirectRequest(web.BaseRequest):
+    """A request that came the short way, its body included. It is its own writer."""
+
+    def __init__(
+        self, carrier: Carrier, peer: "Peer", path: str, headers: CIMultiDict[str], body: bytes
+    ) -> None:
+        # Not the base's: what it makes is what this is there to do without.
+        self._carrier = carrier
+        self._peer = peer
+        self._path = path
+        self._given = CIMultiDictProxy(headers)
+        self._state = {}
+        self._body = body
+        self.output_size = 0
+
+    @property
+    def method(self) -> str:
+        return hdrs.METH_POST
+
+    @property
+    def version(self) -> HttpVersion:
+        return HttpVersion11
+
+    @property
+    def path(self) -> str:
+        return self._path
+
+    @property
+    def raw_path(self) -> str:
+        return self._path
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        return self._given
+
+    @property
+    def remote(self) -> str | None:
+        return self._peer.address
+
+    @property
+    def secure(self) -> bool:
+        return self._peer.secure
+
+    @property
+    def keep_alive(self) -> bool:
+        return True  # one that is to be closed goes to aiohttp
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        return self._carrier.transport
+
+    @property
+    def writer(self) -> AbstractStreamWriter:
+        return cast(AbstractStreamWriter, self)
+
+    def take_body(self) -> bytes:
+        """The body, which is let go: a long answer does not keep it."""
+        body, self._body = self._body, b""
+        return body
+
+    async def drain(self) -> None:
+        """Wait until the connection takes more. Raises ConnectionError."""
+        await self._carrier._drain_helper()  # aiohttp's own writer calls it
+
+
+class Peer:
+    """The other end of a connection, as every request on it has it."""
+
+    __slots__ = ("address", "secure")
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        name = transport.get_extra_info("peername")
+        self.address: str | None = None if name is None else _address_in(name)
+        self.secure = transport.get_extra_info("sslcontext") is not None
+
+
+class _Head:
+    """What the parser finds in the head of a request."""
+
+    __slots__ = ("body", "ended", "fields", "plain")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.fields: dict[bytes, bytes] = {}
+        self.plain = True
+        self.ended = 0
+        self.body = b""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in self.fields or name in _AIOHTTPS:
+            self.plain = False
+        self.fields[name] = value
+
+    def on_body(self, body: bytes) -> None:
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        self.ended += 1
+
+
+class DirectLine:
+    """The short way on one connection: takes a request at a time and serves it in its own task."""
+
+    __slots__ = (
+        "_carrier",
+        "_elsewhere",
+        "_ended",
+        "_handlers",
+        "_head",
+        "_held",
+        "_loop",
+        "_parser",
+        "_peer",
+        "_request",
+        "_task",
+        "_wake",
+    )
+
+    def __init__(
+        self, carrier: Carrier, transport: asyncio.BaseTransport, handlers: Mapping[bytes, Handler]
+    ) -> None:
+        self._carrier = carrier
+        self._handlers = handlers
+        self._peer = Peer(transport)
+        self._loop = asyncio.get_running_loop()
+        self._head = _Head()
+        self._parser: httptools.HttpRequestParser | None = None
+        self._elsewhere = 0  # bytes of a request that aiohttp is to have yet; below 0: for good
+        self._request: tuple[Handler, DirectRequest] | None = None
+        self._held = b""
+        self._wake: asyncio.Future[None] | None = None
+        self._ended: asyncio.Future[None] | None = None  # what is served, for one who waits
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def serving(self) -> bool:
+        return self._request is not None
+
+    def take(self, data: bytes, *, idle: bool) -> bool:
+        """Serve what has arrived if it is one plain request; False leaves it to aiohttp.
+
+        It is told of everything that arrives while nothing is served. `idle` is whether aiohttp
+        waits for a request.
+        """
+        if self._elsewhere:
+            # Of what aiohttp was still to have, this is a part; more than that is for good.
+            self._elsewhere = self._elsewhere - len(data) if self._elsewhere > 0 else -1
+            return False
+        self._elsewhere = -1
+        found = self._read(data) if idle else None
+        if found is None:
+            return False
+        self._request = found
+        if self._task is None:
+            self._task = self._loop.create_task(self._serve_all())
+        elif (wake := self._wake) is not None and not wake.done():
+            wake.set_result(None)
+        return True
+
+    def hold(self, data: bytes) -> None:
+        """Keep what comes while a request is served."""
+        self._held += data
+        if len(self._held) > _MOST_HELD_BYTES and self._carrier.transport is not None:
+            self._carrier.transport.pause_reading()
+
+    def stop(self) -> None:
+        """The connection is gone: so is the caller of what is served."""
+        self._elsewhere = -1
+        if self._task is not None:
+            self._task.cancel()
+
+    async def finish(self, timeout_s: float | None) -> None:
+        """Wait for what is served to end; after the time it is ended."""
+        if self._request is None:
+            return
+        self._ended = self._loop.create_future()
+        await asyncio.wait([self._ended], timeout=timeout_s)
+        self.stop()
+
+    def _read(self, data: bytes) -> tuple[Handler, DirectRequest] | None:
+        """The handler and the request, None for what aiohttp is to read."""
+        line_end = data.find(b"\r\n", 0, _LONGEST_LINE)
+        handler = self._handlers.get(data[:line_end])
+        if handler is None:
+            return None
+        head_end = data.find(b"\r\n\r\n", line_end, _MOST_HEAD_BYTES)
+        if head_end < 0 or not data[:head_end].isascii():
+            return None
+        head = self._head
+        head.reset()
+        if not self._fed(data) or not head.plain or len(head.fields) > _MOST_HEADERS:
+            return None
+        missing = int(head.fields.get(b"content-length", b"0")) - len(data) + head_end + 4
+        if missing > 0 and not head.ended:
+            self._elsewhere = missing
+            return None
+        if head.ended != 1 or missing or head.fields.get(b"connection", _OPEN).lower() != _OPEN:
+            return None
+        self._elsewhere = 0
+        path = data[5 : line_end - 9].decode()
+        headers = CIMultiDict(
+            [(str(name, "ascii"), str(value, "ascii")) for name, value in head.fields.items()]
+        )
+        body = head.body
+        head.reset()  # an idle connection keeps none of it
+        return handler, DirectRequest(self._carrier, self._peer, path, headers, body)
+
+    def _fed(self, data: bytes) -> bool:
+        """Whether the parser finds nothing wrong; it is kept where it is between two requests."""
+        parser, self._parser = self._parser, None
+        if parser is None:
+            parser = httptools.HttpRequestParser(self._head)
+        try:
+            parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        if self._head.ended == 1:
+            self._parser = parser
+        return True
+
+    async def _serve_all(self) -> None:
+        while True:
+            if self._request is None:
+                self._wake = self._loop.create_future()
+                await self._wake
+                continue
+            stays_open = False
+            try:
+                stays_open = await self._serve(*self._request)
+            except ConnectionError:
+                pass  # nobody is there to be told
+            except Exception:  # noqa: BLE001  # the connection's last stop: the next one must be served
+                _log.exception("a request could not be answered")
+                if self._carrier.transport is not None:
+                    self._carrier.transport.abort()
+            self._request = None
+            if self._ended is not None and not self._ended.done():
+                self._ended.set_result(None)
+            held, self._held = self._held, b""
+            if held and self._carrier.transport is not None:
+                self._carrier.transport.resume_reading()
+            self._carrier.served_directly(held, stays_open=stays_open)
+
+    async def _serve(self, handler: Handler, request: DirectRequest) -> bool:
+        """Whether the connection may bring another request."""
+        response = await handler(cast(web.Request, request))
+        await response.prepare(request)
+        await response.write_eof()
+        return bool(response.keep_alive)
+
+
+def request_lines(handlers: Mapping[str, Handler]) -> dict[bytes, Handler]:
+    """Handlers by the request line, without its end, that asks for them."""
+    return {b"POST %b HTTP/1.1" % path.encode(): each for path, each in handlers.items()}
+
+
+def _address_in(name: object) -> str:
+    return str(name[0]) if isinstance(name, tuple | list) else str(name)
