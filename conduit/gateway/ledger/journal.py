@@ -61,6 +61,7 @@ class Journal:
         self._number = number
         self._descriptor = os.open(journal_path(folder, number), _APPEND, 0o600)
         self._offset = os.fstat(self._descriptor).st_size
+        self._end = Position(number, self._offset)
         self._retired: list[int] = []  # descriptors of earlier files that are not synced yet
         self._folder_synced = False
         self._lines: list[bytes] = []
@@ -78,7 +79,7 @@ class Journal:
     @property
     def position(self) -> Position:
         """The end of what has been written."""
-        return Position(self._number, self._offset)
+        return self._end
 
     @property
     def folder(self) -> Path:
@@ -143,11 +144,12 @@ class Journal:
             self._fail(error)
             return
         self._torn = False
-        before = self.position
+        before = self._end
         self._lines.clear()
         self._offset += len(lines)
         self._bytes += len(lines)
-        self.written.add(before, self.position, self._records)
+        self._end = Position(self._number, self._offset)
+        self.written.add(before, self._end, self._records)
         self._records = []
         self._written()
 
@@ -233,6 +235,7 @@ class Journal:
         self._descriptor = successor
         self._number += 1
         self._offset = 0
+        self._end = Position(self._number, 0)
         self._folder_synced = False
 
     def _start_sync(self) -> asyncio.Task[None]:

@@ -481,13 +481,13 @@ def _settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecor
     billed, uncached, cache_read, cache_write, output, reasoning, audio = numbers
     return SettleRecord(
         hold.claim.attempt_id,
-        settlement.outcome.value,
+        str(settlement.outcome),
         settlement.status,
         settlement.error_code,
         settlement.ambiguous,
         cost,
         billed,
-        settlement.usage_source.value,
+        str(settlement.usage_source),
         uncached,
         cache_read,
         cache_write,

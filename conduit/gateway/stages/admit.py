@@ -151,7 +151,7 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
         provider=candidate.upstream.name,
         model=candidate.model,
         credential_id=attempt.credential.id if attempt.credential else None,
-        operation=exchange.operation.value,
+        operation=str(exchange.operation),
         stream=call.stream,
         at_ms=now_ms(),
         hold_nanodollars=hold,

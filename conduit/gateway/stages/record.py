@@ -122,7 +122,7 @@ def record_of(exchange: Exchange) -> RequestRecord:
     return RequestRecord(
         id=exchange.id,
         at_ms=exchange.at_ms,
-        operation=exchange.operation.value,
+        operation=str(exchange.operation),
         stream=exchange.decoded is not None and exchange.decoded.stream,
         status=exchange.status,
         outcome=exchange.outcome,
@@ -139,7 +139,7 @@ def record_of(exchange: Exchange) -> RequestRecord:
         cached_tokens=usage.cache_read_tokens,
         output_tokens=output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        usage_source=attempt.usage_source.value if attempt else "none",
+        usage_source=str(attempt.usage_source) if attempt else "none",
         cost_nanodollars=sum([each.cost_nanodollars for each in exchange.attempts]),
         billed_nanodollars=sum([each.billed_nanodollars for each in exchange.attempts]),
         tokens_per_s_milli=_tokens_per_s_milli(attempt, duration_ms, output_tokens),
