@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -278,7 +278,7 @@ class Exchange(msgspec.Struct, eq=False):
     key: KeyGrant | None = None
     crowded: bool = False  # it came while no slots were free but those that are kept
     read_call: ReadCall | None = None  # how the body is read; OpenAI's own form where it is None
-    decoded: ClientCall | None = None
+    call: ClientCall = cast(ClientCall, None)  # there once the body has been read
     decision: Decision | None = None
     caching: Caching | None = None  # how its answer is kept, where its alias has it
     course: Course | None = None
@@ -303,10 +303,9 @@ class Exchange(msgspec.Struct, eq=False):
         return self.attempts[-1] if self.attempts else None
 
     @property
-    def call(self) -> ClientCall:
-        if self.decoded is None:
-            raise AssertionError("the pipeline decodes first")
-        return self.decoded
+    def decoded(self) -> ClientCall | None:
+        """The call, None while the body has not been read or where it could not be."""
+        return self.call
 
     @property
     def granted_key(self) -> KeyGrant:

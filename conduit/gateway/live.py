@@ -35,8 +35,9 @@ class LiveExchanges:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an exchange runs in a task")
+        if not self._tasks:
+            self._empty.clear()
         self._tasks[exchange] = task
-        self._empty.clear()
 
     def remove(self, exchange: Exchange) -> None:
         del self._tasks[exchange]

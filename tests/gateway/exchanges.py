@@ -63,5 +63,5 @@ def exchange(configuration: Snapshot, model: str = "fast", **fields: object) -> 
     """An exchange that has been authenticated and decoded."""
     made = Exchange(Operation.CHAT, configuration)
     made.key = grant()
-    made.decoded = decode_call(Operation.CHAT, chat_body(model, **fields))
+    made.call = decode_call(Operation.CHAT, chat_body(model, **fields))
     return made

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,9 +114,9 @@ async def _run(
 ) -> None:
     """Serve the request; one that is ended because the gateway stops is answered all the same."""
     try:
-        # A client that is gone needs no telling: what was begun is left as it is.
-        with suppress(ClientGone):
-            await run(stages, exchange, incoming, relay)
+        await run(stages, exchange, incoming, relay)
+    except ClientGone:
+        pass  # nobody is there to be told: what was begun is left as it is
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if exchange.stopping is None or task is None:

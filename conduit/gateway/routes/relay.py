@@ -10,7 +10,8 @@ from conduit.core.errors import UnknownParameterError
 from conduit.gateway.exchange import ClientGone
 from conduit.gateway.server.bare import BareStream
 from conduit.gateway.server.body import BodyLimits, read_body
-from conduit.gateway.server.headers import client_key_of
+from conduit.gateway.server.direct import DirectRequest
+from conduit.gateway.server.headers import OPERATORS_HEADERS, client_key_of
 from conduit.gateway.server.prepared import StreamedAnswer, WholeAnswer, takes_prepared
 
 _READ_AHEAD_BYTES = 64 * 1024
@@ -23,12 +24,6 @@ FORWARDED_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
     "anthropic_messages": ("anthropic-beta", "anthropic-version"),
 }
 """By the client's dialect, the only headers of its that go on to a provider of the same one."""
-
-_OPERATORS_HEADERS = (
-    "api-base", "api_base", "base-url", "base_url", "callback-url", "x-api-base", "x-base-url",
-)  # fmt: skip
-"""Headers with which other gateways let a caller choose where a request goes. As in a body, they
-are refused rather than ignored. Headers that carry a key are not among them: they are logins."""
 
 
 def forwarded_headers(request: web.Request, dialect: str = "openai_chat") -> dict[str, str]:
@@ -59,7 +54,7 @@ def refuse_operators_headers(request: web.Request) -> None:
         or "x-api-base" in headers
         or "x-base-url" in headers
     ):
-        name = next(name for name in _OPERATORS_HEADERS if name in headers)
+        name = next(name for name in OPERATORS_HEADERS if name in headers)
         raise UnknownParameterError(
             f'the header "{name}" cannot be set by a client: where a request goes belongs to the '
             "gateway's configuration",
@@ -89,7 +84,8 @@ class HttpIncoming:
         return self._request.headers
 
     async def body(self) -> bytes:
-        refuse_operators_headers(self._request)
+        if not isinstance(self._request, DirectRequest):  # which has none of them
+            refuse_operators_headers(self._request)
         return await read_body(self._request, self._limits)
 
 

@@ -33,9 +33,13 @@ _DEFAULT: Final = BodyLimits()
 
 async def read_body(request: web.BaseRequest, limits: BodyLimits = _DEFAULT) -> bytes:
     """The whole body of a JSON request. Raises a RequestError that tells what is wrong with it."""
-    _check_head(request, limits)
     if isinstance(request, DirectRequest):
-        return request.take_body()
+        _check_type(request)
+        body = request.take_body()
+        if len(body) > limits.max_bytes:
+            raise _too_large(limits)
+        return body
+    _check_head(request, limits)
     content = request.content
     if content.is_eof() and content.exception() is None:
         body = content.read_nowait(-1)
@@ -46,13 +50,17 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits = _DEFAULT) -> 
     return await _arriving(content, limits)
 
 
-def _check_head(request: web.BaseRequest, limits: BodyLimits) -> None:
-    headers = request.headers
-    kind = headers.get(hdrs.CONTENT_TYPE)
+def _check_type(request: web.BaseRequest) -> None:
+    kind = request.headers.get(hdrs.CONTENT_TYPE)
     if kind is not None and kind != _JSON:
         media = kind.partition(";")[0].strip().lower()
         if media not in ("", _JSON):
             raise UnsupportedMediaError("the content type must be application/json")
+
+
+def _check_head(request: web.BaseRequest, limits: BodyLimits) -> None:
+    _check_type(request)
+    headers = request.headers
     coding = headers.get(hdrs.CONTENT_ENCODING)
     if coding is not None and coding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaError("compressed bodies are not accepted: send the body as it is")

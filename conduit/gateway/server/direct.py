@@ -21,6 +21,8 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from conduit.gateway.server.headers import OPERATORS_HEADERS
+
 try:
     import httptools
 except ModuleNotFoundError as _missing:  # an extra of the platform: without it all goes to aiohttp
@@ -41,6 +43,11 @@ _OPEN: Final = b"keep-alive"
 _AIOHTTPS: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"})
 """Headers that change how a request is read or answered."""
 
+_OPERATORS: Final = frozenset(name.encode() for name in OPERATORS_HEADERS)
+"""Headers for which a request is refused, which its handler does on the long way."""
+
+_NOT_PLAIN: Final = _AIOHTTPS | _OPERATORS
+
 
 class Carrier(Protocol):
     """The connection that requests come by: aiohttp's handler, as far as it is needed here."""
@@ -58,6 +65,8 @@ class Carrier(Protocol):
 class DirectRequest(web.BaseRequest):
     """A request that came the short way, its body included. It is its own writer."""
 
+    headers: CIMultiDictProxy[str] = cast(CIMultiDictProxy[str], None)  # the base's is a property
+
     def __init__(
         self, carrier: Carrier, peer: "Peer", path: str, headers: CIMultiDict[str], body: bytes
     ) -> None:
@@ -65,7 +74,7 @@ class DirectRequest(web.BaseRequest):
         self._carrier = carrier
         self._peer = peer
         self._path = path
-        self._given = CIMultiDictProxy(headers)
+        self.headers = CIMultiDictProxy(headers)
         self._state = {}
         self._body = body
         self.output_size = 0
@@ -85,10 +94,6 @@ class DirectRequest(web.BaseRequest):
     @property
     def raw_path(self) -> str:
         return self._path
-
-    @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        return self._given
 
     @property
     def remote(self) -> str | None:
@@ -147,7 +152,7 @@ class _Head:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
-        if name in self.fields or name in _AIOHTTPS:
+        if name in self.fields or name in _NOT_PLAIN:
             self.plain = False
         self.fields[name] = value
 

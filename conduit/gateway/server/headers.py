@@ -24,6 +24,12 @@ _ADMIN: Final = (
 )
 HSTS: Final = "max-age=31536000"
 
+OPERATORS_HEADERS: Final = (
+    "api-base", "api_base", "base-url", "base_url", "callback-url", "x-api-base", "x-base-url",
+)  # fmt: skip
+"""Headers with which other gateways let a caller choose where a request goes. As in a body, they
+are refused rather than ignored. Headers that carry a key are not among them: they are logins."""
+
 
 def request_id(request: web.BaseRequest) -> str:
     """Our own id of a request, made when it is first asked for; a client's is never taken over."""

@@ -10,7 +10,7 @@ from conduit.gateway.provider import Operation
 def decode(exchange: Exchange, body: bytes) -> None:
     """Put the decoded call on the exchange; raises a RequestError that tells the truth."""
     read = exchange.read_call
-    exchange.decoded = decode_call(exchange.operation, body) if read is None else read(body)
+    exchange.call = decode_call(exchange.operation, body) if read is None else read(body)
 
 
 def input_tokens_of(call: ClientCall, candidate: Candidate) -> int:

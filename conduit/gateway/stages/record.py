@@ -116,20 +116,20 @@ def record_of(exchange: Exchange) -> RequestRecord:
     """The row of a finished exchange: usage of the answering attempt, cost of all of them."""
     attempt = exchange.last_attempt
     usage = (attempt.usage if attempt else None) or EMPTY_USAGE
-    key, recall = exchange.key, exchange.recall
+    key, recall, call = exchange.key, exchange.recall, exchange.decoded
     duration_ms = exchange.elapsed_ms()
     output_tokens = usage.total_output_tokens
     return RequestRecord(
         id=exchange.id,
         at_ms=exchange.at_ms,
         operation=str(exchange.operation),
-        stream=exchange.decoded is not None and exchange.decoded.stream,
+        stream=call is not None and call.stream,
         status=exchange.status,
         outcome=exchange.outcome,
         error_code=exchange.error.code if exchange.error else None,
         key_id=key.id if key else None,
         key_name=key.name if key else None,
-        alias=exchange.decoded.model if exchange.decoded else None,
+        alias=call.model if call else None,
         provider=attempt.candidate.upstream.name if attempt else None,
         model=attempt.candidate.model if attempt else None,
         attempts=len(exchange.attempts),
@@ -148,8 +148,8 @@ def record_of(exchange: Exchange) -> RequestRecord:
         route=trace_of(exchange),
         cache=None if recall is None else recall.result.value,
         avoided_nanodollars=0 if recall is None else recall.avoided_nanodollars,
-        session=None if exchange.decoded is None else named_session(exchange),
-        end_user=None if exchange.decoded is None else named_user(exchange),
+        session=None if call is None else named_session(exchange),
+        end_user=None if call is None else named_user(exchange),
         dropped=_dropped(attempt),
     )
 

@@ -99,7 +99,7 @@ class RelayAnswer:
         self._succeeded(exchange, attempt)
         headers = answer_headers(exchange, attempt)
         headers["content-type"] = "application/json"
-        spent = sum(each.cost_nanodollars for each in exchange.attempts)
+        spent = sum([each.cost_nanodollars for each in exchange.attempts])
         headers["x-conduit-cost"] = format_usd(spent)
         await relay.answer(200, headers, answer.body)
 

@@ -151,7 +151,7 @@ def _with_room(decision: Decision, exchange: Exchange) -> Decision:
     trimmed = prompt.trimmed(max(window or 0 for window in windows), answer)
     if trimmed is None or not trimmed.dropped:
         return decision
-    exchange.decoded, exchange.trimmed = trimmed.call, trimmed.dropped
+    exchange.call, exchange.trimmed = trimmed.call, trimmed.dropped
     prompt = exchange.prompt = Prompt(trimmed.call)
     room = [prompt.fits(window, answer) for window in windows]
     return _only_with_room(decision, room, prompt) if any(room) else decision

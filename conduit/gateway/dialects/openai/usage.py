@@ -7,7 +7,9 @@ from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.counts import LARGEST_COUNT, object_or_empty, read_count
 
 _PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
-_COUNTERS = ("prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens")
+_COUNTERS = frozenset(
+    {"prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"}
+)
 
 
 def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
@@ -63,7 +65,7 @@ def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
 
 def reported_usage(raw: Any) -> Usage | None:
     """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
-    if not isinstance(raw, dict) or not any(name in raw for name in _COUNTERS):
+    if not isinstance(raw, dict) or _COUNTERS.isdisjoint(raw):
         return None
     return usage_from_openai(raw)
 
