@@ -1,11 +1,15 @@
 """`kill -9` under load: after each restart every upstream call has its row and all sums agree."""
 
 import asyncio
+import itertools
 import json
-import random
 import sqlite3
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -16,41 +20,70 @@ from tests.e2e.processes import GatewayProcess, fake_process, free_port
 
 CLIENTS = 20
 ANSWERS_BEFORE_THE_KILL = 60
+PROMPT = "Say hello to everybody who is waiting for an answer of yours, please."
+WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+USAGE_NANODOLLARS = 12 * 1_000 + 34 * 2_000
+"""What the fake's usual usage costs at $1 and $2 a million tokens."""
+
+ASKED: tuple[dict[str, Any], ...] = (
+    {"model": "fake-n12-gap15", "stream": True},
+    {"model": "fake-delay20"},
+    {"model": "fake-tools", "tools": [WEATHER]},
+    {"model": "retried"},  # whose first target fails, so that each request makes two calls
+    {"model": "fake-n12-gap15", "stream": True, "max_tokens": None},  # tops up, or holds a block
+    {"model": "retried", "stream": True},
+)
+"""What the clients ask by turns. All but one set a cap."""
+
+BUDGETS: dict[str, dict[str, str]] = {
+    "roomy": {"limit": "1000"},
+    "daily": {"limit": "500", "period": "day", "timezone": "America/St_Johns"},
+    "tight": {"limit": "0.0015", "period": "month"},  # spent after some twenty answers
+}
 
 
 class Load:
-    """Clients that ask on and on; half of them stream."""
+    """Clients that ask on and on, with all keys; a budget that is spent refuses them."""
 
-    def __init__(self, gateway: GatewayProcess, key: str, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, gateway: GatewayProcess, keys: Mapping[str, str], session: aiohttp.ClientSession
+    ) -> None:
         self._gateway = gateway
-        self._headers = {"authorization": f"Bearer {key}"}
+        self._keys = list(keys.values())
         self._session = session
-        self._chance = random.Random(9)
         self.answers = 0
+        self.refused = 0
         self.streams = 0
         self.enough = asyncio.Event()
 
     async def run(self, number: int) -> None:
-        streamed = number % 2 == 0
-        while True:
+        for turn in itertools.count(number):
             with suppress(aiohttp.ClientError, ConnectionError):
-                await self._ask(streamed=streamed)
+                await self._ask(ASKED[turn % len(ASKED)], self._keys[turn % len(self._keys)])
 
-    async def _ask(self, *, streamed: bool) -> None:
-        model = "fake-n12-gap15" if streamed else f"fake-delay{self._chance.randrange(5, 40)}"
-        body = {
-            "model": model,
-            "messages": [{"role": "user", "content": "hello"}],
-            "stream": streamed,
-            "max_tokens": 64,
-        }
+    async def _ask(self, asked: Mapping[str, Any], key: str) -> None:
+        body: dict[str, Any] = {"messages": [{"role": "user", "content": PROMPT}], "max_tokens": 64}
+        body.update(asked)
         async with self._session.post(
-            f"{self._gateway.url}/v1/chat/completions", json=body, headers=self._headers
+            f"{self._gateway.url}/v1/chat/completions",
+            json={name: value for name, value in body.items() if value is not None},
+            headers={"authorization": f"Bearer {key}"},
         ) as response:
-            await response.read()
-            assert response.status == 200, await response.text()
+            text = await response.text()
+            if response.status == 429:
+                assert "insufficient_quota" in text or "budget_held" in text, text
+                self.refused += 1
+                await asyncio.sleep(0.01)
+                return
+            if response.status in (
+                502,
+                503,
+            ):  # more retries at once than the budget of retries allows
+                assert asked["model"] == "retried", text
+                return
+            assert response.status == 200, text
         self.answers += 1
-        self.streams += streamed
+        self.streams += bool(asked.get("stream"))
         if self.answers >= ANSWERS_BEFORE_THE_KILL and self.streams:
             self.enough.set()
 
@@ -68,10 +101,28 @@ async def set_up(gateway: GatewayProcess, session: aiohttp.ClientSession, base_u
     return str(created["secret"])
 
 
-async def load_until_killed(gateway: GatewayProcess, key: str) -> int:
+async def set_up_retries_and_budgets(
+    gateway: GatewayProcess, session: aiohttp.ClientSession, base_url: str
+) -> dict[str, str]:
+    """That, an alias whose first target fails, and keys with budgets; gives them by their names."""
+    await set_up(gateway, session, base_url)
+    failing = {"provider": "fake", "model": "fake-status503", "order": 0}
+    serving = {"provider": "fake", "model": "fake-n6-gap5", "order": 1}
+    mapping = {"alias": "retried", "targets": [failing, serving], "policy": {"breakers": False}}
+    await gateway.admin(session, "POST", "/mappings", mapping)
+    keys = {}
+    for name, budget in BUDGETS.items():
+        made = await gateway.admin(session, "POST", "/keys", {"name": name, "budget": budget})
+        keys[name] = str(made["secret"])
+    whole = {"scope": {"kind": "gateway"}, "limit": "100000", "period": "week"}
+    await gateway.admin(session, "POST", "/budgets", whole)
+    return keys
+
+
+async def load_until_killed(gateway: GatewayProcess, keys: Mapping[str, str]) -> Load:
     """Ask until there were enough answers, then kill the gateway amid the rest."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-        load = Load(gateway, key, session)
+        load = Load(gateway, keys, session)
         clients = [asyncio.create_task(load.run(number)) for number in range(CLIENTS)]
         try:
             async with asyncio.timeout(60):
@@ -83,7 +134,7 @@ async def load_until_killed(gateway: GatewayProcess, key: str) -> int:
             for client in clients:
                 client.cancel()
             await asyncio.wait(clients)
-        return load.answers
+        return load
 
 
 def seen_upstream(log: Path) -> set[str]:
@@ -92,14 +143,24 @@ def seen_upstream(log: Path) -> set[str]:
     return {row["client_request_id"] for row in rows if row.get("client_request_id")}
 
 
-async def rows_of_ledger(url: str) -> dict[str, str]:
-    """Outcome of each attempt by its id, read from the database itself."""
-    statement = "select attempt_id, outcome from ledger"
+async def rows_of_ledger(url: str) -> dict[str, tuple[str, int]]:
+    """Outcome and cost of each attempt by its id, read from the database itself."""
+    statement = "select attempt_id, outcome, cost_nanodollars from ledger"
     if url.startswith("sqlite:///"):
         file = url.removeprefix("sqlite:///")
         with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as database:
-            return dict(database.execute(statement))
-    return {row[0]: row[1] for row in await postgresql.execute(url, statement)}
+            return {row[0]: (row[1], row[2]) for row in database.execute(statement)}
+    return {row[0]: (row[1], row[2]) for row in await postgresql.execute(url, statement)}
+
+
+async def overspent(gateway: GatewayProcess, session: aiohttp.ClientSession) -> list[str]:
+    """The budgets that have spent and hold more than their limit."""
+    found = await gateway.admin(session, "GET", "/budgets")
+    return [
+        f"{each['id']}: {each['spent']} and {each['held']} of {each['limit']}"
+        for each in found["data"]
+        if Decimal(each["spent"]) + Decimal(each["held"]) > Decimal(each["limit"])
+    ]
 
 
 @pytest.mark.soak
@@ -108,9 +169,9 @@ async def rows_of_ledger(url: str) -> dict[str, str]:
 async def test_nothing_is_lost_by_kill_nine(
     tmp_path: Path, soaking: bool, engine: str, few: int
 ) -> None:
-    kills = 25 if soaking else few
+    kills = (100 if engine == "sqlite" else 25) if soaking else few
     log = tmp_path / "upstream.log"
-    answers = 0
+    answers = refused = 0
     async with (
         postgresql.database_url(engine, tmp_path / "ledger.db") as url,
         fake_process(log) as base_url,
@@ -120,9 +181,11 @@ async def test_nothing_is_lost_by_kill_nine(
         gateway = GatewayProcess(tmp_path / "home", make_master_key(), free_port(), environment)
         await gateway.start(session)
         try:
-            key = await set_up(gateway, session, base_url)
+            keys = await set_up_retries_and_budgets(gateway, session, base_url)
             for _ in range(kills):
-                answers += await load_until_killed(gateway, key)
+                load = await load_until_killed(gateway, keys)
+                answers += load.answers
+                refused += load.refused
                 await gateway.start(session)
                 code, out, err = await gateway.cli("doctor", "ledger", "--json")
                 assert code == 0, (out, err)
@@ -131,12 +194,18 @@ async def test_nothing_is_lost_by_kill_nine(
                 upstream, rows = seen_upstream(log), await rows_of_ledger(url)
                 missing = upstream - rows.keys()
                 assert not missing, f"{len(missing)} calls of {len(upstream)} have no row"
-                assert None not in rows.values(), "a hold was left open"
+                outcomes = Counter(outcome for outcome, _ in rows.values())
+                assert None not in outcomes, "a hold was left open"
+                assert not await overspent(gateway, session)
         finally:
             await gateway.kill()
-    recovered = sum(outcome == "recovered" for outcome in rows.values())
+    recovered = [cost for outcome, cost in rows.values() if outcome == "recovered"]
     print(
         f"\n{engine}: {kills} kills under {CLIENTS} clients: {len(upstream)} upstream calls, "
-        f"{len(rows)} ledger rows, {recovered} recovered, {answers} whole answers, 0 lost"
+        f"{len(rows)} ledger rows, {len(recovered)} recovered, {outcomes['refused']} failed ones "
+        f"tried again, {answers} whole answers, {refused} refused for their budget, 0 lost"
     )
     assert recovered
+    # On one side: never below what the provider's whole answer would have cost.
+    assert min(recovered) >= USAGE_NANODOLLARS
+    assert refused, "the tight budget was not reached"
