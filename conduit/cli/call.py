@@ -281,14 +281,15 @@ class Call:
         *names: str,
         body: Mapping[str, Any] | None = None,
         before: Record | None = None,
+        query: Mapping[str, object] | None = None,
     ) -> Record | None:
         """Send a change; with `--dry-run` print the request and its effect and return None."""
         if self.options.dry_run:
-            self._print_plan(name, names, body, before)
+            self._print_plan(planned(name, names, body, before, query))
             return None
         self.require_writable()
         with self.console.waiting(f"waiting for {self.where.admin}"):
-            return self.gateway.call(name, *names, body=body)
+            return self.gateway.call(name, *names, query=query, body=body)
 
     def require_writable(self) -> None:
         """Raise Failure where the context is read-only."""
@@ -300,14 +301,7 @@ class Call:
                 exit_code=Exit.NOT_PERMITTED,
             )
 
-    def _print_plan(
-        self,
-        name: str,
-        names: Sequence[str],
-        body: Mapping[str, Any] | None,
-        before: Record | None,
-    ) -> None:
-        plan = planned(name, names, body, before)
+    def _print_plan(self, plan: Record) -> None:
         if self.options.shape.is_json:
             self.printer.record(plan, View(()))
         else:

@@ -14,7 +14,7 @@ from conduit.client.api import Record
 from conduit.client.declared import SECTIONS, Document
 from conduit.core.resources.keys import KeyPatch
 from conduit.core.resources.mappings import MappingPatch, NewMapping
-from conduit.core.resources.prices import PriceFields
+from conduit.core.resources.prices import NewPrice
 from conduit.core.resources.providers import CredentialPatch, NewProvider, ProviderPatch
 from conduit.core.settings_sources import problems
 
@@ -59,7 +59,7 @@ def document_problems(document: Document) -> Iterator[str]:
             yield from _wrong(MappingPatch, fields, label)
     for entry in document.get("prices", ()):
         fields = {name: entry[name] for name in entry if name not in ("provider", "model")}
-        yield from _wrong(PriceFields, fields, f"prices: {entry['provider']}/{entry['model']}")
+        yield from _wrong(NewPrice, fields, f"prices: {entry['provider']}/{entry['model']}")
     for entry in document.get("keys", ()):
         yield from _wrong(KeyPatch, entry, f"keys: {entry['name']}")
 

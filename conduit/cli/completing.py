@@ -13,7 +13,7 @@ from conduit.cli.output import FORMATS
 from conduit.cli.program import COMPLETION_VARIABLE
 from conduit.client.contexts import Choice
 from conduit.core.capabilities import ABILITIES
-from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEGIES
+from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEGIES, UNKNOWN_PRICE
 
 _KINDS_OF_OPTIONS = {
     "--context": "contexts",
@@ -34,9 +34,10 @@ _WORDS_OF_OPTIONS = {
     "--sticky": STICKY,
     "--breakers": ("on", "off"),
     "--long-context": LONG_CONTEXT,
+    "--unknown-price": UNKNOWN_PRICE,
     "--fallback": tuple(f"{cause}=" for cause in FALLBACK_CAUSES),
     "--state": ("open", "acknowledged", "all"),
-    "--kind": ("budget_threshold", "key_expiring", "credential_failed"),
+    "--kind": ("budget_threshold", "key_expiring", "credential_failed", "price_unknown"),
     "--include-secrets": ("none", "encrypted"),
 }
 # Of an option that means something else in each command.

@@ -24,6 +24,7 @@ from conduit.client.declared import (
     document_of,
     plan,
 )
+from conduit.client.declared_prices import as_csv
 from conduit.client.errors import ApiError
 from conduit.core import people
 from conduit.core.redaction import redacted_fields
@@ -49,12 +50,18 @@ PLAN = View(
 
 def present(call: Call, sections: Sequence[Section] = SECTIONS) -> dict[str, list[dict[str, Any]]]:
     """What the gateway holds of these sections, as a document."""
-    return document_of({section: _all(call, f"{section}.list") for section in sections})
+    rows: dict[Section, list[Record]] = {
+        section: _all(call, f"{section}.list") for section in sections
+    }
+    if "prices" in rows:
+        planned = _all(call, "prices.list", planned=True)
+        rows["prices"] += [{**row, "planned": True} for row in planned]
+    return document_of(rows)
 
 
-def _all(call: Call, operation: str) -> list[Record]:
+def _all(call: Call, operation: str, **query: object) -> list[Record]:
     with call.console.waiting(f"waiting for {call.where.url}"):
-        pages = call.gateway.pages(operation, query=_PAGE)
+        pages = call.gateway.pages(operation, query={**_PAGE, **query})
         return [row for page in pages for row in page["data"]]
 
 
@@ -77,14 +84,21 @@ def export(
             for each in provider["credentials"]
         ]
     shape = call.options.shape
+    as_table = sections == ["prices"] and (
+        shape.format == "csv" or (out is not None and out.endswith(".csv"))
+    )
     if out is not None:
         is_json = shape.is_json or out.endswith(".json")
         text = json.dumps(document, indent=2) + "\n" if is_json else as_toml(document)
+        if as_table:
+            text = as_csv(document["prices"])
         with NewFile(out, force=force) as file:
             file.write(text)
             file.keep()
         count = sum(len(entries) for entries in document.values())
         call.narrate(f"wrote {people.counted(count, 'record')} to {out}")
+    elif as_table:
+        call.console.data(as_csv(document["prices"]).rstrip("\n"))
     elif shape.is_json or shape.query is not None:
         call.printer.record(document, View(()))
     else:
@@ -222,7 +236,7 @@ def _make(call: Call, changes: Sequence[Step]) -> None:
     """Change by change; after one that fails, those that follow would build on sand."""
     for done, step in enumerate(changes):
         try:
-            call.change(step.operation, *step.names, body=step.body)
+            call.change(step.operation, *step.names, body=step.body, query=step.query)
         except ApiError as error:
             if done:
                 call.console.say(f"{done} of {len(changes)} changes were made", "warn")

@@ -1,4 +1,4 @@
-"""Files of declared configuration: TOML or JSON, read and written."""
+"""Files of declared configuration, read and written: TOML or JSON, and CSV of prices alone."""
 
 import json
 import tomllib
@@ -8,8 +8,10 @@ from typing import Any
 from conduit.cli.failures import Failure
 from conduit.cli.files import text_of_input
 from conduit.client.declared import DeclarationError, Document, checked
+from conduit.client.declared_prices import PriceError, from_csv
 
 _TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
+_CSV_HEAD = ("provider,", "model,")
 _HEAD = """\
 # Configuration of a Conduit gateway. It holds no plain secrets: a credential that says "sealed" was
 # entered at the gateway, and only "sealed:..." has it, for gateways with the same sealing key.
@@ -19,6 +21,8 @@ _HEAD = """\
 def read_document(file: str) -> Document:
     """The document of a file, `-` being stdin. Raises Failure."""
     text = text_of_input(file)
+    if file.endswith(".csv") or (file == "-" and text.startswith(_CSV_HEAD)):
+        return _table_of_prices(file, text)
     is_json = file.endswith(".json") or (file == "-" and text.lstrip().startswith("{"))
     try:
         content = json.loads(text) if is_json else tomllib.loads(text)
@@ -30,6 +34,13 @@ def read_document(file: str) -> Document:
     try:
         return checked(content)
     except DeclarationError as error:
+        raise Failure(f"{file}: {error}", code="bad_file") from error
+
+
+def _table_of_prices(file: str, text: str) -> Document:
+    try:
+        return checked({"prices": from_csv(text)})
+    except (PriceError, DeclarationError) as error:
         raise Failure(f"{file}: {error}", code="bad_file") from error
 
 

@@ -17,10 +17,14 @@ _NOTHING: tuple[Any, ...] = (None, False, "", "0", "0.00", [], {})
 
 
 def planned(
-    name: str, names: Sequence[str], body: Mapping[str, Any] | None, before: Record | None
+    name: str,
+    names: Sequence[str],
+    body: Mapping[str, Any] | None,
+    before: Record | None,
+    query: Mapping[str, object] | None = None,
 ) -> Record:
     """The request of an operation without its secrets, and the old and new of what it changes."""
-    request = build_request(name, *names, body=body)
+    request = build_request(name, *names, query=query, body=body)
     safe = redacted_fields(body) if body is not None else None
     return {
         "dry_run": True,

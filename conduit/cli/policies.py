@@ -7,7 +7,7 @@ from typing import Any
 from conduit.cli import inputs
 from conduit.cli.failures import Failure
 from conduit.client.api import Record
-from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEGIES
+from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEGIES, UNKNOWN_PRICE
 
 NONE = "none"
 _SWITCH = {"on": True, "off": False}
@@ -24,6 +24,7 @@ class Routing:
     long_context: str | None = None
     stream_idle: str | None = None
     stream_min_rate: str | None = None
+    unknown_price: str | None = None
 
     def body(self) -> dict[str, Any]:
         """The fields of a mapping that it changes. Raises Failure."""
@@ -50,6 +51,9 @@ class Routing:
             )
         if self.stream_min_rate is not None:
             policy["stream_min_tokens_per_s"] = _unless_none(self.stream_min_rate, _rate)
+        if self.unknown_price is not None:
+            word = one_of(self.unknown_price, (*UNKNOWN_PRICE, NONE), "--unknown-price")
+            policy["unknown_price"] = None if word == NONE else word
         return policy
 
 

@@ -1,6 +1,7 @@
 """`prices update`: a newer price book, its effect shown before it is put in force."""
 
 import json
+from datetime import UTC, datetime
 
 from conduit.cli.call import Call
 from conduit.cli.declaring import show_steps
@@ -24,9 +25,13 @@ UPDATED = View(
 _REMOVAL = "Remove the updated price book, which is damaged or older than the release's?"
 
 
-def update_prices(call: Call, file: str | None) -> None:
-    """Show what a file's book, or the release's, changes; put it in force once confirmed."""
+def update_prices(call: Call, file: str | None, *, of_package: bool = False) -> None:
+    """Show what a file's book, the package's, or the release's, changes; put it in force once
+    confirmed.
+    """
     body: Record = {} if file is None else {"book": _book(file)}
+    if of_package:
+        body = {"book": _package_book()}
     plan = call.consult("price_book.update", body={**body, "dry_run": True})
     before, after = plan["version_before"], plan["version"]
     for_people = call.printer.is_for_people and not call.options.shape.is_chosen
@@ -61,6 +66,20 @@ def _effect(plan: Record) -> str:
     affected = people.counted(len(plan["changes"]), "price")
     change = f"price book {plan['version_before']} -> {plan['version']}"
     return f"{change}: {affected} in use would change"
+
+
+def _package_book() -> Record:
+    """The book made of genai-prices, as of today. Raises Failure where that is not installed."""
+    from conduit.cli.genai_book import make_book  # noqa: PLC0415  # deferred: it is rare
+
+    try:
+        return make_book(datetime.now(UTC).date())
+    except ImportError as error:
+        raise Failure(
+            "the package genai-prices is not installed beside Conduit",
+            code="not_installed",
+            hint="pip install genai-prices, into the environment of this command",
+        ) from error
 
 
 def _book(file: str) -> Record:

@@ -131,17 +131,34 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("cache.show", "GET", "/admin/cache", "record"),
         Operation("cache.clear", "POST", "/admin/cache/clear", "record"),
         Operation(
-            "prices.list", "GET", "/admin/prices", "list", (*_PAGED, "provider", "model", "all")
+            "prices.list",
+            "GET",
+            "/admin/prices",
+            "list",
+            (*_PAGED, "provider", "model", "all", "planned"),
         ),
         Operation("prices.show", "GET", "/admin/prices/{provider}/{model}", "record"),
         Operation("prices.set", "PUT", "/admin/prices/{provider}/{model}", "record"),
         Operation(
-            "prices.explain", "GET", "/admin/price-explanations/{provider}/{model}", "record"
+            "prices.history", "GET", "/admin/price-history/{provider}/{model}", "list", _PAGED
+        ),
+        Operation(
+            "prices.explain",
+            "GET",
+            "/admin/price-explanations/{provider}/{model}",
+            "record",
+            ("version",),
         ),
         Operation("price_book.show", "GET", "/admin/price-book", "record"),
         Operation("price_book.update", "PUT", "/admin/price-book", "record"),
         Operation("prices.estimate", "POST", "/admin/price-estimates", "record"),
-        Operation("prices.delete", "DELETE", "/admin/prices/{provider}/{model}", "nothing"),
+        Operation(
+            "prices.delete",
+            "DELETE",
+            "/admin/prices/{provider}/{model}",
+            "nothing",
+            ("effective_from",),
+        ),
         Operation(
             "requests.list", "GET", "/admin/requests", "list", (*_PAGED, "filter", "since", "until")
         ),

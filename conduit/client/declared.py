@@ -15,25 +15,20 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from conduit.client.api import Record
-from conduit.core.money import format_usd, parse_usd
+from conduit.client.declared_prices import (
+    COLUMNS,
+    PRICE_FIELDS,
+    SINCE,
+    PriceError,
+    checked_price,
+    declared_price,
+)
 
 Action = Literal["add", "change", "remove", "note"]
 Section = Literal["providers", "mappings", "prices", "keys"]
 Document = Mapping[str, Sequence[Mapping[str, Any]]]
 
 SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "keys")
-AMOUNTS = (
-    "input",
-    "output",
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "reasoning",
-    "input_audio",
-    "output_audio",
-    "request",
-)
-_PRICE_FIELDS = (*AMOUNTS, "max_output_tokens", "context_tokens")
 _PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
 _KEY_FIELDS = (
     "enabled",
@@ -60,7 +55,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
     "providers": frozenset({"name", "type", "credentials", *_PROVIDER_FIELDS}),
     "credentials": frozenset({"name", "from", "enabled", "fingerprint", *_CREDENTIAL_LIMITS}),
     "mappings": frozenset({"alias", *_MAPPING_FIELDS}),
-    "prices": frozenset({"provider", "model", *_PRICE_FIELDS}),
+    "prices": frozenset(COLUMNS),
     "keys": frozenset({"name", *_KEY_FIELDS}),
 }
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -94,6 +89,7 @@ class Step:
     body: Mapping[str, Any] | None = None
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     note: str | None = None
+    query: Mapping[str, Any] = field(default_factory=dict)
 
 
 def checked(document: Mapping[str, Any]) -> Document:
@@ -114,7 +110,7 @@ def document_of(rows: Mapping[Section, Iterable[Record]]) -> dict[str, list[dict
     makers: Mapping[Section, Callable[[Record], dict[str, Any]]] = {
         "providers": _declared_provider,
         "mappings": _declared_mapping,
-        "prices": _declared_price,
+        "prices": declared_price,
         "keys": _declared_key,
     }
     return {
@@ -175,9 +171,10 @@ def _checked_entry(section: str, entry: Mapping[str, Any]) -> dict[str, Any]:
             raise DeclarationError(f"{label}: there is no field {name}")
     result = dict(entry)
     if section == "prices":
-        result |= {name: _amount(label, name, entry[name]) for name in AMOUNTS if name in entry}
-        if "input" not in entry or "output" not in entry:
-            raise DeclarationError(f"{label}: a price has input and output")
+        try:
+            result = checked_price(entry)
+        except PriceError as error:
+            raise DeclarationError(f"{label}: {error}") from error
     if section == "providers" and "credentials" in entry:
         result["credentials"] = _checked_list("credentials", entry["credentials"])
     if section == "credentials":
@@ -189,15 +186,6 @@ def _checked_entry(section: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     if section == "mappings" and "targets" in entry:
         result["targets"] = [_whole_target(label, each) for each in entry["targets"]]
     return result
-
-
-def _amount(label: str, name: str, value: Any) -> str:
-    # A number of a file is taken as it is written; 0.1 is no sum of binary fractions then.
-    text = str(value) if isinstance(value, str | int | float) else ""
-    try:
-        return format_usd(parse_usd(text))
-    except ValueError as error:
-        raise DeclarationError(f"{label}: {name}: {error}") from error
 
 
 def _moment(label: str, value: Any) -> str:
@@ -226,7 +214,9 @@ def _whole_target(label: str, target: Any) -> dict[str, Any]:
 
 
 def _name(section: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(entry[name]) for name in _NAMES[section])
+    """What tells entries of a section apart: a planned price is another one than the present."""
+    names = tuple(str(entry[name]) for name in _NAMES[section])
+    return (*names, str(entry[SINCE])) if section == "prices" and SINCE in entry else names
 
 
 def _declared_provider(row: Record) -> dict[str, Any]:
@@ -270,11 +260,6 @@ def _declared_mapping(row: Record) -> dict[str, Any]:
     ):
         fields["policy"] = policy
     return {"alias": row["alias"], **fields}
-
-
-def _declared_price(row: Record) -> dict[str, Any]:
-    given = {name: row[name] for name in _PRICE_FIELDS if row.get(name) is not None}
-    return {"provider": row["provider"], "model": row["model"], **given}
 
 
 def _declared_key(row: Record) -> dict[str, Any]:
@@ -429,17 +414,22 @@ def _mapping_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> 
 
 def _price_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
     names = (str(entry["provider"]), str(entry["model"]))
-    body = {name: entry[name] for name in _PRICE_FIELDS if name in entry}
+    body = {name: entry[name] for name in (*PRICE_FIELDS, SINCE) if name in entry}
     whole = {"request": "0.00", **body}
     before = {} if held is None else {"request": "0.00", **held}
     changes = {
         name: (before.get(name), whole.get(name))
-        for name in _PRICE_FIELDS
+        for name in PRICE_FIELDS
         if whole.get(name) != before.get(name)
     }
     if changes:
         action: Action = "add" if held is None else "change"
-        yield Step(action, "price", "/".join(names), "prices.set", names, body, changes)
+        yield Step(action, "price", _price_label(entry), "prices.set", names, body, changes)
+
+
+def _price_label(entry: Mapping[str, Any]) -> str:
+    since = f" from {entry[SINCE]}" if SINCE in entry else ""
+    return f"{entry['provider']}/{entry['model']}{since}"
 
 
 def _key_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
@@ -472,6 +462,10 @@ def _credential_removals(
 
 
 def _removal(section: str, held: Mapping[str, Any]) -> Step:
-    names = _name(section, held)
+    names = tuple(str(held[name]) for name in _NAMES[section])
+    if section == "prices":
+        query = {SINCE: held[SINCE]} if SINCE in held else {}
+        label = _price_label(held)
+        return Step("remove", "price", label, "prices.delete", names, query=query)
     noun = section.removesuffix("s")
     return Step("remove", noun, "/".join(names), f"{section}.delete", names)

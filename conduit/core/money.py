@@ -44,3 +44,25 @@ def format_usd(nanodollars: int, *, places: int = 2) -> str:
 def cost_of_units(units: int, price_nanodollars_per_million: int) -> int:
     """Nano-dollars for `units` at a price per million, rounded up once."""
     return -(-units * price_nanodollars_per_million // UNITS_PER_PRICE)
+
+
+MULTIPLIER_SCALE = 1_000_000
+_LARGEST_MULTIPLIER = 1_000 * MULTIPLIER_SCALE
+
+
+def parse_multiplier(text: str) -> int:
+    """Millionths of a decimal string such as "0.5". Raises ValueError for what is none, has more
+    than six decimals, or is above 1000.
+    """
+    try:
+        millionths, rest = divmod(parse_usd(text), NANODOLLARS_PER_DOLLAR // MULTIPLIER_SCALE)
+    except ValueError:
+        raise ValueError(f"not a multiplier such as 0.5: {text[:40]!r}") from None
+    if rest or millionths > _LARGEST_MULTIPLIER or "$" in text:
+        raise ValueError(f"a multiplier has at most six decimals and is 1000 at most: {text!r}")
+    return millionths
+
+
+def format_multiplier(millionths: int) -> str:
+    """The decimal string of a multiplier: 500_000 → "0.5"."""
+    return format_usd(millionths * (NANODOLLARS_PER_DOLLAR // MULTIPLIER_SCALE), places=0)

@@ -14,3 +14,4 @@ STRATEGIES: Final = (
 FALLBACK_CAUSES: Final = ("error", "rate_limit", "context_window", "content_filter", "timeout")
 STICKY: Final = ("off", "session", "user")
 LONG_CONTEXT: Final = ("refuse", "drop_oldest")
+UNKNOWN_PRICE: Final = ("refuse", "free", "default")

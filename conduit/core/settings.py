@@ -376,6 +376,17 @@ class GatewaySettings(BaseSettings):
         description="Output tokens held for a model whose largest output is not known.",
     )
 
+    unknown_price: Literal["refuse", "free", "default"] = Field(
+        default="free",
+        description="What becomes of calls to a model without a price; default: default_price.",
+    )
+
+    default_price: str | None = Field(
+        default=None,
+        pattern=r"^\d{1,6}(\.\d{1,9})?/\d{1,6}(\.\d{1,9})?$",
+        description="USD per million input and output tokens without a price, such as 3/15.",
+    )
+
     cache_limit_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=0,

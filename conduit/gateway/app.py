@@ -306,6 +306,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         state=gateway.state,
         check_ledger=gateway.check_ledger,
         client_ip=gateway.addresses.of,
+        unknown_price=lambda: rules.unknown_price(gateway.settings),
         revisions_kept=lambda: gateway.settings.config_revisions,
         doubt=gateway.in_doubt.set,
     )

@@ -6,15 +6,17 @@ import json
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from conduit.core.errors import GatewaySealedError, NotFoundError
+from conduit.core.ids import now_ms
 from conduit.core.redaction import LiveSecrets
 from conduit.core.resources.providers import CredentialState
 from conduit.gateway.dialects.lenient_json import read_json
 from conduit.gateway.pricing import Rates
+from conduit.gateway.pricing.stated import rates_of
 from conduit.gateway.provider import Provider
 from conduit.gateway.sealing import (
     KeySource,
@@ -45,9 +47,6 @@ _HINTED_CHARACTERS = 4
 _SHORTEST_HINTED_SECRET = 16
 _FINGERPRINT_CHARACTERS = 12
 _HTTPS_PORT = 443
-_RATE_FIELDS = tuple(
-    field.name for field in fields(Rates) if field.name in StoredPrice.__dataclass_fields__
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,8 @@ class Configuration:
         self._environment = environment
         self._secrets = secrets if secrets is not None else LiveSecrets()
         self._reloading = asyncio.Lock()
-        self.snapshot = Snapshot(
+        self._prices: Sequence[StoredPrice] = ()
+        self._snapshot = Snapshot(
             0, MappingProxyType({}), MappingProxyType({}), MappingProxyType({})
         )
         self.standings: Mapping[str, Standing] = MappingProxyType({})
@@ -90,6 +90,32 @@ class Configuration:
         self.locked = 0
         """How many credentials in use need another sealing key. Until none does, nothing is sent:
         a request that went to whatever else is ready would hide the loss."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What is in force now: a planned price takes effect here, at its moment."""
+        due_ms = self._snapshot.prices_until_ms
+        if due_ms is not None and now_ms() >= due_ms:
+            self._snapshot = _with_prices(self._snapshot, self._prices, now_ms())
+        return self._snapshot
+
+    def planned_prices(self) -> Sequence[StoredPrice]:
+        """The prices that are to take effect."""
+        at_ms = now_ms()
+        return [each for each in self._prices if each.is_planned(at_ms)]
+
+    def planned_price(self, provider: str, model: str) -> StoredPrice | None:
+        """The next price of exactly this model that is to take effect."""
+        planned = [
+            each
+            for each in self.planned_prices()
+            if (each.provider, each.model) == (provider, model)
+        ]
+        return min(planned, key=lambda each: each.effective_from_ms, default=None)
+
+    def prices_in_force(self) -> Mapping[tuple[str, str], StoredPrice]:
+        """The prices that were set and count now, by provider and model."""
+        return prices.in_force(self._prices, now_ms())
 
     @property
     def credential_states(self) -> Mapping[str, CredentialState]:
@@ -123,15 +149,16 @@ class Configuration:
                 stored = await installation.revision(connection)
             if stored != self.snapshot.revision + 1:
                 return await self._swap()  # something else has changed meanwhile
-            self.snapshot = replace(self.snapshot, revision=stored)
-            return self.snapshot
+            self._snapshot = replace(self.snapshot, revision=stored)
+            return self._snapshot
 
     async def _swap(self) -> Snapshot:
         stored = await self._read()
         resolved = await asyncio.to_thread(self._resolve_all, stored)
         # Before the first of them can be sent, and so come back in an error.
         self._secrets.hold("credentials", _hidden(stored, resolved))
-        self.snapshot, self.standings, warnings = self._build(stored, resolved)
+        self._prices = stored.prices
+        self._snapshot, self.standings, warnings = self._build(stored, resolved)
         self.warnings = tuple(map(self._secrets.scrub, warnings))
         self.locked = _locked(stored, resolved)
         return self.snapshot
@@ -211,13 +238,13 @@ class Configuration:
             upstreams[provider.name] = _upstream(provider, kind, own, resolved)
         enabled = {each.alias: _alias_mapping(each) for each in stored.mappings if each.enabled}
         warnings.extend(_mapping_warnings(enabled, upstreams))
-        rates = {(price.provider, price.model): rates_of(price) for price in stored.prices}
-        snapshot = Snapshot(
+        unpriced = Snapshot(
             stored.revision,
             MappingProxyType(upstreams),
             MappingProxyType(enabled),
-            MappingProxyType(rates),
+            MappingProxyType({}),
         )
+        snapshot = _with_prices(unpriced, stored.prices, now_ms())
         primaries = {  # the first of each provider: they come in the order of their use
             credential.provider_id: credential.id for credential in reversed(stored.credentials)
         }
@@ -359,12 +386,15 @@ def secret_in(text: str) -> str | None:
     return secret if secret.isprintable() and " " not in secret else None
 
 
-def rates_of(price: StoredPrice) -> Rates:
-    """The price that an operator set, as the request path knows it."""
-    # The time, not the count of changes, because a price that is set anew begins at one again.
-    version = f"override-{price.updated_at_ms}"
-    values = {name: getattr(price, name) for name in _RATE_FIELDS if name != "version"}
-    return Rates(**values, version=version, source="override")
+def _with_prices(snapshot: Snapshot, stored: Sequence[StoredPrice], at_ms: int) -> Snapshot:
+    """The snapshot with the prices that count at a moment, and until when they do."""
+    rates: dict[tuple[str, str], Rates] = {
+        named: rates_of(price) for named, price in prices.in_force(stored, at_ms).items()
+    }
+    until_ms = min(
+        (each.effective_from_ms for each in stored if each.is_planned(at_ms)), default=None
+    )
+    return replace(snapshot, rates=MappingProxyType(rates), prices_until_ms=until_ms)
 
 
 def _usable(text: str) -> str:

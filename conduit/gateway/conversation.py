@@ -207,7 +207,9 @@ class Usage(msgspec.Struct, frozen=True):
     """Disjoint token buckets that add up to what the provider reported.
 
     `input_tokens` are those neither read from nor written to a cache; `output_tokens` are those
-    that are neither reasoning nor audio. `raw` is the provider's own object, kept beside them.
+    that are neither reasoning nor audio. `units` are what was used beside tokens, by the names of
+    `core/units.py` and as counted there. `service_tier` is the grade of service that the provider
+    says it gave, None for its ordinary one. `raw` is the provider's own object, kept beside them.
     """
 
     input_tokens: int = 0
@@ -218,9 +220,9 @@ class Usage(msgspec.Struct, frozen=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     output_audio_tokens: int = 0
-    images: int = 0
-    seconds: int = 0
     requests: int = 1
+    units: tuple[tuple[str, int], ...] = ()
+    service_tier: str | None = None
     raw: Mapping[str, Any] | None = None
 
     @property

@@ -17,11 +17,11 @@ from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.dialects.openai_responses import dialect as openai_responses
 from conduit.gateway.exchange import Candidate
+from conduit.gateway.pricing import UNPRICED
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.provider import Operation, Quirks
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
-from conduit.gateway.routing.resolve import UNPRICED
 from conduit.gateway.snapshot import Upstream
 
 DIALECT_NAMES: Final[Mapping[str, str]] = {

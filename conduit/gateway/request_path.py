@@ -7,6 +7,7 @@ from msgspec import structs
 
 from conduit.gateway import rules
 from conduit.gateway.entrance import Entrance
+from conduit.gateway.exchange import Candidate
 from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.parts import Gateway
 from conduit.gateway.pipeline import Stages
@@ -61,6 +62,7 @@ def make_stages(gateway: Gateway) -> Stages:
         HoldRules(settings.held_money_wait_s, settings.default_max_output_tokens),
         input_tokens_of,
         limits.check,
+        priced_now(gateway),
     )
     record = Record(
         _without_pasted_secrets(gateway),
@@ -68,7 +70,13 @@ def make_stages(gateway: Gateway) -> Stages:
         gateway.metrics.observe,
         gateway.bodies.offer,
     )
-    resolve = Resolve(price_of(gateway), record.started, is_bounded=gateway.ledger.is_bounded)
+    resolve = Resolve(
+        price_of(gateway),
+        record.started,
+        is_bounded=gateway.ledger.is_bounded,
+        unknown=rules.unknown_price(settings),
+        unpriced=gateway.notifications.note_unpriced,
+    )
     keeping = DecodeAndKeep(
         by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
     )
@@ -120,6 +128,28 @@ def price_of(gateway: Gateway) -> PriceOf:
         return rates_for(overrides, gateway.book, provider, vendor, model)
 
     return price_of
+
+
+def priced_now(gateway: Gateway) -> Callable[[Candidate], Candidate]:
+    """Finds the price of a candidate anew, by the snapshot of this moment: a request keeps the one
+    with which it began, and a planned price may have taken effect since.
+    """
+    find = price_of(gateway)
+
+    def priced_now(candidate: Candidate) -> Candidate:
+        upstream = candidate.upstream
+        rates = find(
+            gateway.configuration.snapshot.rates,
+            upstream.name,
+            upstream.provider.type.prices,
+            candidate.model,
+        )
+        # What has no price, or no longer, keeps what was decided for such.
+        if rates is None or rates == candidate.rates:
+            return candidate
+        return replace(candidate, rates=rates)
+
+    return priced_now
 
 
 def make_entrance(gateway: Gateway) -> Entrance:

@@ -1,10 +1,12 @@
 """What the settings say, in the words of the parts that go by it."""
 
+from conduit.core.money import parse_usd
 from conduit.core.settings import GatewaySettings
 from conduit.gateway.body_store import Retention
 from conduit.gateway.cache.store import Limits
 from conduit.gateway.health.breaker import BreakerRules
 from conduit.gateway.health.registry import HealthRules
+from conduit.gateway.pricing.unknown import UnknownPrice, default_rates
 from conduit.gateway.shedding import SheddingLimits
 from conduit.gateway.stages.attempts import RetryRules
 from conduit.gateway.upstream import Deadlines
@@ -72,3 +74,11 @@ def deadlines(settings: GatewaySettings) -> Deadlines:
         gap_s=settings.gap_timeout_s,
         total_s=settings.total_timeout_s,
     )
+
+
+def unknown_price(settings: GatewaySettings) -> UnknownPrice:
+    """What becomes of calls to a model without a price."""
+    if settings.default_price is None:
+        return UnknownPrice(settings.unknown_price)
+    read, _, written = settings.default_price.partition("/")
+    return UnknownPrice(settings.unknown_price, default_rates(parse_usd(read), parse_usd(written)))

@@ -81,6 +81,7 @@ class Policy:
     cache_scope: str = "key"
     stream_idle_s: float | None = None
     stream_min_tokens_per_s: float | None = None
+    unknown_price: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,13 @@ class KeyGrant:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Providers and mappings by name; `rates`: the operator's prices by (provider, model)."""
+    """Providers and mappings by name; `rates`: the operator's prices by (provider, model).
+
+    Another one takes its place at `prices_until_ms`, when a planned price takes effect.
+    """
 
     revision: int
     upstreams: Mapping[str, Upstream]
     mappings: Mapping[str, AliasMapping]
     rates: Mapping[tuple[str, str], Rates]
+    prices_until_ms: int | None = None

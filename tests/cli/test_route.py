@@ -83,6 +83,8 @@ def test_the_words_are_those_of_the_api() -> None:
     fields = MappingPolicy.model_fields
     assert get_args(fields["sticky"].annotation) == policies.STICKY
     assert get_args(fields["long_context"].annotation) == policies.LONG_CONTEXT
+    unknown, _ = get_args(fields["unknown_price"].annotation)
+    assert get_args(unknown) == policies.UNKNOWN_PRICE
 
 
 def test_people_get_a_table_for_each_alias_on_the_way(

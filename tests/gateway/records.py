@@ -128,7 +128,8 @@ def price(provider: str = "openai", model: str = "m-1", **values: Any) -> Stored
             "per_request": 0,
             "max_output_tokens": None,
             "context_tokens": None,
-            "updated_at_ms": AT_MS,
+            "set_at_ms": AT_MS,
+            "effective_from_ms": AT_MS,
             **values,
         }
     )

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,12 +16,17 @@ from conduit.gateway.configuration import (
     place_of,
     sealing_key_of,
 )
+from conduit.gateway.exchange import Candidate
+from conduit.gateway.pricing import Rates
+from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.providers import registry
+from conduit.gateway.request_path import priced_now
 from conduit.gateway.sealing import SealingKey, SealingKeyError, key_source
 from conduit.gateway.snapshot import Upstream
 from conduit.gateway.storage import budgets, credentials, keys, mappings, prices, providers
 from conduit.gateway.storage.engine import Database, writing
 from tests.gateway import records
+from tests.gateway.exchanges import snapshot, upstream
 
 SECRET = "sk-canary-0123456789abcd"
 KEY = SealingKey.of(b"k" * 32)
@@ -61,6 +67,53 @@ async def test_the_snapshot_is_what_is_stored(database: Database) -> None:
     assert (rates.input, rates.per_request, rates.source) == (1_000_000_000, 7, "override")
     assert rates.version == f"override-{records.AT_MS}"
     assert configuration.warnings == ()
+
+
+async def test_a_planned_price_is_in_the_snapshot_from_its_moment_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    due_ms = 4_000_000_000_000
+    async with writing(database) as connection:
+        await prices.put(connection, records.price(input=1))
+        await prices.put(connection, records.price(input=2, effective_from_ms=due_ms))
+        await prices.put(connection, records.price(input=3, effective_from_ms=due_ms + 9))
+    configuration = await configured(database)
+    before = configuration.snapshot
+    assert (before.rates["openai", "m-1"].input, before.prices_until_ms) == (1, due_ms)
+
+    def read(_: object) -> None:
+        raise AssertionError("it asks no database")
+
+    monkeypatch.setattr(configuration, "_read", read)
+    for now_ms, price, until_ms in (
+        (due_ms - 1, 1, due_ms),
+        (due_ms, 2, due_ms + 9),
+        (due_ms + 9, 3, None),
+    ):
+        monkeypatch.setattr("conduit.gateway.configuration.now_ms", lambda at=now_ms: at)
+        snapshot = configuration.unsealed()
+        rates = snapshot.rates["openai", "m-1"]
+        assert (rates.input, snapshot.prices_until_ms) == (price, until_ms)
+        assert snapshot.upstreams is before.upstreams
+    assert before.rates["openai", "m-1"].input == 1, "a request keeps the one it began with"
+
+
+async def test_a_request_that_began_before_is_held_at_the_price_of_the_hold() -> None:
+    old, new = Rates(input=1_000_000, output=0), Rates(input=2_000_000, output=0)
+    candidate = Candidate(upstream(), "m", {}, old)
+    now = snapshot([], rates={("one", "m"): new})
+    gateway: Any = SimpleNamespace(
+        configuration=SimpleNamespace(snapshot=now), book=PriceBook.load()
+    )
+    find = priced_now(gateway)
+    found = find(candidate)
+    assert (found.rates, found.upstream, found.places) == (
+        new,
+        candidate.upstream,
+        candidate.places,
+    )
+    assert found.bound(1, 0).whole == 2
+    assert find(found) is found
 
 
 async def test_a_reload_swaps_the_snapshot_and_leaves_the_old_one_as_it_was(

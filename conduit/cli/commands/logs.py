@@ -306,7 +306,7 @@ def _show_record(call: Call, record: Record) -> None:
     if attempts:
         call.console.data("")
         view = ATTEMPTS
-        if record["operation"] == "rerank":
+        if any(each.get("search_units") is not None for each in attempts):
             view = replace(view, columns=(*view.columns[:7], _UNITS, *view.columns[7:]))
         call.printer.rows(attempts, view, next_cursor=lambda: None)
     if route := record.get("route"):

@@ -135,6 +135,14 @@ StreamMinRate = Annotated[
         "--stream-min-rate", metavar="N", help="Give a slower stream up: tokens/s, or none."
     ),
 ]
+UnknownPrice = Annotated[
+    str | None,
+    typer.Option(
+        "--unknown-price",
+        metavar="refuse|free|default|none",
+        help="What becomes of calls to a target without a price; none: as the setting says.",
+    ),
+]
 OFFERED = View(
     columns=(Column("provider", "provider"), Column("model", "model")),
     id_path="model",
@@ -171,13 +179,21 @@ def add(
     long_context: LongContext = None,
     stream_idle: StreamIdle = None,
     stream_min_rate: StreamMinRate = None,
+    unknown_price: UnknownPrice = None,
 ) -> None:
     """Make an alias that clients may use as a model."""
     if not to:
         raise Failure("--to PROVIDER/MODEL is needed, once for each target")
     wanted = Wanted(to, weight or [], order or [], caps or [])
     routing = Routing(
-        strategy, fallback, sticky, breakers, long_context, stream_idle, stream_min_rate
+        strategy,
+        fallback,
+        sticky,
+        breakers,
+        long_context,
+        stream_idle,
+        stream_min_rate,
+        unknown_price,
     )
     body = {"alias": alias, "targets": new_targets(wanted), **routing.body()}
     if policy := policy_of(cache_ttl, cache_scope):
@@ -209,6 +225,7 @@ def update(
     long_context: LongContext = None,
     stream_idle: StreamIdle = None,
     stream_min_rate: StreamMinRate = None,
+    unknown_price: UnknownPrice = None,
 ) -> None:
     """Replace the targets of a mapping, or without --to change what is said of them and of it.
 
@@ -217,7 +234,14 @@ def update(
     """
     wanted = Wanted(to or [], weight or [], order or [], caps or [])
     routing = Routing(
-        strategy, fallback, sticky, breakers, long_context, stream_idle, stream_min_rate
+        strategy,
+        fallback,
+        sticky,
+        breakers,
+        long_context,
+        stream_idle,
+        stream_min_rate,
+        unknown_price,
     )
     body = routing.body()
     if policy := policy_of(cache_ttl, cache_scope):

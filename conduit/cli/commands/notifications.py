@@ -14,7 +14,7 @@ from conduit.core import people
 
 noun = Noun("Notifications: budgets that are being spent, keys that expire, refused credentials.")
 _STATES = ("open", "acknowledged", "all")
-_KINDS = ("budget_threshold", "key_expiring", "credential_failed")
+_KINDS = ("budget_threshold", "key_expiring", "credential_failed", "price_unknown")
 
 
 def _tone(notification: Record) -> Tone:
@@ -63,7 +63,7 @@ def list_notifications(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="Only budget_threshold, key_expiring or credential_failed.",
+            help="Only budget_threshold, key_expiring, credential_failed or price_unknown.",
         ),
     ] = None,
 ) -> None:

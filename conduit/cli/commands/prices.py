@@ -1,5 +1,6 @@
 """`conduit prices`: what a provider charges for a model."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -9,40 +10,16 @@ from conduit.cli import declaring, inputs
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import File, Force, Out
-from conduit.cli.output import Column, View
+from conduit.cli.price_views import ESTIMATED, EXPLAINED, HISTORY, NOTHING, VIEW
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
+from conduit.client.declared_prices import PRICE_FIELDS, PriceError, tier_of
 from conduit.client.errors import ApiError
 from conduit.core import people
 
 noun = Noun("Prices of models, in USD per million tokens.")
 
 
-def _price_column(title: str, path: str, *, wide: bool = False) -> Column:
-    def text(price: Record) -> str:
-        return people.money(price.get(path))
-
-    return Column(title, path, text, wide=wide, right=True)
-
-
-VIEW = View(
-    columns=(
-        Column("provider", "provider"),
-        Column("model", "model"),
-        _price_column("input", "input"),
-        _price_column("output", "output"),
-        _price_column("cache read", "cache_read"),
-        _price_column("a call", "request"),
-        Column("source", "source"),
-        _price_column("cache write", "cache_write_5m", wide=True),
-        _price_column("reasoning", "reasoning", wide=True),
-        Column("largest output", "max_output_tokens", wide=True, right=True),
-        Column("context", "context_tokens", wide=True, right=True),
-        Column("version", "price_version", wide=True),
-    ),
-    id_path="model",
-    empty="no prices to show; all that are known: conduit prices list --book",
-)
 Model = Annotated[str, typer.Argument(metavar="PROVIDER/MODEL", help="Which price.")]
 Models = Annotated[
     list[str], typer.Argument(metavar="PROVIDER/MODEL...", help="Which prices; - reads stdin.")
@@ -50,63 +27,6 @@ Models = Annotated[
 AnyModel = Annotated[
     str, typer.Argument(metavar="MODEL", help="PROVIDER/MODEL, or a name that clients use.")
 ]
-EXPLAINED = View(
-    columns=(
-        Column("provider", "provider"),
-        Column("model", "model"),
-        Column("reason", "reason"),
-        Column("price", "price", lambda row: _price_line(row["price"])),
-        Column("tiers", "tiers", lambda row: "; ".join(map(_tier_line, row["tiers"]))),
-        Column("units", "units"),
-        Column("vendor", "vendor"),
-        Column("book", "book_version"),
-        Column("layers", "layers", lambda row: "; ".join(map(_layer_line, row["layers"]))),
-    ),
-    id_path="model",
-)
-ESTIMATED = View(
-    columns=(
-        Column("provider", "provider"),
-        Column("model", "model"),
-        Column("cost", "cost", lambda row: people.money(row["cost"]), right=True),
-        Column("at most", "at_most", lambda row: people.money(row["at_most"]), right=True),
-        Column("in", "input_tokens", right=True),
-        Column("out", "output_tokens", right=True),
-        Column("source", "source"),
-        Column("version", "price_version", wide=True),
-    ),
-    id_path="cost",
-)
-
-
-_NOTHING = ("0", "0.00")
-
-
-def _price_line(price: Record | None) -> str:
-    """A price in a line; unknown where there is none."""
-    if price is None:
-        return "none"
-    names = {"input": "in", "output": "out", "cache_read": "cache read", "reasoning": "reasoning"}
-    parts = [
-        f"{people.money(price[field])} {label}"
-        for field, label in names.items()
-        if price.get(field) is not None
-    ]
-    if price["request"] not in _NOTHING:
-        parts.append(f"{people.money(price['request'])} a call or search unit")
-    return f"{', '.join(parts)} ({price['source']} {price['price_version']})"
-
-
-def _tier_line(tier: Record) -> str:
-    amounts = f"{people.money(tier['input'])} in, {people.money(tier['output'])} out"
-    return f"over {tier['over_tokens']:,} input tokens: {amounts}"
-
-
-def _layer_line(layer: Record) -> str:
-    entry = layer["entry"] or "no entry"
-    if layer["price"] is None:
-        return f"{layer['layer']}: none ({entry})"
-    return f"{layer['layer']}: {people.money(layer['price']['input'])} in ({entry})"
 
 
 def _named(call: Call, model: str) -> tuple[str, str]:
@@ -127,17 +47,7 @@ def _named(call: Call, model: str) -> tuple[str, str]:
     return served["provider"], served["model"]
 
 
-_PARTS = (
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "reasoning",
-    "input_audio",
-    "output_audio",
-    "request",
-    "max_output_tokens",
-    "context_tokens",
-)
+_PARTS = tuple(name for name in PRICE_FIELDS if name not in ("input", "output"))
 CacheRead = Annotated[
     str | None,
     typer.Option("--cache-read", metavar="USD", help="Input read from a cache, per --per."),
@@ -156,6 +66,47 @@ Reasoning = Annotated[
         "--reasoning", metavar="USD", help="Reasoning, where it has its own price, per --per."
     ),
 ]
+InputAudio = Annotated[
+    str | None,
+    typer.Option("--input-audio", metavar="USD", help="Audio that is heard, per --per tokens."),
+]
+OutputAudio = Annotated[
+    str | None,
+    typer.Option("--output-audio", metavar="USD", help="Audio that is spoken, per --per tokens."),
+]
+Units = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unit",
+        metavar="NAME=USD",
+        help="What is sold by the piece: images, audio_minutes, characters (a million), "
+        "video_seconds, searches (a thousand); images:1024x1024:high where it depends.",
+    ),
+]
+Tiers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--over",
+        metavar="TOKENS:NAME=USD,...",
+        help="Prices per 1M of calls with a longer input: 200000:input=6,output=22.50.",
+    ),
+]
+Grades = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--service-tier",
+        metavar="NAME=FACTOR",
+        help="What a grade of service multiplies the prices of tokens by: flex=0.5.",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--effective",
+        metavar="WHEN",
+        help="From when on it counts, if not at once: 2030-01-31 (in UTC), a time, or 7d.",
+    ),
+]
 
 
 @verb(noun, "list", "listing")
@@ -170,9 +121,17 @@ def list_prices(
     book: Annotated[
         bool, typer.Option("--book", help="All of the price book, not only what is in use.")
     ] = False,
+    planned: Annotated[
+        bool, typer.Option("--planned", help="Only those that are to take effect.")
+    ] = False,
 ) -> None:
     """List the prices in use."""
-    query = {"provider": provider, "model": model, "all": True if book else None}
+    query = {
+        "provider": provider,
+        "model": model,
+        "all": True if book else None,
+        "planned": True if planned else None,
+    }
     call.show_list("prices.list", VIEW, query=query)
 
 
@@ -196,18 +155,24 @@ def set_price(
     cache_write_5m: CacheWrite5m = None,
     cache_write_1h: CacheWrite1h = None,
     reasoning: Reasoning = None,
+    input_audio: InputAudio = None,
+    output_audio: OutputAudio = None,
     request: Annotated[
         str | None,
         typer.Option("--request", metavar="USD", help="Each call, or search unit of a ranking."),
     ] = None,
+    units: Units = None,
+    tiers: Tiers = None,
+    service_tiers: Grades = None,
     max_output_tokens: Annotated[
         int | None, typer.Option("--max-output-tokens", metavar="N", help="Largest output.")
     ] = None,
     context_tokens: Annotated[
         int | None, typer.Option("--context-tokens", metavar="N", help="Size of the context.")
     ] = None,
+    effective: Since = None,
 ) -> None:
-    """Set the price of a model, in place of the price book's."""
+    """Set the price of a model, in place of the price book's: at once, or from a day on."""
     names = inputs.provider_and_model(model, "PROVIDER/MODEL")
     components = {
         "input": input_price,
@@ -216,25 +181,63 @@ def set_price(
         "cache_write_5m": cache_write_5m,
         "cache_write_1h": cache_write_1h,
         "reasoning": reasoning,
+        "input_audio": input_audio,
+        "output_audio": output_audio,
     }
     body: dict[str, Any] = {
         name: inputs.price_per_million(text, per, f"--{name.replace('_', '-')}")
         for name, text in components.items()
         if text is not None
     }
-    if request is not None:
-        body["request"] = inputs.amount(request, "--request")
-    if max_output_tokens is not None:
-        body["max_output_tokens"] = max_output_tokens
-    if context_tokens is not None:
-        body["context_tokens"] = context_tokens
+    body |= _with_parts(units, tiers, service_tiers)
+    others = {
+        "request": None if request is None else inputs.amount(request, "--request"),
+        "max_output_tokens": max_output_tokens,
+        "context_tokens": context_tokens,
+        "effective_from": None if effective is None else _moment(effective),
+    }
+    body |= {name: value for name, value in others.items() if value is not None}
     before = _present(call, names)
     _warn_of_dropped(call, body, before)
     price = call.change("prices.set", *names, body=body, before=before)
     if price is not None:
-        call.show_changed(
-            price, VIEW, f"set the price of {model}", then=f"conduit prices explain {model}"
-        )
+        _say_set(call, model, price, planned=effective is not None)
+
+
+def _say_set(call: Call, model: str, price: Record, *, planned: bool) -> None:
+    said, then = f"set the price of {model}", f"conduit prices explain {model}"
+    if planned:
+        since = people.moment(price["effective_from"])
+        said, then = f"{said}, from {since} on", f"conduit prices history {model}"
+    call.show_changed(price, VIEW, said, then=then)
+
+
+def _with_parts(
+    units: list[str] | None, tiers: list[str] | None, service_tiers: list[str] | None
+) -> dict[str, Any]:
+    """The fields of a price that have names of their own inside. Raises Failure."""
+    body: dict[str, Any] = {}
+    if units:
+        amounts = inputs.texts(units, "--unit")
+        body["units"] = {name: inputs.amount(text, "--unit") for name, text in amounts.items()}
+    if service_tiers:
+        body["service_tiers"] = inputs.texts(service_tiers, "--service-tier")
+    if tiers:
+        try:
+            body["tiers"] = [tier_of(each) for each in tiers]
+        except PriceError as error:
+            raise Failure(f"--over: {error}") from error
+    return body
+
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _moment(text: str) -> str:
+    """A day is its beginning in UTC, as prices are announced for everywhere alike."""
+    if _DAY.fullmatch(text.strip()):
+        text = f"{text.strip()}T00:00:00Z"
+    return inputs.moment(text, "--effective", ahead=True)
 
 
 def _warn_of_dropped(call: Call, body: Mapping[str, Any], before: Record | None) -> None:
@@ -242,7 +245,7 @@ def _warn_of_dropped(call: Call, body: Mapping[str, Any], before: Record | None)
     dropped = [
         name.replace("_", "-")
         for name in _PARTS
-        if name not in body and (before or {}).get(name) not in (None, *_NOTHING)
+        if name not in body and (before or {}).get(name) not in (None, *NOTHING)
     ]
     if dropped:
         call.console.say(
@@ -253,62 +256,124 @@ def _warn_of_dropped(call: Call, body: Mapping[str, Any], before: Record | None)
 
 
 def _present(call: Call, names: tuple[str, str]) -> Record | None:
-    """The price in force; None where there is none."""
+    """The price in force, as one would be set; None where there is none."""
     try:
-        return call.fetch("prices.show", *names)
+        price = call.fetch("prices.show", *names)
+        return {name: value for name, value in price.items() if name != "effective_from"}
     except ApiError as error:
         if error.status == 404:
             return None
         raise
 
 
+@verb(noun, "history", "listing")
+def history(call: Call, model: AnyModel) -> None:
+    """List the prices that were set for a model, the last first, and those that are planned."""
+    call.show_list("prices.history", HISTORY, *_named(call, model))
+
+
 @verb(noun, "remove", "danger")
-def remove(call: Call, models: Models) -> None:
-    """Forget prices that were set; the price book's count again."""
+def remove(
+    call: Call,
+    models: Models,
+    effective: Annotated[
+        str | None,
+        typer.Option(
+            "--effective", metavar="WHEN", help="Only the one that is planned for this moment."
+        ),
+    ] = None,
+) -> None:
+    """Forget prices that were set, and planned ones; the price book's count again."""
+    since = None if effective is None else _moment(effective)
     call.each(
         models,
-        lambda model: _remove(call, model),
+        lambda model: _remove(call, model, since),
         noun="prices",
-        question="Remove the prices set for",
+        question="Remove the prices set for" if since is None else "Remove the prices planned for",
     )
 
 
-def _remove(call: Call, model: str) -> None:
+def _remove(call: Call, model: str, since: str | None) -> None:
     names = inputs.provider_and_model(model, "PROVIDER/MODEL")
     before = {"id": model, "name": model}
-    if call.change("prices.delete", *names, before=before) is not None:
-        call.show_deleted("price", before)
+    query = {"effective_from": since}
+    if call.change("prices.delete", *names, before=before, query=query) is not None:
+        call.show_deleted("price" if since is None else "planned price", before)
 
 
 @verb(noun, "explain", "output")
-def explain(call: Call, model: AnyModel) -> None:
-    """Explain which price is in force for a model, and why."""
-    call.printer.record(call.fetch("prices.explain", *_named(call, model)), EXPLAINED)
+def explain(
+    call: Call,
+    model: AnyModel,
+    version: Annotated[
+        str | None,
+        typer.Option(
+            "--version",
+            metavar="VERSION",
+            help="The price that a charge was made by, as logs show names it.",
+        ),
+    ] = None,
+) -> None:
+    """Explain which price is in force for a model, and why; or one that charges were made by."""
+    names = _named(call, model)
+    found = call.fetch("prices.explain", *names, query={"version": version})
+    call.printer.record(found, EXPLAINED)
 
 
 @verb(noun, "estimate", "output")
 def estimate(
     call: Call,
     model: AnyModel,
-    input_tokens: Annotated[str, typer.Option("--in", metavar="N", help="Input tokens: 12k.")],
-    output_tokens: Annotated[str, typer.Option("--out", metavar="N", help="Output tokens.")],
+    input_tokens: Annotated[
+        str, typer.Option("--in", metavar="N", help="Input tokens: 12k.")
+    ] = "0",
+    output_tokens: Annotated[str, typer.Option("--out", metavar="N", help="Output tokens.")] = "0",
     cached: Annotated[
         str, typer.Option("--cached", metavar="N", help="Input tokens read from a cache.")
     ] = "0",
+    written: Annotated[
+        str, typer.Option("--cache-write-5m", metavar="N", help="Input cached for 5 minutes.")
+    ] = "0",
+    written_1h: Annotated[
+        str, typer.Option("--cache-write-1h", metavar="N", help="Input cached for an hour.")
+    ] = "0",
+    reasoning: Annotated[
+        str, typer.Option("--reasoning", metavar="N", help="Output tokens of reasoning.")
+    ] = "0",
+    heard: Annotated[
+        str, typer.Option("--input-audio", metavar="N", help="Input tokens of audio.")
+    ] = "0",
+    spoken: Annotated[
+        str, typer.Option("--output-audio", metavar="N", help="Output tokens of audio.")
+    ] = "0",
+    units: Annotated[
+        list[str] | None,
+        typer.Option("--unit", metavar="NAME=N", help="So many images, audio_minutes, searches."),
+    ] = None,
+    service_tier: Annotated[
+        str | None, typer.Option("--service-tier", metavar="NAME", help="A grade of service.")
+    ] = None,
     requests: Annotated[
         int, typer.Option("--requests", metavar="N", help="Search units of a ranking.")
     ] = 1,
 ) -> None:
     """Work out what a call would cost, and the most that a budget would hold for it."""
     provider, own = _named(call, model)
-    body = {
-        "provider": provider,
-        "model": own,
+    counts = {
         "input_tokens": inputs.count(input_tokens, "--in"),
         "output_tokens": inputs.count(output_tokens, "--out"),
         "cache_read_tokens": inputs.count(cached, "--cached"),
-        "requests": requests,
+        "cache_write_5m_tokens": inputs.count(written, "--cache-write-5m"),
+        "cache_write_1h_tokens": inputs.count(written_1h, "--cache-write-1h"),
+        "reasoning_tokens": inputs.count(reasoning, "--reasoning"),
+        "input_audio_tokens": inputs.count(heard, "--input-audio"),
+        "output_audio_tokens": inputs.count(spoken, "--output-audio"),
     }
+    body = {"provider": provider, "model": own, **counts, "requests": requests}
+    if units:
+        body["units"] = inputs.texts(units, "--unit")
+    if service_tier is not None:
+        body["service_tier"] = service_tier
     with call.console.waiting(f"waiting for {call.where.admin}"):
         result = call.gateway.call("prices.estimate", body=body)
     call.printer.record(result, ESTIMATED)
@@ -321,6 +386,10 @@ def update(
         str | None,
         typer.Argument(metavar="[FILE]", help="A newer release's prices.json; - is stdin."),
     ] = None,
+    genai_prices: Annotated[
+        bool,
+        typer.Option("--genai-prices", help="Of the package genai-prices, installed beside."),
+    ] = False,
 ) -> None:
     """Put a newer price book in force, or the one of the gateway's release again.
 
@@ -328,18 +397,20 @@ def update(
     """
     from conduit.cli.price_update import update_prices  # noqa: PLC0415  # deferred: it is rare
 
-    update_prices(call, file)
+    if genai_prices and file is not None:
+        raise Failure("give either a FILE or --genai-prices")
+    update_prices(call, file, of_package=genai_prices)
 
 
 @verb(noun, "export", "output")
 def export(call: Call, out: Out = None, force: Force = False) -> None:
-    """Write the prices that were set as a TOML document, or as JSON with --json."""
+    """Write the prices that were set, and planned ones, as TOML, JSON (-o json) or CSV (-o csv)."""
     declaring.export(call, ["prices"], out, force=force)
 
 
 @verb(noun, "import", "danger")
 def import_file(call: Call, file: File) -> None:
-    """Set prices as a file says; those it does not name stay as they are."""
+    """Set prices as a TOML, JSON or CSV file says; those it does not name stay as they are."""
     declaring.apply(call, file, ["prices"])
 
 

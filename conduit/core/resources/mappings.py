@@ -50,6 +50,8 @@ class MappingPolicy(Resource):
       its oldest turns.
     - `cache_ttl_s`, `cache_scope`: for how long whole answers are kept for the same request, and
       whether keys share them; null for not at all.
+    - `unknown_price`: what becomes of calls to a target whose price is not known; null leaves it to
+      the setting of this name.
     - `stream_idle_s`, `stream_min_tokens_per_s`: when a stream that has begun is given up.
     """
 
@@ -60,6 +62,7 @@ class MappingPolicy(Resource):
     cache_scope: Literal["key", "shared"] = "key"
     stream_idle_s: float | None = Field(default=None, gt=0, le=3600)
     stream_min_tokens_per_s: float | None = Field(default=None, gt=0, le=100_000)
+    unknown_price: Literal["refuse", "free", "default"] | None = None
 
 
 class NewMapping(Resource):

@@ -4,15 +4,15 @@ from typing import Literal
 
 from conduit.core.resources.fields import Resource, Time
 
-NotificationKind = Literal["budget_threshold", "key_expiring", "credential_failed"]
+NotificationKind = Literal["budget_threshold", "key_expiring", "credential_failed", "price_unknown"]
 NotificationState = Literal["open", "acknowledged", "all"]
 Severity = Literal["info", "warning", "critical"]
 
 
 class NotificationSubject(Resource):
-    """What it is about; the id of a credential is `PROVIDER/NAME`."""
+    """What it is about; the id of a credential is `PROVIDER/NAME`, of a model `PROVIDER/MODEL`."""
 
-    kind: Literal["budget", "key", "credential"]
+    kind: Literal["budget", "key", "credential", "model"]
     id: str
     name: str
 

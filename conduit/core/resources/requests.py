@@ -12,7 +12,8 @@ CacheResult = Literal["hit", "miss", "bypass"]
 class AttemptView(Resource):
     """One dispatch to a provider: its hold, its cost, where its usage came from.
 
-    `search_units` are those that a ranking was charged for where it has a price per request.
+    `search_units` are those that a ranking was charged for where it has a price per request, or the
+    searches of the web that a chat made.
     """
 
     id: str

@@ -26,6 +26,7 @@ from conduit.gateway.live import LiveExchanges
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
+from conduit.gateway.pricing.unknown import UnknownPrice
 from conduit.gateway.reach import Reach
 from conduit.gateway.routing.resolve import PriceOf
 from conduit.gateway.snapshot import Credential, Upstream
@@ -107,6 +108,7 @@ class AdminContext:
     state: Callable[[], GatewayState]
     check_ledger: Callable[[], Awaitable[LedgerReport]]
     client_ip: Callable[[web.BaseRequest], str]
+    unknown_price: Callable[[], UnknownPrice] = UnknownPrice
     revisions_kept: Callable[[], int] = lambda: USUALLY_KEPT
     doubt: Callable[[], None] = lambda: None
 

@@ -14,9 +14,10 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
 from conduit.gateway.exchange import Candidate, Decision
+from conduit.gateway.pricing import UNPRICED
 from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.provider import Operation
-from conduit.gateway.routing.resolve import UNPRICED, Question, resolve
+from conduit.gateway.routing.resolve import Question, resolve
 from conduit.gateway.storage.rows import page_of
 
 
@@ -92,6 +93,7 @@ def _decide(admin: AdminContext, question: Question) -> Decision | None:
         lambda overrides, provider, vendor, model: rates_for(
             overrides, admin.book, provider, vendor, model
         ),
+        admin.unknown_price(),
     )
 
 

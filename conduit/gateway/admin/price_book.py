@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from conduit.core.errors import ConflictError, UnavailableError, ValidationFailedError
 from conduit.core.events import EventKind
-from conduit.core.money import format_usd
 from conduit.core.resources.price_book import (
     PriceBookChange,
     PriceBookUpdate,
@@ -15,16 +14,17 @@ from conduit.core.resources.price_book import (
 )
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
-from conduit.gateway.admin.prices import view
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import BookChange, BookError, BookFileError, book_in
 from conduit.gateway.pricing.lookup import rates_for
+from conduit.gateway.pricing.stated import view
 from conduit.gateway.storage.engine import writing
 from conduit.gateway.storage.revisions import Author, Change, note
 
 _PATH = "/admin/price-book"
-_NEVER_CHANGED = ("provider", "model", "source", "price_version")
+_NEVER_CHANGED = ("provider", "model", "source", "price_version", "effective_from")
+_WITH_PARTS = ("service_tiers", "units")
 
 
 async def _show(call: Call[None, None]) -> PriceBookView:
@@ -140,12 +140,20 @@ def _told(provider: str, model: str, rates: Rates | None) -> dict[str, object]:
     if rates is None:
         return {}
     shown = view(provider, model, rates).model_dump(exclude=set(_NEVER_CHANGED))
-    tiers = [
-        f"over {tier.over_tokens}: {format_usd(tier.rates.input)} in, "
-        f"{format_usd(tier.rates.output)} out"
-        for tier in rates.tiers
+    # Of what has parts, only those that differ are worth a line.
+    for name in _WITH_PARTS:
+        shown |= {f"{name}.{part}": value for part, value in shown.pop(name).items()}
+    tiers = "; ".join(map(_tier_told, shown.pop("tiers")))
+    return {**shown, "tiers": tiers or None}
+
+
+def _tier_told(tier: Mapping[str, object]) -> str:
+    amounts = [
+        f"{value} {name}"
+        for name, value in tier.items()
+        if name != "over_tokens" and value is not None
     ]
-    return {**shown, "tiers": "; ".join(tiers) or None}
+    return f"over {tier['over_tokens']}: {', '.join(amounts)}"
 
 
 OPERATIONS = (

@@ -1,66 +1,105 @@
 """Admin operations that explain a price, and what a call would cost by it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from conduit.core.errors import NotFoundError, ValidationFailedError
 from conduit.core.money import format_usd
+from conduit.core.resources.fields import Resource, time_text
 from conduit.core.resources.prices import (
     Layer,
     NewPriceEstimate,
     PriceEstimate,
     PriceExplanation,
     PriceLayer,
-    PriceTier,
+    PriceView,
 )
+from conduit.core.units import count_of
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
-from conduit.gateway.admin.prices import no_price, view
+from conduit.gateway.admin.prices import no_price, shown
 from conduit.gateway.admin.probes import rates_in_force
 from conduit.gateway.conversation import Usage
-from conduit.gateway.pricing import Rates, Tier
+from conduit.gateway.dialects.counts import grade_told
+from conduit.gateway.pricing import Rates
+from conduit.gateway.pricing.components import components_of
 from conduit.gateway.pricing.cost import cost_of, upper_bound
 from conduit.gateway.pricing.lookup import EVERY_MODEL
-from conduit.gateway.storage import providers
+from conduit.gateway.pricing.stated import rates_of, sold_by, version_of, view
+from conduit.gateway.storage import prices, providers
 from conduit.gateway.storage.engine import reading
 
+_POLICIES = {
+    "refuse": "a call to it is refused",
+    "free": "a call to it is charged nothing, and refused where a hard budget has to hold",
+    "default": "a call to it is charged the default price",
+}
 
-async def _explain(call: Call[None, None]) -> PriceExplanation:
+
+class ExplanationQuery(Resource):
+    """`version` asks for the price of a charge: the `price_version` of an attempt."""
+
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a price may stand, and what is said where it does, and where it does not."""
+
+    layer: Layer
+    entry: str | None
+    rates: Rates | None
+    told: str
+    missing: str
+
+
+async def _explain(call: Call[None, ExplanationQuery]) -> PriceExplanation:
     admin, model = call.admin, call.names["model"]
     async with reading(admin.database) as connection:
         provider = (await providers.find(connection, call.names["provider"])).name
-    rates = rates_in_force(admin, provider, model)
     layers = _layers(admin, provider, model)
+    winner = next((each for each in layers if each.wins), None)
+    rates = rates_in_force(admin, provider, model) or _default(admin)
+    price = None if winner is None else winner.price
+    reason = _why_none(admin) if winner is None else winner.reason
+    version = call.query.version
+    if version is not None:
+        rates, price, reason = await _of_version(admin, (provider, model), version)
+    planned = admin.configuration.planned_price(provider, model)
     return PriceExplanation(
         provider=provider,
         model=model,
-        reason=_reason(layers),
-        price=None if rates is None else view(provider, model, rates),
-        tiers=[] if rates is None else [_tier(each) for each in rates.tiers],
+        reason=reason,
+        price=price,
+        tiers=[] if price is None else price.tiers,
+        sold_by={} if rates is None else sold_by(rates),
         vendor=_vendor(admin, provider),
         book_version=admin.book.version,
         layers=layers,
+        next=None
+        if planned is None
+        else view(provider, model, rates_of(planned), since_ms=planned.effective_from_ms),
+        unknown_price=admin.unknown_price().policy,
     )
 
 
 async def _estimate(call: Call[NewPriceEstimate, None]) -> PriceEstimate:
     admin, wanted = call.admin, call.body
-    if wanted.cache_read_tokens > wanted.input_tokens:
-        raise ValidationFailedError(
-            "cache_read_tokens: they are among the input tokens, and there are more of them",
-            param="cache_read_tokens",
-        )
+    usage = _usage(wanted)
     async with reading(admin.database) as connection:
         provider = (await providers.find(connection, wanted.provider)).name
-    rates = rates_in_force(admin, provider, wanted.model)
+    rates = rates_in_force(admin, provider, wanted.model) or _default(admin)
     if rates is None:
         raise no_price(provider, wanted.model)
-    usage = Usage(
-        input_tokens=wanted.input_tokens - wanted.cache_read_tokens,
-        cache_read_tokens=wanted.cache_read_tokens,
-        output_tokens=wanted.output_tokens,
-        requests=wanted.requests,
-    )
     at_most = upper_bound(
-        wanted.input_tokens, wanted.output_tokens, rates, requests=wanted.requests
+        wanted.input_tokens,
+        wanted.output_tokens,
+        rates,
+        requests=wanted.requests,
+        units=usage.units,
+        service_tier=wanted.service_tier,
     )
+    parts = components_of(usage, rates)
     return PriceEstimate(
         provider=provider,
         model=wanted.model,
@@ -72,7 +111,52 @@ async def _estimate(call: Call[NewPriceEstimate, None]) -> PriceEstimate:
         at_most=format_usd(at_most),
         price_version=rates.version,
         source=rates.source,
+        components={name: format_usd(cost) for name, cost in parts.items()},
     )
+
+
+_INPUT_PARTS = (
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "input_audio_tokens",
+)
+_OUTPUT_PARTS = ("reasoning_tokens", "output_audio_tokens")
+
+
+def _usage(wanted: NewPriceEstimate) -> Usage:
+    """Raises ValidationFailedError where parts are more than what they are parts of."""
+    units = []
+    for name, text in wanted.units.items():
+        try:
+            units.append((name, count_of(name, text)))
+        except ValueError as error:
+            raise ValidationFailedError(f"units: {error}", param="units") from error
+    parts = {name: getattr(wanted, name) for name in (*_INPUT_PARTS, *_OUTPUT_PARTS)}
+    return Usage(
+        input_tokens=_rest(wanted.input_tokens, parts, _INPUT_PARTS, "input"),
+        output_tokens=_rest(wanted.output_tokens, parts, _OUTPUT_PARTS, "output"),
+        **parts,
+        requests=wanted.requests,
+        units=tuple(units),
+        service_tier=grade_told(wanted.service_tier),
+    )
+
+
+def _rest(total: int, parts: dict[str, int], names: Sequence[str], side: str) -> int:
+    rest = total - sum(parts[name] for name in names)
+    if rest < 0:
+        name = next(name for name in names if parts[name])
+        raise ValidationFailedError(
+            f"{name}: they are among the {side} tokens, and there are more of them", param=name
+        )
+    return rest
+
+
+def _default(admin: AdminContext) -> Rates | None:
+    """The price of what has none, where there is one and the setting says so."""
+    unknown = admin.unknown_price()
+    return unknown.default if unknown.policy == "default" else None
 
 
 def _vendor(admin: AdminContext, provider: str) -> str | None:
@@ -82,45 +166,102 @@ def _vendor(admin: AdminContext, provider: str) -> str | None:
 
 
 def _layers(admin: AdminContext, provider: str, model: str) -> list[PriceLayer]:
-    """Where a price may stand, the strongest first."""
+    """Where a price may stand, the strongest first, with why each counts or does not."""
+    winner: str | None = None
+    layers = []
+    for place in _places(admin, provider, model):
+        wins = winner is None and place.rates is not None
+        if place.rates is None:
+            reason = place.missing
+        elif winner is None:
+            reason, winner = place.told, place.told.partition(";")[0]
+        else:
+            reason = f"does not count: {winner}"
+        price = None if place.rates is None else shown(admin, provider, model, place.rates)
+        layers.append(
+            PriceLayer(layer=place.layer, entry=place.entry, price=price, wins=wins, reason=reason)
+        )
+    return layers
+
+
+def _places(admin: AdminContext, provider: str, model: str) -> list[_Place]:
     overrides = admin.configuration.snapshot.rates
     vendor = _vendor(admin, provider)
     entry = None if vendor is None else admin.book.entry(vendor, model)
     listed = None if vendor is None else admin.book.rates(vendor, model)
-
-    def layer(name: Layer, entry: str | None, rates: Rates | None) -> PriceLayer:
-        price = None if rates is None else view(provider, model, rates)
-        return PriceLayer(layer=name, entry=entry, price=price)
-
     own, every = (provider, model), (provider, EVERY_MODEL)
+    in_book = "/".join(entry) if entry else None
+    own_plan, every_plan = _planned(admin, *own), _planned(admin, *every)
     return [
-        layer("model", "/".join(own), overrides.get(own)),
-        layer("provider", "/".join(every), overrides.get(every)),
-        layer("book", "/".join(entry) if entry else None, listed),
+        _Place(
+            "model",
+            "/".join(own),
+            overrides.get(own),
+            "a price was set for this model, which counts before the price book" + own_plan,
+            "no price was set for this model" + own_plan,
+        ),
+        _Place(
+            "provider",
+            "/".join(every),
+            overrides.get(every),
+            f"a price was set for every model of the provider, as {'/'.join(every)}" + every_plan,
+            "no price was set for every model of the provider" + every_plan,
+        ),
+        _Place(
+            "book",
+            in_book,
+            listed,
+            "" if listed is None else f"the price book {listed.version} has it as {in_book}",
+            f"the price book {admin.book.version} has no row that the name fits"
+            if vendor is not None
+            else "the price book has nothing of this provider's type",
+        ),
+        _Place(
+            "default",
+            None,
+            _default(admin),
+            "the setting unknown_price gives a default price to what has none",
+            f"the setting unknown_price is {admin.unknown_price().policy}: no price is made up",
+        ),
     ]
 
 
-def _reason(layers: list[PriceLayer]) -> str:
-    """Why the price in force is that one, in a sentence."""
-    first = next((each for each in layers if each.price is not None), None)
-    if first is None or first.price is None:
-        return "no price is known: none was set, and the price book has none"
-    match first.layer:
-        case "model":
-            return "a price was set for this model, which counts before the price book"
-        case "provider":
-            return f"a price was set for every model of the provider, as {first.entry}"
-        case "book":
-            return f"the price book {first.price.price_version} has it as {first.entry}"
+def _planned(admin: AdminContext, provider: str, model: str) -> str:
+    planned = admin.configuration.planned_price(provider, model)
+    return f"; one is planned from {time_text(planned.effective_from_ms)} on" if planned else ""
 
 
-def _tier(tier: Tier) -> PriceTier:
-    cached = tier.rates.cache_read
-    return PriceTier(
-        over_tokens=tier.over_tokens,
-        input=format_usd(tier.rates.input),
-        output=format_usd(tier.rates.output),
-        cache_read=None if cached is None else format_usd(cached),
+def _why_none(admin: AdminContext) -> str:
+    policy = admin.unknown_price().policy_for(None)
+    return f"no price is known: none was set, and the price book has none; {_POLICIES[policy]}"
+
+
+async def _of_version(
+    admin: AdminContext, named: tuple[str, str], version: str
+) -> tuple[Rates, PriceView, str]:
+    """The price that charges of a version were made by. Raises NotFoundError."""
+    provider, model = named
+    async with reading(admin.database) as connection:
+        for each in (model, EVERY_MODEL):
+            for price in await prices.history(connection, provider, each):
+                if version_of(price) == version:
+                    since_ms = price.effective_from_ms
+                    rates = rates_of(price)
+                    reason = f"it was set for {provider}/{each} at {time_text(price.set_at_ms)}"
+                    return rates, view(provider, model, rates, since_ms=since_ms), reason
+    vendor = _vendor(admin, provider)
+    listed = None if vendor is None else admin.book.rates(vendor, model)
+    if listed is not None and listed.version == version:
+        entry = admin.book.entry(str(vendor), model)
+        reason = f"the price book {version} has it as {'/'.join(entry or (provider, model))}"
+        return listed, view(provider, model, listed), reason
+    default = admin.unknown_price().default
+    if default is not None and default.version == version:
+        return default, view(provider, model, default), "it is the setting default_price"
+    raise NotFoundError(
+        f"no price {version} of {provider}/{model} is known",
+        hint=f"the price book in force is {admin.book.version}; "
+        f"conduit prices history {provider}/{model} lists what was set",
     )
 
 
@@ -132,6 +273,7 @@ OPERATIONS = (
         "Explain which price is in force for a model, and why",
         _explain,
         PriceExplanation,
+        query=ExplanationQuery,
     ),
     AdminOperation(
         "prices.estimate",

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from conduit.core.errors import ConflictError, NotFoundError
-from conduit.core.money import format_usd
+from conduit.core.money import format_multiplier, format_usd
 from conduit.core.resources.fields import Page, time_text
 from conduit.core.resources.revisions import (
     Action,
@@ -19,6 +19,7 @@ from conduit.core.resources.revisions import (
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.rollback import Plan, Told, carry_out, plan, read_present
 from conduit.gateway.admin.wire import ListQuery, page
+from conduit.gateway.pricing import TOKEN_RATES
 from conduit.gateway.storage import installation, revisions
 from conduit.gateway.storage.engine import Transaction, reading, writing
 from conduit.gateway.storage.revisions import Change, State, StoredRevision
@@ -26,19 +27,7 @@ from conduit.gateway.storage.revisions import Change, State, StoredRevision
 _PATH = "/admin/config/revisions"
 _MOST_DIGITS = 18
 _NAMED = 5
-_AMOUNTS = frozenset(
-    {
-        "input",
-        "output",
-        "cache_read",
-        "cache_write_5m",
-        "cache_write_1h",
-        "reasoning",
-        "input_audio",
-        "output_audio",
-        "per_request",
-    }
-)
+_AMOUNTS = frozenset({*TOKEN_RATES, "per_request"})
 
 
 async def _list(call: Call[None, ListQuery]) -> Page[RevisionView]:
@@ -145,17 +134,33 @@ def _view(change: Change) -> ChangeView:
     )
 
 
+def _shown_price(state: State) -> Mapping[str, Any]:
+    shown = {
+        "request" if name == "per_request" else name: format_usd(value)
+        if name in _AMOUNTS
+        else value
+        for name, value in state.items()
+    }
+    if "units" in state:
+        shown["units"] = {name: format_usd(each) for name, each in state["units"].items()}
+    if "service_tiers" in state:
+        factors = state["service_tiers"]
+        shown["service_tiers"] = {name: format_multiplier(each) for name, each in factors.items()}
+    if "tiers" in state:
+        shown["tiers"] = [
+            {name: format_usd(each) if name in _AMOUNTS else each for name, each in tier.items()}
+            for tier in state["tiers"]
+        ]
+    return shown
+
+
 def _shown(kind: str, state: State | None) -> Mapping[str, Any]:
     """A state with its fields as the resources of the API have them."""
     if state is None:
         return {}
     match kind:
-        case "price":
-            shown = {
-                name: format_usd(value) if name in _AMOUNTS else value
-                for name, value in state.items()
-            }
-            return {("request" if name == "per_request" else name): shown[name] for name in shown}
+        case "price" | "planned_price":
+            return _shown_price(state)
         case "credential":
             sealed = state["kind"] == "sealed"
             source = "sealed" if sealed else f"{state['kind']}:{state['reference']}"

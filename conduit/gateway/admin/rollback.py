@@ -74,7 +74,10 @@ async def read_present(connection: Transaction) -> Present:
         },
         mappings={each.alias: each for each in await mappings.everything(connection)},
         prices={
-            f"{each.provider}/{each.model}": each for each in await prices.everything(connection)
+            f"{provider}/{model}": each
+            for (provider, model), each in prices.in_force(
+                await prices.everything(connection), now_ms()
+            ).items()
         },
     )
 
@@ -316,7 +319,9 @@ async def _bring_price(connection: Transaction, change: Change) -> Told:
     if change.after is None:
         await prices.remove(connection, provider, model)
         return EventKind.PRICE_REMOVED, told
-    values: dict[str, Any] = {**dict.fromkeys(prices.TOLD), **change.after}
-    price = StoredPrice(provider, model, **values, updated_at_ms=now_ms())
+    at_ms = now_ms()
+    price = StoredPrice(
+        provider, model, set_at_ms=at_ms, effective_from_ms=at_ms, **dict(change.after)
+    )
     await prices.put(connection, price)
     return EventKind.PRICE_SET, told

@@ -66,7 +66,9 @@ async def _simulate(call: Call[RouteSimulation, None]) -> RouteDistribution:
 
 
 def _explainer(admin: AdminContext) -> Explainer:
-    return Explainer(admin.configuration.snapshot, admin.health, admin.price_of)
+    return Explainer(
+        admin.configuration.snapshot, admin.health, admin.price_of, admin.unknown_price()
+    )
 
 
 async def _supposed(admin: AdminContext, asked: RouteQuestion) -> Supposed:

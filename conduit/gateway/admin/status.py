@@ -15,7 +15,9 @@ from conduit.core.resources.status import (
 from conduit.gateway.admin.bodies import status_of
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.admin.probes import rates_in_force
 from conduit.gateway.ledger.entries import LedgerState
+from conduit.gateway.routing.resolve import REQUESTED_MODEL
 from conduit.gateway.shedding import SheddingState
 from conduit.gateway.storage import keys, mappings, providers
 from conduit.gateway.storage.engine import outages_reported, reading
@@ -50,8 +52,46 @@ async def _status(call: Call[None, None]) -> StatusView:
         bodies=await status_of(admin),
         rss_bytes=state.rss_bytes,
         shedding=_shedding_view(state.shedding),
-        warnings=[*state.warnings, *admin.configuration.warnings, *warnings],
+        warnings=[
+            *state.warnings,
+            *admin.configuration.warnings,
+            *unpriced_warnings(admin),
+            *warnings,
+        ],
     )
+
+
+def unpriced_warnings(admin: AdminContext) -> list[str]:
+    """What is mapped and has no price, and what becomes of calls to it."""
+    unknown = admin.unknown_price()
+    missing: dict[str, list[str]] = {}
+    for mapping in admin.configuration.snapshot.mappings.values():
+        policy = unknown.policy_for(mapping.policy.unknown_price)
+        for target in mapping.targets:
+            named = f"{target.provider}/{target.model}"
+            if policy == "default" or target.model == REQUESTED_MODEL:
+                continue
+            if rates_in_force(admin, target.provider, target.model) is None:
+                missing.setdefault(policy, []).append(named)
+    found = [
+        f"no price is known for {_some(names)}: calls are {_UNPRICED[policy]} "
+        "(conduit prices set PROVIDER/MODEL)"
+        for policy, names in missing.items()
+    ]
+    if unknown.policy == "default" and unknown.default is None:
+        found.append("unknown_price is default, and default_price is not set: calls are refused")
+    return found
+
+
+_UNPRICED = {"free": "charged nothing", "refuse": "refused"}
+_NAMED = 3
+
+
+def _some(names: list[str]) -> str:
+    different = list(dict.fromkeys(names))
+    more = len(different) - _NAMED
+    listed = ", ".join(different[:_NAMED])
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 async def _stored(admin: AdminContext) -> dict[str, int]:

@@ -19,6 +19,22 @@ def count_told(value: Any) -> int | None:
     return None if number is None else math.ceil(number)
 
 
+_ORDINARY: Final = frozenset({"default", "standard", "auto", "on_demand", "standard_only", ""})
+_LONGEST_GRADE: Final = 32
+
+
+def grade_told(value: Any) -> str | None:
+    """The grade of service that a provider says it gave; None for its ordinary one."""
+    if not isinstance(value, str) or value in _ORDINARY or len(value) > _LONGEST_GRADE:
+        return None
+    return value
+
+
+def searches_told(count: int) -> tuple[tuple[str, int], ...]:
+    """Searches as the units of a usage."""
+    return (("searches", count),) if count else ()
+
+
 def object_or_empty(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 

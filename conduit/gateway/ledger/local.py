@@ -11,6 +11,7 @@ import msgspec
 
 from conduit.core.errors import LedgerUnavailableError
 from conduit.core.ids import new_id, now_ms
+from conduit.gateway.conversation import Usage
 from conduit.gateway.ledger.applier import Applier
 from conduit.gateway.ledger.balances import (
     Account,
@@ -45,6 +46,7 @@ from conduit.gateway.ledger.records import (
 )
 from conduit.gateway.ledger.recovery import Recovery
 from conduit.gateway.ledger.waiting import WaitingRoom
+from conduit.gateway.pricing.quantities import total_of
 
 MOST_UNAPPLIED_BYTES = 1 << 30
 _NOTE_TOKENS = 256
@@ -495,5 +497,9 @@ def _settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecor
         reasoning,
         audio,
         settlement.at_ms,
-        bounded(usage.requests) if hold.claim.operation == _RANKING else None,
+        bounded(usage.requests) if hold.claim.operation == _RANKING else _searches(usage),
     )
+
+
+def _searches(usage: Usage) -> int | None:
+    return bounded(total_of(usage.units, "searches")) if usage.units else None

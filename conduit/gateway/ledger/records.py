@@ -50,7 +50,7 @@ class ProgressRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
 
 
 class SettleRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="settle"):
-    """The end of an attempt; `search_units` are a ranking's, None for all else."""
+    """The end of an attempt; `search_units` are a ranking's, or the searches of a chat."""
 
     attempt_id: str
     outcome: str

@@ -162,3 +162,18 @@ def _credential_sentence(change: Change) -> Iterator[str]:
             yield ": it has no quota left at the provider"
         case _:
             yield f' for model "{change.model}": it may not use it'
+
+
+# Prices
+
+
+def of_unknown_price(provider: str, model: str) -> Notice:
+    """Of a model of which calls are free because no price is known."""
+    name = f"{provider}/{model}"
+    return Notice(
+        kind="price_unknown",
+        severity="warning",
+        subject=("model", name, name),
+        message=f"calls of {name} are charged nothing, as no price is known for it",
+        dedupe=f"price_unknown:{name}",
+    )

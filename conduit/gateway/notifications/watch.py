@@ -77,6 +77,7 @@ class NotificationWatch:
         self._keys_told: set[str] = set()
         self._begun_anew: list[tuple[str, int]] = []
         self._changes: list[Change] = []
+        self._unpriced: dict[tuple[str, str], None] = {}
         self._keys_at = time.monotonic()
         self._prune_at = self._keys_at + rules.keys_every_s
         self._trouble: str | None = None  # why it waits
@@ -91,6 +92,11 @@ class NotificationWatch:
         if notices.concerns_credential(change) and len(self._changes) < _MOST_CHANGES:
             self._changes.append(change)
 
+    def note_unpriced(self, provider: str, model: str) -> None:
+        """Hear of a model of which calls are free. Never waits, never raises."""
+        if len(self._unpriced) < _MOST_CHANGES:
+            self._unpriced[provider, model] = None
+
     def begin_anew(self, budget_id: str, period_start_ms: int) -> None:
         """What was spent of a budget was set to nothing: its thresholds are told of again."""
         self._begun_anew.append((budget_id, period_start_ms))
@@ -101,6 +107,7 @@ class NotificationWatch:
             await self._let_budgets_go()
             await self._look_at_budgets()
             await self._look_at_credentials()
+            await self._look_at_prices()
 
     async def look_at_keys(self) -> None:
         """Tell of keys that expire soon. Raises UnavailableError."""
@@ -235,6 +242,15 @@ class NotificationWatch:
         if change.model is None:
             return change
         return replace(change, model=storable(self._scrub(change.model)))
+
+    # Prices
+
+    async def _look_at_prices(self) -> None:
+        some = list(self._unpriced)
+        named = [(provider, storable(self._scrub(model))) for provider, model in some]
+        await self._tell([notices.of_unknown_price(*each) for each in named])
+        for each in some:
+            del self._unpriced[each]
 
     # What it tells
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from datetime import date
 from functools import cached_property
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from conduit.gateway.pricing import Rates, Tier
+from conduit.core.units import check_unit
+from conduit.gateway.pricing import TOKEN_RATES, Rates, Tier, with_grades
 
 _CACHED_LOOKUPS = 4096
 
@@ -25,6 +26,7 @@ _COMPACT_DATE = re.compile(r"-(20\d{2})(\d{2})(\d{2})(?=-|:|$)")
 # Nano-dollars per million: a million dollars at most, which no vendor asks.
 _Amount = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 _Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+_Multiplier = Annotated[int, msgspec.Meta(ge=0, le=10**9)]  # in millionths
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}[0-9A-Za-z.-]{0,32}")
 
 
@@ -64,6 +66,8 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_output_tokens: _Count | None = None
     context_tokens: _Count | None = None
     tiers: tuple[tuple[_Count, _TierRow], ...] = ()
+    service_tiers: dict[str, _Multiplier] = {}
+    units: dict[str, _Amount] = {}
     match: _Match = _Match()
 
 
@@ -139,6 +143,12 @@ class PriceBook:
             for other in vendor.fallback:
                 if other not in self._vendors:
                     raise ValueError(f"{name} falls back to {other}, which it does not have")
+            for model, row in vendor.models.items():
+                for unit in row.units:
+                    try:
+                        check_unit(unit)
+                    except ValueError as error:
+                        raise ValueError(f"{name}/{model}: {error}") from error
             try:
                 _ = vendor.patterns
             except re.error as error:
@@ -197,45 +207,25 @@ class PriceBook:
         return self._rates(self._vendors[vendor], self._vendors[seller].models[name])
 
     def _rates(self, vendor: _Vendor, row: _Row) -> Rates:
-        version = vendor.label or self.version
+        shared: dict[str, Any] = {
+            "per_request": row.per_request,
+            "max_output_tokens": row.max_output_tokens,
+            "context_tokens": row.context_tokens,
+            "version": vendor.label or self.version,
+            "source": vendor.source,
+            "units": tuple(row.units.items()),
+        }
+        plain = {name: getattr(row, name) for name in TOKEN_RATES}
         tiers = tuple(
-            Tier(over_tokens, _tier_rates(row, tier, version, vendor.source))
+            Tier(over_tokens, Rates(**{**plain, **_stated(tier)}, **shared))
             for over_tokens, tier in row.tiers
         )
-        return Rates(
-            input=row.input,
-            output=row.output,
-            cache_read=row.cache_read,
-            cache_write_5m=row.cache_write_5m,
-            cache_write_1h=row.cache_write_1h,
-            reasoning=row.reasoning,
-            input_audio=row.input_audio,
-            output_audio=row.output_audio,
-            per_request=row.per_request,
-            max_output_tokens=row.max_output_tokens,
-            context_tokens=row.context_tokens,
-            version=version,
-            source=vendor.source,
-            tiers=tiers,
-        )
+        return with_grades(Rates(**plain, **shared, tiers=tiers), tuple(row.service_tiers.items()))
 
 
-def _tier_rates(row: _Row, tier: _TierRow, version: str, source: str) -> Rates:
-    return Rates(
-        input=row.input if tier.input is None else tier.input,
-        output=row.output if tier.output is None else tier.output,
-        cache_read=row.cache_read if tier.cache_read is None else tier.cache_read,
-        cache_write_5m=row.cache_write_5m if tier.cache_write_5m is None else tier.cache_write_5m,
-        cache_write_1h=row.cache_write_1h if tier.cache_write_1h is None else tier.cache_write_1h,
-        reasoning=row.reasoning if tier.reasoning is None else tier.reasoning,
-        input_audio=row.input_audio if tier.input_audio is None else tier.input_audio,
-        output_audio=row.output_audio if tier.output_audio is None else tier.output_audio,
-        per_request=row.per_request,
-        max_output_tokens=row.max_output_tokens,
-        context_tokens=row.context_tokens,
-        version=version,
-        source=source,
-    )
+def _stated(tier: _TierRow) -> dict[str, int]:
+    """The rates that a tier names."""
+    return {name: rate for name in TOKEN_RATES if (rate := getattr(tier, name)) is not None}
 
 
 def _name_in(vendor: _Vendor, name: str) -> str | None:

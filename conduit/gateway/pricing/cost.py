@@ -12,7 +12,8 @@ import msgspec
 
 from conduit.core.money import UNITS_PER_PRICE, cost_of_units
 from conduit.gateway.conversation import Usage
-from conduit.gateway.pricing import Rates
+from conduit.gateway.pricing import GRADE_SCALE, Rates
+from conduit.gateway.pricing.quantities import Quantities, cost_of_quantities, quantities_bound
 
 UNLIMITED_TOKENS = 2**63 - 1
 """What any amount affords of a model whose output is free."""
@@ -20,10 +21,15 @@ UNLIMITED_TOKENS = 2**63 - 1
 
 def cost_of(usage: Usage, rates: Rates) -> int:
     """Nano-dollars for a usage. Each component is rounded up once."""
+    pieces = cost_of_quantities(usage.units, rates.units) if usage.units else 0
+    if usage.service_tier is not None:
+        rates = _of_grade(rates, usage.service_tier)
     if rates.tiers:
         rates = _rates_in_force(rates, usage.total_input_tokens)
-    cost = cost_of_units(usage.input_tokens, rates.input)
-    cost += cost_of_units(usage.output_tokens, rates.output)
+    # The two that every call has, as `cost_of_units` prices them: a call of it costs as much.
+    cost = -(-usage.input_tokens * rates.input // UNITS_PER_PRICE) - (
+        -usage.output_tokens * rates.output // UNITS_PER_PRICE
+    )
     if usage.cache_read_tokens:
         cost += cost_of_units(usage.cache_read_tokens, _or(rates.cache_read, rates.input))
     if usage.cache_write_5m_tokens:
@@ -36,28 +42,66 @@ def cost_of(usage: Usage, rates: Rates) -> int:
         cost += cost_of_units(usage.reasoning_tokens, _or(rates.reasoning, rates.output))
     if usage.output_audio_tokens:
         cost += cost_of_units(usage.output_audio_tokens, _or(rates.output_audio, rates.output))
-    return cost + usage.requests * rates.per_request
+    return cost + usage.requests * rates.per_request + pieces
 
 
-def upper_bound(input_tokens: int, output_tokens: int, rates: Rates, *, requests: int = 1) -> int:
+def rates_for_usage(usage: Usage, rates: Rates) -> Rates:
+    """The rates of the grade of service and of the tier that a usage is priced by."""
+    if usage.service_tier is not None:
+        rates = _of_grade(rates, usage.service_tier)
+    return _rates_in_force(rates, usage.total_input_tokens)
+
+
+def upper_bound(
+    input_tokens: int,
+    output_tokens: int,
+    rates: Rates,
+    *,
+    requests: int = 1,
+    units: Quantities = (),
+    service_tier: str | None = None,
+) -> int:
     """The most that at most these tokens can cost, however they fall into buckets and tiers.
 
     It is additive: the bound of both sides is that of the input plus that of the output, for the
-    same `input_tokens`, so that an output may be topped up apart from its input.
+    same `input_tokens`, so that an output may be topped up apart from its input. `units` are the
+    most that is bought by the piece, `service_tier` is the grade of service that was asked for.
     """
+    pieces = quantities_bound(units, rates.units) if units else 0
+    rates = dearest_grade(rates, service_tier)
     if not rates.tiers:
         ceiling = _ceiling(rates)
         return (
             _side_bound(input_tokens, ceiling.input)
             + _side_bound(output_tokens, ceiling.output)
             + rates.per_request * requests
+            + pieces
         )
     reachable = [_ceiling(each) for each in _reachable(rates, input_tokens)]
     return (
         max([_side_bound(input_tokens, each.input) for each in reachable])
         + max([_side_bound(output_tokens, each.output) for each in reachable])
         + max([each.per_request for each in reachable]) * requests
+        + pieces
     )
+
+
+def dearest_grade(rates: Rates, service_tier: str | None) -> Rates:
+    """The rates by which a call is held that asks for a grade of service: it may get a lesser one.
+
+    "auto" leaves the choice to the provider, and so is the dearest. A call that asks for none is
+    held at the ordinary rates.
+    """
+    if service_tier is None or not rates.grades:
+        return rates
+    asked = [each for each in rates.grades if service_tier in (each.name, "auto")]
+    dearest = max(asked, key=lambda each: each.multiplier, default=None)
+    return rates if dearest is None or dearest.multiplier <= GRADE_SCALE else dearest.rates
+
+
+def prices_grade(rates: Rates, service_tier: str) -> bool:
+    """Whether a grade of service has a price of its own."""
+    return any(each.name == service_tier for each in rates.grades)
 
 
 def worst_output_rate(rates: Rates, input_tokens: int = 0) -> int:
@@ -139,6 +183,13 @@ def _side(bucket_rates: tuple[int, ...]) -> _Side:
 
 def _or(rate: int | None, plain: int) -> int:
     return plain if rate is None else rate
+
+
+def _of_grade(rates: Rates, service_tier: str) -> Rates:
+    for grade in rates.grades:
+        if grade.name == service_tier:
+            return grade.rates
+    return rates
 
 
 def _rates_in_force(rates: Rates, total_input_tokens: int) -> Rates:

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from conduit.gateway.exchange import Candidate, Decision, WhyNot
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
 from conduit.gateway.health.registry import Health
+from conduit.gateway.pricing.unknown import FREE, UnknownPrice
 from conduit.gateway.routing.lacking import Needs, lack_of
 from conduit.gateway.routing.ranks import Asked, places_of, rank
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
@@ -67,7 +68,14 @@ class ExplainedLeg:
 class Explainer:
     """Asks the same parts that route real requests."""
 
-    def __init__(self, snapshot: Snapshot, health: Health, price_of: PriceOf) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        health: Health,
+        price_of: PriceOf,
+        unknown: UnknownPrice = FREE,
+    ) -> None:
+        self._unknown = unknown
         self._snapshot = snapshot
         self._health = health
         self._price_of = price_of
@@ -113,7 +121,7 @@ class Explainer:
         return {name: firsts[name] for name in names}
 
     def _decide(self, supposed: Supposed) -> Decision | None:
-        decision = resolve(self._snapshot, supposed.question, self._price_of)
+        decision = resolve(self._snapshot, supposed.question, self._price_of, self._unknown)
         if decision is None:
             return None
         able: list[Candidate] = []

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from conduit.gateway.exchange import Candidate, Decision, WhyNot
-from conduit.gateway.pricing import Rates
+from conduit.gateway.pricing import UNPRICED, Rates
+from conduit.gateway.pricing.unknown import FREE, UnknownPrice
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.caching import caching_of
 from conduit.gateway.snapshot import AliasMapping, Snapshot, Target
@@ -14,8 +15,6 @@ REQUESTED_MODEL = "*"
 
 PriceOf = Callable[[Mapping[tuple[str, str], Rates], str, str | None, str], Rates | None]
 """(operator's rates, provider name, vendor in the price book, model) → rates."""
-
-UNPRICED = Rates(input=0, output=0, version="none", source="none")
 
 
 class Question(NamedTuple):
@@ -43,7 +42,9 @@ def find_mapping(snapshot: Snapshot, alias: str) -> AliasMapping | None:
     return max(fitting, key=lambda mapping: len(mapping.alias), default=None)
 
 
-def resolve(snapshot: Snapshot, question: Question, price_of: PriceOf) -> Decision | None:
+def resolve(
+    snapshot: Snapshot, question: Question, price_of: PriceOf, unknown: UnknownPrice = FREE
+) -> Decision | None:
     """The decision for an alias; None where no mapping fits it."""
     mapping = find_mapping(snapshot, question.alias)
     if mapping is None and question.direct:
@@ -52,8 +53,16 @@ def resolve(snapshot: Snapshot, question: Question, price_of: PriceOf) -> Decisi
         return None
     candidates: list[Candidate] = []
     why_nots: list[WhyNot] = []
+    policy = unknown.policy_for(mapping.policy.unknown_price)
+
+    def rates_of(provider: str, vendor: str | None, model: str) -> Rates | str:
+        rates = price_of(snapshot.rates, provider, vendor, model)
+        if rates is not None and not _is_by_the_piece(rates):
+            return rates
+        return _unknown_rates(policy, unknown, must_be_priced=question.must_be_priced)
+
     for target in sorted(mapping.targets, key=lambda target: target.order):
-        found = _consider(snapshot, question, target, price_of)
+        found = _consider(snapshot, question, target, rates_of)
         if isinstance(found, Candidate):
             candidates.append(found)
         else:
@@ -70,8 +79,33 @@ def _named_directly(snapshot: Snapshot, alias: str) -> AliasMapping | None:
     return AliasMapping("", alias, "simple", (Target(provider, model),), (), 0)
 
 
+def _is_by_the_piece(rates: Rates) -> bool:
+    """Whether the price book knows nothing of a model but what a minute or a character costs, which
+    is no price of the calls that there are: these use tokens. An operator means what is set.
+    """
+    return bool(
+        rates.units
+        and rates.source == "book"
+        and not (rates.input or rates.output or rates.per_request)
+    )
+
+
+def _unknown_rates(policy: str, unknown: UnknownPrice, *, must_be_priced: bool) -> Rates | str:
+    """The rates of a model that has no price, or why it is left out."""
+    if policy == "default" and unknown.default is not None:
+        return unknown.default
+    if policy == "refuse":
+        return "the model has no price, and calls without one are refused"
+    if must_be_priced:
+        return "the model has no price, and the key has a hard budget"
+    return UNPRICED
+
+
 def _consider(
-    snapshot: Snapshot, question: Question, target: Target, price_of: PriceOf
+    snapshot: Snapshot,
+    question: Question,
+    target: Target,
+    rates_of: Callable[[str, str | None, str], Rates | str],
 ) -> Candidate | WhyNot:
     model = question.alias if target.model == REQUESTED_MODEL else target.model
 
@@ -88,14 +122,14 @@ def _consider(
         return why_not(f"the provider does not offer {question.operation.value}")
     if upstream.lacks_credential:
         return why_not("the provider has no usable credential")
-    rates = price_of(snapshot.rates, upstream.name, kind.prices, model)
-    if rates is None and question.must_be_priced:
-        return why_not("the model has no price, and the key has a hard budget")
+    rates = rates_of(upstream.name, kind.prices, model)
+    if isinstance(rates, str):
+        return why_not(rates)
     return Candidate(
         upstream,
         model,
         target.params,
-        rates or UNPRICED,
+        rates,
         target.capabilities,
         target.order,
         target.weight,

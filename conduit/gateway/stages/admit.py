@@ -8,12 +8,20 @@ import msgspec
 from conduit.core.errors import InsufficientQuotaError
 from conduit.core.ids import now_ms
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.hosted_searches import most_searches
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.dialects.whole_calls import most_requests
 from conduit.gateway.exchange import Attempt, Candidate, Exchange
 from conduit.gateway.ledger.entries import Hold, Ledger
 from conduit.gateway.ledger.records import Claim
-from conduit.gateway.pricing.cost import output_tokens_for, upper_bound
+from conduit.gateway.pricing.cost import (
+    Bound,
+    Bounds,
+    dearest_grade,
+    output_tokens_for,
+    upper_bound,
+)
+from conduit.gateway.pricing.quantities import Quantities, quantities_bound
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.strategies import NOMINAL_OUTPUT_TOKENS
 from conduit.gateway.snapshot import KeyGrant
@@ -64,7 +72,10 @@ class Admit:
         rules: HoldRules,
         input_tokens_of: InputTokens,
         check_limits: Callable[[KeyGrant], None],
+        priced_now: Callable[[Candidate], Candidate] = lambda candidate: candidate,
     ) -> None:
+        """`priced_now` gives a candidate the price that has taken effect since it was found."""
+        self._priced_now = priced_now
         self._ledger = ledger
         self._rules = rules
         self._input_tokens_of = input_tokens_of
@@ -83,6 +94,8 @@ class Admit:
 
     async def hold(self, exchange: Exchange, attempt: Attempt) -> None:
         """Hold an attempt's upper bound; when it returns, the journal has it."""
+        if exchange.snapshot.prices_until_ms is not None:
+            attempt.candidate = self._priced_now(attempt.candidate)
         extent = self._extent(exchange, attempt)
         try:
             attempt.hold = await self._take(exchange, attempt, extent)
@@ -124,7 +137,9 @@ class Admit:
         if affordable is None or not whole.can_be_capped:
             return None
         rates = attempt.candidate.rates
-        left = affordable - upper_bound(whole.input_tokens, 0, rates)
+        pieces = _pieces(exchange, attempt)
+        rates = dearest_grade(rates, _grade(exchange, attempt))
+        left = affordable - upper_bound(whole.input_tokens, 0, rates, units=pieces)
         tokens = output_tokens_for(left, rates, input_tokens=whole.input_tokens)
         choices = answers(exchange.call, attempt.candidate.params)
         cap = tokens // choices
@@ -137,7 +152,10 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
     candidate = attempt.candidate
     rates = candidate.rates
     call = exchange.call
-    bounds = candidate.bound(extent.input_tokens, extent.output_tokens)
+    if (rates.grades and _asks_for_grade(call, candidate)) or (rates.units and not call.plain):
+        bounds = _bounds(exchange, attempt, extent)
+    else:
+        bounds = candidate.bound(extent.input_tokens, extent.output_tokens)
     hold, input_nanodollars = bounds.whole, bounds.input
     if extent.requests > 1:
         further = (extent.requests - 1) * rates.per_request
@@ -160,6 +178,40 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
         output_rate=bounds.output_rate,
         price_version=rates.version,
     )
+
+
+def _bounds(exchange: Exchange, attempt: Attempt, extent: Extent) -> Bounds:
+    """The bounds of an attempt, with what it may buy by the piece among those of its input."""
+    candidate = attempt.candidate
+    rates, bound = candidate.rates, candidate.bound
+    if rates.grades:
+        dearest = dearest_grade(rates, _grade(exchange, attempt))
+        if dearest is not rates:
+            bound = Bound(dearest)
+    bounds = bound(extent.input_tokens, extent.output_tokens)
+    if rates.units and (pieces := _pieces(exchange, attempt)):
+        more = quantities_bound(pieces, rates.units)
+        return Bounds(bounds.whole + more, bounds.input + more, bounds.output_rate)
+    return bounds
+
+
+def _asks_for_grade(call: ClientCall, candidate: Candidate) -> bool:
+    fields = call.fields
+    return "service_tier" in fields or "speed" in fields or "service_tier" in candidate.params
+
+
+def _grade(exchange: Exchange, attempt: Attempt) -> str | None:
+    """The grade of service that is asked for: a target's own word wins over the client's."""
+    own = attempt.candidate.params.get("service_tier")
+    return own if isinstance(own, str) else exchange.call.service_tier
+
+
+def _pieces(exchange: Exchange, attempt: Attempt) -> Quantities:
+    """The most that is bought by the piece at a provider whose price has such."""
+    if not attempt.candidate.rates.units:
+        return ()
+    searches = most_searches(exchange.call)
+    return (("searches", searches),) if searches else ()
 
 
 def cost_at(exchange: Exchange, candidate: Candidate) -> int | None:

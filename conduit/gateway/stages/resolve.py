@@ -13,6 +13,9 @@ from conduit.core.errors import (
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.prompt import Prompt, surely_fits
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
+from conduit.gateway.pricing import UNPRICED
+from conduit.gateway.pricing.cost import prices_grade
+from conduit.gateway.pricing.unknown import FREE, UnknownPrice
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use
 from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
@@ -36,10 +39,15 @@ class Resolve:
         *,
         costs: bool = True,
         is_bounded: Callable[[str], bool] = lambda alias: False,
+        unknown: UnknownPrice = FREE,
+        unpriced: Callable[[str, str], None] = lambda provider, model: None,
     ) -> None:
         """`costs` is whether what is resolved has to be paid for, and `is_bounded` whether a hard
-        budget that is not the key's covers the calls of an alias.
+        budget that is not the key's covers the calls of an alias. `unpriced` hears of a provider
+        and a model of which calls will be free, because their price is not known.
         """
+        self._unknown = unknown if costs else FREE
+        self._unpriced = unpriced
         self._costs = costs
         self._is_bounded = is_bounded
         self._price_of = price_of
@@ -54,18 +62,11 @@ class Resolve:
             raise PermissionDeniedError(
                 f"the key {key.name!r} may not use the model {alias!r}", param="model"
             )
-        must_be_priced = self._must_be_priced(key, exchange.call.model)
-        if must_be_priced and exchange.call.service_tier in _DEARER_TIERS:
-            raise PriceUnknownError(
-                f"the price of service_tier {exchange.call.service_tier!r} is not known, "
-                "and the key has a hard budget",
-                param="service_tier",
-            )
         decision = self.decide(exchange, alias)
         if decision is None:
             raise ModelNotFoundError(f"there is no model {alias!r}", param="model")
         if not decision.candidates and not _falls_back(decision):
-            raise _nothing_left(decision, must_be_priced=must_be_priced)
+            raise _nothing_left(decision)
         exchange.decision = decision
         exchange.caching = decision.caching
         self._started(exchange)
@@ -81,6 +82,8 @@ class Resolve:
         decision = self._decide(exchange.snapshot, question)
         if decision is None:
             return None
+        if must_be_priced and (tier := exchange.call.service_tier) in _DEARER_TIERS:
+            decision = _of_known_grade(decision, str(tier))
         if not exchange.call.plain:  # which needs nothing but text
             decision = _able(decision, exchange.call)
         return _with_room(decision, exchange)
@@ -96,10 +99,38 @@ class Resolve:
             self._decisions = {}
         decision = self._decisions.get(question)
         if decision is None:
-            decision = resolve(snapshot, question, self._price_of)
+            decision = resolve(snapshot, question, self._price_of, self._unknown)
             if decision is not None:
                 self._decisions[question] = decision
+                self._tell_unpriced(decision)
         return decision
+
+    def _tell_unpriced(self, decision: Decision) -> None:
+        for each in decision.candidates:
+            if each.rates is UNPRICED and self._costs:
+                self._unpriced(each.upstream.name, each.model)
+
+
+def _of_known_grade(decision: Decision, tier: str) -> Decision:
+    """The decision without the candidates that do not say what a dearer grade of service costs.
+
+    Raises PriceUnknownError where none does.
+    """
+    known = tuple(each for each in decision.candidates if prices_grade(each.rates, tier))
+    if len(known) == len(decision.candidates):
+        return decision
+    if not known:
+        raise PriceUnknownError(
+            f"the price of service_tier {tier!r} is not known, and the key has a hard budget",
+            hint=f"conduit prices set PROVIDER/MODEL … --service-tier {tier}=2",
+            param="service_tier",
+        )
+    left_out = [
+        WhyNot(each.upstream.name, each.model, f"the price of service_tier {tier!r} is not known")
+        for each in decision.candidates
+        if each not in known
+    ]
+    return replace(decision, candidates=known, why_nots=(*decision.why_nots, *left_out))
 
 
 def _able(decision: Decision, call: ClientCall) -> Decision:
@@ -182,12 +213,12 @@ def _falls_back(decision: Decision) -> bool:
     return mapping is not None and any(each.on == cause for each in mapping.fallbacks)
 
 
-def _nothing_left(decision: Decision, *, must_be_priced: bool) -> ConduitError:
+def _nothing_left(decision: Decision) -> ConduitError:
     reasons = "; ".join(f"{each.provider}: {each.reason}" for each in decision.why_nots)
-    if must_be_priced and all("no price" in each.reason for each in decision.why_nots):
+    if decision.why_nots and all("no price" in each.reason for each in decision.why_nots):
         first = decision.why_nots[0]
         return PriceUnknownError(
-            f"the model {decision.alias!r} has no price, and the key has a hard budget",
+            first.reason.replace("the model", f"the model {decision.alias!r}", 1),
             hint=f"conduit prices set {first.provider}/{first.model} --input … --output …",
             param="model",
         )

@@ -89,8 +89,8 @@ async def remove(connection: AsyncConnection, provider: StoredProvider) -> None:
     """Delete a provider with its credentials and the prices that were set for it."""
     for credential in await credentials.of_providers(connection, [provider.id]):
         await credentials.remove(connection, credential)
-    for price in await prices.of_provider(connection, provider.name):
-        await prices.remove(connection, price.provider, price.model)
+    for model in await prices.models_of(connection, provider.name):
+        await prices.remove(connection, provider.name, model)
     await connection.execute(delete(providers).where(providers.c.id == provider.id))
     note(connection, Change("provider", provider.name, told(provider), None))
 

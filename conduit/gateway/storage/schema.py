@@ -199,7 +199,7 @@ ledger = Table(
     Column("output_rate", BigInteger, nullable=False),  # for recovery
     Column("held_at_ms", BigInteger, nullable=False),
     Column("settled_at_ms", BigInteger),
-    Column("search_units", BigInteger),  # of a ranking; null where not known, and for other calls
+    Column("search_units", BigInteger),  # of a ranking, or searches of a chat; null where not known
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),
@@ -290,9 +290,9 @@ notifications = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("at_ms", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),  # budget_threshold | key_expiring | credential_failed
+    Column("kind", Text, nullable=False),  # as NotificationKind has them
     Column("severity", Text, nullable=False),  # info | warning | critical
-    Column("subject_kind", Text, nullable=False),  # budget | key | credential
+    Column("subject_kind", Text, nullable=False),  # budget | key | credential | model
     Column("subject_id", Text, nullable=False),
     Column("subject_name", Text, nullable=False),
     Column("message", Text, nullable=False),
@@ -303,12 +303,16 @@ notifications = Table(
     Index("ix_notifications_dedupe", "dedupe", unique=True),
 )
 
-# Prices that an operator set; what ships with the program is a data file.
+# Prices that an operator set; what ships with the program is a data file. None is changed: another
+# one follows it, and it stays for the sake of the charges that were made by it.
 prices = Table(
     "prices",
     metadata,
     Column("provider", Text, primary_key=True),  # the provider's name
     Column("model", Text, primary_key=True),
+    Column("set_at_ms", BigInteger, primary_key=True, autoincrement=False),  # names its version
+    Column("effective_from_ms", BigInteger, nullable=False),
+    Column("ended_at_ms", BigInteger),  # when it was taken back, or another one was set for at once
     Column("input", BigInteger, nullable=False),
     Column("output", BigInteger, nullable=False),
     Column("cache_read", BigInteger),
@@ -320,8 +324,9 @@ prices = Table(
     Column("per_request", BigInteger, nullable=False),
     Column("max_output_tokens", BigInteger),
     Column("context_tokens", BigInteger),
-    Column("updated_at_ms", BigInteger, nullable=False),
-    Column("version", Integer, nullable=False),
+    Column("tiers", JSON, nullable=False),  # rates by `over_tokens`, ascending
+    Column("service_tiers", JSON, nullable=False),  # grade of service -> multiplier in millionths
+    Column("units", JSON, nullable=False),  # name -> nano-dollars for the number it is sold by
 )
 
 

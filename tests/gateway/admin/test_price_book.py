@@ -56,7 +56,7 @@ async def test_a_newer_book_is_shown_then_put_in_force(
     [change] = plan["changes"]  # a price that was set stays in force
     assert (change["provider"], change["model"]) == ("openai", "gpt-4o")
     assert change["changes"]["input"] == ["2.50", "3.00"]
-    assert change["changes"]["tiers"] == [None, "over 200000: 6.00 in, 10.00 out"]
+    assert change["changes"]["tiers"] == [None, "over 200000: 6.00 input"]
     assert (await api.get("/admin/prices/openai/gpt-4o")).body["input"] == "2.50"
     assert not (tmp_path / "prices.json").exists()
 

@@ -24,11 +24,15 @@ async def test_the_layers_stand_in_the_order_in_which_they_count(api: AdminApi) 
     await api.put("/admin/prices/o/gpt-4o-2024-08-06", {"input": "5", "output": "6"})
     assert "set for this model" in await reason()
     body = (await api.get(f"{EXPLAINED}/o/gpt-4o-2024-08-06")).body
-    assert [(each["layer"], each["price"]["source"]) for each in body["layers"]] == [
-        ("model", "override"),
-        ("provider", "override"),
-        ("book", "book"),
+    *layers, default = body["layers"]
+    assert [(each["layer"], each["price"]["source"], each["wins"]) for each in layers] == [
+        ("model", "override", True),
+        ("provider", "override", False),
+        ("book", "book", False),
     ]
+    assert layers[1]["reason"].startswith("does not count: a price was set for this model")
+    assert (default["layer"], default["price"]) == ("default", None)
+    assert default["reason"] == "the setting unknown_price is free: no price is made up"
     assert body["price"]["input"] == "5.00"
 
 

@@ -86,7 +86,11 @@ async def declared(api: AdminApi) -> dict[str, Any]:
             for row in await api.listed("/admin/mappings")
         ],
         "prices": [
-            {name: value for name, value in row.items() if name != "price_version"}
+            {
+                name: value
+                for name, value in row.items()
+                if name not in ("price_version", "effective_from")
+            }
             for row in await api.listed("/admin/prices")
             if row["source"] == "override"
         ],

@@ -155,7 +155,10 @@ async def test_a_price_that_is_set_again_takes_the_place_of_the_first(database: 
     await done(database, lambda c: prices.put(c, records.price(input=5, cache_read=1)))
     async with reading(database) as connection:
         (found,) = await prices.everything(connection)
-    assert (found.input, found.cache_read, found.version) == (5, 1, 2)
+        last, first = await prices.history(connection, "openai", "m-1")
+    assert (found.input, found.cache_read) == (5, 1)
+    assert (last, first.input, first.ended_at_ms) == (found, 1_000_000_000, found.set_at_ms)
+    assert first.set_at_ms < found.set_at_ms, "each has a version of its own"
 
 
 async def test_pages_follow_one_another_without_gap_or_repeat(database: Database) -> None:

@@ -14,7 +14,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from conduit.gateway.storage import installation, providers, revisions
+from conduit.gateway.pricing.stated import version_of
+from conduit.gateway.storage import installation, prices, providers, revisions
 from conduit.gateway.storage.engine import (
     Database,
     DatabaseError,
@@ -228,3 +229,24 @@ async def test_a_change_outside_a_transaction_that_notes_it_is_a_fault(database:
     async with database.begin() as connection:
         with pytest.raises(RuntimeError, match="within `writing`"):
             await providers.insert(connection, records.provider())
+
+
+async def test_prices_of_before_keep_their_version_and_count_from_when_they_were_set(
+    location: str,
+) -> None:
+    database = create_engine(location)
+    await migrate(database, to="0013")
+    before = (
+        "insert into prices (provider, model, input, output, per_request, updated_at_ms, version)"
+        " values ('openai', 'm', 5, 6, 7, 1700000000000, 3)"
+    )
+    async with writing(database) as connection:
+        await connection.execute(text(before))
+    await migrate(database)
+    async with reading(database) as connection:
+        (price,) = await prices.everything(connection)
+    assert (price.input, price.output, price.per_request) == (5, 6, 7)
+    assert (price.set_at_ms, price.effective_from_ms) == (1_700_000_000_000,) * 2
+    assert (price.tiers, price.service_tiers, price.units) == ([], {}, {})
+    assert version_of(price) == "override-1700000000000", "as charges remember it"
+    await database.dispose()

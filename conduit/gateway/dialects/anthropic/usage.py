@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.counts import grade_told, searches_told
 
 _LARGEST: Final = 2**53
 _COUNTERS: Final = ("input_tokens", "output_tokens")
@@ -31,6 +32,9 @@ def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
     output = _count(raw.get("output_tokens"))
     details = _object(raw.get("output_tokens_details"))
     reasoning = min(_count(details.get("thinking_tokens")), output)
+    searches = _count(_object(raw.get("server_tool_use")).get("web_search_requests"))
+    # Its fast mode is told apart from the tiers of its capacity.
+    grade = "fast" if raw.get("speed") == "fast" else grade_told(raw.get("service_tier"))
     return Usage(
         input_tokens=_count(raw.get("input_tokens")),
         cache_read_tokens=_count(raw.get("cache_read_input_tokens")),
@@ -38,6 +42,8 @@ def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
         cache_write_1h_tokens=hour,
         output_tokens=output - reasoning,
         reasoning_tokens=reasoning,
+        units=searches_told(searches),
+        service_tier=grade,
         raw=dict(raw),
     )
 

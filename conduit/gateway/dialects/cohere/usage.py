@@ -21,12 +21,13 @@ def usage_from_cohere(raw: Any) -> Usage | None:
     billed = object_or_empty(fields.get("billed_units"))
     requests = search_units_in(fields) or 1
     if _counted(billed):
+        images = 0 if "image_tokens" in billed else read_count(billed.get("images"))
         return Usage(
             input_tokens=read_count(billed.get("input_tokens"))
             + read_count(billed.get("image_tokens")),
             output_tokens=read_count(billed.get("output_tokens")),
-            images=0 if "image_tokens" in billed else read_count(billed.get("images")),
             requests=requests,
+            units=(("images", images),) if images else (),
             raw=fields,
         )
     tokens = object_or_empty(fields.get("tokens"))

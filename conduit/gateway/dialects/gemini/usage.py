@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.counts import grade_told
 from conduit.gateway.dialects.gemini.words import objects
 
 _LARGEST = 2**53
@@ -48,6 +49,7 @@ def usage_from_gemini(raw: Mapping[str, Any]) -> Usage:
         output_tokens=written - spoken,
         reasoning_tokens=thoughts,
         output_audio_tokens=spoken,
+        service_tier=grade_told(raw.get("serviceTier")),
         raw=dict(raw),
     )
 

@@ -122,6 +122,7 @@ class _Plain(msgspec.Struct, gc=False):
     id: str | None = None
     model: str | None = None
     usage: dict[str, Any] | None = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -176,7 +177,7 @@ def decode_answer(operation: Operation, body: bytes, *, secrets_scrub: Scrub = s
     return Answer(
         id=_text(value.get("id")),
         model=_text(value.get("model")),
-        usage=reported_usage(value.get("usage")),
+        usage=reported_usage(value.get("usage"), value.get("service_tier")),
         output=output,
         finish_reasons=reasons,
     )
@@ -201,7 +202,9 @@ def _read_plain(body: bytes) -> Answer | None:
         output.add(text)
         if choice.finish_reason is not None:
             reasons[choice.index] = choice.finish_reason
-    return Answer(plain.id, plain.model, reported_usage(plain.usage), output, reasons)
+    return Answer(
+        plain.id, plain.model, reported_usage(plain.usage, plain.service_tier), output, reasons
+    )
 
 
 def _read_vectors(body: bytes) -> Answer | None:

@@ -51,6 +51,7 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: dict[str, Any] | None = None
     x_groq: dict[str, Any] | None = None
+    service_tier: Any = None
     error: Any = None
     object: str | None = None
 
@@ -219,7 +220,8 @@ class StreamReader:
             if self._usual is None:
                 self._usual = _form_of(payload, chunk)
             return False
-        return self._note_usage(_first_usage(chunk.usage, chunk.x_groq)) and not chunk.choices
+        usage = _first_usage(chunk.usage, chunk.x_groq)
+        return self._note_usage(usage, chunk.service_tier) and not chunk.choices
 
     def _count(self, choice: _Choice) -> None:
         output = self.output
@@ -261,7 +263,7 @@ class StreamReader:
             if isinstance(choice, dict):
                 self._count_slowly(choice)
         usage = _first_usage(chunk.get("usage"), chunk.get("x_groq"))
-        return self._note_usage(usage) and not choices
+        return self._note_usage(usage, chunk.get("service_tier")) and not choices
 
     def _count_slowly(self, choice: dict[str, Any]) -> None:
         index = choice.get("index")
@@ -274,8 +276,8 @@ class StreamReader:
             self.finish_reasons[index] = reason
         self._note_usage(choice.get("usage"))
 
-    def _note_usage(self, usage: Any) -> bool:
-        reported = reported_usage(usage)
+    def _note_usage(self, usage: Any, service_tier: Any = None) -> bool:
+        reported = reported_usage(usage, service_tier)
         if reported is not None:
             self.usage = reported
         return reported is not None

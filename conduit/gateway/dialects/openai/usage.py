@@ -3,8 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import LARGEST_COUNT, object_or_empty, read_count
+from conduit.gateway.dialects.counts import (
+    LARGEST_COUNT,
+    grade_told,
+    object_or_empty,
+    read_count,
+    searches_told,
+)
 
 _PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
 _COUNTERS = frozenset(
@@ -47,6 +55,7 @@ def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
         output_tokens=completion - reasoning - spoken,
         reasoning_tokens=reasoning,
         output_audio_tokens=spoken,
+        units=searches_told(_searches(raw)),
         raw=dict(raw),
     )
 
@@ -63,11 +72,17 @@ def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
     return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
 
 
-def reported_usage(raw: Any) -> Usage | None:
-    """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
+def reported_usage(raw: Any, service_tier: Any = None) -> Usage | None:
+    """The usage in `raw`, or None where it reports none; an explicit zero is a report.
+
+    `service_tier` is what the answer says beside it of its grade of service.
+    """
     if not isinstance(raw, dict) or _COUNTERS.isdisjoint(raw):
         return None
-    return usage_from_openai(raw)
+    usage = usage_from_openai(raw)
+    if service_tier is not None and (grade := grade_told(service_tier)) is not None:
+        return msgspec.structs.replace(usage, service_tier=grade)
+    return usage
 
 
 def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:
@@ -78,7 +93,9 @@ def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:
         places += [
             choice.get("usage") for choice in choices if isinstance(choice, dict)
         ]  # Moonshot
-    return next((usage for raw in places if (usage := reported_usage(raw)) is not None), None)
+    tier = chunk.get("service_tier")
+    found = (reported_usage(raw, tier) for raw in places)
+    return next((usage for usage in found if usage is not None), None)
 
 
 def usage_to_openai(usage: Usage) -> dict[str, Any]:
@@ -106,6 +123,12 @@ def usage_to_openai(usage: Usage) -> dict[str, Any]:
             "audio_tokens": usage.output_audio_tokens,
         },
     }
+
+
+def _searches(raw: Mapping[str, Any]) -> int:
+    # Perplexity counts its queries, OpenRouter those of the tool that its models call.
+    tools = object_or_empty(raw.get("server_tool_use"))
+    return read_count(raw.get("num_search_queries", tools.get("web_search_requests")))
 
 
 def _cached(raw: Mapping[str, Any], details: Mapping[str, Any]) -> int:

@@ -34,7 +34,7 @@ from conduit.gateway.dialects.openai_responses.decode_items import (
     item_of,
     kind_by_event,
 )
-from conduit.gateway.dialects.openai_responses.usage import usage_from_responses
+from conduit.gateway.dialects.openai_responses.usage import usage_of_response
 
 _DIALECT: Final = "openai_responses"
 _RESPONSE_FIELDS = frozenset(
@@ -196,7 +196,7 @@ class StreamDecoder:
         emit = self._events.append
         self.done = True
         status = _text(response.get("status")) or kind.removeprefix("response.")
-        usage = usage_from_responses(response.get("usage"))
+        usage = usage_of_response(response)
         if status in ("failed", "cancelled"):
             if usage is not None:
                 emit(Used(usage))

@@ -1,10 +1,12 @@
 """The usage object of OpenAI's responses as disjoint buckets, and back."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.counts import grade_told, object_or_empty, searches_told
 from conduit.gateway.dialects.openai.usage import usage_from_openai
 
 _WHOLE: Final = frozenset(
@@ -34,6 +36,31 @@ def usage_from_responses(raw: Any) -> Usage | None:
         "completion_tokens_details": output_details,
     }
     return msgspec.structs.replace(usage_from_openai(chat), raw=raw)
+
+
+def usage_of_response(response: Mapping[str, Any]) -> Usage | None:
+    """The usage of a whole response, with its grade of service and the searches in its output."""
+    usage = usage_from_responses(response.get("usage"))
+    if usage is None:
+        return None
+    grade = grade_told(response.get("service_tier"))
+    searches = _searches(response.get("output"))
+    if grade is None and not searches:
+        return usage
+    return msgspec.structs.replace(usage, service_tier=grade, units=searches_told(searches))
+
+
+def _searches(output: Any) -> int:
+    """The calls of the search tool that were made; opening a page that was found is none."""
+    items = output if isinstance(output, list) else ()
+    calls = [
+        object_or_empty(each.get("action")).get("type", "search")
+        for each in items
+        if isinstance(each, dict)
+        and each.get("type") == "web_search_call"
+        and each.get("status", "completed") == "completed"
+    ]
+    return calls.count("search")
 
 
 def usage_to_responses(usage: Usage) -> dict[str, Any]:

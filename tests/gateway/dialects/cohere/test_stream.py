@@ -394,7 +394,7 @@ def test_what_is_no_answer_is_the_provider_s_failure(body: bytes, said: str) -> 
             },
             Usage(),
         ),
-        ({"billed_units": {"images": 2}}, Usage(images=2)),
+        ({"billed_units": {"images": 2}}, Usage(units=(("images", 2),))),
         ({"billed_units": {"images": 2, "image_tokens": 70}}, Usage(input_tokens=70)),
         # The units of a search come on top of the call itself, and alone they tell no tokens.
         (

@@ -148,6 +148,8 @@ def test_a_whole_answer_decodes_into_parts() -> None:
         cache_write_5m_tokens=1,
         output_tokens=4,
         reasoning_tokens=3,
+        units=(("searches", 1),),
+        service_tier="flex",
         raw=USAGE,
     )
     assert response.extras == {"service_tier": "flex"}
