@@ -104,9 +104,7 @@ async def test_requests_in_flight_are_listed_as_far_as_they_have_come(
 ) -> None:
     assert await api.listed("/admin/requests/in-flight") == []
     early = exchange(client_ip="127.0.0.9")
-    late = exchange(
-        key=grant(), call=decode_call(Operation.CHAT, chat_body("fast", stream=True))
-    )
+    late = exchange(key=grant(), call=decode_call(Operation.CHAT, chat_body("fast", stream=True)))
     attempt = Attempt(Candidate(upstream(), "m-1", {}, RATES), 1, estimated_input_tokens=7)
     attempt.output_tokens = 40
     late.attempts.append(attempt)
