@@ -1,11 +1,11 @@
 """Declared configuration: what it would change in a gateway, step by step.
 
-A document has the sections `providers`, `mappings`, `prices` and `keys`, each a list of tables. A
-section that is left out is left alone; so is a field that is left out of a table, but for a price,
-which is one value: what is left out of it is not set. No document holds a plain secret: credentials
-say `from = "env:NAME"`, `"file:PATH"`, or `"sealed"` where one was entered at the gateway, and
-`"sealed:c1.…"` with it where the export was asked for that; a key that is not there yet has to be
-made by hand, by whoever is to be shown its secret.
+A document has the sections `providers`, `mappings`, `prices`, `groups` and `keys`, each a list of
+tables. A section that is left out is left alone; so is a field that is left out of a table, but for
+a price, which is one value: what is left out of it is not set. No document holds a plain secret:
+credentials say `from = "env:NAME"`, `"file:PATH"`, or `"sealed"` where one was entered at the
+gateway, and `"sealed:c1.…"` with it where the export was asked for that; a key that is not there
+yet has to be made by hand, by whoever is to be shown its secret.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,10 +18,10 @@ from conduit.client.api import Record
 from conduit.core.money import format_usd, parse_usd
 
 Action = Literal["add", "change", "remove", "note"]
-Section = Literal["providers", "mappings", "prices", "keys"]
+Section = Literal["providers", "mappings", "prices", "groups", "keys"]
 Document = Mapping[str, Sequence[Mapping[str, Any]]]
 
-SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "keys")
+SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "groups", "keys")
 AMOUNTS = (
     "input",
     "output",
@@ -44,7 +44,9 @@ _KEY_FIELDS = (
     "priority",
     "limits",
     "allowed_ips",
+    "group",
 )
+_GROUP_FIELDS = ("description", "enabled", "allowed_models", "limits")
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
 _USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}
 _UNSAID = object()
@@ -61,6 +63,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
     "credentials": frozenset({"name", "from", "enabled", "fingerprint", *_CREDENTIAL_LIMITS}),
     "mappings": frozenset({"alias", *_MAPPING_FIELDS}),
     "prices": frozenset({"provider", "model", *_PRICE_FIELDS}),
+    "groups": frozenset({"name", *_GROUP_FIELDS}),
     "keys": frozenset({"name", *_KEY_FIELDS}),
 }
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -68,6 +71,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "credentials": ("name",),
     "mappings": ("alias",),
     "prices": ("provider", "model"),
+    "groups": ("name",),
     "keys": ("name",),
 }
 _TARGET = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
@@ -115,6 +119,7 @@ def document_of(rows: Mapping[Section, Iterable[Record]]) -> dict[str, list[dict
         "providers": _declared_provider,
         "mappings": _declared_mapping,
         "prices": _declared_price,
+        "groups": _declared_group,
         "keys": _declared_key,
     }
     return {
@@ -136,6 +141,7 @@ def plan(wanted: Document, present: Document, *, prune: bool = False) -> list[St
         "providers": _provider_steps,
         "mappings": _mapping_steps,
         "prices": _price_steps,
+        "groups": _group_steps,
         "keys": _key_steps,
     }
     steps: list[Step] = []
@@ -281,6 +287,11 @@ def _declared_key(row: Record) -> dict[str, Any]:
     given = {name: row[name] for name in _KEY_FIELDS if row.get(name) is not None}
     given["limits"] = _unusual_rates(given.get("limits", ()))
     return {"name": row["name"], **given}
+
+
+def _declared_group(row: Record) -> dict[str, Any]:
+    given = {name: row[name] for name in _GROUP_FIELDS}
+    return {"name": row["name"], **given, "limits": _unusual_rates(row["limits"])}
 
 
 def _unusual_rates(limits: Iterable[Record]) -> list[dict[str, Any]]:
@@ -440,6 +451,27 @@ def _price_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> It
     if changes:
         action: Action = "add" if held is None else "change"
         yield Step(action, "price", "/".join(names), "prices.set", names, body, changes)
+
+
+def _group_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
+    name = entry["name"]
+    if "limits" in entry:
+        entry = {**entry, "limits": _unusual_rates(entry["limits"])}
+    if held is None:
+        # It is made enabled; whether it is to be is said once it is there.
+        made = {key: entry[key] for key in ("name", *_GROUP_FIELDS) if key in entry}
+        made.pop("enabled", None)
+        yield Step("add", "group", name, "groups.create", (), made, _added(entry, _GROUP_FIELDS))
+        if not entry.get("enabled", True):
+            off = {"enabled": False}
+            yield Step(
+                "change", "group", name, "groups.update", (name,), off, {"enabled": (True, False)}
+            )
+        return
+    changes = _differences(entry, held, _GROUP_FIELDS)
+    if changes:
+        body = {field_name: new for field_name, (_, new) in changes.items()}
+        yield Step("change", "group", name, "groups.update", (name,), body, changes)
 
 
 def _key_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:

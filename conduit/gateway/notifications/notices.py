@@ -50,9 +50,13 @@ class Notice:
 
 
 def threshold_of(spending: Spending) -> int:
-    """The highest threshold that was reached; 0: none."""
+    """The highest threshold that was reached; 0: none.
+
+    Of a prepaid balance only the last counts: shares of all that was ever paid in say nothing.
+    """
     limit = spending.terms.limit_nanodollars
-    return max((each for each in THRESHOLDS if spending.spent * 100 >= limit * each), default=0)
+    thresholds = THRESHOLDS[-1:] if spending.terms.prepaid else THRESHOLDS
+    return max((each for each in thresholds if spending.spent * 100 >= limit * each), default=0)
 
 
 def budget_dedupes(budget_id: str, period_start_ms: int) -> dict[int, str]:
@@ -71,6 +75,8 @@ def of_budget(spending: Spending) -> Notice:
         f"{terms.label} has reached {threshold} % of its {budget}: "
         f"{_dollars(spending.spent)} of {_dollars(limit)}"
     )
+    if terms.prepaid:
+        message = f"{terms.spent_up}: {_dollars(spending.spent)} of {_dollars(limit)}"
     if threshold == THRESHOLDS[-1]:
         message += "; calls are refused" if terms.hard else "; calls are served all the same"
     return Notice(

@@ -14,7 +14,7 @@ from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.prompt import Prompt, surely_fits
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
 from conduit.gateway.provider import Operation
-from conduit.gateway.routing.allowed import may_use
+from conduit.gateway.routing.allowed import may_use, who_may_not
 from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
 from conduit.gateway.snapshot import KeyGrant, Snapshot
@@ -52,7 +52,7 @@ class Resolve:
         key = exchange.granted_key
         if not may_use(key, alias):
             raise PermissionDeniedError(
-                f"the key {key.name!r} may not use the model {alias!r}", param="model"
+                f"{who_may_not(key, alias)} may not use the model {alias!r}", param="model"
             )
         must_be_priced = self._must_be_priced(key, exchange.call.model)
         if must_be_priced and exchange.call.service_tier in _DEARER_TIERS:

@@ -20,12 +20,14 @@ from conduit.gateway.storage.rows import Found, Window, cut
 from conduit.gateway.storage.schema import revisions
 
 Kind = Literal[
-    "provider", "credential", "mapping", "price", "price_book", "key", "budget", "setting"
+    "provider", "credential", "mapping", "price", "price_book", "key", "group", "budget", "setting"
 ]
 State = Mapping[str, Any]
 
 RESTORED: tuple[Kind, ...] = ("provider", "credential", "mapping", "price")
-"""What a rollback brings back; keys and budgets are people's access, the others are in files."""
+"""What a rollback brings back; keys, groups and budgets are people's access, the others are in
+files.
+"""
 
 USUALLY_KEPT = 1_000
 _NOTED = "conduit_noted_changes"

@@ -89,7 +89,7 @@ class LedgerMachine(RuleBasedStateMachine):
         counted = [
             a
             for a in self.attempts
-            if budget.terms.covers(a.key_id, "fast")
+            if budget.terms.covers(a.key_id, "fast", None)
             and budget.terms.start_ms(a.at_ms) == start_ms
             and start_ms >= budget.first_ms
         ]
@@ -100,7 +100,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """What spent money leaves, and what held money too leaves, over all hard budgets."""
         by_spent = by_all = 10**9
         for budget in self.budgets:
-            if budget.terms.hard and budget.terms.covers(key_id, "fast"):
+            if budget.terms.hard and budget.terms.covers(key_id, "fast", None):
                 spent, held = self.sums(budget, budget.terms.start_ms(self.now))
                 by_spent = min(by_spent, budget.terms.limit_nanodollars - spent)
                 by_all = min(by_all, budget.terms.limit_nanodollars - spent - held)
