@@ -458,15 +458,8 @@ def _group_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> It
     if "limits" in entry:
         entry = {**entry, "limits": _unusual_rates(entry["limits"])}
     if held is None:
-        # It is made enabled; whether it is to be is said once it is there.
         made = {key: entry[key] for key in ("name", *_GROUP_FIELDS) if key in entry}
-        made.pop("enabled", None)
         yield Step("add", "group", name, "groups.create", (), made, _added(entry, _GROUP_FIELDS))
-        if not entry.get("enabled", True):
-            off = {"enabled": False}
-            yield Step(
-                "change", "group", name, "groups.update", (name,), off, {"enabled": (True, False)}
-            )
         return
     changes = _differences(entry, held, _GROUP_FIELDS)
     if changes:

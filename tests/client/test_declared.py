@@ -183,7 +183,7 @@ def test_the_type_of_a_provider_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({"groups": []}, "there is no such section"),
+        ({"tasks": []}, "there is no such section"),
         ({"keys": [{"name": "ci", "secret": "s"}]}, "there is no field secret"),
         ({"keys": [{"name": "ci", "expires_at": "soon"}]}, "expires_at"),
         ({"keys": [{"name": "ci", "expires_at": "2027-01-01T00:00:00"}]}, "needs an offset"),

@@ -79,7 +79,7 @@ DETAIL = View(
 TRANSACTIONS = View(
     columns=(
         Column("time", "at", lambda made: people.moment(made["at"])),
-        Column("kind", "kind"),
+        Column("kind", "kind", firm=True),
         Column("amount", "amount", lambda made: people.money(made["amount"]), right=True),
         Column("balance", "balance", lambda made: people.money(made["balance"]), right=True),
         Column("reason", "reason", spare=1),
@@ -317,7 +317,9 @@ def _transact(call: Call, name: str, body: Record, said: str) -> None:
     group = call.find("groups", name)
     made = call.change("group_transactions.create", group["id"], body=body)
     if made is not None:
-        done = said.format(amount=people.money(made["amount"].lstrip("-")), name=group["name"])
+        signed = made["kind"] == "adjustment"
+        amount = people.money(made["amount"] if signed else made["amount"].lstrip("-"))
+        done = said.format(amount=amount, name=group["name"])
         call.show_changed(
             made, TRANSACTIONS, f"{done}: its balance is {people.money(made['balance'])}"
         )

@@ -29,6 +29,7 @@ class NewGroup(Resource):
 
     name: Name
     description: Description = ""
+    enabled: bool = True
     allowed_models: list[ModelPattern] = Field(default_factory=lambda: ["*"], max_length=1000)
     limits: RateLimits = Field(default_factory=list)
     prepaid: bool = False

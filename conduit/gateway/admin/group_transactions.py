@@ -143,7 +143,7 @@ def _refuse(
             f"the prepaid balance of group {group.name} is "
             f"${format_usd(paid_in - amount - spent)}{running}: "
             f"${format_usd(-amount)} cannot be taken out",
-            hint="ask for less, or say that it may be negative: --allow-negative",
+            hint="ask for less, or say that less than nothing may be left: --allow-negative",
         )
 
 

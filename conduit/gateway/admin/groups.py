@@ -107,7 +107,7 @@ def _new_group(wanted: NewGroup) -> StoredGroup:
         id=new_id("grp", at_ms),
         name=wanted.name,
         description=wanted.description,
-        enabled=True,
+        enabled=wanted.enabled,
         allowed_models=wanted.allowed_models,
         limits=[limit.model_dump() for limit in wanted.limits],
         created_at_ms=at_ms,
