@@ -61,6 +61,37 @@ async def test_the_limit_that_takes_longest_is_the_one_that_is_told() -> None:
         await limiter.take((own,), 0)
 
 
+async def test_the_limits_of_a_key_and_its_group_are_taken_together_or_not_at_all() -> None:
+    limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("rpm", 60, 1))
+    group = Scope("grp_1", 'the group "team"', (Limit("rpm", 60, 2), Limit("rpd", 9)), "group")
+    permit = await limiter.take((own, group), 0)
+    assert permit.headers()["x-ratelimit-remaining-requests"] == "0"  # the key's is the tightest
+    with pytest.raises(RateLimitedError, match='the key "key_1"'):
+        await limiter.take((own, group), 0)
+    assert remaining(limiter, group) == {"rpm": 1, "rpd": 8}
+    await limiter.take((scope(Limit("rpm", 60), name="key_2"), group), 0)
+    with pytest.raises(RateLimitedError, match='the group "team" may have 60 requests') as refused:
+        await limiter.take((scope(Limit("rpm", 60), name="key_2"), group), 0)
+    assert refused.value.headers["x-ratelimit-remaining-requests"] == "0"
+    with pytest.raises(RateLimitedError, match='the group "team"'):
+        limiter.check(scope(name="key_3"), group)
+
+
+async def test_the_books_are_asked_for_the_scope_whose_day_it_is() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def books(of: Scope, since_ms: int) -> Counted:
+        asked.append((of.kind, of.id))
+        return Counted(2, 0)
+
+    limiter = Limiter(books, clock=Clock())
+    group = Scope("grp_1", 'the group "team"', (Limit("rpd", 3),), "group")
+    await limiter.take((scope(Limit("rpd", 9)), group), 0)
+    assert asked == [("key", "key_1"), ("group", "grp_1")]
+    with pytest.raises(RateLimitedError, match="3 requests a day"):
+        await limiter.take((scope(), group), 0)
+
+
 async def test_a_call_larger_than_a_limit_is_told_that_waiting_is_in_vain() -> None:
     limiter = Limiter(Books(), clock=Clock())
     with pytest.raises(TokensExceedLimitError) as refused:
