@@ -200,6 +200,7 @@ def terms_of(budget: StoredBudget, scope_name: str | None) -> BudgetTerms:
         mode=budget.mode,
         scope_name=scope_name,
         since_ms=budget.since_ms,
+        spent_before=budget.spent_before_nanodollars,
     )
 
 

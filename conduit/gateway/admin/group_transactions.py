@@ -1,5 +1,6 @@
 """Admin operations on the prepaid balances of groups: what was paid in, and taken out by hand."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -89,27 +90,32 @@ async def _make(
     _refuse(call.body, group, paid_in, spent, held)
     if amount < 0 and prepaid is not None:
         # First of all: calls may not hold meanwhile what is about to be taken out.
-        _enforce(admin, group, before, paid_in)
+        _enforce(admin, group, replace(before, limit_nanodollars=paid_in))
     made = _transaction(call, group, amount, paid_in - spent)
+    after = replace(
+        before,
+        limit_nanodollars=paid_in,
+        updated_at_ms=made.at_ms,
+        spent_before_nanodollars=spent if amount > 0 else before.spent_before_nanodollars,
+    )
+    members: Sequence[str] = ()
     try:
         async with writing(admin.database, by=call.by) as connection:
             if prepaid is None:
-                after = replace(before, limit_nanodollars=paid_in)
                 await budgets.open_prepaid(connection, after)
                 members = await keys.ids_of_group(connection, group.id)
             else:
-                after = await budgets.set_prepaid(connection, prepaid, paid_in, made.at_ms)
-                members = ()
+                after = await budgets.set_prepaid(connection, prepaid, after)
             await transactions.insert(connection, made, group.name, paid_in)
     except BaseException:
         if prepaid is not None:
-            _enforce(admin, group, prepaid, prepaid.limit_nanodollars)
+            _enforce(admin, group, prepaid)
         raise
     if prepaid is None:
         await budget_operations.open_budget(admin, after, group.name)
         admin.keyring.drop_all(members)  # from now on, what they ask for has to have a price
     else:
-        _enforce(admin, group, after, paid_in)
+        _enforce(admin, group, after)
     if amount > 0:
         admin.notifications.begin_anew(after.id, after.since_ms)
     return made
@@ -147,9 +153,8 @@ def _refuse(
         )
 
 
-def _enforce(admin: AdminContext, group: StoredGroup, prepaid: StoredBudget, paid_in: int) -> None:
-    changed = replace(prepaid, limit_nanodollars=paid_in)
-    admin.ledger.change_budget(budget_operations.terms_of(changed, group.name))
+def _enforce(admin: AdminContext, group: StoredGroup, prepaid: StoredBudget) -> None:
+    admin.ledger.change_budget(budget_operations.terms_of(prepaid, group.name))
 
 
 def _transaction(

@@ -129,7 +129,7 @@ class Balances:
         for account in tuple(self._accounts.values()):
             balance = account.periods.get(account.latest_ms)
             spent = 0 if balance is None else balance.spent
-            if spent and spent * 100 >= account.terms.limit_nanodollars * percent:
+            if spent and account.terms.has_reached(percent, spent):
                 yield Spending(account.terms, account.latest_ms, spent)
 
     @property

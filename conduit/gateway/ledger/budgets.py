@@ -21,7 +21,7 @@ class BudgetTerms:
 
     `scope_id` is the id of a key or a group, a mapping's alias, or anything for the gateway;
     `scope_name` is what a refusal calls it. A prepaid balance counts from `since_ms` on, and its
-    limit is what was paid in.
+    limit is what was paid in; `spent_before` had been spent of it when it was last credited.
     """
 
     id: str
@@ -33,6 +33,7 @@ class BudgetTerms:
     mode: str = "hard"
     scope_name: str | None = None
     since_ms: int = 0
+    spent_before: int = 0
 
     @property
     def prepaid(self) -> bool:
@@ -55,6 +56,13 @@ class BudgetTerms:
         if self.prepaid:
             return f"the prepaid balance of {self.label} is used up"
         return f"{self.label} has spent its budget"
+
+    def has_reached(self, percent: int, spent: int) -> bool:
+        """Whether such a share is spent; of a prepaid balance, of what was left when it was last
+        credited.
+        """
+        before = self.spent_before
+        return (spent - before) * 100 >= (self.limit_nanodollars - before) * percent
 
     def covers(self, key_id: str, alias: str, group_id: str | None) -> bool:
         match self.scope_kind:

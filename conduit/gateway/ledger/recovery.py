@@ -121,6 +121,7 @@ def terms_of(budget: StoredBudget) -> BudgetTerms:
         mode=budget.mode,
         scope_name=budget.scope_name,
         since_ms=budget.since_ms,
+        spent_before=budget.spent_before_nanodollars,
     )
 
 

@@ -175,11 +175,10 @@ class NotificationWatch:
             self._budgets_told[each.terms.id] = stands
 
     def _is_news(self, spending: Spending) -> bool:
-        reached = notices.threshold_of(spending)  # 0 of a prepaid balance that is not used up
         start_ms, threshold = self._budgets_told.get(spending.terms.id, (-1, 0))
         if start_ms != spending.period_start_ms:
-            return reached > 0
-        return threshold < reached
+            return True
+        return threshold < notices.threshold_of(spending)
 
     def _is_over(self, spending: Spending) -> bool:
         """Whether its period has ended since: after a restart, nobody wants to hear of it."""

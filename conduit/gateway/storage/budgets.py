@@ -39,6 +39,7 @@ class StoredBudget:
     updated_at_ms: int
     version: int
     since_ms: int = 0
+    spent_before_nanodollars: int = 0
 
 
 def _budget(row: Row[Any]) -> StoredBudget:
@@ -103,17 +104,16 @@ async def open_prepaid(connection: AsyncConnection, prepaid: StoredBudget) -> No
 
 
 async def set_prepaid(
-    connection: AsyncConnection, prepaid: StoredBudget, limit_nanodollars: int, at_ms: int
+    connection: AsyncConnection, prepaid: StoredBudget, changed: StoredBudget
 ) -> StoredBudget:
-    """What was paid in is another sum now."""
-    changes = {"limit_nanodollars": limit_nanodollars, "updated_at_ms": at_ms}
+    """What was paid in is another sum now. Raises ConflictError for a change in between."""
+    changes = {
+        "limit_nanodollars": changed.limit_nanodollars,
+        "spent_before_nanodollars": changed.spent_before_nanodollars,
+        "updated_at_ms": changed.updated_at_ms,
+    }
     await change_row(connection, budgets, prepaid.id, changes, expected_version=prepaid.version)
-    return replace(
-        prepaid,
-        limit_nanodollars=limit_nanodollars,
-        updated_at_ms=at_ms,
-        version=prepaid.version + 1,
-    )
+    return replace(changed, version=prepaid.version + 1)
 
 
 async def find(connection: AsyncConnection, budget_id: str) -> StoredBudget:

@@ -79,6 +79,7 @@ class StoredBudget(NamedTuple):
     created_at_ms: int
     updated_at_ms: int
     since_ms: int
+    spent_before_nanodollars: int
     scope_name: str | None
 
 

@@ -183,6 +183,8 @@ budgets = Table(
     Column("version", Integer, nullable=False),
     # From when on a prepaid balance counts; its limit is what its transactions add up to.
     Column("since_ms", BigInteger, nullable=False, server_default="0"),
+    # What was spent of it when it was last credited: of what was left then, shares are told.
+    Column("spent_before_nanodollars", BigInteger, nullable=False, server_default="0"),
     Index("ix_budgets_scope", "scope_kind", "scope_id"),
 )
 

@@ -8,6 +8,7 @@ down_revision = "0013"
 branch_labels = None
 depends_on = None
 
+_OF_BUDGETS = ("since_ms", "spent_before_nanodollars")
 _OF_A_GROUP = sa.text("group_id IS NOT NULL")
 
 
@@ -16,9 +17,10 @@ def upgrade() -> None:
     _create_transactions()
     op.add_column("keys", sa.Column("group_id", sa.Text()))
     op.create_index("ix_keys_group_id", "keys", ["group_id"])
-    op.add_column(
-        "budgets", sa.Column("since_ms", sa.BigInteger(), nullable=False, server_default="0")
-    )
+    for name in _OF_BUDGETS:
+        op.add_column(
+            "budgets", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0")
+        )
     op.add_column("ledger", sa.Column("group_id", sa.Text()))
     op.create_index(
         "ix_ledger_group_held",
@@ -79,7 +81,8 @@ def downgrade() -> None:
         op.drop_column("requests", name)
     op.drop_index("ix_ledger_group_held", "ledger")
     op.drop_column("ledger", "group_id")
-    op.drop_column("budgets", "since_ms")
+    for name in reversed(_OF_BUDGETS):
+        op.drop_column("budgets", name)
     op.drop_index("ix_keys_group_id", "keys")
     op.drop_column("keys", "group_id")
     op.drop_table("group_transactions")
