@@ -19,7 +19,7 @@ from conduit.gateway.ledger.records import INT64_MAX
 from conduit.gateway.storage import budgets, groups, keys
 from conduit.gateway.storage import group_transactions as transactions
 from conduit.gateway.storage.budgets import StoredBudget
-from conduit.gateway.storage.engine import reading, writing
+from conduit.gateway.storage.engine import Transaction, reading, writing
 from conduit.gateway.storage.group_transactions import ID_PREFIX, StoredTransaction
 from conduit.gateway.storage.groups import StoredGroup
 
@@ -41,7 +41,7 @@ async def _create(call: Call[NewTransaction, None]) -> TransactionView:
         async with reading(admin.database) as connection:
             group = await groups.find(connection, call.names["group"])
             prepaid = await budgets.prepaid_of(connection, group.id)
-            made = await _made_before(call, group)
+            made = await _made_before(connection, call.body, group)
         if made is not None:
             return _view(made)
         made = await _make(call, group, prepaid, amount)
@@ -58,14 +58,12 @@ async def _create(call: Call[NewTransaction, None]) -> TransactionView:
 
 
 async def _made_before(
-    call: Call[NewTransaction, None], group: StoredGroup
+    connection: Transaction, wanted: NewTransaction, group: StoredGroup
 ) -> StoredTransaction | None:
     """What was made under the same idempotency key. Raises ConflictError for anything else."""
-    wanted = call.body
     if wanted.idempotency_key is None:
         return None
-    async with reading(call.admin.database) as connection:
-        made = await transactions.of_key(connection, group.id, wanted.idempotency_key)
+    made = await transactions.of_key(connection, group.id, wanted.idempotency_key)
     if made is None:
         return None
     if (made.kind, made.amount_nanodollars) != (wanted.kind, _amount(wanted)):
