@@ -93,7 +93,9 @@ TRANSACTIONS = View(
 )
 Models = Annotated[
     str | None,
-    typer.Option("--models", metavar="A,B", help="Aliases its keys may use at most; * fits any text."),
+    typer.Option(
+        "--models", metavar="A,B", help="Aliases its keys may use at most; * fits any text."
+    ),
 ]
 Description = Annotated[
     str | None, typer.Option("--description", metavar="TEXT", help="What it is for.")

@@ -90,7 +90,7 @@ def _consider(
         return why_not("the provider has no usable credential")
     rates = price_of(snapshot.rates, upstream.name, kind.prices, model)
     if rates is None and question.must_be_priced:
-        return why_not("the model has no price, and the key has a hard budget")
+        return why_not("the model has no price, and a hard budget covers the call")
     return Candidate(
         upstream,
         model,

@@ -58,7 +58,7 @@ class Resolve:
         if must_be_priced and exchange.call.service_tier in _DEARER_TIERS:
             raise PriceUnknownError(
                 f"the price of service_tier {exchange.call.service_tier!r} is not known, "
-                "and the key has a hard budget",
+                "and a hard budget covers the call",
                 param="service_tier",
             )
         decision = self.decide(exchange, alias)
@@ -187,7 +187,7 @@ def _nothing_left(decision: Decision, *, must_be_priced: bool) -> ConduitError:
     if must_be_priced and all("no price" in each.reason for each in decision.why_nots):
         first = decision.why_nots[0]
         return PriceUnknownError(
-            f"the model {decision.alias!r} has no price, and the key has a hard budget",
+            f"the model {decision.alias!r} has no price, and a hard budget covers the call",
             hint=f"conduit prices set {first.provider}/{first.model} --input … --output …",
             param="model",
         )
