@@ -22,6 +22,7 @@ _KINDS_OF_OPTIONS = {
     "--provider": "providers",
     "--if-down": "providers",
     "--key": "keys",
+    "--group": "groups",
     "--template": "templates",
 }
 _WORDS_OF_OPTIONS = {
@@ -42,13 +43,15 @@ _WORDS_OF_OPTIONS = {
 }
 # Of an option that means something else in each command.
 _WORDS_OF_COMMANDS = {
-    ("usage", "--by"): ("model", "key", "provider", "alias", "day", "hour"),
+    ("usage", "--by"): ("model", "key", "group", "provider", "alias", "day", "hour"),
+    ("groups usage", "--by"): ("model", "key", "provider", "alias", "day", "hour"),
     ("keys usage", "--by"): ("model", "alias", "provider", "day"),
 }
 # Several of them between commas.
 _LISTS_OF_OPTIONS = {"--capability": ABILITIES, "--caps": ABILITIES}
 _KINDS_OF_NOUNS = {
     "keys": "keys",
+    "groups": "groups",
     "providers": "providers",
     "credentials": "providers",
     "mappings": "mappings",

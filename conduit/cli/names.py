@@ -32,6 +32,7 @@ _MOST = 1000
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/@+=-]*")
 _SOURCES: Mapping[str, tuple[str, str]] = {
     "keys": ("keys.list", "name"),
+    "groups": ("groups.list", "name"),
     "providers": ("providers.list", "name"),
     "mappings": ("mappings.list", "alias"),
     "budgets": ("budgets.list", "id"),

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "requests": ("requests", "Requests that are running now"),
     "events": ("events", "Events of the gateway, as they happen"),
     "keys": ("keys", "Virtual keys"),
+    "groups": ("groups", "Groups of keys: shared models, limits, budgets, prepaid balance"),
     "budgets": ("budgets", "Budgets and what they have spent"),
     "usage": ("usage", "What was used and spent"),
     "cache": ("cache", "Answers that are kept for the same request"),

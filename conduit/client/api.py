@@ -104,7 +104,11 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("models.list", "GET", "/admin/models", "list", (*_PAGED, "capability")),
         Operation("models.show", "GET", "/admin/models/{model}", "record"),
         Operation(
-            "keys.list", "GET", "/admin/keys", "list", (*_PAGED, "expires_before", "over_budget")
+            "keys.list",
+            "GET",
+            "/admin/keys",
+            "list",
+            (*_PAGED, "expires_before", "over_budget", "group"),
         ),
         Operation("keys.create", "POST", "/admin/keys", "secret"),
         Operation("keys.show", "GET", "/admin/keys/{key}", "record"),
@@ -115,6 +119,17 @@ OPERATIONS: Mapping[str, Operation] = {
             "keys.usage", "GET", "/admin/keys/{key}/usage", "record", ("since", "until", "by")
         ),
         Operation("keys.delete", "DELETE", "/admin/keys/{key}", "nothing"),
+        Operation("groups.list", "GET", "/admin/groups", "list", _PAGED),
+        Operation("groups.create", "POST", "/admin/groups", "record"),
+        Operation("groups.show", "GET", "/admin/groups/{group}", "record"),
+        Operation("groups.update", "PATCH", "/admin/groups/{group}", "record"),
+        Operation("groups.delete", "DELETE", "/admin/groups/{group}", "nothing"),
+        Operation(
+            "group_transactions.list", "GET", "/admin/groups/{group}/transactions", "list", _PAGED
+        ),
+        Operation(
+            "group_transactions.create", "POST", "/admin/groups/{group}/transactions", "record"
+        ),
         Operation("budgets.list", "GET", "/admin/budgets", "list", _PAGED),
         Operation("budgets.create", "POST", "/admin/budgets", "record"),
         Operation("budgets.show", "GET", "/admin/budgets/{budget}", "record"),
@@ -126,7 +141,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "GET",
             "/admin/usage",
             "record",
-            ("since", "until", "by", "timezone", "key", "provider", "model", "alias"),
+            ("since", "until", "by", "timezone", "key", "provider", "model", "alias", "group"),
         ),
         Operation("cache.show", "GET", "/admin/cache", "record"),
         Operation("cache.clear", "POST", "/admin/cache/clear", "record"),

@@ -1,11 +1,11 @@
 """Declared configuration: what it would change in a gateway, step by step.
 
-A document has the sections `providers`, `mappings`, `prices` and `keys`, each a list of tables. A
-section that is left out is left alone; so is a field that is left out of a table, but for a price,
-which is one value: what is left out of it is not set. No document holds a plain secret: credentials
-say `from = "env:NAME"`, `"file:PATH"`, or `"sealed"` where one was entered at the gateway, and
-`"sealed:c1.…"` with it where the export was asked for that; a key that is not there yet has to be
-made by hand, by whoever is to be shown its secret.
+A document has the sections `providers`, `mappings`, `prices`, `groups` and `keys`, each a list of
+tables. A section that is left out is left alone; so is a field that is left out of a table, but for
+a price, which is one value: what is left out of it is not set. No document holds a plain secret:
+credentials say `from = "env:NAME"`, `"file:PATH"`, or `"sealed"` where one was entered at the
+gateway, and `"sealed:c1.…"` with it where the export was asked for that; a key that is not there
+yet has to be made by hand, by whoever is to be shown its secret.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,10 +25,10 @@ from conduit.client.declared_prices import (
 )
 
 Action = Literal["add", "change", "remove", "note"]
-Section = Literal["providers", "mappings", "prices", "keys"]
+Section = Literal["providers", "mappings", "prices", "groups", "keys"]
 Document = Mapping[str, Sequence[Mapping[str, Any]]]
 
-SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "keys")
+SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "groups", "keys")
 _PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
 _KEY_FIELDS = (
     "enabled",
@@ -39,7 +39,9 @@ _KEY_FIELDS = (
     "priority",
     "limits",
     "allowed_ips",
+    "group",
 )
+_GROUP_FIELDS = ("description", "enabled", "allowed_models", "limits")
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
 _USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}
 _UNSAID = object()
@@ -56,6 +58,7 @@ _FIELDS: Mapping[str, frozenset[str]] = {
     "credentials": frozenset({"name", "from", "enabled", "fingerprint", *_CREDENTIAL_LIMITS}),
     "mappings": frozenset({"alias", *_MAPPING_FIELDS}),
     "prices": frozenset(COLUMNS),
+    "groups": frozenset({"name", *_GROUP_FIELDS}),
     "keys": frozenset({"name", *_KEY_FIELDS}),
 }
 _NAMES: Mapping[str, tuple[str, ...]] = {
@@ -63,6 +66,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "credentials": ("name",),
     "mappings": ("alias",),
     "prices": ("provider", "model"),
+    "groups": ("name",),
     "keys": ("name",),
 }
 _TARGET = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
@@ -111,6 +115,7 @@ def document_of(rows: Mapping[Section, Iterable[Record]]) -> dict[str, list[dict
         "providers": _declared_provider,
         "mappings": _declared_mapping,
         "prices": declared_price,
+        "groups": _declared_group,
         "keys": _declared_key,
     }
     return {
@@ -132,6 +137,7 @@ def plan(wanted: Document, present: Document, *, prune: bool = False) -> list[St
         "providers": _provider_steps,
         "mappings": _mapping_steps,
         "prices": _price_steps,
+        "groups": _group_steps,
         "keys": _key_steps,
     }
     steps: list[Step] = []
@@ -266,6 +272,11 @@ def _declared_key(row: Record) -> dict[str, Any]:
     given = {name: row[name] for name in _KEY_FIELDS if row.get(name) is not None}
     given["limits"] = _unusual_rates(given.get("limits", ()))
     return {"name": row["name"], **given}
+
+
+def _declared_group(row: Record) -> dict[str, Any]:
+    given = {name: row[name] for name in _GROUP_FIELDS}
+    return {"name": row["name"], **given, "limits": _unusual_rates(row["limits"])}
 
 
 def _unusual_rates(limits: Iterable[Record]) -> list[dict[str, Any]]:
@@ -430,6 +441,20 @@ def _price_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> It
 def _price_label(entry: Mapping[str, Any]) -> str:
     since = f" from {entry[SINCE]}" if SINCE in entry else ""
     return f"{entry['provider']}/{entry['model']}{since}"
+
+
+def _group_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
+    name = entry["name"]
+    if "limits" in entry:
+        entry = {**entry, "limits": _unusual_rates(entry["limits"])}
+    if held is None:
+        made = {key: entry[key] for key in ("name", *_GROUP_FIELDS) if key in entry}
+        yield Step("add", "group", name, "groups.create", (), made, _added(entry, _GROUP_FIELDS))
+        return
+    changes = _differences(entry, held, _GROUP_FIELDS)
+    if changes:
+        body = {field_name: new for field_name, (_, new) in changes.items()}
+        yield Step("change", "group", name, "groups.update", (name,), body, changes)
 
 
 def _key_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:

@@ -38,6 +38,8 @@ FIELDS = (
     "session",
     "end_user",
     "dropped",
+    "group_id",
+    "group",
 )
 """The fields of a record, in the order in which the API gives them."""
 
@@ -52,6 +54,7 @@ def record_of(finished: Mapping[str, Any]) -> Record:
         **finished,
         "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "key": finished.get("key_name"),
+        "group": finished.get("group_name"),
         "cost": format_usd(finished["cost_nanodollars"]),
         "billed": format_usd(finished["billed_nanodollars"]),
         "avoided": format_usd(finished.get("avoided_nanodollars") or 0),

@@ -20,6 +20,10 @@ class EventKind(StrEnum):
     KEY_UPDATED = "key.updated"
     KEY_ROTATED = "key.rotated"
     KEY_DELETED = "key.deleted"
+    GROUP_CREATED = "group.created"
+    GROUP_UPDATED = "group.updated"
+    GROUP_DELETED = "group.deleted"
+    GROUP_BALANCE_CHANGED = "group.balance_changed"
     PROVIDER_CREATED = "provider.created"
     PROVIDER_UPDATED = "provider.updated"
     PROVIDER_DELETED = "provider.deleted"
@@ -56,6 +60,12 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.KEY_UPDATED: "A virtual key was changed, enabled or disabled.",
     EventKind.KEY_ROTATED: "A virtual key got a new secret; the former one ends at its time.",
     EventKind.KEY_DELETED: "A virtual key was deleted.",
+    EventKind.GROUP_CREATED: "A group of keys was made.",
+    EventKind.GROUP_UPDATED: "A group was changed, enabled or disabled.",
+    EventKind.GROUP_DELETED: "A group was deleted.",
+    EventKind.GROUP_BALANCE_CHANGED: (
+        "Money was paid into the prepaid balance of a group, or taken out of it by hand."
+    ),
     EventKind.PROVIDER_CREATED: "A provider was added.",
     EventKind.PROVIDER_UPDATED: "A provider was changed, enabled or disabled.",
     EventKind.PROVIDER_DELETED: "A provider was removed.",

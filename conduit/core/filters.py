@@ -50,6 +50,7 @@ REQUEST_FIELDS: Mapping[str, FieldKind] = {
     "session": FieldKind.TEXT,
     "user": FieldKind.TEXT,
     "dropped": FieldKind.TEXT,
+    "group": FieldKind.TEXT,
 }
 
 COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
@@ -72,6 +73,7 @@ COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
     "session": ("session",),
     "user": ("end_user",),
     "dropped": ("dropped",),
+    "group": ("group_name",),
 }
 """The columns of a request record that a field means; where there are several, their sum."""
 

@@ -1,7 +1,7 @@
-"""What the books hold of a key's present day, for limits a day."""
+"""What the books hold of the present day of a key or a group, for limits a day."""
 
 from conduit.gateway.ledger.local import LocalLedger
-from conduit.gateway.limits.limiter import Counted, CountSince
+from conduit.gateway.limits.limiter import Counted, CountSince, Scope
 from conduit.gateway.storage import attempts
 from conduit.gateway.storage.engine import Database, outages_reported, reading
 
@@ -9,10 +9,11 @@ from conduit.gateway.storage.engine import Database, outages_reported, reading
 def day_counts(database: Database, ledger: LocalLedger) -> CountSince:
     """Counts requests that were sent to a provider, once the database has all of them."""
 
-    async def count_since(key_id: str, since_ms: int) -> Counted:
+    async def count_since(scope: Scope, since_ms: int) -> Counted:
         await ledger.caught_up()
         with outages_reported():
             async with reading(database) as connection:
-                return Counted(*await attempts.used_since(connection, key_id, since_ms))
+                used = await attempts.used_since(connection, scope.kind, scope.id, since_ms)
+                return Counted(*used)
 
     return count_since

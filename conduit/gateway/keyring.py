@@ -5,7 +5,7 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -118,6 +118,11 @@ class Keyring:
             self._copy.changed(key_id)
         for digest in self._digests_of_id.pop(key_id, ()):
             self._entries.pop(digest, None)
+
+    def drop_all(self, key_ids: Iterable[str]) -> None:
+        """Something that these keys have in common has been changed."""
+        for key_id in key_ids:
+            self.drop(key_id)
 
     async def doubt(self) -> None:
         """A change may have been committed of which nobody was told: remember nothing.

@@ -45,7 +45,8 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
         stages.admit(exchange)  # an exhausted budget is refused before the body too
         stages.decode(exchange, await incoming.body())
         stages.resolve(exchange)  # alias → ordered candidates, with why-nots
-        if exchange.granted_key.limits:
+        key = exchange.granted_key
+        if key.limits or (key.group is not None and key.group.limits):
             await stages.limit(exchange)  # of all its rate limits at once, or of none
         if exchange.caching is not None and await stages.recall(exchange, relay):
             return  # answered as the same request was before

@@ -99,12 +99,24 @@ class AliasMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupGrant:
+    """What the keys of a group may do at most, whatever each of them may."""
+
+    id: str
+    name: str
+    enabled: bool
+    allowed_models: tuple[str, ...]
+    limits: tuple[Limit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class KeyGrant:
     """What a virtual key may do; found by the digest of the key.
 
     `log_bodies` None leaves it to the gateway whether the bodies of its requests are kept. With
     `allow_direct` a request may name a provider and its model in the place of an alias. With
-    `priority` it is served also while all but the reserved slots are taken.
+    `priority` it is served also while all but the reserved slots are taken. `has_hard_budget` is
+    true also where it is the group that has one.
     """
 
     id: str
@@ -118,6 +130,7 @@ class KeyGrant:
     limits: tuple[Limit, ...] = ()
     allowed_ips: tuple[str, ...] = ()
     priority: bool = False
+    group: GroupGrant | None = None
 
 
 @dataclass(frozen=True, slots=True)

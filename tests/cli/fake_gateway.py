@@ -62,7 +62,14 @@ class FakeGateway:
 
     def add(self, noun: str, **fields: Any) -> Row:
         self.counter += 1
-        prefix = {"keys": "key", "providers": "prov", "mappings": "map", "budgets": "bud"}
+        prefix = {
+            "keys": "key",
+            "groups": "grp",
+            "group_transactions": "gtx",
+            "providers": "prov",
+            "mappings": "map",
+            "budgets": "bud",
+        }
         row = {
             "id": f"{prefix.get(noun, noun)}_{self.counter:026d}",
             **fake_rows.DEFAULTS.get(noun, {}),
@@ -265,6 +272,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _records(self, noun: str, rest: list[str], seen: Seen) -> None:
         match (seen.method, rest):
+            case (_, [name, "transactions"]):
+                self._find(noun, name)
+                self._records("group_transactions", [], seen)
             case ("GET", []):
                 self._page(noun, seen)
             case ("POST", []):

@@ -60,6 +60,9 @@ def wait_until_written(shell: Shell) -> None:
         ("conduit logs list --key ", "keys"),
         ("conduit logs list --provider ", "providers"),
         ("conduit usage --key ", "keys"),
+        ("conduit groups show ", "groups"),
+        ("conduit groups credit ", "groups"),
+        ("conduit keys list --group ", "groups"),
         ("conduit usage --alias ", "mappings"),
     ],
 )
@@ -68,7 +71,7 @@ def test_names_come_from_the_cache(
 ) -> None:
     names = {
         each: [f"{each}-b", f"{each}-a"]
-        for each in ("keys", "providers", "mappings", "notifications")
+        for each in ("keys", "groups", "providers", "mappings", "notifications")
     }
     write_cache(shell, gateway, names)
     assert offered(shell, line) == [f"{kind}-a", f"{kind}-b"]

@@ -175,6 +175,49 @@ def test_a_key_is_changed_and_never_made() -> None:
     )
 
 
+def test_a_group_is_made_before_its_keys_and_goes_after_them() -> None:
+    group = {"name": "team", "description": "", "enabled": True, "allowed_models": ["*"]}
+    held: dict[str, Any] = {
+        "groups": [{**group, "name": "old", "limits": []}],
+        "keys": [{"name": "ci", "group": "old"}, {"name": "gone"}],
+    }
+    limits = [{"kind": "rpm", "limit": 5, "burst": None}]
+    wanted = {
+        "groups": [{"name": "team", "enabled": False, "limits": limits}],
+        "keys": [{"name": "ci", "group": "team"}],
+    }
+    found = plan(checked(wanted), held, prune=True)
+    assert told(found) == [
+        ("add", "group", "team"),
+        ("change", "key", "ci"),
+        ("remove", "key", "gone"),
+        ("remove", "group", "old"),
+    ]
+    limit = {"kind": "rpm", "limit": 5}
+    assert found[0].body == {"name": "team", "enabled": False, "limits": [limit]}
+    assert found[1].body == {"group": "team"}
+    assert found[3].operation == "groups.delete"
+
+
+def test_a_group_is_changed_in_what_differs_and_written_as_it_is_read() -> None:
+    rate = {"kind": "rpm", "limit": 5, "burst": None, "shadow": False, "timezone": "UTC"}
+    row = {
+        "id": "grp_1",
+        "name": "team",
+        "description": "ours",
+        "enabled": True,
+        "allowed_models": ["gpt-*"],
+        "limits": [{**rate, "remaining": 5, "exceeded": 0}],
+        "budgets": [],
+        "prepaid": None,
+    }
+    document = document_of({"groups": [row]})
+    assert document["groups"][0]["limits"] == [{"kind": "rpm", "limit": 5}]
+    assert plan(checked(document), document) == []
+    (step,) = plan(checked({"groups": [{"name": "team", "description": "x"}]}), document)
+    assert (step.operation, step.body) == ("groups.update", {"description": "x"})
+
+
 def test_the_type_of_a_provider_cannot_be_changed() -> None:
     (step,) = steps({"providers": [{"name": "main", "type": "groq"}]})
     assert step.action == "note"
@@ -183,7 +226,7 @@ def test_the_type_of_a_provider_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ({"groups": []}, "there is no such section"),
+        ({"tasks": []}, "there is no such section"),
         ({"keys": [{"name": "ci", "secret": "s"}]}, "there is no field secret"),
         ({"keys": [{"name": "ci", "expires_at": "soon"}]}, "expires_at"),
         ({"keys": [{"name": "ci", "expires_at": "2027-01-01T00:00:00"}]}, "needs an offset"),

@@ -55,4 +55,4 @@ async def test_usage_is_what_the_calls_cost(running: Running, tmp_path: Path) ->
         assert shown["total"]["requests"] == requests
     refused = await cli("usage", "--by", "colour")
     assert refused.code == 2
-    assert "model, key, provider, alias, day, hour" in refused.err
+    assert "model, key, group, provider, alias, day, hour" in refused.err

@@ -6,6 +6,8 @@ from conduit.core.ids import new_id
 from conduit.core.keys import digest_of, displayed_start, make_virtual_key
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.credentials import StoredCredential
+from conduit.gateway.storage.group_transactions import StoredTransaction
+from conduit.gateway.storage.groups import StoredGroup
 from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange
 from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.mappings import StoredMapping
@@ -68,6 +70,43 @@ def mapping(alias: str = "fast", provider: str = "openai", **values: Any) -> Sto
             "created_at_ms": AT_MS,
             "updated_at_ms": AT_MS,
             "version": 1,
+            **values,
+        }
+    )
+
+
+def group(name: str = "team", **values: Any) -> StoredGroup:
+    return StoredGroup(
+        **{
+            "id": f"grp_{name}",
+            "name": name,
+            "description": "",
+            "enabled": True,
+            "allowed_models": ["*"],
+            "limits": [],
+            "created_at_ms": AT_MS,
+            "updated_at_ms": AT_MS,
+            "deleted_at_ms": None,
+            "version": 1,
+            **values,
+        }
+    )
+
+
+def transaction(group_id: str = "grp_team", **values: Any) -> StoredTransaction:
+    return StoredTransaction(
+        **{
+            "id": new_id("gtx", AT_MS),
+            "group_id": group_id,
+            "at_ms": AT_MS,
+            "kind": "credit",
+            "amount_nanodollars": 5_000_000_000,
+            "balance_nanodollars": 5_000_000_000,
+            "reason": "größer",
+            "actor": "master key",
+            "client": None,
+            "address": None,
+            "idempotency_key": None,
             **values,
         }
     )

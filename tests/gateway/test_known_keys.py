@@ -13,10 +13,11 @@ from sqlalchemy.exc import OperationalError
 
 from conduit.core.errors import DatabaseUnavailableError
 from conduit.core.keys import digest_of, make_virtual_key
+from conduit.core.limits import Limit
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import FILE_NAME, KnownKeys
-from conduit.gateway.snapshot import KeyGrant
-from conduit.gateway.storage import budgets, keys
+from conduit.gateway.snapshot import GroupGrant, KeyGrant
+from conduit.gateway.storage import budgets, groups, keys
 from conduit.gateway.storage.engine import Database, writing
 from tests.gateway import records
 from tests.gateway.test_keyring import Clock
@@ -54,9 +55,11 @@ def clock() -> Clock:
 
 @pytest.fixture
 async def secrets(database: Database) -> Sequence[str]:
-    """Four keys: a plain one, one with a hard budget, a disabled one, one of few models."""
+    """Keys: a plain one, one with a hard budget, a disabled one, one of few models in a group."""
     made = [make_virtual_key() for _ in range(4)]
     async with writing(database) as connection:
+        limits = [{"kind": "rpm", "limit": 5}]
+        await groups.insert(connection, records.group(limits=limits, allowed_models=["gpt-4*"]))
         for number, secret in enumerate(made):
             await keys.insert(
                 connection,
@@ -66,6 +69,7 @@ async def secrets(database: Database) -> Sequence[str]:
                     enabled=number != 2,
                     allowed_models=["gpt-*"] if number == 3 else ["*"],
                     priority=number == 0,
+                    group_id="grp_team" if number == 3 else None,
                 ),
             )
         await budgets.insert(connection, records.budget("bud_1", "key_k1"))
@@ -121,6 +125,9 @@ async def test_keys_that_were_not_used_for_long_are_known_without_the_database(
     assert [grant.has_hard_budget for grant in after] == [False, True, False, False]
     assert [grant.priority for grant in after] == [True, False, False, False]
     assert after[3].allowed_models == ("gpt-*",)
+    assert after[3].group == GroupGrant(
+        "grp_team", "team", enabled=True, allowed_models=("gpt-4*",), limits=(Limit("rpm", 5),)
+    )
 
 
 async def test_what_was_remembered_counts_past_its_minute_without_the_database(

@@ -14,7 +14,7 @@ from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
 
-noun = Noun("Budgets: how much a key, a mapping or the gateway may spend.")
+noun = Noun("Budgets: how much a key, a group, a mapping or the gateway may spend.")
 
 
 def _tone(budget: Record) -> Tone:
@@ -25,7 +25,7 @@ def _tone(budget: Record) -> Tone:
 
 
 def _scope_of(budget: Record) -> str:
-    """`key:NAME`, `mapping:ALIAS` or `gateway`."""
+    """`key:NAME`, `group:NAME`, `mapping:ALIAS` or `gateway`."""
     kind, name = budget["scope"]["kind"], budget.get("scope_name") or budget["scope"]["id"]
     return f"{kind}:{name}" if name else str(kind)
 
@@ -44,7 +44,8 @@ VIEW = View(
     empty="no budgets yet; make one with: conduit keys create NAME --budget 5",
 )
 Budget = Annotated[
-    str, typer.Argument(metavar="BUDGET", help="Id, key:NAME, mapping:ALIAS or gateway.")
+    str,
+    typer.Argument(metavar="BUDGET", help="Id, key:NAME, group:NAME, mapping:ALIAS or gateway."),
 ]
 Period = Annotated[
     str, typer.Option("--period", metavar="PERIOD", help="total, day, week or month.")
@@ -61,8 +62,10 @@ def _scope(text: str) -> Record:
     kind, _, name = text.partition(":")
     if text == "gateway":
         return {"kind": "gateway"}
-    if kind not in ("key", "mapping") or not name:
-        raise Failure(f"--scope: key:NAME, mapping:ALIAS or gateway is expected, not {text!r}")
+    if kind not in ("key", "group", "mapping") or not name:
+        raise Failure(
+            f"--scope: key:NAME, group:NAME, mapping:ALIAS or gateway is expected, not {text!r}"
+        )
     return {"kind": kind, "id": name}
 
 
@@ -105,7 +108,9 @@ def create(
     scope: Annotated[
         str,
         typer.Option(
-            "--scope", metavar="SCOPE", help="key:NAME, mapping:ALIAS, or gateway for all calls."
+            "--scope",
+            metavar="SCOPE",
+            help="key:NAME, group:NAME, mapping:ALIAS, or gateway for all calls.",
         ),
     ],
     limit: Annotated[str, typer.Option("--limit", metavar="USD", help="Limit.")],

@@ -289,7 +289,7 @@ def export(
         ),
     ] = "none",
 ) -> None:
-    """Write providers, mappings, prices and keys as a TOML document; it holds no plain secrets."""
+    """Write providers, mappings, prices, groups and keys as TOML; it holds no plain secrets."""
     if include_secrets not in _INCLUDED:
         choices = " or ".join(_INCLUDED)
         raise Failure(f"--include-secrets: {choices} is expected, not {include_secrets!r}")
@@ -332,7 +332,7 @@ def rollback(
         typer.Option("--partial", help="Leave what cannot be brought back, such as lost secrets."),
     ] = False,
 ) -> None:
-    """Make providers, mappings and prices what they were at a revision; keys stay as they are."""
+    """Make providers, mappings and prices what they were at a revision; groups and keys stay."""
     roll_back(call, revision, prune=prune, partial=partial)
 
 
@@ -353,5 +353,5 @@ def apply(
         ),
     ] = False,
 ) -> None:
-    """Bring providers, mappings, prices and keys to what a document says."""
+    """Bring providers, mappings, prices, groups and keys to what a document says."""
     declaring.apply(call, file, prune=prune)

@@ -7,6 +7,20 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import inputs
+from conduit.cli.allowances import (
+    Budget,
+    Concurrent,
+    Period,
+    Rpd,
+    Rpm,
+    Tpd,
+    Tpm,
+    changed_limits,
+    limits_of,
+    limits_text,
+    set_budget,
+    spending_of,
+)
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
@@ -28,38 +42,22 @@ def _tone(key: Record) -> Tone:
     return "good" if key["state"] in ("active", "ok", "enabled") else "warn"
 
 
-def _spending(key: Record) -> str:
-    budgets = key.get("budgets") or []
-    if not budgets:
-        return "-"
-    return ", ".join(f"{people.money(b['spent'])} / {people.money(b['limit'])}" for b in budgets)
-
-
-def _limits(key: Record) -> str:
-    return ", ".join(_limit(each) for each in key.get("limits") or ()) or "-"
-
-
-def _limit(limit: Record) -> str:
-    more = f" burst {limit['burst']:,}" if limit["burst"] is not None else ""
-    shadow = " shadow" if limit["shadow"] else ""
-    return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}"
-
-
 _BODIES = {True: "kept", False: "not kept", None: "-"}
 VIEW = View(
     columns=(
         Column("name", "name"),
         Column("state", "state", tone=_tone),
         Column("key", "start", lambda key: f"{key['start']}...", spare=2),
-        Column("spent / budget", "budgets.spent", _spending),
+        Column("spent / budget", "budgets.spent", spending_of),
         Column("models", "allowed_models", spare=3),
         Column("expires", "expires_at", lambda key: people.moment(key["expires_at"]), spare=4),
         Column(
             "last used", "last_used_at", lambda key: people.moment(key["last_used_at"]), spare=1
         ),
         Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
-        Column("limits", "limits", _limits, wide=True),
+        Column("limits", "limits", limits_text, wide=True),
         Column("addresses", "allowed_ips", wide=True),
+        Column("group", "group", wide=True),
         Column("direct", "allow_direct", wide=True),
         Column("priority", "priority", wide=True),
         Column("id", "id", wide=True),
@@ -69,15 +67,6 @@ VIEW = View(
     empty="no keys yet; make one with: conduit keys create NAME",
 )
 
-Budget = Annotated[
-    str | None, typer.Option("--budget", metavar="USD", help="Most that may be spent.")
-]
-Period = Annotated[
-    str,
-    typer.Option(
-        "--budget-period", "--period", metavar="PERIOD", help="total, day, week or month."
-    ),
-]
 Models = Annotated[
     str | None,
     typer.Option("--models", metavar="A,B", help="Aliases that may be used; * fits any text."),
@@ -98,23 +87,6 @@ Direct = Annotated[
         "--direct/--no-direct", help="It may also name PROVIDER/MODEL, as far as --models fit."
     ),
 ]
-_RATE = "N[,burst=B][,shadow]"
-Rpm = Annotated[
-    str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
-]
-Tpm = Annotated[
-    str | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
-]
-Rpd = Annotated[
-    str | None, typer.Option("--rpd", metavar="N[,shadow]", help="Most requests a day, or none.")
-]
-Tpd = Annotated[
-    str | None, typer.Option("--tpd", metavar="N[,shadow]", help="Most tokens a day, or none.")
-]
-Concurrent = Annotated[
-    str | None,
-    typer.Option("--concurrent", metavar="N[,shadow]", help="Most requests at once, or none."),
-]
 Ips = Annotated[
     str | None,
     typer.Option("--ips", metavar="A,B", help="Addresses or networks it may be used from, or any."),
@@ -124,6 +96,10 @@ Priority = Annotated[
     typer.Option(
         "--priority/--no-priority", help="It is served from the reserved slots under overload too."
     ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option("--group", metavar="NAME", help="The group that it is in, whose limits hold too."),
 ]
 Out = Annotated[
     str | None,
@@ -141,12 +117,19 @@ def list_keys(
     over_budget: Annotated[
         bool, typer.Option("--over-budget", help="Only those that have spent a budget up.")
     ] = False,
+    group: Annotated[
+        str | None, typer.Option("--group", metavar="NAME", help="Only those in this group.")
+    ] = None,
 ) -> None:
     """List keys."""
     before = None
     if expiring is not None:
         before = inputs.moment(expiring, "--expiring", ahead=True)
-    query = {"expires_before": before, "over_budget": over_budget or None}
+    query = {
+        "expires_before": before,
+        "over_budget": over_budget or None,
+        "group": None if group is None else call.find("groups", group)["id"],
+    }
     call.show_list("keys.list", VIEW, query=query)
 
 
@@ -175,6 +158,7 @@ def create(
     concurrent: Concurrent = None,
     priority: Priority = None,
     ips: Ips = None,
+    group: Group = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -183,9 +167,11 @@ def create(
     """
     body: dict[str, Any] = {"name": name or f"key-{secrets.token_hex(3)}"}
     body |= _rights(models, log_bodies, direct, priority, ips)
+    if group is not None:
+        body["group"] = group
     if expires is not None:
         body["expires_at"] = inputs.moment(expires, "--expires", ahead=True)
-    limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if limits:
         body["limits"] = [each for each in limits.values() if each is not None]
     if budget is not None:
@@ -277,31 +263,37 @@ def update(
     concurrent: Concurrent = None,
     priority: Priority = None,
     ips: Ips = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="NAME", help="The group that it is to be in, or none."),
+    ] = None,
 ) -> None:
     """Change a key's name, budget, limits, models or expiry, what is kept of it, or what it may do.
 
     A limit that is not named stays; none takes it away.
     """
     body = _rights(models, log_bodies, direct, priority, ips)
+    if group is not None:
+        body["group"] = None if group == "none" else group
     if rename is not None:
         body["name"] = rename
     if expires is not None:
         never = expires == "never"
         body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
-    limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if not body and budget is None and not limits:
         raise Failure(
             "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
-            "--direct, --priority, --ips, or a limit such as --rpm"
+            "--direct, --priority, --ips, --group, or a limit such as --rpm"
         )
     key = call.find("keys", name)
     if limits:
-        body["limits"] = _changed_limits(key, limits)
+        body["limits"] = changed_limits(key, limits)
     if body:
         changed = call.change("keys.update", key["id"], body=body, before=key)
         key = changed if changed is not None else key
     if budget is not None:
-        _set_budget(call, key, budget, period)
+        set_budget(call, "key", key, budget, period)
     if not call.options.dry_run:
         fresh = call.fetch("keys.show", key["id"])
         call.show_changed(fresh, VIEW, f"updated key {fresh['name']}")
@@ -327,60 +319,12 @@ def _rights(
     return rights
 
 
-def _limits_of(**texts: str | None) -> dict[str, Record | None]:
-    """The limits that are named, None for one that is to go. Raises Failure."""
-    return {kind: _limit_of(kind, text) for kind, text in texts.items() if text is not None}
-
-
-def _limit_of(kind: str, text: str) -> Record | None:
-    if text == "none":
-        return None
-    number, *words = text.split(",")
-    limit: Record = {"kind": kind, "limit": _whole(kind, number)}
-    for word in words:
-        name, _, value = word.partition("=")
-        if name == "burst" and value:
-            limit["burst"] = _whole(kind, value)
-        elif word == "shadow":
-            limit["shadow"] = True
-        else:
-            raise Failure(f"--{kind}: {_RATE} is expected, not {text!r}")
-    return limit
-
-
-def _whole(kind: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise Failure(f"--{kind}: a whole number above 0 is expected, not {text!r}")
-    return int(text)
-
-
-def _changed_limits(key: Record, changes: dict[str, Record | None]) -> list[Record]:
-    """All limits of a key: as they are, but for those that are to change."""
-    told = ("kind", "limit", "burst", "shadow", "timezone")
-    kept = {each["kind"]: {name: each[name] for name in told} for each in key["limits"]}
-    return [each for each in (kept | changes).values() if each is not None]
-
-
 def _log_bodies(text: str) -> bool | None:
     """Whether bodies are kept; None leaves it to the gateway's setting. Raises Failure."""
     choices = {"on": True, "off": False, "default": None}
     if text not in choices:
         raise Failure(f"--log-bodies: on, off or default is expected, not {text!r}")
     return choices[text]
-
-
-def _set_budget(call: Call, key: Record, budget: str, period: str) -> None:
-    old = next((b for b in key.get("budgets") or () if b["period"] == period), None)
-    if budget == "none":
-        if old is not None:
-            call.change("budgets.delete", old["id"])
-        return
-    limit = inputs.amount(budget, "--budget")
-    if old is not None:
-        call.change("budgets.update", old["id"], body={"limit": limit}, before=old)
-        return
-    scope = {"kind": "key", "id": key["id"]}
-    call.change("budgets.create", body={"scope": scope, "period": period, "limit": limit})
 
 
 @verb(noun, "enable", "change", bulk=True)
@@ -513,7 +457,7 @@ CHECK_VIEW = View(
         Column(
             "former until", "former_expires_at", lambda k: people.moment(k["former_expires_at"])
         ),
-        Column("spent / budget", "budgets.spent", _spending),
+        Column("spent / budget", "budgets.spent", spending_of),
         Column("id", "id"),
     ),
 )

@@ -18,6 +18,7 @@ from conduit.cli.console import Tone, plain
 from conduit.cli.failures import Failure
 from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out
 from conduit.cli.output import Column, View, cell
+from conduit.cli.record_filters import filter_of
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.writing import NewFile
 from conduit.client.api import Record
@@ -27,7 +28,6 @@ from conduit.core import people
 from conduit.core.money import format_usd, parse_usd
 
 noun = Noun("Request records, and bodies of requests and answers where they are kept.")
-_PLAIN_FORBIDDEN = set(' \t"')
 _FINISHED = "request.finished"
 _PAGE_ROWS = 1000
 _ROWS_A_PROGRESS = 10_000
@@ -85,6 +85,7 @@ VIEW = View(
         ),
         Column("cost", "cost", lambda record: people.money(record["cost"]), right=True),
         Column("key", "key", spare=5),
+        Column("group", "group", wide=True),
         Column("outcome", "outcome", wide=True),
         Column("error", "error_code", wide=True),
         Column("id", "id", firm=True),
@@ -152,6 +153,9 @@ User = Annotated[
     str | None,
     typer.Option("--user", metavar="ID", help="Only of this end user, as the client named them."),
 ]
+Group = Annotated[
+    str | None, typer.Option("--group", metavar="NAME", help="Only of keys in this group then.")
+]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 10m.")
 ]
@@ -163,43 +167,6 @@ Until = Annotated[
 RequestId = Annotated[
     str, typer.Argument(metavar="ID", help="Id, as in x-request-id, or its beginning.")
 ]
-
-
-def filter_of(  # the flags that several commands share
-    text: str | None,
-    key: str | None,
-    model: str | None,
-    provider: str | None,
-    status: str | None,
-    min_latency: str | None,
-    error: str | None,
-    session: str | None = None,
-    user: str | None = None,
-) -> str | None:
-    """One filter of `--filter` and the flags for single fields. Raises Failure."""
-    ms = None
-    if min_latency is not None:
-        ms = f">={round(inputs.duration_s(min_latency, '--min-latency') * 1000)}"
-    fields = {
-        "key": key,
-        "alias": model,
-        "provider": provider,
-        "status": status,
-        "ms": ms,
-        "error": error,
-        "session": session,
-        "user": user,
-    }
-    terms = [text] if text else []
-    terms += [f"{name}:{_quoted(value)}" for name, value in fields.items() if value is not None]
-    return inputs.request_filter(" ".join(terms)) or None
-
-
-def _quoted(value: str) -> str:
-    if value and not _PLAIN_FORBIDDEN & set(value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _past(text: str | None, flag: str) -> str | None:
@@ -218,11 +185,13 @@ def list_logs(  # the words of `logs list`
     error: Error = None,
     session: Session = None,
     user: User = None,
+    group: Group = None,
     since: Since = None,
     until: Until = None,
 ) -> None:
     """List requests, the newest first."""
-    wanted = filter_of(filter, key, model, provider, status, min_latency, error, session, user)
+    told = (status, min_latency, error, session, user, group)
+    wanted = filter_of(filter, key, model, provider, *told)
     query = {
         "filter": wanted,
         "since": _past(since, "--since"),

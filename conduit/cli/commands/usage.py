@@ -1,5 +1,6 @@
 """`conduit usage`: what was used and spent."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,7 +20,7 @@ from conduit.core import people
 from conduit.core.bars import ASCII_BARS, UNICODE_BARS, meter, spark
 
 noun = Noun("What was used and spent.")
-GROUPS = ("model", "key", "provider", "alias", "day", "hour")
+GROUPS = ("model", "key", "group", "provider", "alias", "day", "hour")
 _STEPS = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
 _BAR_CELLS = 10
 _MOST_BARS = 60
@@ -38,7 +39,7 @@ def _paid(title: str, path: str, *, wide: bool = False, spare: int | None = None
 
 
 COLUMNS = (
-    Column("group", "group"),
+    Column("group", "group", lambda used: used["group"] or "-"),
     _counted("requests", "requests"),
     _counted("attempts", "attempts", wide=True),
     _counted("in", "input_tokens", spare=4),
@@ -55,6 +56,7 @@ COLUMNS = (
     _counted("open", "open_holds", wide=True),
     _paid("held", "held", wide=True),
     Column("key id", "key_id", wide=True),
+    Column("group id", "group_id", wide=True),
 )
 _EMPTY = "nothing was used in this time"
 
@@ -86,6 +88,10 @@ def usage(
         str | None,
         typer.Option("--alias", metavar="NAME", help="Only of this model, as clients call it."),
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="NAME", help="Only of this group of keys, deleted or not."),
+    ] = None,
     timezone: Annotated[
         str, typer.Option("--timezone", metavar="ZONE", help="Whose days and hours are meant.")
     ] = "UTC",
@@ -95,33 +101,43 @@ def usage(
     An attempt counts at the moment it was sent. Calls that still run are in no sum; what is held
     for them is told apart.
     """
+    wanted = {
+        "key": None if key is None else _id_of(call, "keys", key),
+        "provider": provider,
+        "model": model,
+        "alias": alias,
+        "group": None if group is None else _id_of(call, "groups", group),
+        "timezone": None if timezone == "UTC" else timezone,
+    }
+    show_usage(call, by, since, until, wanted)
+
+
+def show_usage(
+    call: Call, by: str | None, since: str, until: str | None, wanted: Mapping[str, str | None]
+) -> None:
+    """Print what was used and spent of what is `wanted`. Raises Failure."""
     if by is not None and by not in GROUPS:
         raise Failure(f"--by: {', '.join(GROUPS)} is expected, not {by!r}")
     query = {
         "since": None if since == "ever" else inputs.moment(since, "--since", ahead=False),
         "until": None if until is None else inputs.moment(until, "--until", ahead=False),
         "by": by,
-        "timezone": None if timezone == "UTC" else timezone,
-        "key": None if key is None else _key_id(call, key),
-        "provider": provider,
-        "model": model,
-        "alias": alias,
+        **wanted,
     }
     used = call.fetch("usage.show", query=query)
     if call.printer.format == "json" or call.options.shape.query is not None:
         call.printer.record(used, View(COLUMNS))
         return
-    rows = (
-        used["groups"] if by is not None else [{"group": "total", "key_id": None} | used["total"]]
-    )
+    total = {"group": "total", "key_id": None, "group_id": None} | used["total"]
+    rows = used["groups"] if by is not None else [total]
     call.printer.rows(rows, _view(call, used), next_cursor=lambda: None)
     _tell(call, used)
 
 
-def _key_id(call: Call, given: str) -> str:
-    """The id of a key that is there; what was given where it may be a deleted one's."""
+def _id_of(call: Call, noun: str, given: str) -> str:
+    """The id of a record that is there; what was given where it may be a deleted one's."""
     try:
-        return str(call.find("keys", given)["id"])
+        return str(call.find(noun, given)["id"])
     except ApiError as error:
         if error.status != 404:
             raise

@@ -6,13 +6,13 @@ from pydantic import model_validator
 
 from conduit.core.resources.fields import Patch, Resource, Time, TimeZone, Usd
 
-ScopeKind = Literal["key", "mapping", "gateway"]
+ScopeKind = Literal["key", "group", "mapping", "gateway"]
 Period = Literal["total", "day", "week", "month"]
 Mode = Literal["hard", "soft"]
 
 
 class BudgetScope(Resource):
-    """`id` is a key's id or a mapping's alias; the gateway has none."""
+    """`id` is the id of a key or a group, or a mapping's alias; the gateway has none."""
 
     kind: ScopeKind
     id: str = ""
@@ -20,12 +20,12 @@ class BudgetScope(Resource):
     @model_validator(mode="after")
     def _named_unless_there_is_one(self) -> "BudgetScope":
         if (self.kind == "gateway") is bool(self.id):
-            raise ValueError("id: a key and a mapping are named, the gateway is not")
+            raise ValueError("id: a key, a group and a mapping are named, the gateway is not")
         return self
 
 
 class NewBudget(Resource):
-    """`scope.id` is a key's id or name, or a mapping's alias that has no star.
+    """`scope.id` is the id or name of a key or a group, or a mapping's alias that has no star.
 
     A period is one of `timezone`; weeks begin on Monday.
     """
@@ -40,7 +40,7 @@ class NewBudget(Resource):
 class BudgetView(Resource):
     """`spent` and `held` are the numbers that are enforced, of the present period.
 
-    `scope_name` is what people call the scope: the key's name, or the mapping's alias.
+    `scope_name` is what people call the scope: the name of the key or group, or the alias.
     """
 
     id: str

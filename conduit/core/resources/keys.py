@@ -27,7 +27,8 @@ class NewKey(Resource):
 
     `log_bodies` says whether the bodies of its requests are kept; null leaves it to the setting.
     With `allow_direct` a request may also name `provider/model`, as far as `allowed_models` fit it.
-    With `priority` it is served also when all but the reserved slots are taken.
+    With `priority` it is served also when all but the reserved slots are taken. `group` is the id
+    or the name of the group that it is in: what it may do, both have to allow.
     """
 
     name: Name
@@ -39,6 +40,7 @@ class NewKey(Resource):
     limits: RateLimits = Field(default_factory=list)
     allowed_ips: AllowedIps = Field(default_factory=list)
     priority: bool = False
+    group: Name | None = None
 
 
 class KeyView(Resource):
@@ -55,6 +57,9 @@ class KeyView(Resource):
     limits: list[RateLimitView]
     allowed_ips: list[str]
     priority: bool
+    group: str | None
+    """The name of the group that it is in."""
+    group_id: str | None
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -127,9 +132,10 @@ class KeyPatch(Patch):
     """`expires_at` null removes the expiry; a field that is left out stays as it is.
 
     `limits` are all of the key's from now on; what has been counted of one that stays is kept.
+    `group` null takes the key out of its group; what it has spent stays with that.
     """
 
-    nullable = frozenset({"expires_at", "log_bodies"})
+    nullable = frozenset({"expires_at", "log_bodies", "group"})
 
     name: Name | None = None
     enabled: bool | None = None
@@ -140,4 +146,5 @@ class KeyPatch(Patch):
     limits: RateLimits | None = None
     allowed_ips: AllowedIps | None = None
     priority: bool | None = None
+    group: Name | None = None
     version: int | None = None

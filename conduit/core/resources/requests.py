@@ -74,6 +74,8 @@ class RequestView(Resource):
     session: str | None
     end_user: str | None
     dropped: list[str] | None
+    group_id: str | None
+    group: str | None
 
 
 class RoutedCandidate(Resource):

@@ -4,7 +4,7 @@ from typing import Literal
 
 from conduit.core.resources.fields import Resource, Time, TimeZone, UsdSum
 
-SpentBy = Literal["model", "key", "provider", "alias", "day", "hour"]
+SpentBy = Literal["model", "key", "group", "provider", "alias", "day", "hour"]
 
 
 class AttemptSums(Resource):
@@ -34,11 +34,14 @@ class AttemptSums(Resource):
 class AttemptGroup(AttemptSums):
     """The attempts that have `group` in common: a name, a day, or the time an hour begins.
 
-    `key_id` is null where the groups are not keys, whose names may have been given again.
+    `key_id` is null where the groups are not keys, and `group_id` where they are not groups of
+    keys; the names of both may have been given again. Attempts of keys without a group have the
+    empty name.
     """
 
     group: str
     key_id: str | None
+    group_id: str | None
 
 
 class SpendingReport(Resource):
@@ -54,6 +57,8 @@ class SpendingReport(Resource):
     timezone: TimeZone
     key_id: str | None
     key: str | None
+    group_id: str | None
+    group: str | None
     total: AttemptSums
     groups: list[AttemptGroup]
     more: bool

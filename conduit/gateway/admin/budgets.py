@@ -1,5 +1,6 @@
 """Admin operations on budgets."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from conduit.core.errors import (
@@ -24,7 +25,7 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
 from conduit.gateway.ledger.budgets import BudgetTerms
-from conduit.gateway.storage import budgets, keys, mappings
+from conduit.gateway.storage import budgets, groups, keys, mappings
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import Transaction, reading, writing
 
@@ -49,8 +50,9 @@ async def _create(call: Call[NewBudget, None]) -> BudgetView:
             budget = new_budget(wanted.scope.kind, scope_id, wanted)
             name = await _scope_name(connection, budget)
             await budgets.insert(connection, budget)
+            concerned = await _keys_of(connection, budget)
         await open_budget(admin, budget, name)
-    admin.keyring.drop(scope_id)
+    admin.keyring.drop_all(concerned)
     await admin.announce_of_keys(EventKind.BUDGET_CREATED, facts(budget))
     return view(admin, budget, name)
 
@@ -75,8 +77,9 @@ async def _update(call: Call[BudgetPatch, None]) -> BudgetView:
             budget = await budgets.change(
                 connection, budget, {**changes, "updated_at_ms": now_ms()}, version=patch.version
             )
+            concerned = await _keys_of(connection, budget)
         admin.ledger.change_budget(terms_of(budget, name))
-    admin.keyring.drop(budget.scope_id)
+    admin.keyring.drop_all(concerned)
     await admin.announce_of_keys(EventKind.BUDGET_UPDATED, facts(budget))
     return view(admin, budget, name)
 
@@ -105,19 +108,35 @@ async def _delete(call: Call[None, None]) -> None:
         async with writing(admin.database, by=call.by) as connection:
             budget = await budgets.find(connection, call.names["budget"])
             await budgets.remove(connection, budget)
+            concerned = await _keys_of(connection, budget)
         admin.ledger.close_budget(budget.id)
-    admin.keyring.drop(budget.scope_id)
+    admin.keyring.drop_all(concerned)
     await admin.announce_of_keys(EventKind.BUDGET_DELETED, facts(budget))
 
 
 async def _scope_name(connection: Transaction, budget: StoredBudget) -> str | None:
-    """What people call the scope; None for the gateway, and for a key that was just deleted."""
-    if budget.scope_kind != budgets.OF_A_KEY:
-        return budget.scope_id or None
+    """What people call the scope; None for the gateway, and for what was just deleted."""
     try:
-        return (await keys.find(connection, budget.scope_id)).name
+        match budget.scope_kind:
+            case budgets.OF_A_KEY:
+                return (await keys.find(connection, budget.scope_id)).name
+            case budgets.OF_A_GROUP:
+                return (await groups.find(connection, budget.scope_id)).name
+            case _:
+                return budget.scope_id or None
     except NotFoundError:
         return None
+
+
+async def _keys_of(connection: Transaction, budget: StoredBudget) -> Sequence[str]:
+    """The ids of the keys whose grants say whether there is such a budget."""
+    match budget.scope_kind:
+        case budgets.OF_A_KEY:
+            return (budget.scope_id,)
+        case budgets.OF_A_GROUP:
+            return await keys.ids_of_group(connection, budget.scope_id)
+        case _:
+            return ()
 
 
 async def _scope_id(connection: Transaction, scope: BudgetScope) -> str:
@@ -126,6 +145,8 @@ async def _scope_id(connection: Transaction, scope: BudgetScope) -> str:
         match scope.kind:
             case "key":
                 return (await keys.find(connection, scope.id)).id
+            case "group":
+                return (await groups.find(connection, scope.id)).id
             case "mapping":
                 if "*" in scope.id:
                     raise ValidationFailedError(
@@ -178,6 +199,8 @@ def terms_of(budget: StoredBudget, scope_name: str | None) -> BudgetTerms:
         limit_nanodollars=budget.limit_nanodollars,
         mode=budget.mode,
         scope_name=scope_name,
+        since_ms=budget.since_ms,
+        spent_before=budget.spent_before_nanodollars,
     )
 
 
@@ -222,7 +245,7 @@ OPERATIONS = (
         "budgets.create",
         "POST",
         _PATH,
-        "Give a key, a mapping or the gateway a budget",
+        "Give a key, a group, a mapping or the gateway a budget",
         _create,
         BudgetView,
         body=NewBudget,

@@ -1,7 +1,7 @@
 """Admin operations on virtual keys."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, displayed_start, make_virtual_key
 from conduit.core.limits import Limit
 from conduit.core.money import format_usd
-from conduit.core.resources.fields import Page, Resource, Time, time_ms, time_text
+from conduit.core.resources.fields import Name, Page, Resource, Time, time_ms, time_text
 from conduit.core.resources.keys import (
     CreatedKey,
     KeyCheck,
@@ -32,9 +32,9 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, QueryBool, changes_of, page
 from conduit.gateway.limits.limiter import Scope
-from conduit.gateway.storage import budgets, keys, requests
+from conduit.gateway.storage import budgets, groups, keys, requests
 from conduit.gateway.storage.budgets import StoredBudget
-from conduit.gateway.storage.engine import reading, writing
+from conduit.gateway.storage.engine import Transaction, reading, writing
 from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.requests import Span, Used
 
@@ -44,10 +44,14 @@ _MOST_GROUPS = 1000
 
 
 class KeyQuery(ListQuery):
-    """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up."""
+    """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up.
+
+    `group` is the id or the name of the group that they are in.
+    """
 
     expires_before: Time | None = None
     over_budget: QueryBool = False
+    group: Name | None = None
 
 
 class KeyUsageQuery(Resource):
@@ -61,36 +65,41 @@ class KeyUsageQuery(Resource):
 async def _list(call: Call[None, KeyQuery]) -> Page[KeyView]:
     admin, query = call.admin, call.query
     async with reading(admin.database) as connection:
+        group = None if query.group is None else await groups.find(connection, query.group)
         found = await keys.page(
             connection,
             query.window(),
             expires_before_ms=_moment(query.expires_before),
             among=admin.ledger.overspent_keys() if query.over_budget else None,
+            group_id=None if group is None else group.id,
         )
-        own = await budgets.of_keys(connection, [each.id for each in found.rows])
-    return page(found, [_view(admin, each, own) for each in found.rows])
+        beside = await _beside(connection, found.rows)
+    return page(found, [_view(admin, each, beside) for each in found.rows])
 
 
 async def _create(call: Call[NewKey, None]) -> CreatedKey:
     admin, wanted = call.admin, call.body
     secret = make_virtual_key()
     key = _new_key(wanted, secret)
-    own = []
+    own: list[StoredBudget] = []
     if wanted.budget is not None:
         own = [budget_operations.new_budget("key", key.id, wanted.budget)]
         budget_operations.refuse_without_ledger(admin)
     async with admin.budget_changes:
         async with writing(admin.database, by=call.by) as connection:
+            if wanted.group is not None:
+                key = replace(key, group_id=await _group_id_of(connection, wanted.group))
             await keys.insert(connection, key)
             for budget in own:
                 await budgets.insert(connection, budget)
+            beside = await _beside(connection, [key])
         for budget in own:
             await budget_operations.open_budget(admin, budget, key.name)
     admin.keyring.add(key.digest)
     await admin.announce_of_keys(EventKind.KEY_CREATED, _facts(key))
     for budget in own:
         admin.bus.publish(EventKind.BUDGET_CREATED, budget_operations.facts(budget))
-    view = _view(admin, key, own)
+    view = _view(admin, key, beside)
     return CreatedKey(**dict(view), secret=secret)
 
 
@@ -98,8 +107,8 @@ async def _show(call: Call[None, None]) -> KeyView:
     admin = call.admin
     async with reading(admin.database) as connection:
         key = await keys.find(connection, call.names["key"])
-        own = await budgets.of_keys(connection, [key.id])
-    return _view(admin, key, own)
+        beside = await _beside(connection, [key])
+    return _view(admin, key, beside)
 
 
 async def _update(call: Call[KeyPatch, None]) -> KeyView:
@@ -113,12 +122,12 @@ async def _update(call: Call[KeyPatch, None]) -> KeyView:
     async with admin.budget_changes:
         key = await _change(call, changes, version=patch.version)
         async with reading(admin.database) as connection:
-            own = await budgets.of_keys(connection, [key.id])
+            beside = await _beside(connection, [key])
         if "name" in changes:
-            for budget in own:  # the ledger's refusals name the key
+            for budget in beside.budgets:  # the ledger's refusals name the key
                 admin.ledger.change_budget(budget_operations.terms_of(budget, key.name))
     await admin.announce_of_keys(EventKind.KEY_UPDATED, _facts(key))
-    return _view(admin, key, own)
+    return _view(admin, key, beside)
 
 
 async def _rotate(call: Call[KeyRotation, None]) -> CreatedKey:
@@ -135,12 +144,12 @@ async def _rotate(call: Call[KeyRotation, None]) -> CreatedKey:
             "updated_at_ms": at_ms,
         }
         key = await keys.change(connection, key, changes, version=None)
-        own = await budgets.of_keys(connection, [key.id])
+        beside = await _beside(connection, [key])
     admin.keyring.drop(key.id)
     admin.keyring.add(key.digest)
     facts = {**_facts(key), "former_expires_at_ms": key.former_expires_at_ms}
     await admin.announce_of_keys(EventKind.KEY_ROTATED, facts)
-    return CreatedKey(**dict(_view(admin, key, own)), secret=secret)
+    return CreatedKey(**dict(_view(admin, key, beside)), secret=secret)
 
 
 async def _check(call: Call[KeyDigest, None]) -> KeyCheck:
@@ -149,8 +158,8 @@ async def _check(call: Call[KeyDigest, None]) -> KeyCheck:
         key = await keys.find_by_digest(connection, digest)
         if key is None:
             raise NotFoundError("there is no key of this digest")
-        own = await budgets.of_keys(connection, [key.id])
-    view = _view(admin, key, own)
+        beside = await _beside(connection, [key])
+    view = _view(admin, key, beside)
     secret_state: SecretState = "former" if view.former_expires_at is not None else "ended"
     if digest == key.digest:
         secret_state = "current"
@@ -196,6 +205,9 @@ async def _change(
     admin = call.admin
     async with writing(admin.database, by=call.by) as connection:
         key = await keys.find(connection, call.names["key"])
+        if "group" in changes:
+            group = changes.pop("group")
+            changes["group_id"] = None if group is None else await _group_id_of(connection, group)
         key = await keys.change(
             connection, key, {**changes, "updated_at_ms": now_ms()}, version=version
         )
@@ -228,6 +240,14 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         allowed_ips=wanted.allowed_ips,
         priority=wanted.priority,
     )
+
+
+async def _group_id_of(connection: Transaction, name_or_id: str) -> str:
+    """The id of the group that a body names. Raises ValidationFailedError."""
+    try:
+        return (await groups.find(connection, name_or_id)).id
+    except NotFoundError as error:
+        raise ValidationFailedError(f"group: {error.message}", param="group") from error
 
 
 def _moment(text: str | None) -> int | None:
@@ -268,7 +288,21 @@ def _former_end(key: StoredKey) -> str | None:
     return time_text(end_ms) if end_ms is not None and end_ms > now_ms() else None
 
 
-def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> KeyView:
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What is shown with keys: their budgets, and the names of their groups by id."""
+
+    budgets: Sequence[StoredBudget]
+    groups: Mapping[str, str]
+
+
+async def _beside(connection: Transaction, found: Sequence[StoredKey]) -> _Beside:
+    own = await budgets.of_keys(connection, [key.id for key in found])
+    group_ids = {key.group_id for key in found if key.group_id is not None}
+    return _Beside(own, await groups.names_of(connection, group_ids))
+
+
+def _view(admin: AdminContext, key: StoredKey, beside: _Beside) -> KeyView:
     """The key with those of the budgets that are its own."""
     return KeyView(
         id=key.id,
@@ -278,14 +312,18 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
         state=_state(key),
         allowed_models=list(key.allowed_models),
         budgets=[
-            budget_operations.view(admin, each, key.name) for each in own if each.scope_id == key.id
+            budget_operations.view(admin, each, key.name)
+            for each in beside.budgets
+            if each.scope_id == key.id
         ],
         expires_at=time_text(key.expires_at_ms),
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
-        limits=_limits(admin, key),
+        limits=limit_views(admin, Scope(key.id, key.name, _limits(key))),
         allowed_ips=list(key.allowed_ips),
         priority=key.priority,
+        group=None if key.group_id is None else beside.groups.get(key.group_id),
+        group_id=key.group_id,
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),
         created_at=str(time_text(key.created_at_ms)),
@@ -294,9 +332,13 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
     )
 
 
-def _limits(admin: AdminContext, key: StoredKey) -> list[RateLimitView]:
-    limits = tuple(Limit(**limit) for limit in key.limits)
-    standings = admin.limiter.standings(Scope(key.id, key.name, limits))
+def _limits(key: StoredKey) -> tuple[Limit, ...]:
+    return tuple(Limit(**limit) for limit in key.limits)
+
+
+def limit_views(admin: AdminContext, scope: Scope) -> list[RateLimitView]:
+    """The limits of a key or a group as they stand."""
+    standings = admin.limiter.standings(scope)
     return [
         RateLimitView(**asdict(each.limit), remaining=each.remaining, exceeded=exceeded)
         for each, exceeded in standings
@@ -304,7 +346,13 @@ def _limits(admin: AdminContext, key: StoredKey) -> list[RateLimitView]:
 
 
 def _facts(key: StoredKey) -> dict[str, Any]:
-    return {"id": key.id, "name": key.name, "enabled": key.enabled, "version": key.version}
+    return {
+        "id": key.id,
+        "name": key.name,
+        "enabled": key.enabled,
+        "version": key.version,
+        "group_id": key.group_id,
+    }
 
 
 OPERATIONS = (

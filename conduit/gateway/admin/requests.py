@@ -194,6 +194,8 @@ def _fields(record: StoredRequest) -> dict[str, Any]:
         "session": record.session,
         "end_user": record.end_user,
         "dropped": None if record.dropped is None else record.dropped.split(","),
+        "group_id": record.group_id,
+        "group": record.group_name,
     }
 
 

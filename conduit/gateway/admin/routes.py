@@ -18,13 +18,14 @@ from conduit.core.resources.routes import (
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.health import deployment_view
 from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.grants import grants_of
 from conduit.gateway.provider import Operation
-from conduit.gateway.routing.allowed import allowed_by
+from conduit.gateway.routing.allowed import may_use, who_may_not
 from conduit.gateway.routing.explain import ExplainedCandidate, ExplainedLeg, Explainer, Supposed
 from conduit.gateway.routing.lacking import Needs
 from conduit.gateway.routing.resolve import Question, find_mapping
 from conduit.gateway.routing.strategies import Draw
-from conduit.gateway.storage import budgets, keys
+from conduit.gateway.storage import keys
 from conduit.gateway.storage.engine import reading
 
 _PATH = "/admin/routes"
@@ -80,12 +81,13 @@ async def _supposed(admin: AdminContext, asked: RouteQuestion) -> Supposed:
     if asked.key is not None:
         async with reading(admin.database) as connection:
             key = await keys.find(connection, asked.key)
-            own = await budgets.of_keys(connection, [key.id])
-        if not allowed_by(key.allowed_models, asked.alias):
+            [(_, granted), *_] = await grants_of(connection, [key])
+        if not may_use(granted, asked.alias):
+            who = who_may_not(granted, asked.alias)
             raise PermissionDeniedError(
-                f"the key {key.name!r} may not use the model {asked.alias!r}", param="alias"
+                f"{who} may not use the model {asked.alias!r}", param="alias"
             )
-        must_be_priced = any(budget.mode == "hard" for budget in own)
+        must_be_priced = granted.has_hard_budget
         direct = key.allow_direct
         session = session and f"{key.id}/{session}"
     question = Question(asked.alias, Operation(asked.operation), must_be_priced, direct)

@@ -1,7 +1,7 @@
 """Admin operations on what was used and spent."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -14,8 +14,8 @@ from conduit.core.resources.fields import Resource, Time, TimeZone, time_ms
 from conduit.core.resources.usage import AttemptGroup, AttemptSums, SpendingReport, SpentBy
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.ledger.periods import offsets_ms
-from conduit.gateway.storage import keys, spending
-from conduit.gateway.storage.engine import USUAL_S, reading
+from conduit.gateway.storage import groups, keys, spending
+from conduit.gateway.storage.engine import USUAL_S, Transaction, reading
 from conduit.gateway.storage.requests import Span
 from conduit.gateway.storage.spending import Chosen, Grouping, Spent
 
@@ -27,7 +27,7 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class SpendingQuery(Resource):
-    """`until` is no part of the time. `key` is an id or a name, of a deleted key too.
+    """`until` is no part of the time. `key` and `group` are an id or a name, of a deleted one too.
 
     `model` is what its provider calls it, `alias` what the client did.
     """
@@ -40,6 +40,7 @@ class SpendingQuery(Resource):
     provider: Text | None = None
     model: Text | None = None
     alias: Text | None = None
+    group: Text | None = None
 
 
 async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
@@ -50,14 +51,14 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
     async with reading(admin.database) as connection:
         key = None if query.key is None else await keys.find_ever(connection, query.key)
         key_id = None if key is None else key.id
-        chosen = Chosen(span, key_id, query.provider, query.model, query.alias)
+        group = None if query.group is None else await groups.find_ever(connection, query.group)
+        group_id = None if group is None else group.id
+        chosen = Chosen(span, key_id, query.provider, query.model, query.alias, group_id)
         total = await spending.total(connection, chosen)
         found: tuple[Spent, ...] = ()
         if (grouping := _grouping(query, total)) is not None:
             found = await spending.groups(connection, chosen, grouping, _MOST_GROUPS + 1)
-        names: Mapping[str, str] = {}
-        if query.by == "key":
-            names = await keys.names_of(connection, [str(each.group) for each in found])
+        names = await _names(connection, query.by, [str(each.group) for each in found])
     shown = found[:_MOST_GROUPS]
     return SpendingReport(
         since=query.since,
@@ -66,6 +67,8 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
         timezone=query.timezone,
         key_id=key_id,
         key=None if key is None else key.name,
+        group_id=group_id,
+        group=None if group is None else group.name,
         total=AttemptSums(**_sums(total)),
         groups=[
             _group(each, query, names)
@@ -73,6 +76,17 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
         ],
         more=len(found) > len(shown),
     )
+
+
+async def _names(connection: Transaction, by: str | None, ids: Sequence[str]) -> Mapping[str, str]:
+    """What people call the groups whose ids are their names in the ledger."""
+    match by:
+        case "key":
+            return await keys.names_of(connection, ids)
+        case "group":
+            return await groups.names_of(connection, ids)
+        case _:
+            return {}
 
 
 def _grouping(query: SpendingQuery, total: Spent) -> Grouping | None:
@@ -93,8 +107,12 @@ def _group(spent: Spent, query: SpendingQuery, names: Mapping[str, str]) -> Atte
             text = begins.isoformat(timespec="seconds").replace("+00:00", "Z")
         case _, group:
             text = str(group)
-    key_id = text if query.by == "key" else None
-    return AttemptGroup(group=names.get(text, text), key_id=key_id, **_sums(spent))
+    return AttemptGroup(
+        group=names.get(text, text),
+        key_id=text if query.by == "key" else None,
+        group_id=(text or None) if query.by == "group" else None,
+        **_sums(spent),
+    )
 
 
 def _sums(spent: Spent) -> dict[str, Any]:

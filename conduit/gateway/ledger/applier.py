@@ -101,6 +101,7 @@ def open_balance(writer: LedgerWriter, budgets: OpenBudgets, opened: BudgetOpene
         opened.period,
         opened.timezone,
         limit_nanodollars=0,
+        since_ms=opened.since_ms,
     )
     start_ms = terms.start_ms(opened.at_ms)
     sums = writer.scope_spending(opened.scope_kind, opened.scope_id, start_ms)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from conduit.core.errors import InsufficientQuotaError
-from conduit.gateway.ledger.budgets import BudgetTerms, Scope, dollars
+from conduit.gateway.ledger.budgets import SCOPE_KINDS, BudgetTerms, Scope, dollars
 from conduit.gateway.ledger.entries import Hold
 from conduit.gateway.ledger.records import INT64_MAX, Claim
 
@@ -89,6 +89,7 @@ class Balances:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
         self._by_key: dict[str, tuple[Account, ...]] = {}
+        self._by_group: dict[str, tuple[Account, ...]] = {}
         self._others: tuple[Account, ...] = ()
 
     def get(self, budget_id: str) -> Account | None:
@@ -97,21 +98,26 @@ class Balances:
     def add(self, account: Account) -> None:
         terms = account.terms
         self._accounts[terms.id] = account
-        if terms.scope_kind == "key":
-            of_key = (*self._by_key.get(terms.scope_id, ()), account)
-            self._by_key[terms.scope_id] = _in_order(of_key)
+        if (named := self._named(terms.scope_kind)) is not None:
+            of_scope = (*named.get(terms.scope_id, ()), account)
+            named[terms.scope_id] = _in_order(of_scope)
         else:
             self._others = _in_order((*self._others, account))
 
     def remove(self, budget_id: str) -> Account | None:
         account = self._accounts.pop(budget_id, None)
         if account is not None:
-            key_id = account.terms.scope_id
-            remaining = tuple(a for a in self._by_key.pop(key_id, ()) if a is not account)
-            if remaining:
-                self._by_key[key_id] = remaining
+            scope_id = account.terms.scope_id
+            if (named := self._named(account.terms.scope_kind)) is not None:
+                remaining = tuple(a for a in named.pop(scope_id, ()) if a is not account)
+                if remaining:
+                    named[scope_id] = remaining
             self._others = tuple(a for a in self._others if a is not account)
         return account
+
+    def _named(self, scope_kind: str) -> dict[str, tuple[Account, ...]] | None:
+        """Where the accounts of scopes of which there are many are found by the scope's id."""
+        return {"key": self._by_key, "group": self._by_group}.get(scope_kind)
 
     def of_keys(self) -> Iterator[Account]:
         """The accounts of all keys."""
@@ -123,7 +129,7 @@ class Balances:
         for account in tuple(self._accounts.values()):
             balance = account.periods.get(account.latest_ms)
             spent = 0 if balance is None else balance.spent
-            if spent and spent * 100 >= account.terms.limit_nanodollars * percent:
+            if spent and account.terms.has_reached(percent, spent):
                 yield Spending(account.terms, account.latest_ms, spent)
 
     @property
@@ -131,21 +137,23 @@ class Balances:
         """The accounts of mappings and of the gateway: few."""
         return self._others
 
-    def covering(self, key_id: str, alias: str | None) -> tuple[Account, ...]:
+    def covering(self, key_id: str, alias: str | None, group_id: str | None) -> tuple[Account, ...]:
         """The budgets of a call; without an alias, those that do not depend on it."""
-        of_key = self._by_key.get(key_id, ())
+        found = self._by_key.get(key_id, ())
+        if group_id is not None:
+            found += self._by_group.get(group_id, ())
         if not self._others:
-            return of_key
-        return of_key + tuple(
+            return found
+        return found + tuple(
             account
             for account in self._others
             if alias is not None or account.terms.scope_kind == "gateway"
-            if account.terms.covers(key_id, alias or "")
+            if account.terms.covers(key_id, alias or "", group_id)
         )
 
     def place(self, claim: Claim) -> tuple[Claim, list[Place]]:
         """Where the claim is to be held, and the claim with the moment that decides its periods."""
-        accounts = self.covering(claim.key_id, claim.alias)
+        accounts = self.covering(claim.key_id, claim.alias, claim.group_id)
         at_ms = claim.at_ms
         for account in accounts:
             at_ms = account.not_before(at_ms)
@@ -190,10 +198,14 @@ def obstacle(
 
 def _exhausted(terms: BudgetTerms, spent: int, nanodollars: int) -> InsufficientQuotaError:
     limit = terms.limit_nanodollars
-    if spent >= limit:
+    if terms.prepaid and spent < limit:
         return InsufficientQuotaError(
-            f"{terms.label} has spent its budget ({dollars(spent)} of {dollars(limit)})"
+            f"the prepaid balance of {terms.label} is {dollars(limit - spent)}, "
+            f"and this request may cost {dollars(nanodollars)}",
+            hint="lower max_tokens, or have the balance of the group credited",
         )
+    if spent >= limit:
+        return InsufficientQuotaError(f"{terms.spent_up} ({dollars(spent)} of {dollars(limit)})")
     return InsufficientQuotaError(
         f"{terms.label} has {dollars(limit - spent)} left of its budget of {dollars(limit)}, "
         f"and this request may cost {dollars(nanodollars)}",
@@ -202,4 +214,7 @@ def _exhausted(terms: BudgetTerms, spent: int, nanodollars: int) -> Insufficient
 
 
 def _in_order(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
-    return tuple(sorted(accounts, key=lambda account: account.terms.id))
+    """By kind of scope as `SCOPE_KINDS` has them, then the oldest first."""
+    return tuple(
+        sorted(accounts, key=lambda a: (SCOPE_KINDS.index(a.terms.scope_kind), a.terms.id))
+    )

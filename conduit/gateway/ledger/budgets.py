@@ -8,15 +8,20 @@ from conduit.gateway.ledger.periods import period_start_ms
 
 Scope = tuple[str, int]  # (budget id, period start in ms): the key of a balance
 
-SCOPE_KINDS = ("key", "mapping", "gateway")
+SCOPE_KINDS = ("key", "group", "mapping", "gateway")
+"""In the order in which they are held and refused."""
+
+PREPAID = "prepaid"
+"""The period of a prepaid balance: from the moment at which it was opened, without an end."""
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetTerms:
     """A budget as far as holds need it. Only limit, mode and name can change while it is open.
 
-    `scope_id` is a key's id, a mapping's alias, or anything for the gateway; `scope_name` is what
-    a refusal calls it.
+    `scope_id` is the id of a key or a group, a mapping's alias, or anything for the gateway;
+    `scope_name` is what a refusal calls it. A prepaid balance counts from `since_ms` on, and its
+    limit is what was paid in; `spent_before` had been spent of it when it was last credited.
     """
 
     id: str
@@ -27,6 +32,12 @@ class BudgetTerms:
     limit_nanodollars: int
     mode: str = "hard"
     scope_name: str | None = None
+    since_ms: int = 0
+    spent_before: int = 0
+
+    @property
+    def prepaid(self) -> bool:
+        return self.period == PREPAID
 
     @property
     def hard(self) -> bool:
@@ -39,10 +50,26 @@ class BudgetTerms:
             return "the gateway"
         return f'{self.scope_kind} "{self.scope_name or self.scope_id}"'
 
-    def covers(self, key_id: str, alias: str) -> bool:
+    @property
+    def spent_up(self) -> str:
+        """The sentence of a refusal where nothing is left."""
+        if self.prepaid:
+            return f"the prepaid balance of {self.label} is used up"
+        return f"{self.label} has spent its budget"
+
+    def has_reached(self, percent: int, spent: int) -> bool:
+        """Whether such a share is spent; of a prepaid balance, of what was left when it was last
+        credited.
+        """
+        before = self.spent_before
+        return (spent - before) * 100 >= (self.limit_nanodollars - before) * percent
+
+    def covers(self, key_id: str, alias: str, group_id: str | None) -> bool:
         match self.scope_kind:
             case "key":
                 return self.scope_id == key_id
+            case "group":
+                return self.scope_id == group_id
             case "mapping":
                 return self.scope_id == alias
             case _:
@@ -50,7 +77,13 @@ class BudgetTerms:
 
     def start_ms(self, at_ms: int) -> int:
         """Where the period that holds `at_ms` begins."""
-        return 0 if self.period == "total" else period_start_ms(self.period, self.timezone, at_ms)
+        match self.period:
+            case "total":
+                return 0
+            case "prepaid":
+                return self.since_ms if at_ms >= self.since_ms else 0
+            case period:
+                return period_start_ms(period, self.timezone, at_ms)
 
 
 class OpenBudgets:
@@ -64,6 +97,7 @@ class OpenBudgets:
     def __init__(self) -> None:
         self._budgets: dict[str, tuple[BudgetTerms, int]] = {}
         self._by_key: dict[str, list[str]] = {}
+        self._by_group: dict[str, list[str]] = {}
         self._others: list[str] = []  # of mappings and the gateway: few
 
     def add(self, terms: BudgetTerms, first_period_ms: int) -> None:
@@ -78,11 +112,14 @@ class OpenBudgets:
     def __contains__(self, budget_id: str) -> bool:
         return budget_id in self._budgets
 
-    def scopes_of(self, key_id: str, alias: str, held_at_ms: int) -> Iterable[Scope]:
+    def scopes_of(
+        self, key_id: str, alias: str, held_at_ms: int, group_id: str | None
+    ) -> Iterable[Scope]:
         """The balances in which an attempt counts."""
-        for budget_id in (*self._by_key.get(key_id, ()), *self._others):
+        of_group = () if group_id is None else self._by_group.get(group_id, ())
+        for budget_id in (*self._by_key.get(key_id, ()), *of_group, *self._others):
             terms, first_period_ms = self._budgets[budget_id]
-            if not terms.covers(key_id, alias):
+            if not terms.covers(key_id, alias, group_id):
                 continue
             start_ms = terms.start_ms(held_at_ms)
             if start_ms >= first_period_ms:
@@ -91,6 +128,8 @@ class OpenBudgets:
     def _siblings(self, terms: BudgetTerms) -> list[str]:
         if terms.scope_kind == "key":
             return self._by_key.setdefault(terms.scope_id, [])
+        if terms.scope_kind == "group":
+            return self._by_group.setdefault(terms.scope_id, [])
         return self._others
 
 

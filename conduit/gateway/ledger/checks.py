@@ -34,7 +34,10 @@ _JOURNAL = "journal"
 _JOURNAL_TITLE = "what the database does not have yet can be read from the journal"
 
 _TITLES = {
-    "I1": "what a budget has spent is the sum of its attempts' costs and its adjustments",
+    "I1": (
+        "what a budget has spent is the sum of its attempts' costs and its adjustments, and what "
+        "was prepaid that of its transactions"
+    ),
     "I2": "what a budget holds is the sum of its open holds",
     "I3": "each attempt has one row, and the row is sound",
     "I4": "every call that reached a provider has a row",
@@ -170,12 +173,18 @@ def _check_budgets(reader: LedgerReader, violations: dict[str, list[str]]) -> in
     for balance in reader.balances():
         balances.setdefault(balance.budget_id, []).append(balance)
     totals: dict[str, dict[str, Spending]] = {}
-    adjusted = reader.adjusted()
+    adjusted, paid_in = reader.adjusted(), reader.paid_in()
     for budget in reader.budgets():
         of_budget = balances.get(budget.id)
         if of_budget is None:
             continue
         terms = terms_of(budget)
+        if terms.prepaid and (paid := paid_in.get(terms.scope_id, 0)) != terms.limit_nanodollars:
+            violations["I1"].append(
+                f"the prepaid balance of {terms.label}: it says "
+                f"${format_usd(terms.limit_nanodollars)} were paid in, its transactions "
+                f"${format_usd(paid)}"
+            )
         if terms.period == "total":
             if terms.scope_kind not in totals:
                 totals[terms.scope_kind] = reader.spending_by(terms.scope_kind)
@@ -214,7 +223,7 @@ def _compare(
     sums: Spending,
     violations: dict[str, list[str]],
 ) -> None:
-    name = f"budget {budget.id} of {budget.scope_kind} {budget.key_name or budget.scope_id}"
+    name = f"budget {budget.id} of {budget.scope_kind} {budget.scope_name or budget.scope_id}"
     if balance.period_start_ms:
         name += f", period {balance.period_start_ms}"
     # A balance stops at what 64 bits hold.

@@ -91,15 +91,19 @@ class Ledger(Protocol):
         """
         ...
 
-    def affordable(self, key_id: str, alias: str | None = None) -> int | None:
+    def affordable(
+        self, key_id: str, alias: str | None = None, group_id: str | None = None
+    ) -> int | None:
         """Nano-dollars that the tightest hard budget has not spent; None: no such budget.
 
         Some of it may be held by running calls: a claim for it waits until they settle.
         """
         ...
 
-    def exhausted(self, key_id: str) -> BudgetTerms | None:
-        """The first hard budget, of the key or the gateway, that spent money alone has used up."""
+    def exhausted(self, key_id: str, group_id: str | None = None) -> BudgetTerms | None:
+        """The first hard budget, of the key, its group or the gateway, that spent money alone has
+        used up.
+        """
         ...
 
     def is_bounded(self, alias: str) -> bool:

@@ -124,17 +124,19 @@ class LocalLedger:
             await self._sync_hold(hold)
         return hold
 
-    def affordable(self, key_id: str, alias: str | None = None) -> int | None:
+    def affordable(
+        self, key_id: str, alias: str | None = None, group_id: str | None = None
+    ) -> int | None:
         at_ms = self._clock_ms()
         rooms = [
             account.room(at_ms)
-            for account in self._balances.covering(key_id, alias)
+            for account in self._balances.covering(key_id, alias, group_id)
             if account.terms.hard
         ]
         return min(rooms, default=None)
 
-    def exhausted(self, key_id: str) -> BudgetTerms | None:
-        accounts = self._balances.covering(key_id, None)
+    def exhausted(self, key_id: str, group_id: str | None = None) -> BudgetTerms | None:
+        accounts = self._balances.covering(key_id, None, group_id)
         if not accounts:
             return None
         at_ms = self._clock_ms()
@@ -147,7 +149,7 @@ class LocalLedger:
     def is_bounded(self, alias: str) -> bool:
         others = self._balances.others
         return bool(others) and any(
-            account.terms.hard and account.terms.covers("", alias) for account in others
+            account.terms.hard and account.terms.covers("", alias, None) for account in others
         )
 
     def progress(self, hold: Hold, output_tokens: int) -> None:
@@ -235,19 +237,27 @@ class LocalLedger:
             raise ValueError(f"budgets of a {terms.scope_kind} are not counted")
         if self._balances.get(terms.id) is not None:
             raise ValueError(f"budget {terms.id} is open already")
-        at_ms = max(self._clock_ms(), self._latest_ms)
+        at_ms = max(self._clock_ms(), self._latest_ms, terms.since_ms)
         start_ms = terms.start_ms(at_ms)
         balance = Balance()
         account = Account(terms, start_ms, start_ms, {start_ms: balance})
         for hold in self._open.values():
             claim = hold.claim
-            if terms.covers(claim.key_id, claim.alias) and claim.at_ms >= start_ms:
+            if not terms.covers(claim.key_id, claim.alias, claim.group_id):
+                continue
+            if claim.at_ms >= start_ms:
                 hold.scopes = (*hold.scopes, (terms.id, start_ms))
                 balance.held += hold.nanodollars
         self._balances.add(account)
         self._journal.append(
             BudgetOpened(
-                terms.id, terms.scope_kind, terms.scope_id, terms.period, terms.timezone, at_ms
+                terms.id,
+                terms.scope_kind,
+                terms.scope_id,
+                terms.period,
+                terms.timezone,
+                at_ms,
+                terms.since_ms,
             )
         )
         await self.caught_up()
@@ -463,8 +473,8 @@ def _storable_record(record: RequestRecord) -> RequestRecord:
     return msgspec.structs.replace(record, **numbered)
 
 
-def _fixed(terms: BudgetTerms) -> tuple[str, str, str, str]:
-    return terms.scope_kind, terms.scope_id, terms.period, terms.timezone
+def _fixed(terms: BudgetTerms) -> tuple[str, str, str, str, int]:
+    return terms.scope_kind, terms.scope_id, terms.period, terms.timezone, terms.since_ms
 
 
 def _settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord:

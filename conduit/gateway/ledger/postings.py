@@ -87,7 +87,7 @@ def post(
         attempt_id: _Attempt(
             None,
             row.hold_nanodollars,
-            tuple(budgets.scopes_of(row.key_id, row.alias, row.held_at_ms)),
+            tuple(budgets.scopes_of(row.key_id, row.alias, row.held_at_ms, row.group_id)),
             progress=row.progress_tokens,
             is_open=row.state == "open",
         )
@@ -98,7 +98,9 @@ def post(
             postings.requests.append(record)
         elif isinstance(record, Claim):
             if record.attempt_id not in attempts:
-                scopes = tuple(budgets.scopes_of(record.key_id, record.alias, record.at_ms))
+                scopes = tuple(
+                    budgets.scopes_of(record.key_id, record.alias, record.at_ms, record.group_id)
+                )
                 attempts[record.attempt_id] = _Attempt(record, record.hold_nanodollars, scopes)
                 _move(changes, scopes, 0, record.hold_nanodollars)
         elif (attempt := attempts.get(record.attempt_id)) is None:
@@ -206,4 +208,5 @@ def _inserted(claim: Claim, attempt: _Attempt) -> _Row:
         claim.at_ms,
         None if end is None else end.at_ms,
         None if end is None else end.search_units,
+        claim.group_id,
     )

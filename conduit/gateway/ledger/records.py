@@ -17,7 +17,8 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="hold"):
     """What one attempt wants to hold, and all that its ledger row needs; once granted, its record.
 
     `input_nanodollars` is the cost of the estimated input and `output_rate` the price of a million
-    output tokens: recovery prices an attempt from these two and the last progress note.
+    output tokens: recovery prices an attempt from these two and the last progress note. `group_id`
+    is of the group that the key was in.
     """
 
     attempt_id: str
@@ -35,6 +36,7 @@ class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="hold"):
     input_nanodollars: int
     output_rate: int
     price_version: str
+    group_id: str | None = None
 
 
 class TopUpRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="top_up"):
@@ -111,6 +113,8 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     session: str | None = None
     end_user: str | None = None
     dropped: str | None = None
+    group_id: str | None = None
+    group_name: str | None = None
 
     def as_event(self) -> dict[str, Any]:
         """The data of the event: the same names, money in integer nano-dollars.
@@ -131,6 +135,7 @@ class BudgetOpened(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="
     period: str
     timezone: str
     at_ms: int
+    since_ms: int = 0
 
 
 class BudgetClosed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="budget_closed"):

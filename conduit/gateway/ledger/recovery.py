@@ -119,7 +119,9 @@ def terms_of(budget: StoredBudget) -> BudgetTerms:
         timezone=budget.timezone,
         limit_nanodollars=budget.limit_nanodollars,
         mode=budget.mode,
-        scope_name=budget.key_name,
+        scope_name=budget.scope_name,
+        since_ms=budget.since_ms,
+        spent_before=budget.spent_before_nanodollars,
     )
 
 
@@ -171,7 +173,8 @@ def _open_uncounted(
                 budget.scope_id,
                 budget.period,
                 budget.timezone,
-                latest_ms,
+                max(latest_ms, budget.since_ms),
+                budget.since_ms,
             )
             open_balance(writer, budgets, opened)
 
@@ -186,7 +189,9 @@ def _settle(
     }
     rows, changes, total = [], [], 0
     for attempt in attempts:
-        scopes = tuple(budgets.scopes_of(attempt.key_id, attempt.alias, attempt.held_at_ms))
+        scopes = tuple(
+            budgets.scopes_of(attempt.key_id, attempt.alias, attempt.held_at_ms, attempt.group_id)
+        )
         cost = recovered_cost(attempt)
         for scope in scopes:
             cost = min(cost, INT64_MAX - spent.get(scope, 0))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,11 +19,12 @@ MeterKey = tuple[str, LimitKind]
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What limits belong to; `label` names it in messages: `key "ci"`."""
+    """What limits belong to; `label` names it in messages: `the key "ci"`."""
 
     id: str
     label: str
     limits: tuple[Limit, ...]
+    kind: Literal["key", "group"] = "key"
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -33,8 +34,8 @@ class Counted(msgspec.Struct, frozen=True):
     tokens: int
 
 
-CountSince = Callable[[str, int], Awaitable[Counted]]
-"""Asks the books: the scope's id, and the moment in epoch milliseconds. Raises UnavailableError."""
+CountSince = Callable[[Scope, int], Awaitable[Counted]]
+"""Asks the books: a scope, and the moment in epoch milliseconds. Raises UnavailableError."""
 
 Exceeded = Callable[[Limit, bool], None]
 """Told of every limit that had no room, and whether the call was refused for it."""
@@ -60,36 +61,37 @@ class Limiter:
         self._meters: dict[MeterKey, Meter] = {}
         self._forget_at = _MOST_IDLE
 
-    def check(self, scope: Scope) -> None:
+    def check(self, *scopes: Scope) -> None:
         """Refuse what has no room for one more request, before anything is read of it.
 
         Raises RateLimitedError. It takes nothing; a day that has not been counted yet is let by.
         """
         now = self._clock()
         wanted = [
-            (meter, 1)
-            for meter in self._of(scope)
+            (scope, meter, 1)
+            for scope, meter in self._of(scopes)
             if not meter.limit.of_tokens and not meter.limit.shadow  # which is counted once
             if not isinstance(meter, DayMeter) or meter.is_loaded()
         ]
-        self._refuse_without_room(scope, wanted, now)
+        self._refuse_without_room(wanted, now)
 
-    async def take(self, scope: Scope, tokens: int, guessed: int = 0) -> "Permit":
-        """Take one request and an upper estimate of its tokens of every limit, or of none.
+    async def take(self, scopes: Sequence[Scope], tokens: int, guessed: int = 0) -> "Permit":
+        """Take one request and an upper estimate of its tokens of every limit of all scopes, or of
+        none.
 
         `guessed` are further tokens, which nobody asked for: no call is too large because of them.
         Raises RateLimitedError; TokensExceedLimitError where the call is larger than a whole limit,
         so that waiting is in vain; UnavailableError while it cannot be known what a day has used.
         """
-        for meter in self._of(scope):
+        for scope, meter in self._of(scopes):
             if isinstance(meter, DayMeter) and not meter.is_loaded():
                 await self._load(scope, meter)
-        meters = self._of(scope)  # again: some may have been forgotten while the books were asked
+        meters = self._of(scopes)  # again: some may have been forgotten while the books were asked
         now = self._clock()
-        for meter in meters:
+        for scope, meter in meters:
             _refuse_too_large(scope, meter.limit, tokens)
-        wanted = [(meter, _amount(meter.limit, tokens, guessed)) for meter in meters]
-        taken = self._refuse_without_room(scope, wanted, now)
+        wanted = [(scope, meter, _amount(meter.limit, tokens, guessed)) for scope, meter in meters]
+        taken = self._refuse_without_room(wanted, now)
         for meter, amount in taken:
             meter.take(amount, now)
         return Permit(self._clock, taken)
@@ -97,11 +99,11 @@ class Limiter:
     def standings(self, scope: Scope) -> list[tuple[Standing, int]]:
         """How each limit stands, and how often it has been exceeded since the start."""
         now = self._clock()
-        return [(meter.standing(now), meter.exceeded) for meter in self._of(scope)]
+        return [(meter.standing(now), meter.exceeded) for _, meter in self._of((scope,))]
 
-    def _of(self, scope: Scope) -> list[Meter]:
+    def _of(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
         self._forget_idle()  # before any is looked up, or one of these might be among them
-        return [self._meter(scope, limit) for limit in scope.limits]
+        return [(scope, self._meter(scope, limit)) for scope in scopes for limit in scope.limits]
 
     def _meter(self, scope: Scope, limit: Limit) -> Meter:
         key = (scope.id, limit.kind)
@@ -114,17 +116,17 @@ class Limiter:
 
     async def _load(self, scope: Scope, meter: DayMeter) -> None:
         start_ms = meter.start_ms(self._clock())
-        counted = await self._count_since(scope.id, start_ms)
+        counted = await self._count_since(scope, start_ms)
         if not meter.is_loaded():  # somebody else may have asked at the same time
             meter.load(start_ms, counted.tokens if meter.limit.of_tokens else counted.requests)
 
     def _refuse_without_room(
-        self, scope: Scope, wanted: Sequence[tuple[Meter, int]], now: Now
+        self, wanted: Sequence[tuple[Scope, Meter, int]], now: Now
     ) -> list[tuple[Meter, int]]:
         """Those with room: a shadow without any takes nothing, as if it had refused."""
-        worst: tuple[float, Meter] | None = None
+        worst: tuple[float, Scope, Meter] | None = None
         roomy: list[tuple[Meter, int]] = []
-        for meter, amount in wanted:
+        for scope, meter, amount in wanted:
             wait_s = meter.wait_s(amount, now)
             if not wait_s:
                 roomy.append((meter, amount))
@@ -132,10 +134,10 @@ class Limiter:
             meter.exceeded += 1
             self._exceeded(meter.limit, not meter.limit.shadow)
             if not meter.limit.shadow and (worst is None or wait_s > worst[0]):
-                worst = (wait_s, meter)
+                worst = (wait_s, scope, meter)
         if worst is not None:
-            wait_s, meter = worst
-            standings = [each.standing(now) for each, _ in wanted]
+            wait_s, scope, meter = worst
+            standings = [each.standing(now) for _, each, _ in wanted]
             raise _refusal(scope, meter.limit, wait_s, standings)
         return roomy
 

@@ -51,8 +51,8 @@ class Notice:
 
 def threshold_of(spending: Spending) -> int:
     """The highest threshold that was reached; 0: none."""
-    limit = spending.terms.limit_nanodollars
-    return max((each for each in THRESHOLDS if spending.spent * 100 >= limit * each), default=0)
+    terms, spent = spending.terms, spending.spent
+    return max((each for each in THRESHOLDS if terms.has_reached(each, spent)), default=0)
 
 
 def budget_dedupes(budget_id: str, period_start_ms: int) -> dict[int, str]:
@@ -64,12 +64,14 @@ def budget_dedupes(budget_id: str, period_start_ms: int) -> dict[int, str]:
 def of_budget(spending: Spending) -> Notice:
     """Of a budget that has reached a threshold."""
     terms, threshold = spending.terms, threshold_of(spending)
-    limit = terms.limit_nanodollars
+    # Of a prepaid balance, what has become of it since it was last credited.
+    limit = terms.limit_nanodollars - terms.spent_before
+    spent = spending.spent - terms.spent_before
     dedupes = budget_dedupes(terms.id, spending.period_start_ms)
-    budget = f"{_PERIODS.get(terms.period, '')}budget"
+    budget = "prepaid balance" if terms.prepaid else f"{_PERIODS.get(terms.period, '')}budget"
     message = (
         f"{terms.label} has reached {threshold} % of its {budget}: "
-        f"{_dollars(spending.spent)} of {_dollars(limit)}"
+        f"{_dollars(spent)} of {_dollars(limit)}"
     )
     if threshold == THRESHOLDS[-1]:
         message += "; calls are refused" if terms.hard else "; calls are served all the same"
@@ -82,7 +84,7 @@ def of_budget(spending: Spending) -> Notice:
         covered_by=tuple(dedupes[each] for each in THRESHOLDS if each > threshold),
         details={
             "threshold_percent": threshold,
-            "spent_nanodollars": spending.spent,
+            "spent_nanodollars": spent,
             "limit_nanodollars": limit,
             "period_start_ms": spending.period_start_ms,
         },

@@ -97,7 +97,7 @@ def _unknown_rates(policy: str, unknown: UnknownPrice, *, must_be_priced: bool) 
     if policy == "refuse":
         return "the model has no price, and calls without one are refused"
     if must_be_priced:
-        return "the model has no price, and the key has a hard budget"
+        return "the model has no price, and a hard budget covers the call"
     return UNPRICED
 
 

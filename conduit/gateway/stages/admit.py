@@ -12,6 +12,7 @@ from conduit.gateway.dialects.hosted_searches import most_searches
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.dialects.whole_calls import most_requests
 from conduit.gateway.exchange import Attempt, Candidate, Exchange
+from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import Hold, Ledger
 from conduit.gateway.ledger.records import Claim
 from conduit.gateway.pricing.cost import (
@@ -84,13 +85,12 @@ class Admit:
     def __call__(self, exchange: Exchange) -> None:
         """Refuse a key that is at a rate limit or has spent its budget, before its body is read."""
         key = exchange.granted_key
-        if key.limits:
+        group = key.group
+        if key.limits or (group is not None and group.limits):
             self._check_limits(key)
-        spent = self._ledger.exhausted(key.id)
+        spent = self._ledger.exhausted(key.id, None if group is None else group.id)
         if spent is not None:
-            raise InsufficientQuotaError(
-                f"{spent.label} has spent its budget", hint=f"conduit budgets show {spent.id}"
-            )
+            raise InsufficientQuotaError(spent.spent_up, hint=_where_to_look(spent))
 
     async def hold(self, exchange: Exchange, attempt: Attempt) -> None:
         """Hold an attempt's upper bound; when it returns, the journal has it."""
@@ -133,7 +133,9 @@ class Admit:
 
     def _capped(self, exchange: Exchange, attempt: Attempt, whole: Extent) -> Extent | None:
         """What is left of the balance as an output limit; None where that is no answer's worth."""
-        affordable = self._ledger.affordable(exchange.granted_key.id, exchange.call.model)
+        key = exchange.granted_key
+        group_id = None if key.group is None else key.group.id
+        affordable = self._ledger.affordable(key.id, exchange.call.model, group_id)
         if affordable is None or not whole.can_be_capped:
             return None
         rates = attempt.candidate.rates
@@ -151,7 +153,7 @@ class Admit:
 def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
     candidate = attempt.candidate
     rates = candidate.rates
-    call = exchange.call
+    key, call = exchange.granted_key, exchange.call
     if (rates.grades and _asks_for_grade(call, candidate)) or (rates.units and not call.plain):
         bounds = _bounds(exchange, attempt, extent)
     else:
@@ -164,7 +166,7 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
     return Claim(
         attempt_id=attempt.id,
         request_id=exchange.id,
-        key_id=exchange.granted_key.id,
+        key_id=key.id,
         alias=call.model,
         provider=candidate.upstream.name,
         model=candidate.model,
@@ -177,6 +179,7 @@ def _claim(exchange: Exchange, attempt: Attempt, extent: Extent) -> Claim:
         input_nanodollars=input_nanodollars,
         output_rate=bounds.output_rate,
         price_version=rates.version,
+        group_id=None if key.group is None else key.group.id,
     )
 
 
@@ -212,6 +215,13 @@ def _pieces(exchange: Exchange, attempt: Attempt) -> Quantities:
         return ()
     searches = most_searches(exchange.call)
     return (("searches", searches),) if searches else ()
+
+
+def _where_to_look(spent: BudgetTerms) -> str:
+    """The command that shows the operator more of it."""
+    if spent.prepaid:
+        return f"conduit groups show {spent.scope_name or spent.scope_id}"
+    return f"conduit budgets show {spent.id}"
 
 
 def cost_at(exchange: Exchange, candidate: Candidate) -> int | None:

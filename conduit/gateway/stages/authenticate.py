@@ -36,4 +36,8 @@ class Authenticate:
             raise AuthenticationError("the API key has expired")
         if grant.allowed_ips and not is_within(address, grant.allowed_ips):
             raise PermissionDeniedError("the API key may not be used from this address")
+        if grant.group is not None and not grant.group.enabled:
+            raise PermissionDeniedError(
+                f"the group {grant.group.name!r} of the API key is disabled"
+            )
         return grant

@@ -1,4 +1,7 @@
-"""The rate limits of a request's key: looked at before its body, taken once its size is known."""
+"""The rate limits of a request's key and its group.
+
+They are looked at before its body, and taken once its size is known.
+"""
 
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.exchange import Exchange
@@ -13,26 +16,32 @@ _UNUSED = frozenset({AttemptOutcome.REFUSED})
 
 
 class RateLimits:
-    """Of keys that have any; the others are not even asked."""
+    """Of keys that have any, themselves or by their group; the others are not even asked."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
 
     def check(self, key: KeyGrant) -> None:
         """Refuse a request of a key that is at a limit already. Raises RateLimitedError."""
-        self._limiter.check(scope_of(key))
+        self._limiter.check(*scopes_of(key))
 
     async def take(self, exchange: Exchange) -> None:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
         key = exchange.granted_key
         tokens, guessed = 0, 0
-        if any(limit.of_tokens for limit in key.limits):
+        scopes = scopes_of(key)
+        if any(limit.of_tokens for scope in scopes for limit in scope.limits):
             tokens, guessed = _most_tokens(exchange)
-        exchange.permit = await self._limiter.take(scope_of(key), tokens, guessed)
+        exchange.permit = await self._limiter.take(scopes, tokens, guessed)
 
 
-def scope_of(key: KeyGrant) -> Scope:
-    return Scope(key.id, f'the key "{key.name}"', key.limits)
+def scopes_of(key: KeyGrant) -> tuple[Scope, ...]:
+    """The key and its group, with their limits."""
+    own = Scope(key.id, f'the key "{key.name}"', key.limits)
+    group = key.group
+    if group is None:
+        return (own,)
+    return own, Scope(group.id, f'the group "{group.name}"', group.limits, "group")
 
 
 def used_tokens(exchange: Exchange) -> int:

@@ -117,6 +117,7 @@ def record_of(exchange: Exchange) -> RequestRecord:
     attempt = exchange.last_attempt
     usage = (attempt.usage if attempt else None) or EMPTY_USAGE
     key, recall, call = exchange.key, exchange.recall, exchange.decoded
+    group = None if key is None else key.group
     duration_ms = exchange.elapsed_ms()
     output_tokens = usage.total_output_tokens
     return RequestRecord(
@@ -151,6 +152,8 @@ def record_of(exchange: Exchange) -> RequestRecord:
         session=None if call is None else named_session(exchange),
         end_user=None if call is None else named_user(exchange),
         dropped=_dropped(attempt),
+        group_id=None if group is None else group.id,
+        group_name=None if group is None else group.name,
     )
 
 

@@ -17,7 +17,7 @@ from conduit.gateway.pricing import UNPRICED
 from conduit.gateway.pricing.cost import prices_grade
 from conduit.gateway.pricing.unknown import FREE, UnknownPrice
 from conduit.gateway.provider import Operation
-from conduit.gateway.routing.allowed import may_use
+from conduit.gateway.routing.allowed import may_use, who_may_not
 from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
 from conduit.gateway.snapshot import KeyGrant, Snapshot
@@ -60,7 +60,7 @@ class Resolve:
         key = exchange.granted_key
         if not may_use(key, alias):
             raise PermissionDeniedError(
-                f"the key {key.name!r} may not use the model {alias!r}", param="model"
+                f"{who_may_not(key, alias)} may not use the model {alias!r}", param="model"
             )
         decision = self.decide(exchange, alias)
         if decision is None:
@@ -121,7 +121,7 @@ def _of_known_grade(decision: Decision, tier: str) -> Decision:
         return decision
     if not known:
         raise PriceUnknownError(
-            f"the price of service_tier {tier!r} is not known, and the key has a hard budget",
+            f"the price of service_tier {tier!r} is not known, and a hard budget covers the call",
             hint=f"conduit prices set PROVIDER/MODEL … --service-tier {tier}=2",
             param="service_tier",
         )

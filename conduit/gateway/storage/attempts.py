@@ -15,10 +15,15 @@ _TOKENS = (
 )
 
 
-async def used_since(connection: AsyncConnection, key_id: str, since_ms: int) -> tuple[int, int]:
-    """The requests of a key that were sent to a provider since a moment, and their tokens."""
+async def used_since(
+    connection: AsyncConnection, scope_kind: str, scope_id: str, since_ms: int
+) -> tuple[int, int]:
+    """The requests of a key or a group that were sent to a provider since a moment, and their
+    tokens.
+    """
+    column = ledger.c.group_id if scope_kind == "group" else ledger.c.key_id
     statement = select(
         func.count(ledger.c.request_id.distinct()), func.coalesce(func.sum(_TOKENS), 0)
-    ).where(ledger.c.key_id == key_id, ledger.c.held_at_ms >= since_ms)
+    ).where(column == scope_id, ledger.c.held_at_ms >= since_ms)
     requests, tokens = (await connection.execute(statement)).one()
     return int(requests), int(tokens)

@@ -54,6 +54,7 @@ class StoredKey:
     limits: Sequence[Mapping[str, Any]] = field(default_factory=list)
     allowed_ips: Sequence[str] = field(default_factory=list)
     priority: bool = False
+    group_id: str | None = None
 
 
 def _key(row: Row[Any]) -> StoredKey:
@@ -83,9 +84,12 @@ async def page(
     *,
     expires_before_ms: int | None = None,
     among: Collection[str] | None = None,
+    group_id: str | None = None,
 ) -> Found[StoredKey]:
-    """Keys by name; only those that expire before a moment, only those `among` some ids."""
+    """Keys by name; only those that expire before a moment, of a group, `among` some ids."""
     statement = _live()
+    if group_id is not None:
+        statement = statement.where(keys.c.group_id == group_id)
     if expires_before_ms is not None:
         statement = statement.where(keys.c.expires_at_ms < expires_before_ms)
     if among is None:
@@ -153,6 +157,24 @@ async def find_ever(connection: AsyncConnection, name_or_id: str) -> StoredKey:
     if (row := found.first()) is None:
         raise NotFoundError(f"there is no key {name_or_id}, and there was none")
     return _key(row)
+
+
+async def ids_of_group(connection: AsyncConnection, group_id: str) -> Sequence[str]:
+    """The ids of the keys in a group."""
+    statement = select(keys.c.id).where(keys.c.group_id == group_id, keys.c.deleted_at_ms.is_(None))
+    return (await connection.execute(statement)).scalars().all()
+
+
+async def counts_by_group(
+    connection: AsyncConnection, group_ids: Collection[str]
+) -> Mapping[str, int]:
+    """How many keys are in each of some groups; those without any are left out."""
+    found = await connection.execute(
+        select(keys.c.group_id, func.count())
+        .where(keys.c.group_id.in_(group_ids), keys.c.deleted_at_ms.is_(None))
+        .group_by(keys.c.group_id)
+    )
+    return {group_id: int(number) for group_id, number in found}
 
 
 async def names_of(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, str]:

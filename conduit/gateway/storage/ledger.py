@@ -24,6 +24,8 @@ from conduit.gateway.storage.schema import (
     adjustments,
     balances,
     budgets,
+    group_transactions,
+    groups,
     installation,
     journal_position,
     keys,
@@ -61,10 +63,11 @@ class StoredAttempt(NamedTuple):
     input_tokens: int
     input_nanodollars: int
     output_rate: int
+    group_id: str | None
 
 
 class StoredBudget(NamedTuple):
-    """A budget as it is stored, with the name of its key."""
+    """A budget as it is stored, with the name of its key or group."""
 
     id: str
     scope_kind: str
@@ -75,7 +78,9 @@ class StoredBudget(NamedTuple):
     mode: str
     created_at_ms: int
     updated_at_ms: int
-    key_name: str | None
+    since_ms: int
+    spent_before_nanodollars: int
+    scope_name: str | None
 
 
 class StoredBalance(NamedTuple):
@@ -137,9 +142,11 @@ class LedgerReader:
 
     def budgets(self) -> list[StoredBudget]:
         of_key = (budgets.c.scope_kind == "key") & (budgets.c.scope_id == keys.c.id)
+        of_group = (budgets.c.scope_kind == "group") & (budgets.c.scope_id == groups.c.id)
         statement = select(
-            *(budgets.c[name] for name in StoredBudget._fields[:-1]), keys.c.name
-        ).select_from(budgets.outerjoin(keys, of_key))
+            *(budgets.c[name] for name in StoredBudget._fields[:-1]),
+            func.coalesce(keys.c.name, groups.c.name),
+        ).select_from(budgets.outerjoin(keys, of_key).outerjoin(groups, of_group))
         rows = self._connection.execute(statement)
         return [StoredBudget._make(row) for row in rows]
 
@@ -153,6 +160,16 @@ class LedgerReader:
         for row in self._connection.execute(select(adjustments)):
             balance = (row.budget_id, row.period_start_ms)
             sums[balance] = sums.get(balance, 0) + int(row.nanodollars)
+        return sums
+
+    def paid_in(self) -> dict[str, int]:
+        """What the transactions of each group add up to, by the group's id."""
+        amount = group_transactions.c.amount_nanodollars
+        sums: dict[str, int] = {}
+        for group_id, nanodollars in self._connection.execute(
+            select(group_transactions.c.group_id, amount)
+        ):
+            sums[group_id] = sums.get(group_id, 0) + int(nanodollars)
         return sums
 
     def requests_purged_before_ms(self) -> int | None:
@@ -177,8 +194,8 @@ class LedgerReader:
         return self._connection.execute(statement).scalar() or 0
 
     def spending_by(self, scope_kind: str) -> dict[str, Spending]:
-        """The sums over all attempts by key, by mapping's alias or, under "", over everything."""
-        group = {"key": ledger.c.key_id, "mapping": ledger.c.alias}.get(scope_kind)
+        """The sums over all attempts by key, group, mapping's alias or, under "", over all."""
+        group = _COLUMNS_OF_SCOPES.get(scope_kind)
         named: ColumnElement[str] = func.min("") if group is None else group
         statement = select(named, *_SUMS)
         if group is not None:
@@ -337,8 +354,12 @@ class LedgerWriter(LedgerReader):
         if (purged_ms := self.requests_purged_before_ms()) is not None:
             lost = lost.where(ledger.c.request_id >= first_id(ID_PREFIX, purged_ms))
         statement = (
-            select(ledger, keys.c.name.label("key_name"))
-            .select_from(ledger.outerjoin(keys, keys.c.id == ledger.c.key_id))
+            select(ledger, keys.c.name.label("key_name"), groups.c.name.label("group_name"))
+            .select_from(
+                ledger.outerjoin(keys, keys.c.id == ledger.c.key_id).outerjoin(
+                    groups, groups.c.id == ledger.c.group_id
+                )
+            )
             .where(ledger.c.request_id.in_(lost))
             .order_by(ledger.c.request_id, ledger.c.held_at_ms)
         )
@@ -365,6 +386,11 @@ def _sums_of(
     ]
 
 
+_COLUMNS_OF_SCOPES = {
+    "key": ledger.c.key_id,
+    "group": ledger.c.group_id,
+    "mapping": ledger.c.alias,
+}
 _DONE = ledger.c.state == "done"
 _SUMS = (
     *_sums_of(ledger.c.cost_nanodollars, _DONE),
@@ -384,13 +410,8 @@ def _spending(row: Sequence[Any]) -> Spending:
 
 
 def _covered(scope_kind: str, scope_id: str) -> ColumnElement[bool]:
-    match scope_kind:
-        case "key":
-            return ledger.c.key_id == scope_id
-        case "mapping":
-            return ledger.c.alias == scope_id
-        case _:
-            return ledger.c.attempt_id.is_not(None)
+    column = _COLUMNS_OF_SCOPES.get(scope_kind)
+    return ledger.c.attempt_id.is_not(None) if column is None else column == scope_id
 
 
 def _lost_request(attempts: list[Any]) -> dict[str, Any]:
@@ -417,4 +438,6 @@ def _lost_request(attempts: list[Any]) -> dict[str, Any]:
         "usage_source": last.usage_source,
         "cost_nanodollars": sum(a.cost_nanodollars for a in attempts),
         "billed_nanodollars": sum(a.billed_nanodollars for a in attempts),
+        "group_id": first.group_id,
+        "group_name": first.group_name,
     }

@@ -87,6 +87,8 @@ class StoredRequest:
     session: str | None = None
     end_user: str | None = None
     dropped: str | None = None
+    group_id: str | None = None
+    group_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

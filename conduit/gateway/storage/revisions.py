@@ -27,14 +27,15 @@ Kind = Literal[
     "planned_price",
     "price_book",
     "key",
+    "group",
     "budget",
     "setting",
 ]
 State = Mapping[str, Any]
 
 RESTORED: tuple[Kind, ...] = ("provider", "credential", "mapping", "price")
-"""What a rollback brings back; keys and budgets are people's access, plans are of the future, and
-the others are in files."""
+"""What a rollback brings back; keys, groups and budgets are people's access, plans are of the
+future, and the others are in files."""
 
 USUALLY_KEPT = 1_000
 _NOTED = "conduit_noted_changes"

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 _OPEN = text("state = 'open'")
+_OF_A_GROUP = text("group_id IS NOT NULL")
 
 metadata = MetaData(
     naming_convention={
@@ -125,8 +126,46 @@ keys = Table(
     Column("priority", Boolean, nullable=False, server_default=false()),
     Column("limits", JSON, nullable=False, server_default="[]"),  # rate limits, one of a kind
     Column("allowed_ips", JSON, nullable=False, server_default="[]"),  # networks; [] for any
+    Column("group_id", Text),  # null for a key that is in none
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
+    Index("ix_keys_group_id", "group_id"),
+)
+
+# What several keys have in common: models, limits, budgets, a prepaid balance.
+groups = Table(
+    "groups",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),  # free again once the group is deleted
+    Column("description", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("allowed_models", JSON, nullable=False),  # patterns with *, ["*"] for all
+    Column("limits", JSON, nullable=False),  # rate limits, one of a kind
+    Column("created_at_ms", BigInteger, nullable=False),
+    Column("updated_at_ms", BigInteger, nullable=False),
+    Column("deleted_at_ms", BigInteger),
+    Column("version", Integer, nullable=False),
+    Index("ix_groups_name", "name"),
+)
+
+# What was paid into the balances of groups, and taken out of them by hand; append-only.
+group_transactions = Table(
+    "group_transactions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("group_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),  # credit | debit | refund | adjustment
+    Column("amount_nanodollars", BigInteger, nullable=False),  # below 0: taken out
+    Column("balance_nanodollars", BigInteger, nullable=False),  # what was left after it
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("client", Text),  # the program that asked, as it calls itself
+    Column("address", Text),  # where it asked from
+    Column("idempotency_key", Text),  # under which it is made once, however often it is asked for
+    Index("ix_group_transactions_group_id", "group_id", "id"),
+    Index("ix_group_transactions_idempotency_key", "group_id", "idempotency_key", unique=True),
 )
 
 budgets = Table(
@@ -135,13 +174,17 @@ budgets = Table(
     Column("id", Text, primary_key=True),
     Column("scope_kind", Text, nullable=False),  # key | group | mapping | gateway
     Column("scope_id", Text, nullable=False),
-    Column("period", Text, nullable=False),  # total | day | week | month
+    Column("period", Text, nullable=False),  # total | day | week | month | prepaid
     Column("timezone", Text, nullable=False),
     Column("limit_nanodollars", BigInteger, nullable=False),
     Column("mode", Text, nullable=False),  # hard | soft
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
+    # From when on a prepaid balance counts; its limit is what its transactions add up to.
+    Column("since_ms", BigInteger, nullable=False, server_default="0"),
+    # What was spent of it when it was last credited: of what was left then, shares are told.
+    Column("spent_before_nanodollars", BigInteger, nullable=False, server_default="0"),
     Index("ix_budgets_scope", "scope_kind", "scope_id"),
 )
 
@@ -200,9 +243,12 @@ ledger = Table(
     Column("held_at_ms", BigInteger, nullable=False),
     Column("settled_at_ms", BigInteger),
     Column("search_units", BigInteger),  # of a ranking, or searches of a chat; null where not known
+    Column("group_id", Text),  # that the key was in
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),
+    # A row of a key without a group never enters it.
+    Index("ix_ledger_group_held", "group_id", "held_at_ms", sqlite_where=_OF_A_GROUP),
 )
 
 journal_position = Table(
@@ -248,6 +294,8 @@ requests = Table(
     Column("session", Text),  # as the client names it
     Column("end_user", Text),  # as the client names it
     Column("dropped", Text),  # names of fields that the provider was not sent
+    Column("group_id", Text),
+    Column("group_name", Text),
 )
 
 # What changed the configuration, and whose change it was; a row for each transaction.
@@ -332,6 +380,7 @@ prices = Table(
 
 def complete_for_postgresql() -> None:
     """Say what PostgreSQL alone has to be told; said above, it would load that dialect always."""
+    partial = {"ix_ledger_open_held": _OPEN, "ix_ledger_group_held": _OF_A_GROUP}
     for index in ledger.indexes:
-        if index.name == "ix_ledger_open_held":
-            index.dialect_kwargs["postgresql_where"] = _OPEN
+        if (where := partial.get(str(index.name))) is not None:
+            index.dialect_kwargs["postgresql_where"] = where

@@ -21,13 +21,14 @@ UTC_OFFSETS = ((0, 0),)
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which attempts are meant: those that fit all that is given; a key by its id."""
+    """Which attempts are meant: those that fit all that is given; a key and a group by its id."""
 
     span: Span = EVER
     key_id: str | None = None
     provider: str | None = None
     model: str | None = None
     alias: str | None = None
+    group_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,8 @@ def _group(grouping: Grouping) -> ColumnElement[Any]:
     match grouping.by:
         case "key":
             return ledger.c.key_id
+        case "group":
+            return func.coalesce(ledger.c.group_id, "")
         case "day":
             return local_ms // _DAY_MS
         case "hour":  # one that comes twice, when clocks are put back, is two
@@ -154,14 +157,14 @@ def _sums(group: ColumnElement[Any], chosen: Chosen) -> Select[Any]:
 
 def _conditions(chosen: Chosen) -> list[ColumnElement[bool]]:
     span, conditions = chosen.span, []
-    for name in ("key_id", "provider", "model", "alias"):
+    for name in ("key_id", "group_id", "provider", "model", "alias"):
         if (wanted := getattr(chosen, name)) is not None:
             conditions.append(ledger.c[name] == wanted)
     if span.since_ms is not None:
         conditions.append(ledger.c.held_at_ms >= span.since_ms)
     if span.until_ms is not None:
         conditions.append(ledger.c.held_at_ms < span.until_ms)
-    if chosen.key_id is None and span != EVER:
+    if chosen.key_id is None and chosen.group_id is None and span != EVER:
         conditions.append(ledger.c.key_id.in_(_keys()))
     return conditions
 

@@ -267,7 +267,7 @@ async def test_events_tell_of_no_secret(
     api: AdminApi, published: list[tuple[EventKind, Mapping[str, Any]]]
 ) -> None:
     made = await api.made(PATH, {"name": "ci"})
-    facts = {"id": made["id"], "name": "ci", "enabled": True, "version": 1}
+    facts = {"id": made["id"], "name": "ci", "enabled": True, "version": 1, "group_id": None}
     assert published == [(EventKind.KEY_CREATED, {**facts, "revision": 1})]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from conduit.gateway.conversation import Usage
 from conduit.gateway.ledger.budgets import BudgetTerms
@@ -18,7 +18,7 @@ from conduit.gateway.ledger.opening import LedgerLimits, open_ledger
 from conduit.gateway.ledger.records import Claim, RequestRecord
 from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.ledger import Engine
-from conduit.gateway.storage.schema import budgets, keys, ledger, requests
+from conduit.gateway.storage.schema import budgets, group_transactions, keys, ledger, requests
 
 AT_MS = 1_790_000_000_000
 _numbers = itertools.count(1)
@@ -114,11 +114,41 @@ async def store_budget(engine: Engine, budget: BudgetTerms, *, at_ms: int = AT_M
             "timezone",
             "limit_nanodollars",
             "mode",
+            "since_ms",
         )
     }
     async with writing(engine) as connection:
         await connection.execute(
             insert(budgets).values(**row, created_at_ms=at_ms, updated_at_ms=at_ms, version=1)
+        )
+
+
+async def store_limit(engine: Engine, budget: BudgetTerms, *, at_ms: int) -> None:
+    """Another limit of a budget that is stored."""
+    async with writing(engine) as connection:
+        await connection.execute(
+            update(budgets)
+            .where(budgets.c.id == budget.id)
+            .values(limit_nanodollars=budget.limit_nanodollars, updated_at_ms=at_ms)
+        )
+
+
+async def store_transaction(
+    engine: Engine, group_id: str, nanodollars: int, *, at_ms: int = AT_MS
+) -> None:
+    """A row of what was paid into the balance of a group, or taken out."""
+    async with writing(engine) as connection:
+        await connection.execute(
+            insert(group_transactions).values(
+                id=f"gtx_{next(_numbers):06d}",
+                group_id=group_id,
+                at_ms=at_ms,
+                kind="adjustment",
+                amount_nanodollars=nanodollars,
+                balance_nanodollars=0,
+                reason="",
+                actor="test",
+            )
         )
 
 

@@ -326,8 +326,8 @@ async def test_a_budget_is_opened_once_and_only_of_a_scope_that_is_counted(
 ) -> None:
     with pytest.raises(ValueError, match="open already"):
         await ledger.open_budget(terms())
-    with pytest.raises(ValueError, match="group"):
-        await ledger.open_budget(terms(id="bud_2", scope_kind="group"))
+    with pytest.raises(ValueError, match="provider"):
+        await ledger.open_budget(terms(id="bud_2", scope_kind="provider"))
 
 
 async def test_a_raised_limit_lets_waiters_pass(ledger: LocalLedger) -> None:

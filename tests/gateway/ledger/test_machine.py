@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,15 @@ from tests.gateway.ledger.building import (
     ending,
     opened,
     store_budget,
+    store_limit,
+    store_transaction,
     terms,
     violations,
 )
 from tests.migrated import migrated
 
 KEYS = ("key_1", "key_2")
+GROUPS = (None, "grp_1", "grp_2")
 HOUR_MS = 3_600_000
 
 
@@ -38,6 +41,7 @@ class Modelled:
     """An attempt as the model knows it."""
 
     key_id: str
+    group_id: str | None
     at_ms: int
     amount: int
     stream: bool
@@ -89,18 +93,18 @@ class LedgerMachine(RuleBasedStateMachine):
         counted = [
             a
             for a in self.attempts
-            if budget.terms.covers(a.key_id, "fast")
+            if budget.terms.covers(a.key_id, "fast", a.group_id)
             and budget.terms.start_ms(a.at_ms) == start_ms
             and start_ms >= budget.first_ms
         ]
         spent = sum(a.cost for a in counted if a.cost is not None)
         return spent, sum(a.amount for a in counted if a.cost is None)
 
-    def room(self, key_id: str) -> tuple[int, int]:
+    def room(self, key_id: str, group_id: str | None) -> tuple[int, int]:
         """What spent money leaves, and what held money too leaves, over all hard budgets."""
         by_spent = by_all = 10**9
         for budget in self.budgets:
-            if budget.terms.hard and budget.terms.covers(key_id, "fast"):
+            if budget.terms.hard and budget.terms.covers(key_id, "fast", group_id):
                 spent, held = self.sums(budget, budget.terms.start_ms(self.now))
                 by_spent = min(by_spent, budget.terms.limit_nanodollars - spent)
                 by_all = min(by_all, budget.terms.limit_nanodollars - spent - held)
@@ -109,10 +113,17 @@ class LedgerMachine(RuleBasedStateMachine):
     def running(self) -> list[Modelled]:
         return [a for a in self.attempts if a.cost is None]
 
-    @rule(key_id=st.sampled_from(KEYS), amount=st.integers(0, 400), stream=st.booleans())
-    def hold(self, key_id: str, amount: int, stream: bool) -> None:
-        wanted = claim(amount, key_id=key_id, at_ms=self.now, stream=stream)
-        by_spent, by_all = self.room(key_id)
+    @rule(
+        key_id=st.sampled_from(KEYS),
+        group_id=st.sampled_from(GROUPS),
+        amount=st.integers(0, 400),
+        stream=st.booleans(),
+    )
+    def hold(self, key_id: str, group_id: str | None, amount: int, stream: bool) -> None:
+        """Of a key that is in another group each time."""
+        changes = {"key_id": key_id, "group_id": group_id, "at_ms": self.now, "stream": stream}
+        wanted = claim(amount, **changes)
+        by_spent, by_all = self.room(key_id, group_id)
         try:
             hold = self.run(self.ledger.hold(wanted, wait_s=0))
         except InsufficientQuotaError:
@@ -121,7 +132,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert by_spent >= amount > by_all
         else:
             assert amount <= by_all
-            self.attempts.append(Modelled(key_id, self.now, amount, stream, hold=hold))
+            self.attempts.append(Modelled(key_id, group_id, self.now, amount, stream, hold=hold))
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), cost=st.integers(0, 500))
@@ -149,9 +160,11 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.progress(attempt.hold, tokens)
             attempt.noted = tokens
 
-    @precondition(lambda self: len(self.budgets) < 5)
+    @precondition(lambda self: len(self.budgets) < 6)
     @rule(
-        scope=st.sampled_from([("key", "key_1"), ("key", "key_2"), ("gateway", "")]),
+        scope=st.sampled_from(
+            [("key", "key_1"), ("key", "key_2"), ("group", "grp_1"), ("gateway", "")]
+        ),
         period=st.sampled_from(["total", "day"]),
         mode=st.sampled_from(["hard", "soft"]),
         limit=st.integers(0, 2_000),
@@ -168,6 +181,30 @@ class LedgerMachine(RuleBasedStateMachine):
         self.run(store_budget(self.engine, budget, at_ms=self.now))
         self.run(self.ledger.open_budget(budget))
         self.budgets.append(Budget(budget, budget.start_ms(self.now)))
+
+    @precondition(lambda self: self.prepaid() is None)
+    @rule(paid_in=st.integers(0, 2_000))
+    def open_prepaid(self, paid_in: int) -> None:
+        told = {"scope_kind": "group", "scope_id": "grp_1", "period": "prepaid"}
+        budget = terms(paid_in, id="bud_prepaid", **told, since_ms=self.now)
+        self.run(store_budget(self.engine, budget, at_ms=self.now))
+        self.run(store_transaction(self.engine, "grp_1", paid_in))
+        self.run(self.ledger.open_budget(budget))
+        self.budgets.append(Budget(budget, self.now))
+
+    @precondition(lambda self: self.prepaid() is not None)
+    @rule(nanodollars=st.integers(-1_000, 1_000))
+    def change_prepaid(self, nanodollars: int) -> None:
+        budget = self.prepaid()
+        assert budget is not None
+        limit = budget.terms.limit_nanodollars + nanodollars
+        budget.terms = replace(budget.terms, limit_nanodollars=limit)
+        self.run(store_limit(self.engine, budget.terms, at_ms=self.now))
+        self.run(store_transaction(self.engine, "grp_1", nanodollars))
+        self.ledger.change_budget(budget.terms)
+
+    def prepaid(self) -> Budget | None:
+        return next((each for each in self.budgets if each.terms.prepaid), None)
 
     @rule(hours=st.integers(1, 30))
     def time_passes(self, hours: int) -> None:

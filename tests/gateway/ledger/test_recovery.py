@@ -141,7 +141,7 @@ async def test_a_budget_stored_just_before_the_crash_counts_what_was_before(
 async def test_a_budget_of_a_scope_that_is_not_counted_yet_is_left_alone(
     engine: Engine, tmp_path: Path
 ) -> None:
-    await store_budget(engine, terms(scope_kind="group"))
+    await store_budget(engine, terms(scope_kind="provider"))
     async with await opened(engine, tmp_path) as ledger:
         assert ledger.affordable("key_1") is None
 
@@ -188,7 +188,7 @@ def test_what_a_cut_off_attempt_is_charged(
     stream: bool, progress: int, rate: int, cost: int
 ) -> None:
     attempt = StoredAttempt(
-        "att", "open", 9_000, progress, "key", "a", 0, "req", stream, 10, 100, rate
+        "att", "open", 9_000, progress, "key", "a", 0, "req", stream, 10, 100, rate, None
     )
     assert recovered_cost(attempt) == cost
 

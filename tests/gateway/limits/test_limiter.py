@@ -29,7 +29,7 @@ class Books:
         self.counted = Counted(requests, tokens)
         self.asked = 0
 
-    async def __call__(self, key_id: str, since_ms: int) -> Counted:
+    async def __call__(self, of: Scope, since_ms: int) -> Counted:
         self.asked += 1
         return self.counted
 
@@ -44,9 +44,9 @@ def remaining(limiter: Limiter, of: Scope) -> Mapping[str, int]:
 
 async def test_a_call_that_is_refused_takes_nothing_of_any_limit() -> None:
     limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("rpm", 10), Limit("tpm", 100))
-    await limiter.take(own, 90)
+    await limiter.take((own,), 90)
     with pytest.raises(RateLimitedError, match="100 tokens a minute") as refused:
-        await limiter.take(own, 20)
+        await limiter.take((own,), 20)
     assert remaining(limiter, own) == {"rpm": 9, "tpm": 10}
     assert refused.value.retry_after_s == pytest.approx(6)
     assert refused.value.headers["x-ratelimit-remaining-tokens"] == "10"
@@ -56,23 +56,54 @@ async def test_a_call_that_is_refused_takes_nothing_of_any_limit() -> None:
 
 async def test_the_limit_that_takes_longest_is_the_one_that_is_told() -> None:
     limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("rpm", 60, 1), Limit("rpd", 1))
-    await limiter.take(own, 0)
+    await limiter.take((own,), 0)
     with pytest.raises(RateLimitedError, match="1 requests a day"):
-        await limiter.take(own, 0)
+        await limiter.take((own,), 0)
+
+
+async def test_the_limits_of_a_key_and_its_group_are_taken_together_or_not_at_all() -> None:
+    limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("rpm", 60, 1))
+    group = Scope("grp_1", 'the group "team"', (Limit("rpm", 60, 2), Limit("rpd", 9)), "group")
+    permit = await limiter.take((own, group), 0)
+    assert permit.headers()["x-ratelimit-remaining-requests"] == "0"  # the key's is the tightest
+    with pytest.raises(RateLimitedError, match='the key "key_1"'):
+        await limiter.take((own, group), 0)
+    assert remaining(limiter, group) == {"rpm": 1, "rpd": 8}
+    await limiter.take((scope(Limit("rpm", 60), name="key_2"), group), 0)
+    with pytest.raises(RateLimitedError, match='the group "team" may have 60 requests') as refused:
+        await limiter.take((scope(Limit("rpm", 60), name="key_2"), group), 0)
+    assert refused.value.headers["x-ratelimit-remaining-requests"] == "0"
+    with pytest.raises(RateLimitedError, match='the group "team"'):
+        limiter.check(scope(name="key_3"), group)
+
+
+async def test_the_books_are_asked_for_the_scope_whose_day_it_is() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def books(of: Scope, since_ms: int) -> Counted:
+        asked.append((of.kind, of.id))
+        return Counted(2, 0)
+
+    limiter = Limiter(books, clock=Clock())
+    group = Scope("grp_1", 'the group "team"', (Limit("rpd", 3),), "group")
+    await limiter.take((scope(Limit("rpd", 9)), group), 0)
+    assert asked == [("key", "key_1"), ("group", "grp_1")]
+    with pytest.raises(RateLimitedError, match="3 requests a day"):
+        await limiter.take((scope(), group), 0)
 
 
 async def test_a_call_larger_than_a_limit_is_told_that_waiting_is_in_vain() -> None:
     limiter = Limiter(Books(), clock=Clock())
     with pytest.raises(TokensExceedLimitError) as refused:
-        await limiter.take(scope(Limit("tpm", 100)), 101)
+        await limiter.take((scope(Limit("tpm", 100)),), 101)
     assert (refused.value.status, refused.value.code) == (400, "tokens_exceed_limit")
     with pytest.raises(TokensExceedLimitError, match="50 of them at once"):
-        await limiter.take(scope(Limit("tpm", 100, burst=50), name="key_2"), 60)
+        await limiter.take((scope(Limit("tpm", 100, burst=50), name="key_2"),), 60)
 
 
 async def test_what_is_only_guessed_makes_no_call_too_large() -> None:
     limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("tpm", 100))
-    permit = await limiter.take(own, 40, guessed=1_000)
+    permit = await limiter.take((own,), 40, guessed=1_000)
     assert remaining(limiter, own) == {"tpm": 0}
     permit.end(50)
     assert remaining(limiter, own) == {"tpm": 50}
@@ -80,7 +111,7 @@ async def test_what_is_only_guessed_makes_no_call_too_large() -> None:
 
 async def test_what_a_call_used_takes_the_place_of_what_it_took_once() -> None:
     limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("tpm", 100), Limit("concurrent", 1))
-    permit = await limiter.take(own, 80)
+    permit = await limiter.take((own,), 80)
     with pytest.raises(RateLimitedError, match="1 requests at once"):
         limiter.check(own)
     permit.end(30)
@@ -95,7 +126,7 @@ async def test_a_shadow_counts_and_refuses_nothing() -> None:
     )
     own = scope(Limit("rpm", 1, shadow=True), Limit("tpm", 10, shadow=True))
     for _ in range(3):
-        await limiter.take(own, 50)
+        await limiter.take((own,), 50)
     assert seen == [("tpm", False), ("rpm", False), ("tpm", False), ("rpm", False), ("tpm", False)]
     assert [exceeded for _, exceeded in limiter.standings(own)] == [2, 3]
     # What it would have refused is not counted against what comes after it.
@@ -109,7 +140,7 @@ async def test_a_look_takes_nothing_and_leaves_days_alone_that_are_not_counted_y
     limiter.check(own)
     assert books.asked == 0
     with pytest.raises(RateLimitedError, match="5 requests a day"):
-        await limiter.take(own, 0)
+        await limiter.take((own,), 0)
     with pytest.raises(RateLimitedError, match="5 requests a day"):
         limiter.check(own)
     assert books.asked == 1
@@ -118,7 +149,7 @@ async def test_a_look_takes_nothing_and_leaves_days_alone_that_are_not_counted_y
 async def test_a_day_goes_on_from_what_the_books_hold() -> None:
     books = Books(requests=2, tokens=70)
     limiter, own = Limiter(books, clock=Clock()), scope(Limit("rpd", 4), Limit("tpd", 100))
-    (await limiter.take(own, 20)).end(10)
+    (await limiter.take((own,), 20)).end(10)
     assert remaining(limiter, own) == {"rpd": 1, "tpd": 20}
     assert books.asked == 2
 
@@ -128,7 +159,7 @@ async def test_meters_that_stand_at_nothing_are_forgotten(monkeypatch: pytest.Mo
     clock = Clock()
     limiter = Limiter(Books(), clock=clock)
     for number in range(100):
-        (await limiter.take(scope(Limit("rpm", 60), name=f"key_{number}"), 0)).end(0)
+        (await limiter.take((scope(Limit("rpm", 60), name=f"key_{number}"),), 0)).end(0)
         clock.ms += 1_100
     assert len(limiter._meters) <= 20
 
@@ -139,12 +170,12 @@ async def test_meters_that_are_forgotten_while_the_books_are_asked_are_counted_a
     monkeypatch.setattr("conduit.gateway.limits.limiter._MOST_IDLE", 0)
     own = scope(Limit("concurrent", 1), Limit("rpd", 5), Limit("rpm", 9))
 
-    async def slow_books(key_id: str, since_ms: int) -> Counted:
+    async def slow_books(of: Scope, since_ms: int) -> Counted:
         limiter.check(scope(Limit("rpm", 1), name="somebody else"))  # which forgets what is idle
         return Counted(0, 0)
 
     limiter = Limiter(slow_books, clock=Clock())
-    permit = await limiter.take(own, 0)
+    permit = await limiter.take((own,), 0)
     assert remaining(limiter, own) == {"concurrent": 0, "rpd": 4, "rpm": 8}
     permit.end(0)
     assert remaining(limiter, own)["concurrent"] == 1
@@ -163,7 +194,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(tokens=st.integers(1, 3_000))
     def take(self, tokens: int) -> None:
-        takes = self.limiter.take(self.own, tokens)
+        takes = self.limiter.take((self.own,), tokens)
         with suppress(RateLimitedError):
             try:
                 takes.send(None)  # the books answer at once

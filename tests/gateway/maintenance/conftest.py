@@ -3,12 +3,15 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.storage import (
     credentials,
+    group_transactions,
+    groups,
     health_changes,
     keys,
     mappings,
@@ -72,12 +75,18 @@ async def installation(database: Database, tmp_path: Path) -> Installation:
         await providers.insert(connection, records.provider())
         await credentials.insert(connection, records.credential(kind="sealed", sealed="c1.x"))
         await mappings.insert(connection, records.mapping("größe-\U0001f600"))
-        await keys.insert(connection, records.key(id="key_1", allowed_models=["a*", "b"]))
+        await groups.insert(connection, records.group(description="größe"))
+        await group_transactions.insert(connection, records.transaction(), "team", 5_000_000_000)
+        in_group: dict[str, Any] = {"allowed_models": ["a*", "b"], "group_id": "grp_team"}
+        await keys.insert(connection, records.key(id="key_1", **in_group))
         await prices.put(connection, records.price(cache_read=None))
         await health_changes.add(connection, [records.health_change(model=None)])
         await notifications.add(connection, [records.notification()])
         await master_keys.put(connection, StoredMasterKey(1, bytes(range(32)), AT_MS, None))
     await store_budget(database, terms(10_000))
+    of_group = {"scope_kind": "group", "scope_id": "grp_team", "period": "prepaid"}
+    prepaid = terms(5_000_000_000, id="bud_2", **of_group, since_ms=AT_MS)
+    await store_budget(database, prepaid)
     made = Installation(database, folder)
     async with await made.ledger() as ledger:
         await calls(ledger, 5)
@@ -86,7 +95,7 @@ async def installation(database: Database, tmp_path: Path) -> Installation:
 
 async def calls(ledger: LocalLedger, count: int) -> None:
     for _ in range(count):
-        hold = await ledger.hold(claim(1000))
+        hold = await ledger.hold(claim(1000, group_id="grp_team"))
         ledger.settle(hold, ending(600))
         ledger.record(request_record(hold.claim))
 

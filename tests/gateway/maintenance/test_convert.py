@@ -44,6 +44,7 @@ async def test_all_rows_and_the_journal_go_over_and_the_gateway_goes_on(
     async with await opened(target, installation.folder) as ledger:
         assert (ledger.recovery.replayed, ledger.recovery.attempts) == (0, 1)
         assert ledger.balance_of("bud_1", AT_MS) == (7 * 600 + 700, 0, 0)
+        assert ledger.balance_of("bud_2", AT_MS) == (7 * 600, 0, AT_MS)  # that one was of no group
         await calls(ledger, 1)
         await ledger.caught_up()
         assert len(await attempts(target)) == 9

@@ -1,6 +1,7 @@
 """Thresholds of budgets: each once a period, whatever is restarted, reset or raised."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,39 @@ async def test_a_spent_budget_tells_what_comes_of_it(world: World, mode: str, wo
         stored.message == f"the gateway has reached 100 % of its budget: $10.00 of $10.00; {words}"
     )
     assert (stored.severity, stored.subject_name) == ("critical", "gateway")
+
+
+async def test_a_group_is_told_of_by_its_name(world: World) -> None:
+    of_group: dict[str, Any] = {"scope_kind": "group", "scope_id": "grp_1", "scope_name": "team"}
+    await looked(world, world.watch(), spending(75, **of_group))
+    (stored,) = await world.stored()
+    assert stored.message == 'group "team" has reached 75 % of its budget: $7.50 of $10.00'
+    assert stored.subject_name == "group:team"
+
+
+async def test_shares_of_a_prepaid_balance_are_of_what_was_left_at_the_last_credit(
+    world: World,
+) -> None:
+    told: dict[str, Any] = {
+        "scope_kind": "group",
+        "scope_id": "grp_1",
+        "scope_name": "team",
+        "period": "prepaid",
+    }
+    watch = world.watch()
+    before = spending(80, limit=LIMIT, since_ms=5, start_ms=5, **told)
+    assert await looked(world, watch, before) == [75]
+    # Another $10 when $8 of the first $10 were spent: $12 are left, of which 6 are a half.
+    watch.begin_anew("bud_1", 5)
+    credited: dict[str, Any] = {**told, "limit": 2 * LIMIT, "spent_before": LIMIT * 8 // 10}
+    terms_now = spending(0, since_ms=5, **credited).terms
+    assert not terms_now.has_reached(50, LIMIT * 139 // 100)
+    for percent, all_told in ((140, [75, 50]), (200, [75, 50, 100])):
+        now = spending(percent, since_ms=5, start_ms=5, **credited)
+        assert await looked(world, watch, now) == all_told
+    assert (await world.stored())[-1].message == (
+        'group "team" has reached 100 % of its prepaid balance: $12.00 of $12.00; calls are refused'
+    )
 
 
 async def test_a_restart_repeats_nothing_and_goes_on(world: World) -> None:

@@ -1,0 +1,137 @@
+"""Statements for groups of keys.
+
+A deleted group keeps its row, because attempts, records and transactions point at it.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Row, case, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conduit.core.errors import ConflictError, NotFoundError
+from conduit.gateway.storage.revisions import Change, State, note
+from conduit.gateway.storage.rows import (
+    Found,
+    Window,
+    change_row,
+    insert_row,
+    read_page,
+    refuse_stale,
+)
+from conduit.gateway.storage.schema import groups
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGroup:
+    """What the keys in it have in common."""
+
+    id: str
+    name: str
+    description: str
+    enabled: bool
+    allowed_models: Sequence[str]
+    limits: Sequence[Mapping[str, Any]]
+    created_at_ms: int
+    updated_at_ms: int
+    deleted_at_ms: int | None
+    version: int
+
+
+def _group(row: Row[Any]) -> StoredGroup:
+    return StoredGroup(**row._mapping)
+
+
+def _live() -> Any:  # noqa: ANN401  # the type of a select over a whole table
+    return select(groups).where(groups.c.deleted_at_ms.is_(None))
+
+
+async def insert(connection: AsyncConnection, group: StoredGroup) -> None:
+    """Raises ConflictError where a group that is not deleted has the name."""
+    await _refuse_taken(connection, group.name)
+    await insert_row(connection, groups, group, taken="the group exists already")
+    note(connection, Change("group", group.name, None, told(group)))
+
+
+async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
+    # Not a unique index, as the names of deleted groups are free again.
+    if (await connection.execute(_live().where(groups.c.name == name))).first() is not None:
+        raise ConflictError(f"there is a group named {name} already")
+
+
+async def page(connection: AsyncConnection, window: Window) -> Found[StoredGroup]:
+    """Groups by name."""
+    return await read_page(connection, _live(), groups.c.name, _group, window)
+
+
+async def find(connection: AsyncConnection, name_or_id: str) -> StoredGroup:
+    """Raises NotFoundError, for deleted groups too."""
+    is_id = groups.c.id == name_or_id
+    found = await connection.execute(
+        _live().where(or_(is_id, groups.c.name == name_or_id)).order_by(case((is_id, 0), else_=1))
+    )
+    if (row := found.first()) is None:
+        raise NotFoundError(f"there is no group {name_or_id}")
+    return _group(row)
+
+
+async def find_ever(connection: AsyncConnection, name_or_id: str) -> StoredGroup:
+    """The group of an id or a name, deleted or not; of several of a name the one that is there,
+    else the one that was deleted last. Raises NotFoundError.
+    """
+    is_id = groups.c.id == name_or_id
+    found = await connection.execute(
+        select(groups)
+        .where(or_(is_id, groups.c.name == name_or_id))
+        .order_by(
+            case((is_id, 0), (groups.c.deleted_at_ms.is_(None), 1), else_=2),
+            groups.c.deleted_at_ms.desc(),
+            groups.c.id.desc(),
+        )
+    )
+    if (row := found.first()) is None:
+        raise NotFoundError(f"there is no group {name_or_id}, and there was none")
+    return _group(row)
+
+
+async def of_ids(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, StoredGroup]:
+    """Groups by id, deleted ones too."""
+    if not ids:
+        return {}
+    found = await connection.execute(select(groups).where(groups.c.id.in_(ids)))
+    return {row.id: _group(row) for row in found}
+
+
+async def names_of(connection: AsyncConnection, ids: Collection[str]) -> Mapping[str, str]:
+    """The names of groups by id, of deleted ones too."""
+    return {group.id: group.name for group in (await of_ids(connection, ids)).values()}
+
+
+async def change(
+    connection: AsyncConnection,
+    group: StoredGroup,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+) -> StoredGroup:
+    """Raises ConflictError where `version` is not the present one, or a new name is taken."""
+    refuse_stale(f"group {group.name}", group.version, version)
+    if (name := changes.get("name", group.name)) != group.name:
+        await _refuse_taken(connection, name)
+    await change_row(connection, groups, group.id, changes, expected_version=group.version)
+    changed = replace(group, **changes, version=group.version + 1)
+    after = told(changed) if changed.deleted_at_ms is None else None
+    note(connection, Change("group", group.name, told(group), after))
+    return changed
+
+
+def told(group: StoredGroup) -> State:
+    """What the history tells of it."""
+    return {
+        "name": group.name,
+        "description": group.description,
+        "enabled": group.enabled,
+        "allowed_models": list(group.allowed_models),
+        "limits": list(group.limits),
+    }
