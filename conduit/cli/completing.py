@@ -42,6 +42,8 @@ _WORDS_OF_OPTIONS = {
 # Of an option that means something else in each command.
 _WORDS_OF_COMMANDS = {
     ("usage", "--by"): ("model", "key", "provider", "alias", "day", "hour"),
+    ("spend review", "--state"): ("open", "corrected", "all"),
+    ("spend review", "--outcome"): ("recovered", "ambiguous", "cut", "client_gone", "stopped"),
     ("keys usage", "--by"): ("model", "alias", "provider", "day"),
 }
 # Several of them between commas.

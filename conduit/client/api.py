@@ -104,7 +104,11 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("models.list", "GET", "/admin/models", "list", (*_PAGED, "capability")),
         Operation("models.show", "GET", "/admin/models/{model}", "record"),
         Operation(
-            "keys.list", "GET", "/admin/keys", "list", (*_PAGED, "expires_before", "over_budget")
+            "keys.list",
+            "GET",
+            "/admin/keys",
+            "list",
+            (*_PAGED, "expires_before", "over_budget", "unused_since", "tags"),
         ),
         Operation("keys.create", "POST", "/admin/keys", "secret"),
         Operation("keys.show", "GET", "/admin/keys/{key}", "record"),
@@ -128,6 +132,18 @@ OPERATIONS: Mapping[str, Operation] = {
             "record",
             ("since", "until", "by", "timezone", "key", "provider", "model", "alias"),
         ),
+        Operation(
+            "spend.review",
+            "GET",
+            "/admin/spend/review",
+            "list",
+            (
+                *(*_PAGED, "state", "since", "until", "outcome"),
+                *("key", "provider", "model", "alias"),
+            ),
+        ),
+        Operation("spend.show", "GET", "/admin/spend/attempts/{attempt}", "record"),
+        Operation("spend.correct", "POST", "/admin/spend/attempts/{attempt}/correct", "record"),
         Operation("cache.show", "GET", "/admin/cache", "record"),
         Operation("cache.clear", "POST", "/admin/cache/clear", "record"),
         Operation(

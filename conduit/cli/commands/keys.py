@@ -10,6 +10,7 @@ from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
+from conduit.cli.key_terms import RATE, changed_limits, limits_of, notes_of, wanted_tags
 from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin, Name, SomeNames
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
@@ -45,6 +46,10 @@ def _limit(limit: Record) -> str:
     return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}"
 
 
+def _tags(key: Record) -> str:
+    return ", ".join(f"{name}={value}" for name, value in (key.get("tags") or {}).items()) or "-"
+
+
 _BODIES = {True: "kept", False: "not kept", None: "-"}
 VIEW = View(
     columns=(
@@ -60,6 +65,7 @@ VIEW = View(
         Column("bodies", "log_bodies", lambda key: _BODIES[key.get("log_bodies")], wide=True),
         Column("limits", "limits", _limits, wide=True),
         Column("addresses", "allowed_ips", wide=True),
+        Column("tags", "tags", _tags, wide=True),
         Column("direct", "allow_direct", wide=True),
         Column("priority", "priority", wide=True),
         Column("id", "id", wide=True),
@@ -98,12 +104,11 @@ Direct = Annotated[
         "--direct/--no-direct", help="It may also name PROVIDER/MODEL, as far as --models fit."
     ),
 ]
-_RATE = "N[,burst=B][,shadow]"
 Rpm = Annotated[
-    str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
+    str | None, typer.Option("--rpm", metavar=RATE, help="Most requests a minute, or none.")
 ]
 Tpm = Annotated[
-    str | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
+    str | None, typer.Option("--tpm", metavar=RATE, help="Most tokens a minute, or none.")
 ]
 Rpd = Annotated[
     str | None, typer.Option("--rpd", metavar="N[,shadow]", help="Most requests a day, or none.")
@@ -125,6 +130,14 @@ Priority = Annotated[
         "--priority/--no-priority", help="It is served from the reserved slots under overload too."
     ),
 ]
+Tags = Annotated[
+    str | None,
+    typer.Option("--tags", metavar="A=B,...", help="To find it by: all its tags; or none."),
+]
+Metadata = Annotated[
+    str | None,
+    typer.Option("--metadata", metavar="JSON", help="An object that is kept with it; or none."),
+]
 Out = Annotated[
     str | None,
     typer.Option("--out", metavar="FILE", help="Write the key to a file (0600), not stdout."),
@@ -141,12 +154,27 @@ def list_keys(
     over_budget: Annotated[
         bool, typer.Option("--over-budget", help="Only those that have spent a budget up.")
     ] = False,
+    unused: Annotated[
+        str | None,
+        typer.Option(
+            "--unused", metavar="TIME", help="Only those that nobody has used, or made, for: 30d."
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="A=B", help="Only with this tag; A alone: of any value."),
+    ] = None,
 ) -> None:
     """List keys."""
     before = None
     if expiring is not None:
         before = inputs.moment(expiring, "--expiring", ahead=True)
-    query = {"expires_before": before, "over_budget": over_budget or None}
+    query = {
+        "expires_before": before,
+        "over_budget": over_budget or None,
+        "unused_since": None if unused is None else inputs.moment(unused, "--unused", ahead=False),
+        "tags": wanted_tags(tag),
+    }
     call.show_list("keys.list", VIEW, query=query)
 
 
@@ -175,6 +203,8 @@ def create(
     concurrent: Concurrent = None,
     priority: Priority = None,
     ips: Ips = None,
+    tags: Tags = None,
+    metadata: Metadata = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -182,10 +212,10 @@ def create(
     KEY=$(conduit keys create ci --budget 5 -q) stores it in a variable.
     """
     body: dict[str, Any] = {"name": name or f"key-{secrets.token_hex(3)}"}
-    body |= _rights(models, log_bodies, direct, priority, ips)
+    body |= _rights(models, log_bodies, direct, priority, ips) | notes_of(tags, metadata)
     if expires is not None:
         body["expires_at"] = inputs.moment(expires, "--expires", ahead=True)
-    limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if limits:
         body["limits"] = [each for each in limits.values() if each is not None]
     if budget is not None:
@@ -277,26 +307,28 @@ def update(
     concurrent: Concurrent = None,
     priority: Priority = None,
     ips: Ips = None,
+    tags: Tags = None,
+    metadata: Metadata = None,
 ) -> None:
     """Change a key's name, budget, limits, models or expiry, what is kept of it, or what it may do.
 
     A limit that is not named stays; none takes it away.
     """
-    body = _rights(models, log_bodies, direct, priority, ips)
+    body = _rights(models, log_bodies, direct, priority, ips) | notes_of(tags, metadata)
     if rename is not None:
         body["name"] = rename
     if expires is not None:
         never = expires == "never"
         body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
-    limits = _limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if not body and budget is None and not limits:
         raise Failure(
             "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
-            "--direct, --priority, --ips, or a limit such as --rpm"
+            "--direct, --priority, --ips, --tags, --metadata, or a limit such as --rpm"
         )
     key = call.find("keys", name)
     if limits:
-        body["limits"] = _changed_limits(key, limits)
+        body["limits"] = changed_limits(key, limits)
     if body:
         changed = call.change("keys.update", key["id"], body=body, before=key)
         key = changed if changed is not None else key
@@ -325,40 +357,6 @@ def _rights(
     if log_bodies is not None:
         rights["log_bodies"] = _log_bodies(log_bodies)
     return rights
-
-
-def _limits_of(**texts: str | None) -> dict[str, Record | None]:
-    """The limits that are named, None for one that is to go. Raises Failure."""
-    return {kind: _limit_of(kind, text) for kind, text in texts.items() if text is not None}
-
-
-def _limit_of(kind: str, text: str) -> Record | None:
-    if text == "none":
-        return None
-    number, *words = text.split(",")
-    limit: Record = {"kind": kind, "limit": _whole(kind, number)}
-    for word in words:
-        name, _, value = word.partition("=")
-        if name == "burst" and value:
-            limit["burst"] = _whole(kind, value)
-        elif word == "shadow":
-            limit["shadow"] = True
-        else:
-            raise Failure(f"--{kind}: {_RATE} is expected, not {text!r}")
-    return limit
-
-
-def _whole(kind: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise Failure(f"--{kind}: a whole number above 0 is expected, not {text!r}")
-    return int(text)
-
-
-def _changed_limits(key: Record, changes: dict[str, Record | None]) -> list[Record]:
-    """All limits of a key: as they are, but for those that are to change."""
-    told = ("kind", "limit", "burst", "shadow", "timezone")
-    kept = {each["kind"]: {name: each[name] for name in told} for each in key["limits"]}
-    return [each for each in (kept | changes).values() if each is not None]
 
 
 def _log_bodies(text: str) -> bool | None:
@@ -519,9 +517,26 @@ CHECK_VIEW = View(
 )
 
 
+def _secret_of(call: Call, given: str | None, source: inputs.SecretSource) -> str:
+    """The key that is to be checked. Raises Failure."""
+    if given is None:
+        text = inputs.read_secret(source)
+        return text or call.ask_secret("Virtual key: ", instead=SECRET_FLAGS)
+    if source.is_given():
+        raise Failure(f"a key as an argument excludes {SECRET_FLAGS}")
+    call.console.say("an argument can be seen by others of this machine: - reads stdin", "warn")
+    return given
+
+
 @verb(noun, "check", "output")
 def check(
     call: Call,
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SECRET]", help="- reads stdin; an argument can be seen by others."
+        ),
+    ] = None,
     key_file: KeyFile = None,
     key_stdin: KeyStdin = False,
     key_env: KeyEnv = None,
@@ -531,10 +546,10 @@ def check(
 ) -> None:
     """Say whose key this is and whether it may be used; exit 9 if not.
 
-    conduit keys check --key-stdin < app.key asks for it by its digest: the key is not sent.
+    conduit keys check - < app.key asks for it by its digest: the key is not sent.
     """
-    source = inputs.SecretSource(key_file, key_stdin, key_env)
-    text = inputs.read_secret(source) or call.ask_secret("Virtual key: ", instead=SECRET_FLAGS)
+    source = inputs.SecretSource(key_file, key_stdin or key == "-", key_env)
+    text = _secret_of(call, None if key == "-" else key, source)
     if not is_virtual_key(text):
         raise Failure(
             "that is no virtual key: its form or its checksum is wrong",
@@ -547,7 +562,7 @@ def check(
         return
     try:
         with call.console.waiting(f"waiting for {call.where.admin}"):
-            key = call.gateway.call("keys.check", body={"digest": digest_of(text).hex()})
+            found = call.gateway.call("keys.check", body={"digest": digest_of(text).hex()})
     except ApiError as error:
         if error.status != 404:
             raise
@@ -556,11 +571,12 @@ def check(
             code="check_failed",
             exit_code=Exit.NEGATIVE,
         ) from error
-    call.printer.record(key, CHECK_VIEW)
-    if not key["usable"]:
-        why = "this secret was replaced" if key["state"] == "active" else f"it is {key['state']}"
+    call.printer.record(found, CHECK_VIEW)
+    if not found["usable"]:
+        state = found["state"]
+        why = "this secret was replaced" if state == "active" else f"it is {state}"
         raise Failure(
-            f"key {key['name']} cannot be used: {why}",
+            f"key {found['name']} cannot be used: {why}",
             code="check_failed",
             exit_code=Exit.NEGATIVE,
         )

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView, Mode, Period
-from conduit.core.resources.fields import Name, Patch, Resource, Time, TimeZone, Usd
+from conduit.core.resources.fields import JsonObject, Name, Patch, Resource, Time, TimeZone, Usd
 from conduit.core.resources.limits import AllowedIps, RateLimits, RateLimitView
+from conduit.core.resources.tags import Metadata, Tags
 
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
@@ -39,6 +40,8 @@ class NewKey(Resource):
     limits: RateLimits = Field(default_factory=list)
     allowed_ips: AllowedIps = Field(default_factory=list)
     priority: bool = False
+    tags: Tags = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class KeyView(Resource):
@@ -55,6 +58,8 @@ class KeyView(Resource):
     limits: list[RateLimitView]
     allowed_ips: list[str]
     priority: bool
+    tags: dict[str, str]
+    metadata: JsonObject
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -127,6 +132,7 @@ class KeyPatch(Patch):
     """`expires_at` null removes the expiry; a field that is left out stays as it is.
 
     `limits` are all of the key's from now on; what has been counted of one that stays is kept.
+    So are `tags` and `metadata` all that there is of them.
     """
 
     nullable = frozenset({"expires_at", "log_bodies"})
@@ -140,4 +146,6 @@ class KeyPatch(Patch):
     limits: RateLimits | None = None
     allowed_ips: AllowedIps | None = None
     priority: bool | None = None
+    tags: Tags | None = None
+    metadata: Metadata | None = None
     version: int | None = None

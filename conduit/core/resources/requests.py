@@ -12,6 +12,7 @@ CacheResult = Literal["hit", "miss", "bypass"]
 class AttemptView(Resource):
     """One dispatch to a provider: its hold, its cost, where its usage came from.
 
+    `charged` is what it was settled at, `cost` the same after corrections.
     `search_units` are those that a ranking was charged for where it has a price per request.
     """
 
@@ -25,6 +26,7 @@ class AttemptView(Resource):
     ambiguous: bool
     hold: Usd
     cost: Usd
+    charged: Usd
     billed: Usd
     price_version: str
     usage_source: str

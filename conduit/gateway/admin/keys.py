@@ -1,9 +1,12 @@
 """Admin operations on virtual keys."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
+
+from pydantic import Field
 
 from conduit.core.errors import ConflictError, NotFoundError, ValidationFailedError
 from conduit.core.events import EventKind
@@ -35,19 +38,38 @@ from conduit.gateway.limits.limiter import Scope
 from conduit.gateway.storage import budgets, keys, requests
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import reading, writing
-from conduit.gateway.storage.keys import StoredKey
+from conduit.gateway.storage.keys import StoredKey, WantedKeys
 from conduit.gateway.storage.requests import Span, Used
 
 _PATH = "/admin/keys"
 _ONE = _PATH + "/{key}"
 _MOST_GROUPS = 1000
+_TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 
 class KeyQuery(ListQuery):
-    """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up."""
+    """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up.
+
+    `unused_since`: nobody has used the key since then, nor made it. `tags`: it has all of these,
+    `team=a,env`, where `env` is one of any value.
+    """
 
     expires_before: Time | None = None
     over_budget: QueryBool = False
+    unused_since: Time | None = None
+    tags: str | None = Field(default=None, max_length=2000, examples=["team=a,env"])
+
+    def wanted_tags(self) -> dict[str, str | None]:
+        """By name, None for any value. Raises ValidationFailedError."""
+        found: dict[str, str | None] = {}
+        for text in self.tags.split(",") if self.tags else ():
+            name, separator, value = text.partition("=")
+            if not _TAG_NAME.fullmatch(name):
+                raise ValidationFailedError(f"tags: no name of a tag: {name!r}", param="tags")
+            if name in found and found[name] != (value if separator else None):
+                raise ValidationFailedError(f"tags: {name} is named twice", param="tags")
+            found[name] = value if separator else None
+        return found
 
 
 class KeyUsageQuery(Resource):
@@ -61,12 +83,13 @@ class KeyUsageQuery(Resource):
 async def _list(call: Call[None, KeyQuery]) -> Page[KeyView]:
     admin, query = call.admin, call.query
     async with reading(admin.database) as connection:
-        found = await keys.page(
-            connection,
-            query.window(),
-            expires_before_ms=_moment(query.expires_before),
-            among=admin.ledger.overspent_keys() if query.over_budget else None,
+        wanted = WantedKeys(
+            _moment(query.expires_before),
+            _moment(query.unused_since),
+            admin.ledger.overspent_keys() if query.over_budget else None,
+            query.wanted_tags(),
         )
+        found = await keys.page(connection, query.window(), wanted)
         own = await budgets.of_keys(connection, [each.id for each in found.rows])
     return page(found, [_view(admin, each, own) for each in found.rows])
 
@@ -227,6 +250,8 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         limits=[limit.model_dump() for limit in wanted.limits],
         allowed_ips=wanted.allowed_ips,
         priority=wanted.priority,
+        tags=wanted.tags,
+        metadata=wanted.metadata,
     )
 
 
@@ -286,6 +311,8 @@ def _view(admin: AdminContext, key: StoredKey, own: Sequence[StoredBudget]) -> K
         limits=_limits(admin, key),
         allowed_ips=list(key.allowed_ips),
         priority=key.priority,
+        tags=dict(key.tags),
+        metadata=dict(key.metadata),
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),
         created_at=str(time_text(key.created_at_ms)),

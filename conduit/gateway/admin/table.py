@@ -24,6 +24,7 @@ from conduit.gateway.admin import (
     providers,
     requests,
     revisions,
+    spend,
     status,
     usage,
 )
@@ -48,6 +49,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *keys.OPERATIONS,
     *budgets.OPERATIONS,
     *usage.OPERATIONS,
+    *spend.OPERATIONS,
     *cache.OPERATIONS,
     *prices.OPERATIONS,
     *price_book.OPERATIONS,

@@ -206,4 +206,5 @@ def _inserted(claim: Claim, attempt: _Attempt) -> _Row:
         claim.at_ms,
         None if end is None else end.at_ms,
         None if end is None else end.search_units,
+        None,  # it adjusts no other
     )

@@ -34,7 +34,7 @@ from conduit.core.filters import (
 )
 from conduit.core.ids import first_id
 from conduit.gateway.storage.rows import Found, Window, cut
-from conduit.gateway.storage.schema import ledger, requests
+from conduit.gateway.storage.schema import corrections, ledger, requests
 
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
@@ -91,7 +91,10 @@ class StoredRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredAttempt:
-    """What the ledger's row of one dispatch shows."""
+    """What the ledger's row of one dispatch shows.
+
+    `corrected_nanodollars` are what corrections add to its cost; they may be negative.
+    """
 
     attempt_id: str
     provider: str
@@ -114,6 +117,7 @@ class StoredAttempt:
     held_at_ms: int
     settled_at_ms: int | None
     search_units: int | None
+    corrected_nanodollars: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,15 @@ class Used:
     avoided_nanodollars: int
 
 
-_ATTEMPT_COLUMNS = tuple(ledger.c[field.name] for field in fields(StoredAttempt))
+_CORRECTED = (
+    select(func.coalesce(func.sum(corrections.c.nanodollars), 0))
+    .where(corrections.c.attempt_id == ledger.c.attempt_id)
+    .scalar_subquery()
+    .label("corrected_nanodollars")
+)
+_ATTEMPT_COLUMNS = tuple(
+    ledger.c[field.name] for field in fields(StoredAttempt) if field.name != _CORRECTED.name
+)
 
 
 def _request(row: Row[Any]) -> StoredRequest:
@@ -178,8 +190,8 @@ async def find(connection: AsyncConnection, request_id: str) -> StoredRequest:
 async def attempts_of(connection: AsyncConnection, request_id: str) -> tuple[StoredAttempt, ...]:
     """The dispatches of a request in their order."""
     found = await connection.execute(
-        select(*_ATTEMPT_COLUMNS)
-        .where(ledger.c.request_id == request_id)
+        select(*_ATTEMPT_COLUMNS, _CORRECTED)
+        .where(ledger.c.request_id == request_id, ledger.c.adjusts.is_(None))
         .order_by(ledger.c.held_at_ms, ledger.c.attempt_id)
     )
     return tuple(StoredAttempt(**row._mapping) for row in found)

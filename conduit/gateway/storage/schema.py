@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 
 _OPEN = text("state = 'open'")
+_DOUBTFUL = text("ambiguous")
 
 metadata = MetaData(
     naming_convention={
@@ -125,6 +126,8 @@ keys = Table(
     Column("priority", Boolean, nullable=False, server_default=false()),
     Column("limits", JSON, nullable=False, server_default="[]"),  # rate limits, one of a kind
     Column("allowed_ips", JSON, nullable=False, server_default="[]"),  # networks; [] for any
+    Column("tags", JSON, nullable=False, server_default="{}"),  # {name: text}, to find it by
+    Column("metadata", JSON, nullable=False, server_default="{}"),  # whatever its makers note
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
 )
@@ -200,9 +203,26 @@ ledger = Table(
     Column("held_at_ms", BigInteger, nullable=False),
     Column("settled_at_ms", BigInteger),
     Column("search_units", BigInteger),  # of a ranking; null where not known, and for other calls
+    Column("adjusts", Text),  # of a correction: the attempt whose cost it changes by its own
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),
+    # Of the few that were charged a guess: a crash, a timeout, a cut answer.
+    Index("ix_ledger_doubtful", "attempt_id", sqlite_where=_DOUBTFUL),
+)
+
+# Why the cost of an attempt was changed, and whose decision it was; each has a row in the ledger,
+# of the same id, that adds the difference. Append-only.
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("attempt_id", Text, nullable=False, index=True),
+    Column("nanodollars", BigInteger, nullable=False),  # added to what was charged; may be below 0
+    Column("cost_nanodollars", BigInteger, nullable=False),  # what the attempt costs from then on
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 journal_position = Table(
@@ -330,3 +350,5 @@ def complete_for_postgresql() -> None:
     for index in ledger.indexes:
         if index.name == "ix_ledger_open_held":
             index.dialect_kwargs["postgresql_where"] = _OPEN
+        elif index.name == "ix_ledger_doubtful":
+            index.dialect_kwargs["postgresql_where"] = _DOUBTFUL

@@ -177,6 +177,8 @@ def holders_of_a_secret() -> list[BaseModel]:
             limits=[],
             allowed_ips=[],
             priority=False,
+            tags={},
+            metadata={},
             last_used_at=None,
             former_expires_at=None,
             created_at="2026-01-31T00:00:00Z",
