@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from conduit.client.errors import ApiError, error_of_envelope
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Answer = Literal["list", "record", "secret", "nothing"]
+Answer = Literal["list", "record", "secret", "stream", "nothing"]
 Record = dict[str, Any]
 """A resource as the API sends it. Front-ends handle plain dictionaries, which cost no imports."""
 
@@ -160,6 +160,13 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("prices.delete", "DELETE", "/admin/prices/{provider}/{model}", "nothing"),
         Operation(
             "requests.list", "GET", "/admin/requests", "list", (*_PAGED, "filter", "since", "until")
+        ),
+        Operation(
+            "requests.export",
+            "GET",
+            "/admin/requests/export",
+            "stream",
+            ("filter", "since", "until", "format"),
         ),
         Operation("requests.in_flight", "GET", "/admin/requests/in-flight", "list", _PAGED),
         Operation("requests.cancel", "POST", "/admin/requests/{request}/cancel", "record"),

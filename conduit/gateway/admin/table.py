@@ -22,6 +22,7 @@ from conduit.gateway.admin import (
     provider_models,
     provider_types,
     providers,
+    request_export,
     requests,
     revisions,
     spend,
@@ -55,6 +56,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *price_book.OPERATIONS,
     *price_explanations.OPERATIONS,
     *bodies.OPERATIONS,
+    *request_export.OPERATIONS,  # before the record of a request
     *requests.OPERATIONS,
     *events.OPERATIONS,
     *health.OPERATIONS,
