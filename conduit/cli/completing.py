@@ -36,7 +36,7 @@ _WORDS_OF_OPTIONS = {
     "--long-context": LONG_CONTEXT,
     "--fallback": tuple(f"{cause}=" for cause in FALLBACK_CAUSES),
     "--state": ("open", "acknowledged", "all"),
-    "--kind": ("budget_threshold", "key_expiring", "credential_failed"),
+    "--kind": ("budget_threshold", "key_expiring", "credential_failed", "unusual_spend"),
     "--include-secrets": ("none", "encrypted"),
 }
 # Of an option that means something else in each command.

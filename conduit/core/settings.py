@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from conduit.core.keys import MASTER_KEY_MINIMUM_BYTES
+from conduit.core.money import format_usd, parse_usd
 from conduit.core.paths import data_folder
 
 PREFIX = "CONDUIT_"
@@ -411,6 +412,37 @@ class GatewaySettings(BaseSettings):
         description="Days that changes of the health of providers are kept.",
     )
 
+    log_retention_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="Days that request records are kept; 0 deletes none for its age.",
+    )
+
+    log_records_limit: int = Field(
+        default=0,
+        ge=0,
+        le=10**12,
+        description=(
+            "Most request records that are kept, the newest ones; 0 deletes none for their number."
+        ),
+    )
+
+    unusual_spend_factor: int = Field(
+        default=5,
+        ge=0,
+        le=10_000,
+        description=(
+            "How many times its usual hour a key, or all together, has to spend in an hour to be "
+            "told of; 0 tells of none."
+        ),
+    )
+
+    unusual_spend_floor_usd: str = Field(
+        default="1.00",
+        description="USD below which what an hour has cost is told of in no case.",
+    )
+
     log_bodies: bool = Field(
         default=False,
         description=(
@@ -506,6 +538,12 @@ class GatewaySettings(BaseSettings):
         if value is not None:
             raise ValueError("this version runs a single node and does not use Redis: unset it")
         return value
+
+    @field_validator("unusual_spend_floor_usd", mode="before")
+    @classmethod
+    def _is_an_amount(cls, value: object) -> object:
+        """Text, as an amount is nowhere else a float; a whole number or one of TOML is one too."""
+        return format_usd(parse_usd(str(value))) if isinstance(value, str | int | float) else value
 
     @field_validator("trusted_proxies")
     @classmethod

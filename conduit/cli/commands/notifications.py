@@ -14,7 +14,7 @@ from conduit.core import people
 
 noun = Noun("Notifications: budgets that are being spent, keys that expire, refused credentials.")
 _STATES = ("open", "acknowledged", "all")
-_KINDS = ("budget_threshold", "key_expiring", "credential_failed")
+_KINDS = ("budget_threshold", "key_expiring", "credential_failed", "unusual_spend")
 
 
 def _tone(notification: Record) -> Tone:
@@ -63,7 +63,7 @@ def list_notifications(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="Only budget_threshold, key_expiring or credential_failed.",
+            help=f"Only {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.",
         ),
     ] = None,
 ) -> None:

@@ -255,12 +255,18 @@ async def purge(connection: AsyncConnection, before_ms: int) -> int:
 
     What the ledger knows of their attempts stays.
     """
-    oldest = (
-        select(requests.c.id)
-        .where(requests.c.id < first_id(ID_PREFIX, before_ms))
-        .order_by(requests.c.id)
-        .limit(_PURGED_A_TRANSACTION)
-    )
+    return await purge_below(connection, first_id(ID_PREFIX, before_ms), _PURGED_A_TRANSACTION)
+
+
+async def nth_newest(connection: AsyncConnection, count: int) -> str | None:
+    """The id of the oldest of so many records, the newest ones; None where there are fewer."""
+    newest_first = select(requests.c.id).order_by(requests.c.id.desc())
+    return (await connection.execute(newest_first.offset(count - 1).limit(1))).scalar_one_or_none()
+
+
+async def purge_below(connection: AsyncConnection, bound: str, most: int) -> int:
+    """Delete the oldest records of ids below one, so many at most; how many there were."""
+    oldest = select(requests.c.id).where(requests.c.id < bound).order_by(requests.c.id).limit(most)
     result = await connection.execute(delete(requests).where(requests.c.id.in_(oldest)))
     return int(result.rowcount)
 

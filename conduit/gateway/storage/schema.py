@@ -310,7 +310,7 @@ notifications = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("at_ms", BigInteger, nullable=False),
-    Column("kind", Text, nullable=False),  # budget_threshold | key_expiring | credential_failed
+    Column("kind", Text, nullable=False),  # budget_threshold | key_expiring | …
     Column("severity", Text, nullable=False),  # info | warning | critical
     Column("subject_kind", Text, nullable=False),  # budget | key | credential
     Column("subject_id", Text, nullable=False),
