@@ -20,7 +20,7 @@ _OUTCOMES = ("recovered", "ambiguous", "cut", "client_gone", "stopped")
 
 
 def _tone(charge: Record) -> Tone:
-    return "good" if charge["corrections"] else "warn"
+    return "good" if charge.get("corrections") else "warn"
 
 
 def _correction(charge: Record) -> str:

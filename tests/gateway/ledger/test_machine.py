@@ -1,4 +1,4 @@
-"""Any order of holds, settlements, crashes and budgets agrees with a simple model."""
+"""Any order of holds, settlements, corrections, crashes and budgets agrees with a simple model."""
 
 import asyncio
 import shutil
@@ -16,6 +16,7 @@ from conduit.core.errors import BudgetHeldError, InsufficientQuotaError
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import Hold
 from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.records import CorrectRecord
 from tests import postgresql
 from tests.conftest import SOAKING
 from tests.gateway.ledger.building import (
@@ -44,6 +45,7 @@ class Modelled:
     noted: int = 0
     cost: int | None = None
     hold: Hold | None = field(default=None, repr=False)
+    attempt_id: str = ""
 
 
 @dataclass
@@ -65,6 +67,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.now = AT_MS
         self.attempts: list[Modelled] = []
+        self.corrections = 0
         self.budgets: list[Budget] = []
         self.database = postgresql.database_url(self.kind, self.folder / "conduit.db")
         self.engine = self.run(migrated(self.run(self.database.__aenter__())))
@@ -121,7 +124,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert by_spent >= amount > by_all
         else:
             assert amount <= by_all
-            self.attempts.append(Modelled(key_id, self.now, amount, stream, hold=hold))
+            made = Modelled(key_id, self.now, amount, stream, hold=hold)
+            made.attempt_id = wanted.attempt_id
+            self.attempts.append(made)
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), cost=st.integers(0, 500))
@@ -148,6 +153,20 @@ class LedgerMachine(RuleBasedStateMachine):
         if tokens - attempt.noted >= 256:
             self.ledger.progress(attempt.hold, tokens)
             attempt.noted = tokens
+
+    @precondition(lambda self: len(self.running()) < len(self.attempts))
+    @rule(data=st.data(), cost=st.integers(0, 600))
+    def correct(self, data: st.DataObject, cost: int) -> None:
+        attempt = data.draw(st.sampled_from([a for a in self.attempts if a.cost is not None]))
+        assert attempt.cost is not None
+        self.corrections += 1
+        record = CorrectRecord(
+            f"cor_{self.corrections}",
+            attempt.attempt_id,
+            *(cost - attempt.cost, cost, "the invoice", "master key", self.now),
+        )
+        self.run(self.ledger.correct(record, attempt.key_id, "fast", attempt.at_ms))
+        attempt.cost = cost
 
     @precondition(lambda self: len(self.budgets) < 5)
     @rule(
