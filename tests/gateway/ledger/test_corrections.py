@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from conduit.core.errors import InsufficientQuotaError, LedgerUnavailableError
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.ledger.records import Claim, CorrectRecord
-from conduit.gateway.storage.engine import reading
+from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.ledger import Engine
 from conduit.gateway.storage.schema import balances, corrections
+from conduit.gateway.storage.schema import ledger as rows
 from tests.gateway.ledger.building import (
     AT_MS,
     attempts,
@@ -48,8 +49,8 @@ async def correct(ledger: LocalLedger, of: Claim, before: int, after: int, name:
 
 async def stored_balances(engine: Engine) -> dict[tuple[str, int], int]:
     async with reading(engine) as connection:
-        rows = await connection.execute(select(balances))
-        return {(row.budget_id, row.period_start_ms): row.spent_nanodollars for row in rows}
+        found = await connection.execute(select(balances))
+        return {(row.budget_id, row.period_start_ms): row.spent_nanodollars for row in found}
 
 
 async def test_a_lower_cost_gives_budgets_money_back_and_the_books_agree(
@@ -65,13 +66,13 @@ async def test_a_lower_cost_gives_budgets_money_back_and_the_books_agree(
         await spent(ledger, 850)
         await ledger.caught_up()
         assert await stored_balances(engine) == {("bud_1", 0): 1000, ("bud_2", 0): 1000}
-        rows = await attempts(engine)
-        row = rows["cor_1"]
+        found = await attempts(engine)
+        row = found["cor_1"]
         assert (row.adjusts, row.outcome, row.cost_nanodollars, row.held_at_ms) == (
             *(attempt.attempt_id, "corrected"),
             *(-850, attempt.at_ms),
         )
-        assert rows[attempt.attempt_id].cost_nanodollars == 1000  # what was settled stays
+        assert found[attempt.attempt_id].cost_nanodollars == 1000  # what was settled stays
         assert (await request_rows(engine))[attempt.request_id].cost_nanodollars == 150
         assert await violations(engine) == []
 
@@ -166,3 +167,14 @@ async def test_a_journal_that_cannot_be_written_corrects_nothing(
         assert balance(ledger) == (800, 0)
         await ledger.caught_up()
         assert set(await attempts(engine)) == {attempt.attempt_id}
+
+
+async def test_a_correction_of_no_attempt_is_found_in_the_books(
+    engine: Engine, tmp_path: Path
+) -> None:
+    async with await opened(engine, tmp_path, terms(1000)) as ledger:
+        await correct(ledger, await spent(ledger, 800), 800, 300)
+    async with writing(engine) as connection:
+        gone = update(rows).values(adjusts="att_gone").where(rows.c.adjusts.is_not(None))
+        await connection.execute(gone)
+    assert await violations(engine) == ["I3: cor_1"]
