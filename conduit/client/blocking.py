@@ -327,6 +327,8 @@ def describe(error: Exception) -> str:
             return "unknown host"
         case http.client.RemoteDisconnected() | ConnectionResetError():
             return "it closed the connection"
+        case http.client.IncompleteRead():
+            return "the connection ended early"
         case http.client.HTTPException():
             return f"not an HTTP answer ({type(error).__name__})"
         case OSError():
