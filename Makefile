@@ -14,7 +14,7 @@ DEVELOPMENT := $(VENV)/development.stamp
 BENCH := $(VENV)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fix completions soak bench bench-tui size setup services lock clean
+.PHONY: help up test check fix completions soak bench bench-tui bench-size size setup services lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -49,6 +49,9 @@ bench: $(BENCH)/runtime.stamp ## measure the gateway beside nginx and a bare pas
 
 bench-tui: $(DEVELOPMENT) ## measure the terminal interface on a terminal of its own (Linux)
 	@$(BIN)/python bench/tui.py $(ARGS)
+
+bench-size: $(RUNTIME) ## measure lists, sums, exports and deletions over a million records (Linux)
+	@$(BIN)/python bench/at_size.py $(ARGS)
 
 size: $(RUNTIME) ## print the installed size and distributions at run time
 	@$(BIN)/python scripts/size.py

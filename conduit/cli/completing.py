@@ -38,13 +38,21 @@ _WORDS_OF_OPTIONS = {
     "--unknown-price": UNKNOWN_PRICE,
     "--fallback": tuple(f"{cause}=" for cause in FALLBACK_CAUSES),
     "--state": ("open", "acknowledged", "all"),
-    "--kind": ("budget_threshold", "key_expiring", "credential_failed", "price_unknown"),
+    "--kind": (
+        "budget_threshold",
+        "key_expiring",
+        "credential_failed",
+        "price_unknown",
+        "unusual_spend",
+    ),
     "--include-secrets": ("none", "encrypted"),
 }
 # Of an option that means something else in each command.
 _WORDS_OF_COMMANDS = {
     ("usage", "--by"): ("model", "key", "group", "provider", "alias", "day", "hour"),
     ("groups usage", "--by"): ("model", "key", "provider", "alias", "day", "hour"),
+    ("spend review", "--state"): ("open", "corrected", "all"),
+    ("spend review", "--outcome"): ("recovered", "ambiguous", "cut", "client_gone", "stopped"),
     ("keys usage", "--by"): ("model", "alias", "provider", "day"),
 }
 # Several of them between commas.

@@ -7,7 +7,7 @@ from typing import Any
 
 from conduit.client.blocking import TimedOut
 from conduit.client.contexts import ContextError
-from conduit.client.errors import ApiError, ClientError, ProviderFailed, Unreachable
+from conduit.client.errors import ApiError, BrokenOff, ClientError, ProviderFailed, Unreachable
 
 
 class Exit(IntEnum):
@@ -140,6 +140,8 @@ def shown(error: Exception, *, with_timeout: bool = False) -> Shown | None:
             return Shown(Exit.TIMEOUT, "timeout", error.message, retryable=True)
         case Unreachable():
             return Shown(Exit.UNREACHABLE, "unreachable", error.message, error.hint, retryable=True)
+        case BrokenOff():
+            return Shown(Exit.REFUSED, "incomplete", error.message, retryable=True)
         case ClientError():
             return Shown(Exit.REFUSED, "client_error", error.message)
         case _:

@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "groups": ("groups", "Groups of keys: shared models, limits, budgets, prepaid balance"),
     "budgets": ("budgets", "Budgets and what they have spent"),
     "usage": ("usage", "What was used and spent"),
+    "spend": ("spend", "Charges in doubt, after crashes and cut answers, and corrections"),
     "cache": ("cache", "Answers that are kept for the same request"),
     "providers": ("providers", "Providers and their credentials"),
     "models": ("models", "What clients may call, and whether it answers"),

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from conduit.client.errors import ApiError, error_of_envelope
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-Answer = Literal["list", "record", "secret", "nothing"]
+Answer = Literal["list", "record", "secret", "stream", "nothing"]
 Record = dict[str, Any]
 """A resource as the API sends it. Front-ends handle plain dictionaries, which cost no imports."""
 
@@ -108,7 +108,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "GET",
             "/admin/keys",
             "list",
-            (*_PAGED, "expires_before", "over_budget", "group"),
+            (*_PAGED, "expires_before", "over_budget", "unused_since", "tags", "group"),
         ),
         Operation("keys.create", "POST", "/admin/keys", "secret"),
         Operation("keys.show", "GET", "/admin/keys/{key}", "record"),
@@ -143,6 +143,18 @@ OPERATIONS: Mapping[str, Operation] = {
             "record",
             ("since", "until", "by", "timezone", "key", "provider", "model", "alias", "group"),
         ),
+        Operation(
+            "spend.review",
+            "GET",
+            "/admin/spend/review",
+            "list",
+            (
+                *(*_PAGED, "state", "since", "until", "outcome"),
+                *("key", "provider", "model", "alias"),
+            ),
+        ),
+        Operation("spend.show", "GET", "/admin/spend/attempts/{attempt}", "record"),
+        Operation("spend.correct", "POST", "/admin/spend/attempts/{attempt}/correct", "record"),
         Operation("cache.show", "GET", "/admin/cache", "record"),
         Operation("cache.clear", "POST", "/admin/cache/clear", "record"),
         Operation(
@@ -176,6 +188,13 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         Operation(
             "requests.list", "GET", "/admin/requests", "list", (*_PAGED, "filter", "since", "until")
+        ),
+        Operation(
+            "requests.export",
+            "GET",
+            "/admin/requests/export",
+            "stream",
+            ("filter", "since", "until", "format"),
         ),
         Operation("requests.in_flight", "GET", "/admin/requests/in-flight", "list", _PAGED),
         Operation("requests.cancel", "POST", "/admin/requests/{request}/cancel", "record"),

@@ -2,21 +2,26 @@
 
 import http.client
 import json
+import math
 import os
 import random
 import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from conduit.client.api import Record, Request, build_request, error_of
-from conduit.client.errors import ApiError, Unreachable
+from conduit.client.errors import ApiError, BrokenOff, ClientError, Unreachable
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _READ_BYTES = 65_536
+_SILENCE_S = 180.0
+"""For how long a streamed answer may say nothing: a filter that little fits takes its time."""
+
 _TRANSIENT = frozenset({502, 503, 504})
 
 
@@ -117,6 +122,43 @@ class Gateway:
             time.sleep(random.uniform(0.05, 0.2))
         raise AssertionError("unreachable: the last try returns or raises")
 
+    def stream(
+        self,
+        name: str,
+        *names: str,
+        query: Mapping[str, object] | None = None,
+        silence_s: float = _SILENCE_S,
+    ) -> Iterator[bytes]:
+        """The pieces of an answer as they come, which may take as long as they like.
+
+        Raises ApiError or Unreachable before the first one, later BrokenOff where the answer ends
+        early or nothing comes for `silence_s`; TimedOut where the time for all calls is over.
+        """
+        request, url = build_request(name, *names, query=query), self.target.url
+        deadline = self._deadline or Deadline(math.inf)
+        began = False
+        try:
+            made = connect(self.target, deadline.left_s(self._timeouts.connect_s))
+            with closing(made.http) as connection:
+                path = made.path_of(request.target)
+                connection.request(request.method, path, headers=self._headers())
+                connection.sock.settimeout(deadline.left_s(silence_s))
+                sock = connection.sock  # http.client lets go of it once the head says "close"
+                response = connection.getresponse()
+                if response.status >= 300:
+                    headers = {name.lower(): value for name, value in response.getheaders()}
+                    raise error_of(response.status, headers, response.read())
+                while piece := response.read1(_READ_BYTES):
+                    began = True
+                    yield piece
+                    sock.settimeout(deadline.left_s(silence_s))
+        except TimeoutError as error:
+            if deadline.is_over():
+                raise unreachable(url, str(error), TimedOut) from error
+            raise _ended_early(url, f"nothing came for {silence_s:g} s", began=began) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise _ended_early(url, describe(error), began=began) from error
+
     def models(self) -> list[Record]:
         """What the key in place of the master key may call. Raises ApiError or Unreachable."""
         answer = self.send(Request("GET", "/v1/models", None, True))
@@ -145,13 +187,17 @@ class Gateway:
             raise error_of(status, headers, b"")
         return answer
 
+    def _headers(self) -> dict[str, str]:
+        headers = {"accept": "application/json", "user-agent": "conduit-cli"}
+        if self.target.master_key is not None:
+            headers["authorization"] = f"Bearer {self.target.master_key}"
+        return headers
+
     def _exchange(
         self, request: Request, deadline: Deadline
     ) -> tuple[int, Mapping[str, str], bytes]:
         url = self.target.url
-        headers = {"accept": "application/json", "user-agent": "conduit-cli"}
-        if self.target.master_key is not None:
-            headers["authorization"] = f"Bearer {self.target.master_key}"
+        headers = self._headers()
         body = request.encoded_body()
         if body is not None:
             headers["content-type"] = "application/json"
@@ -170,6 +216,12 @@ class Gateway:
             raise _ConnectionLost(describe(error)) from error
         finally:
             connection.http.close()
+
+
+def _ended_early(url: str, reason: str, *, began: bool) -> ClientError:
+    if not began:
+        return unreachable(url, reason)
+    return BrokenOff(f"the answer of the gateway at {url} broke off: {reason}")
 
 
 class _ConnectionLost(Exception):
@@ -275,6 +327,8 @@ def describe(error: Exception) -> str:
             return "unknown host"
         case http.client.RemoteDisconnected() | ConnectionResetError():
             return "it closed the connection"
+        case http.client.IncompleteRead():
+            return "the connection ended early"
         case http.client.HTTPException():
             return f"not an HTTP answer ({type(error).__name__})"
         case OSError():

@@ -40,8 +40,11 @@ _KEY_FIELDS = (
     "limits",
     "allowed_ips",
     "group",
+    "tags",
+    "metadata",
 )
 _GROUP_FIELDS = ("description", "enabled", "allowed_models", "limits")
+_USUAL_KEY: Mapping[str, Any] = {"limits": [], "tags": {}, "metadata": {}}
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
 _USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}
 _UNSAID = object()
@@ -269,7 +272,7 @@ def _declared_mapping(row: Record) -> dict[str, Any]:
 
 
 def _declared_key(row: Record) -> dict[str, Any]:
-    given = {name: row[name] for name in _KEY_FIELDS if row.get(name) is not None}
+    given = {name: row[name] for name in _KEY_FIELDS if row.get(name) not in (None, {})}
     given["limits"] = _unusual_rates(given.get("limits", ()))
     return {"name": row["name"], **given}
 
@@ -465,7 +468,7 @@ def _key_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iter
         return
     if "limits" in entry:
         entry = {**entry, "limits": _unusual_rates(entry["limits"])}
-    changes = _differences(entry, {"limits": [], **held}, _KEY_FIELDS)
+    changes = _differences(entry, {**_USUAL_KEY, **held}, _KEY_FIELDS)
     if changes:
         body = {field_name: new for field_name, (_, new) in changes.items()}
         yield Step("change", "key", name, "keys.update", (name,), body, changes)

@@ -2,6 +2,7 @@
 
 ClientError
 ├── Unreachable             no answer: wrong address, no gateway, no network
+├── BrokenOff               an answer began and did not come to its end
 └── ApiError                the gateway answered with an error
     ├── AuthenticationFailed    401: the token is not one of this gateway's
     └── ProviderFailed          the provider behind the gateway failed
@@ -25,6 +26,10 @@ class Unreachable(ClientError):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class BrokenOff(ClientError):
+    """An answer that began and did not come to its end: what has come is not all."""
 
 
 class ApiError(ClientError):

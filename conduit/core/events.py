@@ -38,6 +38,7 @@ class EventKind(StrEnum):
     BUDGET_UPDATED = "budget.updated"
     BUDGET_DELETED = "budget.deleted"
     BUDGET_SPEND_RESET = "budget.spend_reset"
+    SPEND_CORRECTED = "spend.corrected"
     REQUESTS_PURGED = "requests.purged"
     CACHE_CLEARED = "cache.cleared"
     PRICE_SET = "price.set"
@@ -82,6 +83,7 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.BUDGET_UPDATED: "The limit or the mode of a budget was changed.",
     EventKind.BUDGET_DELETED: "A budget was deleted.",
     EventKind.BUDGET_SPEND_RESET: "What a budget had spent in its present period was set to 0.",
+    EventKind.SPEND_CORRECTED: "What an attempt cost was corrected, and its budgets with it.",
     EventKind.REQUESTS_PURGED: "Records of old requests were deleted.",
     EventKind.CACHE_CLEARED: "Answers that were kept for the same request were forgotten.",
     EventKind.PRICE_SET: "A price of the operator was set.",

@@ -13,13 +13,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from conduit.core.keys import MASTER_KEY_MINIMUM_BYTES
+from conduit.core.keys import refuse_weak_master_key
+from conduit.core.money import format_usd, parse_usd
 from conduit.core.paths import data_folder
 
 PREFIX = "CONDUIT_"
-_KNOWN_BAD_MASTER_KEYS = ("changeme", "change-me", "master", "password", "secret", "sk-1234")
-_FEWEST_CHARACTERS_BESIDE = 16
-_FEWEST_DIFFERENT_CHARACTERS = 8
 
 
 RESTART_ONLY = frozenset(
@@ -422,6 +420,28 @@ class GatewaySettings(BaseSettings):
         description="Days that changes of the health of providers are kept.",
     )
 
+    log_retention_days: int = Field(
+        default=0, ge=0, le=36_500, description="Days that request records are kept; 0 for ever."
+    )
+
+    log_records_limit: int = Field(
+        default=0,
+        ge=0,
+        le=10**12,
+        description="Most request records that are kept, the newest ones; 0 for any number.",
+    )
+
+    unusual_spend_factor: int = Field(
+        default=5,
+        ge=0,
+        le=10_000,
+        description="Times its usual hour that a key may spend in one, untold; 0 tells of none.",
+    )
+
+    unusual_spend_floor_usd: str = Field(
+        default="1.00", description="USD below which no hour's spending is told of."
+    )
+
     log_bodies: bool = Field(
         default=False,
         description=(
@@ -518,6 +538,12 @@ class GatewaySettings(BaseSettings):
             raise ValueError("this version runs a single node and does not use Redis: unset it")
         return value
 
+    @field_validator("unusual_spend_floor_usd", mode="before")
+    @classmethod
+    def _is_an_amount(cls, value: object) -> object:
+        """Text, as an amount is nowhere else a float; a whole number or one of TOML is one too."""
+        return format_usd(parse_usd(str(value))) if isinstance(value, str | int | float) else value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: str | None) -> str | None:
@@ -581,19 +607,3 @@ def networks_of(text: str | None) -> tuple[Network, ...]:
     """The networks in a list like "10.0.0.0/8, 2001:db8::/32". Raises ValueError."""
     names = [name.strip() for name in (text or "").split(",")]
     return tuple(ipaddress.ip_network(name) for name in names if name)
-
-
-def refuse_weak_master_key(text: str) -> None:
-    """Raise ValueError for a key that is too short, too common or not plain text."""
-    if not text.isascii() or any(character.isspace() for character in text):
-        raise ValueError("a master key is plain ASCII without spaces")
-    if len(text) < MASTER_KEY_MINIMUM_BYTES:
-        raise ValueError(
-            f"a master key has at least {MASTER_KEY_MINIMUM_BYTES} characters: "
-            "make one with conduit auth init"
-        )
-    beside = text.lower()
-    for word in _KNOWN_BAD_MASTER_KEYS:
-        beside = beside.replace(word, "")
-    if len(beside) < _FEWEST_CHARACTERS_BESIDE or len(set(text)) < _FEWEST_DIFFERENT_CHARACTERS:
-        raise ValueError("this master key can be guessed: make one with conduit auth init")

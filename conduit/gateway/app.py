@@ -42,11 +42,12 @@ from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
-from conduit.gateway.notifications.watch import NotificationWatch
+from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
 from conduit.gateway.parts import Gateway
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.reach import Reach
+from conduit.gateway.record_retention import RecordRetention
 from conduit.gateway.request_path import make_entrance, price_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
 from conduit.gateway.sealing import SealingKey, key_source
@@ -156,14 +157,21 @@ async def open_gateway(
             health=Health(rules.health_rules(settings)),
             health_history=history,
             notifications=NotificationWatch(
-                database, ledger.spent_past, bus.publish, scrub=secrets.scrub
+                database,
+                ledger.spent_past,
+                bus.publish,
+                scrub=secrets.scrub,
+                rules=WatchRules(unusual=lambda: rules.unusual_spending(gateway.settings)),
             ),
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
         )
         gateway.health.changed = partial(_tell_health, gateway)
-        for writer in (history, gateway.notifications, bodies):
+        retention = RecordRetention(
+            database, lambda: rules.kept_records(gateway.settings), bus.publish
+        )
+        for writer in (history, gateway.notifications, bodies, retention):
             writer.start()
             stack.push_async_callback(writer.close)
         yield gateway

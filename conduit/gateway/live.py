@@ -48,6 +48,9 @@ class LiveExchanges:
         """The exchanges in the order in which they came."""
         return list(self._tasks)
 
+    def is_running(self, request_id: str) -> bool:
+        return any(exchange.id == request_id for exchange in self._tasks)
+
     def stop(self, request_id: str, reason: ConduitError) -> Exchange | None:
         """End one exchange as `stop_all` does; None where it is not running (any more)."""
         for exchange, task in self._tasks.items():

@@ -6,7 +6,9 @@ from conduit.gateway.body_store import Retention
 from conduit.gateway.cache.store import Limits
 from conduit.gateway.health.breaker import BreakerRules
 from conduit.gateway.health.registry import HealthRules
+from conduit.gateway.notifications.unusual import UnusualRules
 from conduit.gateway.pricing.unknown import UnknownPrice, default_rates
+from conduit.gateway.record_retention import KeptRecords
 from conduit.gateway.shedding import SheddingLimits
 from conduit.gateway.stages.attempts import RetryRules
 from conduit.gateway.upstream import Deadlines
@@ -35,6 +37,17 @@ def shedding_limits(settings: GatewaySettings) -> SheddingLimits:
 def retention(settings: GatewaySettings) -> Retention:
     """How long kept bodies are kept."""
     return Retention(settings.log_bodies_retention_days, settings.log_bodies_disk_limit_bytes)
+
+
+def kept_records(settings: GatewaySettings) -> KeptRecords:
+    """How many request records are kept, and for how long."""
+    return KeptRecords(settings.log_retention_days, settings.log_records_limit)
+
+
+def unusual_spending(settings: GatewaySettings) -> UnusualRules:
+    """From which spending in an hour on somebody is told."""
+    floor = parse_usd(settings.unusual_spend_floor_usd)
+    return UnusualRules(settings.unusual_spend_factor, floor)
 
 
 def retry_rules(settings: GatewaySettings) -> RetryRules:

@@ -1,9 +1,14 @@
 """What the small gateway of the command line's tests answers about itself."""
 
+import csv
+import io
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from conduit import __version__
+from conduit.cli.output import cell
+from conduit.client.records import FIELDS
 
 AT = "2026-11-20T12:00:00.000Z"
 Row = dict[str, Any]
@@ -105,3 +110,15 @@ def usage(query: Mapping[str, list[str]]) -> Row:
         "groups": groups if by is not None else [],
         "more": by == "model",
     }
+
+
+def exported(rows: list[Row], form: str) -> list[bytes]:
+    """The lines of an export."""
+    if form == "jsonl":
+        return [json.dumps(row).encode() + b"\n" for row in rows]
+    lines = []
+    for cells in (FIELDS, *([cell(row.get(name)) for name in FIELDS] for row in rows)):
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(cells)
+        lines.append(text.getvalue().encode())
+    return lines

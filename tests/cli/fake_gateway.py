@@ -57,6 +57,8 @@ class FakeGateway:
     """What operations on routes and health answer, by the end of their path."""
     ending: list[Callable[[], None]] = field(default_factory=list)
     """What happens after each list of targets in turn: calls that end, say."""
+    export_ends: bool = True
+    """Whether an export comes to its end."""
     counter: int = 0
     delay_s: float = 0.0
 
@@ -150,7 +152,7 @@ class Handler(BaseHTTPRequestHandler):
                 ],
             ):
                 self._about(steps, seen)
-            case (_, ["events"] | ["requests", "in-flight" | "purge"]) | (
+            case (_, ["events"] | ["requests", "in-flight" | "purge" | "export"]) | (
                 _,
                 ["requests", _, "cancel" | "bodies"] | ["notifications", *_, "acknowledge"],
             ):
@@ -212,6 +214,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.answer(200, {**place, "data": events})
             case [_, "in-flight"]:
                 self._page("running", seen)
+            case [_, "export"]:
+                self._export(seen)
             case [_, "purge"]:
                 self.answer(200, fake.purges.pop(0))
             case ["notifications", *rest]:
@@ -300,6 +304,18 @@ class Handler(BaseHTTPRequestHandler):
         start = int(seen.query.get("cursor", ["0"])[0])
         more = str(start + limit) if start + limit < len(rows) else None
         self.answer(200, {"data": rows[start : start + limit], "next_cursor": more})
+
+    def _export(self, seen: Seen) -> None:
+        """A line for each record, and the end only where nothing is to break it off."""
+        form, rows = seen.query["format"][0], self.fake.tables.get("requests", [])
+        self.start_stream()
+        pieces = fake_answers.exported(rows, form)
+        for piece in pieces if self.fake.export_ends else pieces[:-1]:
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+        if self.fake.export_ends:
+            self.end_stream()
+        else:
+            self.cut()
 
     def _create(self, noun: str, body: Row) -> Row:
         rows = self.fake.tables.get(noun, [])

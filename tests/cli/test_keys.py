@@ -57,12 +57,31 @@ def test_a_rotation_that_is_tried_dry_sends_nothing(conduit: Conduit, gateway: F
 
 
 def test_keys_are_chosen_by_expiry_and_by_budget(conduit: Conduit, gateway: FakeGateway) -> None:
-    conduit("keys", "list", "--expiring", "7d", "--over-budget")
+    wanted = ("--unused", "30d", "--tag", "team=a", "--tag", "env")
+    conduit("keys", "list", "--expiring", "7d", "--over-budget", *wanted)
     query = gateway.seen[-1].query
+    assert query["unused_since"][0].endswith("Z")
+    assert query["tags"] == ["team=a,env"]
+    assert conduit("keys", "list", "--tag", "=a").code == 2
+    assert conduit("keys", "list", "--tag", "a=b,c=d").code == 2
     assert query["expires_before"][0].endswith("Z")
     assert query["over_budget"] == ["true"]
     conduit("keys", "list")
     assert not {"expires_before", "over_budget"} & set(gateway.seen[-1].query)
+
+
+def test_tags_and_metadata_are_given_and_replaced(conduit: Conduit, gateway: FakeGateway) -> None:
+    metadata = ("--metadata", '{"owner": "Ada"}')
+    conduit("keys", "create", "ci", "--tags", "team=a, env=ci", *metadata)
+    body = gateway.seen[-1].body
+    assert (body["tags"], body["metadata"]) == ({"team": "a", "env": "ci"}, {"owner": "Ada"})
+    conduit("keys", "update", "ci", "--tags", "none")
+    [patch] = gateway.requests("PATCH")
+    assert patch.body == {"tags": {}}
+    for wrong in (("--tags", "team"), ("--tags", "=a"), ("--metadata", "[1]"), ("--metadata", "x")):
+        assert conduit("keys", "create", "no", *wrong).code == 2, wrong
+    table = conduit("keys", "list", "-o", "wide").out
+    assert "TAGS" in table
 
 
 def test_a_filter_chooses_the_keys_that_are_disabled(
@@ -187,6 +206,12 @@ def test_a_key_that_is_none_is_found_out_without_a_gateway(
     assert foreign.code == 9
     assert "knows no such key" in foreign.err
     assert lonely_shell("keys", "check").code == 2
+    piped = lonely_shell("keys", "check", "-", "--offline", stdin=VIRTUAL_KEY)
+    assert (piped.code, "can be seen" in piped.err) == (0, False)
+    given = lonely_shell("keys", "check", VIRTUAL_KEY, "--offline")
+    assert (given.code, "can be seen by others" in given.err) == (0, True)
+    assert VIRTUAL_KEY not in given.out + given.err
+    assert lonely_shell("keys", "check", VIRTUAL_KEY, "--key-env", "X").code == 2
 
 
 def test_a_former_end_is_a_time(gateway: FakeGateway, conduit: Conduit) -> None:

@@ -182,10 +182,28 @@ def test_a_tail_off_a_terminal_is_plain_values(conduit: Conduit, gateway: FakeGa
     assert made == "req_1 ci\n"
 
 
-def test_an_export_reads_all_pages_and_tells_of_its_progress(
+def test_an_export_that_breaks_off_is_no_success_and_leaves_no_file(
+    conduit: Conduit, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    for number in range(5):
+        gateway.add("requests", id=f"req_{number}", at=LATER)
+    gateway.export_ends = False
+    for form, whole in (("jsonl", 4), ("csv", 4)):
+        outcome = conduit("logs", "export", "--since", "ever", "--format", form)
+        assert outcome.code == 1
+        assert f"not whole, it ends after {whole} records" in outcome.err
+        assert "[incomplete]" in outcome.err
+        assert "exported" not in outcome.err
+        assert "req_3" in outcome.out
+    out = tmp_path / "records.jsonl"
+    assert conduit("logs", "export", "--since", "1d", "--out", str(out)).code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_takes_what_comes_and_tells_of_its_progress(
     conduit: Conduit, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conduit.cli.commands.logs._PAGE_ROWS", 2)
+    monkeypatch.setattr("conduit.client.blocking._READ_BYTES", 100)
     monkeypatch.setattr("conduit.cli.commands.logs._ROWS_A_PROGRESS", 2)
     for number in range(5):
         gateway.add("requests", id=f"req_{number}", at=LATER, user_agent='a,"b"\nc')
@@ -196,7 +214,7 @@ def test_an_export_reads_all_pages_and_tells_of_its_progress(
     rows = list(csv.DictReader(io.StringIO(outcome.out)))
     assert tuple(rows[0]) == FIELDS
     assert (rows[4]["id"], rows[0]["user_agent"]) == ("req_4", 'a,"b"\nc')
-    assert "4 records so far" in outcome.err
+    assert "records so far" in outcome.err
     assert "exported 5 records" in outcome.err
 
 

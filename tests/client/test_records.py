@@ -6,7 +6,7 @@ import pytest
 
 from conduit.client.records import FIELDS, record_of
 from conduit.core.resources.requests import RequestView
-from conduit.gateway.admin.requests import _fields
+from conduit.gateway.admin.requests import fields_of
 from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.storage.requests import StoredRequest
 from tests.gateway.records import request_row
@@ -28,5 +28,5 @@ def test_the_fields_are_those_of_the_api_in_its_order() -> None:
 def test_an_event_makes_the_same_record_as_the_api(values: dict[str, Any]) -> None:
     row = request_row(7, **values)
     event = RequestRecord(**row).as_event()
-    shown = RequestView(**_fields(StoredRequest(**row))).model_dump(mode="json")
+    shown = RequestView(**fields_of(StoredRequest(**row))).model_dump(mode="json")
     assert record_of(event) == shown

@@ -26,6 +26,7 @@ from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin, Name, SomeNames
 from conduit.cli.output import Column, View
+from conduit.cli.tagging import notes_of, tags_text, wanted_tags
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.writing import NewFile
 from conduit.client.api import Record
@@ -58,6 +59,7 @@ VIEW = View(
         Column("limits", "limits", limits_text, wide=True),
         Column("addresses", "allowed_ips", wide=True),
         Column("group", "group", wide=True),
+        Column("tags", "tags", tags_text, wide=True),
         Column("direct", "allow_direct", wide=True),
         Column("priority", "priority", wide=True),
         Column("id", "id", wide=True),
@@ -101,6 +103,14 @@ Group = Annotated[
     str | None,
     typer.Option("--group", metavar="NAME", help="The group that it is in, whose limits hold too."),
 ]
+Tags = Annotated[
+    str | None,
+    typer.Option("--tags", metavar="A=B,...", help="To find it by: all its tags; or none."),
+]
+Metadata = Annotated[
+    str | None,
+    typer.Option("--metadata", metavar="JSON", help="An object that is kept with it; or none."),
+]
 Out = Annotated[
     str | None,
     typer.Option("--out", metavar="FILE", help="Write the key to a file (0600), not stdout."),
@@ -120,6 +130,16 @@ def list_keys(
     group: Annotated[
         str | None, typer.Option("--group", metavar="NAME", help="Only those in this group.")
     ] = None,
+    unused: Annotated[
+        str | None,
+        typer.Option(
+            "--unused", metavar="TIME", help="Only those that nobody has used, or made, for: 30d."
+        ),
+    ] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="A=B", help="Only with this tag; A alone: of any value."),
+    ] = None,
 ) -> None:
     """List keys."""
     before = None
@@ -129,6 +149,8 @@ def list_keys(
         "expires_before": before,
         "over_budget": over_budget or None,
         "group": None if group is None else call.find("groups", group)["id"],
+        "unused_since": None if unused is None else inputs.moment(unused, "--unused", ahead=False),
+        "tags": wanted_tags(tag),
     }
     call.show_list("keys.list", VIEW, query=query)
 
@@ -159,6 +181,8 @@ def create(
     priority: Priority = None,
     ips: Ips = None,
     group: Group = None,
+    tags: Tags = None,
+    metadata: Metadata = None,
     out: Out = None,
 ) -> None:
     """Make a key; it is shown this once.
@@ -166,7 +190,7 @@ def create(
     KEY=$(conduit keys create ci --budget 5 -q) stores it in a variable.
     """
     body: dict[str, Any] = {"name": name or f"key-{secrets.token_hex(3)}"}
-    body |= _rights(models, log_bodies, direct, priority, ips)
+    body |= _rights(models, log_bodies, direct, priority, ips) | notes_of(tags, metadata)
     if group is not None:
         body["group"] = group
     if expires is not None:
@@ -267,12 +291,14 @@ def update(
         str | None,
         typer.Option("--group", metavar="NAME", help="The group that it is to be in, or none."),
     ] = None,
+    tags: Tags = None,
+    metadata: Metadata = None,
 ) -> None:
     """Change a key's name, budget, limits, models or expiry, what is kept of it, or what it may do.
 
     A limit that is not named stays; none takes it away.
     """
-    body = _rights(models, log_bodies, direct, priority, ips)
+    body = _rights(models, log_bodies, direct, priority, ips) | notes_of(tags, metadata)
     if group is not None:
         body["group"] = None if group == "none" else group
     if rename is not None:
@@ -284,7 +310,7 @@ def update(
     if not body and budget is None and not limits:
         raise Failure(
             "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
-            "--direct, --priority, --ips, --group, or a limit such as --rpm"
+            "--direct, --priority, --ips, --group, --tags, --metadata, or a limit such as --rpm"
         )
     key = call.find("keys", name)
     if limits:
@@ -463,9 +489,26 @@ CHECK_VIEW = View(
 )
 
 
+def _secret_of(call: Call, given: str | None, source: inputs.SecretSource) -> str:
+    """The key that is to be checked. Raises Failure."""
+    if given is None:
+        text = inputs.read_secret(source)
+        return text or call.ask_secret("Virtual key: ", instead=SECRET_FLAGS)
+    if source.is_given():
+        raise Failure(f"a key as an argument excludes {SECRET_FLAGS}")
+    call.console.say("an argument can be seen by others of this machine: - reads stdin", "warn")
+    return given
+
+
 @verb(noun, "check", "output")
 def check(
     call: Call,
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SECRET]", help="- reads stdin; an argument can be seen by others."
+        ),
+    ] = None,
     key_file: KeyFile = None,
     key_stdin: KeyStdin = False,
     key_env: KeyEnv = None,
@@ -475,10 +518,10 @@ def check(
 ) -> None:
     """Say whose key this is and whether it may be used; exit 9 if not.
 
-    conduit keys check --key-stdin < app.key asks for it by its digest: the key is not sent.
+    conduit keys check - < app.key asks for it by its digest: the key is not sent.
     """
-    source = inputs.SecretSource(key_file, key_stdin, key_env)
-    text = inputs.read_secret(source) or call.ask_secret("Virtual key: ", instead=SECRET_FLAGS)
+    source = inputs.SecretSource(key_file, key_stdin or key == "-", key_env)
+    text = _secret_of(call, None if key == "-" else key, source)
     if not is_virtual_key(text):
         raise Failure(
             "that is no virtual key: its form or its checksum is wrong",
@@ -491,7 +534,7 @@ def check(
         return
     try:
         with call.console.waiting(f"waiting for {call.where.admin}"):
-            key = call.gateway.call("keys.check", body={"digest": digest_of(text).hex()})
+            found = call.gateway.call("keys.check", body={"digest": digest_of(text).hex()})
     except ApiError as error:
         if error.status != 404:
             raise
@@ -500,11 +543,12 @@ def check(
             code="check_failed",
             exit_code=Exit.NEGATIVE,
         ) from error
-    call.printer.record(key, CHECK_VIEW)
-    if not key["usable"]:
-        why = "this secret was replaced" if key["state"] == "active" else f"it is {key['state']}"
+    call.printer.record(found, CHECK_VIEW)
+    if not found["usable"]:
+        state = found["state"]
+        why = "this secret was replaced" if state == "active" else f"it is {state}"
         raise Failure(
-            f"key {key['name']} cannot be used: {why}",
+            f"key {found['name']} cannot be used: {why}",
             code="check_failed",
             exit_code=Exit.NEGATIVE,
         )

@@ -1,14 +1,10 @@
 """`conduit logs`: request records, listed, shown and followed."""
 
-import csv
-import json
-import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
 
@@ -17,20 +13,20 @@ from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
 from conduit.cli.failures import Failure
 from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out
-from conduit.cli.output import Column, View, cell
+from conduit.cli.output import Column, View
 from conduit.cli.record_filters import filter_of
 from conduit.cli.verbs import Noun, verb
-from conduit.cli.writing import NewFile
 from conduit.client.api import Record
-from conduit.client.errors import ApiError
-from conduit.client.records import FIELDS, record_of
+from conduit.client.blocking import TimedOut
+from conduit.client.errors import ApiError, BrokenOff
+from conduit.client.records import record_of
 from conduit.core import people
 from conduit.core.money import format_usd, parse_usd
 
 noun = Noun("Request records, and bodies of requests and answers where they are kept.")
 _FINISHED = "request.finished"
 _PAGE_ROWS = 1000
-_ROWS_A_PROGRESS = 10_000
+_ROWS_A_PROGRESS = 100_000
 
 
 def _tone(record: Mapping[str, Any]) -> Tone:
@@ -430,7 +426,7 @@ def line_of(record: Record) -> str:
 def export(  # the words of `logs export`
     call: Call,
     since: Annotated[
-        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 30d.")
+        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 30d; or ever.")
     ],
     until: Until = None,
     format: Annotated[
@@ -445,48 +441,38 @@ def export(  # the words of `logs export`
     status: Status = None,
     min_latency: MinLatency = None,
     error: Error = None,
+    session: Session = None,
+    user: User = None,
 ) -> None:
-    """Write all records of a time, the newest first, page by page."""
+    """Write all records of a time, the newest first, as they come.
+
+    An export that was broken off ends with exit code 1, and leaves no file of --out.
+    """
     if format not in ("jsonl", "csv"):
         raise Failure(f"--format: jsonl or csv is expected, not {format!r}")
     query = {
-        "filter": filter_of(filter, key, model, provider, status, min_latency, error),
-        "since": _past(since, "--since"),
+        "filter": filter_of(
+            filter, key, model, provider, status, min_latency, error, session, user
+        ),
+        "since": None if since == "ever" else _past(since, "--since"),
         "until": _past(until, "--until"),
-        "limit": _PAGE_ROWS,
+        "format": format,
     }
-    pages = call.gateway.pages("requests.list", query=query)
-    with _target(out, force=force) as file:
-        count = 0
-        for count in _written(file, format, (row for page in pages for row in page["data"])):
-            if count % _ROWS_A_PROGRESS == 0:
-                call.console.say(f"{count:,} records so far", "dim")
+    from conduit.cli.exporting import target, written  # noqa: PLC0415  # deferred: only here
+
+    count = told = 0
+    with target(out, force=force) as file:
+        try:
+            for count in written(file, format, call.gateway.stream("requests.export", query=query)):
+                if count - told >= _ROWS_A_PROGRESS:
+                    told = count
+                    call.console.say(f"{count:,} records so far", "dim")
+        except (BrokenOff, TimedOut) as error:
+            so_far = people.counted(count, "record")
+            error.message = f"the export is not whole, it ends after {so_far}: {error.message}"
+            raise
     where = f" to {out}" if out is not None else ""
     call.narrate(f"exported {people.counted(count, 'record')}{where}")
-
-
-@contextmanager
-def _target(out: str | None, *, force: bool) -> Iterator[TextIO]:
-    """Stdout, or a file that is there only once it is whole. Raises Failure."""
-    if out is None:
-        yield sys.stdout
-        return
-    with NewFile(out, force=force) as new:
-        yield new.file
-        new.keep()
-
-
-def _written(file: TextIO, format: str, rows: Iterator[Record]) -> Iterator[int]:
-    """Write rows; after each, how many they are by now."""
-    writer = csv.writer(file, lineterminator="\n")
-    if format == "csv":
-        writer.writerow(FIELDS)
-    for count, row in enumerate(rows, 1):
-        if format == "csv":
-            writer.writerow([cell(row.get(name)) for name in FIELDS])
-        else:
-            file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")) + "\n")
-        yield count
 
 
 @verb(noun, "replay", "change")

@@ -14,7 +14,13 @@ from conduit.core import people
 
 noun = Noun("Notifications: budgets that are being spent, keys that expire, refused credentials.")
 _STATES = ("open", "acknowledged", "all")
-_KINDS = ("budget_threshold", "key_expiring", "credential_failed", "price_unknown")
+_KINDS = (
+    "budget_threshold",
+    "key_expiring",
+    "credential_failed",
+    "price_unknown",
+    "unusual_spend",
+)
 
 
 def _tone(notification: Record) -> Tone:
@@ -63,7 +69,7 @@ def list_notifications(
         typer.Option(
             "--kind",
             metavar="KIND",
-            help="Only budget_threshold, key_expiring, credential_failed or price_unknown.",
+            help=f"Only {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.",
         ),
     ] = None,
 ) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView, Mode, Period
-from conduit.core.resources.fields import Name, Patch, Resource, Time, TimeZone, Usd
+from conduit.core.resources.fields import JsonObject, Name, Patch, Resource, Time, TimeZone, Usd
 from conduit.core.resources.limits import AllowedIps, RateLimits, RateLimitView
+from conduit.core.resources.tags import Metadata, Tags
 
 ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
@@ -41,6 +42,8 @@ class NewKey(Resource):
     allowed_ips: AllowedIps = Field(default_factory=list)
     priority: bool = False
     group: Name | None = None
+    tags: Tags = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class KeyView(Resource):
@@ -60,6 +63,8 @@ class KeyView(Resource):
     group: str | None
     """The name of the group that it is in."""
     group_id: str | None
+    tags: dict[str, str]
+    metadata: JsonObject
     last_used_at: Time | None
     former_expires_at: Time | None
     """Until when the secret before the last rotation is good; null where it is not."""
@@ -133,6 +138,7 @@ class KeyPatch(Patch):
 
     `limits` are all of the key's from now on; what has been counted of one that stays is kept.
     `group` null takes the key out of its group; what it has spent stays with that.
+    So are `tags` and `metadata` all that there is of them.
     """
 
     nullable = frozenset({"expires_at", "log_bodies", "group"})
@@ -147,4 +153,6 @@ class KeyPatch(Patch):
     allowed_ips: AllowedIps | None = None
     priority: bool | None = None
     group: Name | None = None
+    tags: Tags | None = None
+    metadata: Metadata | None = None
     version: int | None = None

@@ -4,7 +4,9 @@ from typing import Literal
 
 from conduit.core.resources.fields import Resource, Time
 
-NotificationKind = Literal["budget_threshold", "key_expiring", "credential_failed", "price_unknown"]
+NotificationKind = Literal[
+    "budget_threshold", "key_expiring", "credential_failed", "price_unknown", "unusual_spend"
+]
 NotificationState = Literal["open", "acknowledged", "all"]
 Severity = Literal["info", "warning", "critical"]
 
@@ -12,7 +14,7 @@ Severity = Literal["info", "warning", "critical"]
 class NotificationSubject(Resource):
     """What it is about; the id of a credential is `PROVIDER/NAME`, of a model `PROVIDER/MODEL`."""
 
-    kind: Literal["budget", "key", "credential", "model"]
+    kind: Literal["budget", "key", "credential", "model", "gateway"]
     id: str
     name: str
 
@@ -21,8 +23,9 @@ class NotificationView(Resource):
     """A notification is open until it is acknowledged. `details` holds the numbers of `message`.
 
     Of a budget these are `threshold_percent`, `spent_nanodollars`, `limit_nanodollars` and
-    `period_start_ms`, of a key `expires_at_ms` and `days`, of a credential `until_ms`, when it is
-    tried again.
+    `period_start_ms`, of a key that expires `expires_at_ms` and `days`, of a credential `until_ms`,
+    when it is tried again, of unusual spending `spent_nanodollars` since `since_ms` and
+    `usual_nanodollars` an hour.
     """
 
     id: str

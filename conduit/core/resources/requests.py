@@ -14,6 +14,7 @@ class AttemptView(Resource):
 
     `search_units` are those that a ranking was charged for where it has a price per request, or the
     searches of the web that a chat made.
+    `charged` is what it was settled at, `cost` the same after corrections.
     """
 
     id: str
@@ -26,6 +27,7 @@ class AttemptView(Resource):
     ambiguous: bool
     hold: Usd
     cost: Usd
+    charged: Usd
     billed: Usd
     price_version: str
     usage_source: str

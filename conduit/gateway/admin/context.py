@@ -21,6 +21,7 @@ from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import LedgerState
+from conduit.gateway.ledger.records import CorrectRecord
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.notifications.watch import NotificationWatch
@@ -52,6 +53,12 @@ class BudgetLedger(Protocol):
 
     async def reset_spent(self, budget_id: str) -> int:
         """Begin the present period of a budget anew; what it had spent. Raises KeyError."""
+        ...
+
+    async def correct(
+        self, record: CorrectRecord, key_id: str, alias: str, held_at_ms: int, group_id: str | None
+    ) -> None:
+        """Change what an attempt cost, in the budgets that it counted in."""
         ...
 
     async def caught_up(self) -> None:
@@ -120,6 +127,9 @@ class AdminContext:
 
     budget_changes: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held from a change of a budget until the ledger knows of it: the two keep one order."""
+
+    corrections: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from a look at what an attempt costs until its correction is in the database."""
 
     def reach(self, upstream: Upstream, credential: Credential | None = None) -> Reach:
         """A provider as it is asked; `credential` in the place of its first. Raises

@@ -1,9 +1,12 @@
 """Admin operations on virtual keys."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
 from typing import Any
+
+from pydantic import Field
 
 from conduit.core.errors import ConflictError, NotFoundError, ValidationFailedError
 from conduit.core.events import EventKind
@@ -35,23 +38,40 @@ from conduit.gateway.limits.limiter import Scope
 from conduit.gateway.storage import budgets, groups, keys, requests
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import Transaction, reading, writing
-from conduit.gateway.storage.keys import StoredKey
+from conduit.gateway.storage.keys import StoredKey, WantedKeys
 from conduit.gateway.storage.requests import Span, Used
 
 _PATH = "/admin/keys"
 _ONE = _PATH + "/{key}"
 _MOST_GROUPS = 1000
+_TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 
 class KeyQuery(ListQuery):
     """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up.
 
     `group` is the id or the name of the group that they are in.
+    `unused_since`: nobody has used the key since then, nor made it. `tags`: it has all of these,
+    `team=a,env`, where `env` is one of any value.
     """
 
     expires_before: Time | None = None
     over_budget: QueryBool = False
     group: Name | None = None
+    unused_since: Time | None = None
+    tags: str | None = Field(default=None, max_length=2000, examples=["team=a,env"])
+
+    def wanted_tags(self) -> dict[str, str | None]:
+        """By name, None for any value. Raises ValidationFailedError."""
+        found: dict[str, str | None] = {}
+        for text in self.tags.split(",") if self.tags else ():
+            name, separator, value = text.partition("=")
+            if not _TAG_NAME.fullmatch(name):
+                raise ValidationFailedError(f"tags: no name of a tag: {name!r}", param="tags")
+            if name in found and found[name] != (value if separator else None):
+                raise ValidationFailedError(f"tags: {name} is named twice", param="tags")
+            found[name] = value if separator else None
+        return found
 
 
 class KeyUsageQuery(Resource):
@@ -66,13 +86,14 @@ async def _list(call: Call[None, KeyQuery]) -> Page[KeyView]:
     admin, query = call.admin, call.query
     async with reading(admin.database) as connection:
         group = None if query.group is None else await groups.find(connection, query.group)
-        found = await keys.page(
-            connection,
-            query.window(),
+        wanted = WantedKeys(
             expires_before_ms=_moment(query.expires_before),
+            unused_since_ms=_moment(query.unused_since),
             among=admin.ledger.overspent_keys() if query.over_budget else None,
+            tags=query.wanted_tags(),
             group_id=None if group is None else group.id,
         )
+        found = await keys.page(connection, query.window(), wanted)
         beside = await _beside(connection, found.rows)
     return page(found, [_view(admin, each, beside) for each in found.rows])
 
@@ -239,6 +260,8 @@ def _new_key(wanted: NewKey, secret: str) -> StoredKey:
         limits=[limit.model_dump() for limit in wanted.limits],
         allowed_ips=wanted.allowed_ips,
         priority=wanted.priority,
+        tags=wanted.tags,
+        metadata=wanted.metadata,
     )
 
 
@@ -324,6 +347,8 @@ def _view(admin: AdminContext, key: StoredKey, beside: _Beside) -> KeyView:
         priority=key.priority,
         group=None if key.group_id is None else beside.groups.get(key.group_id),
         group_id=key.group_id,
+        tags=dict(key.tags),
+        metadata=dict(key.metadata),
         last_used_at=time_text(key.last_used_at_ms),
         former_expires_at=_former_end(key),
         created_at=str(time_text(key.created_at_ms)),

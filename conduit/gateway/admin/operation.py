@@ -12,6 +12,7 @@ from conduit.core.errors import ConduitError, NotFoundError, UnavailableError
 from conduit.core.resources.fields import Resource
 from conduit.gateway.admin.access import Handler, guarded
 from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.streaming import Streamed, send
 from conduit.gateway.admin.wire import body_of, query_of, response_of
 from conduit.gateway.server.expect import defer_continue
 from conduit.gateway.storage.engine import outages_reported
@@ -21,7 +22,7 @@ B = TypeVar("B")
 Q = TypeVar("Q")
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-AnswerKind = Literal["list", "record", "secret", "nothing"]
+AnswerKind = Literal["list", "record", "secret", "stream", "nothing"]
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(:[^}]*)?\}")
 
@@ -46,21 +47,23 @@ class AdminOperation:
 
     A placeholder of `path` may hold slashes where it is written as `{name:.+}`. The handler gives
     a value of the type `answer`, the same as JSON that is encoded already, or None where `answer`
-    is None. `secret` marks an answer that shows a secret, once. `errors` are those that the
-    handler raises beyond what every operation of its shape can meet.
+    is None; where `streams` names content types, pieces of one of them. `secret` marks an answer
+    that shows a secret, once. `errors` are those that the handler raises beyond what every
+    operation of its shape can meet.
     """
 
     name: str
     method: Method
     path: str
     summary: str
-    handler: Callable[[Call[Any, Any]], Awaitable[BaseModel | bytes | None]]
+    handler: Callable[[Call[Any, Any]], Awaitable[BaseModel | bytes | Streamed | None]]
     answer: type[BaseModel] | None
     body: type[Resource] | None = None
     query: type[Resource] | None = None
     status: int = 200
     secret: bool = False
     errors: tuple[type[ConduitError], ...] = ()
+    streams: tuple[str, ...] = ()
 
     @property
     def path_template(self) -> str:
@@ -78,6 +81,8 @@ class AdminOperation:
 
     @property
     def answer_kind(self) -> AnswerKind:
+        if self.streams:
+            return "stream"
         if self.answer is None:
             return "nothing"
         if self.secret:
@@ -86,7 +91,7 @@ class AdminOperation:
 
     @property
     def success_status(self) -> int:
-        return 204 if self.answer is None else self.status
+        return 204 if self.answer is None and not self.streams else self.status
 
 
 def route_of(admin: AdminContext, operation: AdminOperation) -> web.RouteDef:
@@ -112,6 +117,8 @@ def handler_of(admin: AdminContext, operation: AdminOperation) -> Handler:
             if operation.method != "GET":
                 admin.doubt()  # the connection may have been lost after the commit
             raise
+        if isinstance(given, Streamed):
+            return await send(request, given)
         return response_of(given, operation.success_status)
 
     return handle

@@ -11,7 +11,7 @@ from conduit.core.errors import (
     ValidationFailedError,
 )
 from conduit.core.events import EventKind
-from conduit.core.filters import parse_filter
+from conduit.core.filters import Filter, parse_filter
 from conduit.core.ids import now_ms
 from conduit.core.money import format_usd
 from conduit.core.resources.fields import Page, Time, time_ms, time_text
@@ -45,19 +45,25 @@ class RequestQuery(ListQuery):
     since: Time | None = None
     until: Time | None = None
 
-    def span(self) -> Span:
-        since, until = (None if at is None else time_ms(at) for at in (self.since, self.until))
-        return Span(since, until)
+
+def filter_of(text: str) -> Filter:
+    """What a filter says. Raises ValidationFailedError."""
+    try:
+        return parse_filter(text)
+    except ValueError as error:
+        raise ValidationFailedError(f"filter: {error}", param="filter") from error
+
+
+def span_of(since: str | None, until: str | None) -> Span:
+    return Span(*(None if at is None else time_ms(at) for at in (since, until)))
 
 
 async def _list(call: Call[None, RequestQuery]) -> Page[RequestView]:
-    try:
-        wanted = parse_filter(call.query.filter)
-    except ValueError as error:
-        raise ValidationFailedError(f"filter: {error}", param="filter") from error
+    query = call.query
+    wanted, span = filter_of(query.filter), span_of(query.since, query.until)
     async with reading(call.admin.database) as connection:
-        found = await requests.page(connection, wanted, call.query.window(), call.query.span())
-    return page(found, [RequestView(**_fields(each)) for each in found.rows])
+        found = await requests.page(connection, wanted, query.window(), span)
+    return page(found, [RequestView(**fields_of(each)) for each in found.rows])
 
 
 async def _show(call: Call[None, None]) -> RequestDetail:
@@ -66,7 +72,7 @@ async def _show(call: Call[None, None]) -> RequestDetail:
         attempts = await requests.attempts_of(connection, record.id)
     views = [_attempt_view(attempt) for attempt in attempts]
     route = None if record.route is None else RequestRoute.model_validate_json(record.route)
-    return RequestDetail(**_fields(record), route=route, attempt_list=views)
+    return RequestDetail(**fields_of(record), route=route, attempt_list=views)
 
 
 async def _in_flight(call: Call[None, ListQuery]) -> Page[RunningRequest]:
@@ -161,7 +167,8 @@ def _state(exchange: Exchange) -> RunningState:
     return "answering" if attempt.answering else "calling"
 
 
-def _fields(record: StoredRequest) -> dict[str, Any]:
+def fields_of(record: StoredRequest) -> dict[str, Any]:
+    """The fields of a `RequestView`."""
     rate = record.tokens_per_s_milli
     return {
         "id": record.id,
@@ -210,7 +217,8 @@ def _attempt_view(attempt: StoredAttempt) -> AttemptView:
         error_code=attempt.error_code,
         ambiguous=attempt.ambiguous,
         hold=format_usd(attempt.hold_nanodollars),
-        cost=format_usd(attempt.cost_nanodollars),
+        cost=format_usd(attempt.cost_nanodollars + attempt.corrected_nanodollars),
+        charged=format_usd(attempt.cost_nanodollars),
         billed=format_usd(attempt.billed_nanodollars),
         price_version=attempt.price_version,
         usage_source=attempt.usage_source,

@@ -20,9 +20,11 @@ from conduit.gateway.ledger.records import (
     AttemptRecord,
     BudgetClosed,
     BudgetOpened,
+    CorrectRecord,
     Record,
     RequestRecord,
 )
+from conduit.gateway.storage.corrections import StoredCorrection
 from conduit.gateway.storage.ledger import (
     AlreadyStoredError,
     LedgerWriter,
@@ -85,6 +87,10 @@ def _apply(
                 _apply_run(writer, budgets, run, looked_up)
                 run = []
                 writer.add_adjustment(StoredAdjustment._make(msgspec.structs.astuple(record)))
+            case CorrectRecord():
+                _apply_run(writer, budgets, run, looked_up)
+                run = []
+                _apply_correction(writer, budgets, record)
             case _:
                 run.append(record)
     _apply_run(writer, budgets, run, looked_up)
@@ -130,6 +136,15 @@ def _apply_run(
     writer.add_to_balances(postings.balances)
     for attempt_id in postings.orphans:
         log.error("the journal tells of attempt %s, whose hold it does not have", attempt_id)
+
+
+def _apply_correction(writer: LedgerWriter, budgets: OpenBudgets, record: CorrectRecord) -> None:
+    """Add the difference wherever the attempt itself counted; once, however often it is read."""
+    found = writer.correct(StoredCorrection._make(msgspec.structs.astuple(record)))
+    if found is not None:
+        writer.add_to_balances(
+            [(*scope, record.nanodollars, 0) for scope in budgets.scopes_of(*found)]
+        )
 
 
 def apply_copied(writer: LedgerWriter, budgets: OpenBudgets, records: Sequence[Record]) -> None:

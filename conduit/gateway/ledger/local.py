@@ -38,6 +38,7 @@ from conduit.gateway.ledger.records import (
     BudgetClosed,
     BudgetOpened,
     Claim,
+    CorrectRecord,
     ProgressRecord,
     RequestRecord,
     SettleRecord,
@@ -296,6 +297,43 @@ class LocalLedger:
             await self._synced()
         await self.caught_up()
         return spent
+
+    async def correct(
+        self, record: CorrectRecord, key_id: str, alias: str, held_at_ms: int, group_id: str | None
+    ) -> None:
+        """Change the cost of an attempt that is done, in the period in which it was held.
+
+        Of two corrections of one attempt the caller lets the first end. A budget that was set to
+        nothing since gets nothing back. Raises LedgerUnavailableError; then nothing is corrected.
+        """
+        await self.caught_up()
+        accounts = self._balances.covering(key_id, alias, group_id)
+        try:
+            self._journal.append_now(record)
+        except JournalUnwritableError as error:
+            raise LedgerUnavailableError(
+                f"nothing was corrected: the journal cannot be written ({error})", retry_after_s=1.0
+            ) from error
+        for account in accounts:
+            start_ms = account.terms.start_ms(held_at_ms)
+            if (balance := account.periods.get(start_ms)) is None:
+                continue  # of a period that is over, or before the first one that counts
+            balance.spent = min(balance.spent + record.nanodollars, INT64_MAX)
+            if balance.spent < 0:
+                self._journal.append(
+                    AdjustRecord(
+                        new_id("adj", record.at_ms),
+                        account.terms.id,
+                        start_ms,
+                        -balance.spent,
+                        record.at_ms,
+                    )
+                )
+                balance.spent = 0
+            self._room.serve(account)
+        if self._sync == "always":
+            await self._synced()
+        await self.caught_up()
 
     def overspent_keys(self) -> set[str]:
         """The ids of keys of which a budget is spent up, soft ones too."""

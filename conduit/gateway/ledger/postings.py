@@ -209,4 +209,5 @@ def _inserted(claim: Claim, attempt: _Attempt) -> _Row:
         None if end is None else end.at_ms,
         None if end is None else end.search_units,
         claim.group_id,
+        None,  # it adjusts no other
     )

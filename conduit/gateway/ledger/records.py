@@ -152,8 +152,23 @@ class AdjustRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="
     at_ms: int
 
 
+class CorrectRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="correct"):
+    """What an administrator knows better of an attempt that is done than its settlement did.
+
+    `nanodollars` are added to its cost, which is `cost_nanodollars` from then on.
+    """
+
+    id: str
+    attempt_id: str
+    nanodollars: int
+    cost_nanodollars: int
+    reason: str
+    actor: str
+    at_ms: int
+
+
 AttemptRecord = Claim | TopUpRecord | ProgressRecord | SettleRecord
-Record = AttemptRecord | RequestRecord | BudgetOpened | BudgetClosed | AdjustRecord
+Record = AttemptRecord | RequestRecord | BudgetOpened | BudgetClosed | AdjustRecord | CorrectRecord
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode

@@ -1,6 +1,7 @@
 """Looks at budgets, keys and credentials beside the requests, and stores what to tell of them.
 
-Balances are looked at in memory, expiries in the database; of credentials it hears. While the
+Balances are looked at in memory, expiries and what is spent by the hour in the database; of
+credentials it hears. While the
 database is away nothing counts as told, so that it is told once the database is back.
 """
 
@@ -20,6 +21,7 @@ from conduit.gateway.health.registry import Change
 from conduit.gateway.ledger.balances import Spending
 from conduit.gateway.notifications import notices
 from conduit.gateway.notifications.notices import DAY_MS, EXPIRY_DAYS, READY, THRESHOLDS, Notice
+from conduit.gateway.notifications.unusual import UnusualRules, UnusualSpend
 from conduit.gateway.storage import keys, notifications
 from conduit.gateway.storage.engine import Database, Transaction, outages_reported, reading, writing
 from conduit.gateway.storage.keys import StoredKey
@@ -48,9 +50,11 @@ class WatchRules:
 
     budgets_every_s: float = 1.0
     keys_every_s: float = 60.0
+    spending_every_s: float = 60.0
     pruned_every_s: float = 3_600.0
     kept_days: int = 90
     rows: int = 10_000
+    unusual: Callable[[], UnusualRules] = UnusualRules
 
 
 class NotificationWatch:
@@ -75,10 +79,12 @@ class NotificationWatch:
         # Of each budget that stands at a threshold: the period, and the threshold that was told.
         self._budgets_told: dict[str, tuple[int, int]] = {}
         self._keys_told: set[str] = set()
+        self._unusual = UnusualSpend(database, rules.unusual)
         self._begun_anew: list[tuple[str, int]] = []
         self._changes: list[Change] = []
         self._unpriced: dict[tuple[str, str], None] = {}
         self._keys_at = time.monotonic()
+        self._spending_at = self._keys_at + rules.spending_every_s
         self._prune_at = self._keys_at + rules.keys_every_s
         self._trouble: str | None = None  # why it waits
         self._stopping = asyncio.Event()
@@ -119,6 +125,14 @@ class NotificationWatch:
                     found[notice.dedupe] = notice
             await self._tell([each for name, each in found.items() if name not in self._keys_told])
         self._keys_told = set(found)
+
+    async def look_at_spending(self) -> None:
+        """Tell of keys that spend far more than they usually do. Raises UnavailableError."""
+        with outages_reported():
+            at_ms = self._clock_ms()
+            found = await self._unusual.look(at_ms)
+            await self._tell(found)
+            self._unusual.told(found, at_ms)
 
     async def prune(self) -> int:
         """Delete what is too old, and the oldest of too many; how many. Raises UnavailableError.
@@ -321,6 +335,9 @@ class NotificationWatch:
         if now >= self._keys_at:
             await self.look_at_keys()
             self._keys_at = now + self._rules.keys_every_s
+        if now >= self._spending_at:
+            self._spending_at = now + self._rules.spending_every_s
+            await self.look_at_spending()
         if now >= self._prune_at:
             self._prune_at = now + self._rules.pruned_every_s
             await self.prune()

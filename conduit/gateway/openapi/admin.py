@@ -87,6 +87,10 @@ def _path_parameter(operation: AdminOperation, name: str) -> Json:
 
 
 def _answer(operation: AdminOperation, references: Mapping[Wanted, Json]) -> Json:
+    if operation.streams:
+        content = {name: {"schema": {"type": "string"}} for name in operation.streams}
+        said = "All of it, as it comes; it is whole where it ends as HTTP has an answer end."
+        return {"description": said, "headers": dict(REQUEST_ID), "content": content}
     if operation.answer is None:
         return {"description": "Done.", "headers": dict(REQUEST_ID)}
     said = "Created." if operation.status == 201 else "The answer."

@@ -55,6 +55,26 @@ class StoredKey:
     allowed_ips: Sequence[str] = field(default_factory=list)
     priority: bool = False
     group_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedKeys:
+    """Which keys are meant: those that fit all that is given.
+
+    They expire before a moment; were last used, or made and not used, before another; are `among`
+    some ids; have all the `tags`, of which None is any value; are in a group.
+    """
+
+    expires_before_ms: int | None = None
+    unused_since_ms: int | None = None
+    among: Collection[str] | None = None
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    group_id: str | None = None
+
+
+ALL_KEYS = WantedKeys()
 
 
 def _key(row: Row[Any]) -> StoredKey:
@@ -79,19 +99,21 @@ async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
 
 
 async def page(
-    connection: AsyncConnection,
-    window: Window,
-    *,
-    expires_before_ms: int | None = None,
-    among: Collection[str] | None = None,
-    group_id: str | None = None,
+    connection: AsyncConnection, window: Window, wanted: WantedKeys = ALL_KEYS
 ) -> Found[StoredKey]:
-    """Keys by name; only those that expire before a moment, of a group, `among` some ids."""
+    """Those keys that are wanted, by name."""
     statement = _live()
-    if group_id is not None:
-        statement = statement.where(keys.c.group_id == group_id)
-    if expires_before_ms is not None:
-        statement = statement.where(keys.c.expires_at_ms < expires_before_ms)
+    if wanted.group_id is not None:
+        statement = statement.where(keys.c.group_id == wanted.group_id)
+    if wanted.expires_before_ms is not None:
+        statement = statement.where(keys.c.expires_at_ms < wanted.expires_before_ms)
+    if wanted.unused_since_ms is not None:
+        used_ms = func.coalesce(keys.c.last_used_at_ms, keys.c.created_at_ms)
+        statement = statement.where(used_ms < wanted.unused_since_ms)
+    for name, value in wanted.tags.items():
+        tag = keys.c.tags[name].as_string()
+        statement = statement.where(tag.is_not(None) if value is None else tag == value)
+    among = wanted.among
     if among is None:
         return await read_page(connection, statement, keys.c.name, _key, window)
     # Told apart here: the ids may be more than a statement takes parameters.
@@ -249,6 +271,7 @@ def told(key: StoredKey) -> State:
         "enabled": key.enabled,
         "allowed_models": list(key.allowed_models),
         "expires_at_ms": key.expires_at_ms,
+        "tags": dict(key.tags),
     }
 
 

@@ -18,7 +18,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from conduit.core.ids import first_id
+from conduit.gateway.storage import corrections
 from conduit.gateway.storage.batches import BatchStatements, Row
+from conduit.gateway.storage.corrections import StoredCorrection
 from conduit.gateway.storage.requests import ID_PREFIX
 from conduit.gateway.storage.schema import (
     adjustments,
@@ -235,7 +237,10 @@ class LedgerReader:
         return list(self._connection.execute(statement.having(func.count() > 1)).scalars())
 
     def malformed(self) -> list[str]:
-        """Attempts whose row contradicts itself: a state unknown, a negative sum, half an end."""
+        """Attempts whose row contradicts itself: a state unknown, a negative sum, half an end.
+
+        A correction may be negative, but has to be one of an attempt that there is.
+        """
         amounts = (
             ledger.c.hold_nanodollars,
             ledger.c.cost_nanodollars,
@@ -243,7 +248,12 @@ class LedgerReader:
         )
         wrong: ColumnElement[bool] = ledger.c.state.not_in(("open", "done"))
         for amount in amounts:
-            wrong |= amount < 0
+            wrong |= (amount < 0) & ledger.c.adjusts.is_(None)
+        attempt = ledger.alias()
+        corrected = (
+            select(attempt.c.attempt_id).where(attempt.c.attempt_id == ledger.c.adjusts).exists()
+        )
+        wrong |= ledger.c.adjusts.is_not(None) & ~corrected
         wrong |= (ledger.c.state == "done") & ledger.c.settled_at_ms.is_(None)
         wrong |= (ledger.c.state == "open") & (ledger.c.settled_at_ms.is_not(None))
         wrong |= (ledger.c.state == "open") & (ledger.c.cost_nanodollars != 0)
@@ -263,7 +273,8 @@ class LedgerReader:
         """How many attempts, by state, recovered, ambiguous, and how many requests."""
         done = ledger.c.state == "done"
         counted = {
-            "attempts": func.count(),
+            "attempts": func.count().filter(ledger.c.adjusts.is_(None)),
+            "corrections": func.count(ledger.c.adjusts),
             "open": func.count().filter(ledger.c.state == "open"),
             "recovered": func.count().filter(done & (ledger.c.outcome == "recovered")),
             "ambiguous": func.count().filter(ledger.c.ambiguous.is_(True)),
@@ -318,6 +329,16 @@ class LedgerWriter(LedgerReader):
         self._connection.execute(insert(adjustments).values(adjustment._asdict()))
         balance = (adjustment.budget_id, adjustment.period_start_ms)
         self.add_to_balances([(*balance, adjustment.nanodollars, 0)])
+
+    def correct(self, correction: StoredCorrection) -> tuple[str, str, int, str | None] | None:
+        """Correct an attempt that is done; its key's id, its alias, when it was held, its group.
+
+        The balances stay. None where this has been done already, or there is no such attempt.
+        """
+        row = corrections.post(self._connection, correction)
+        if row is None:
+            return None
+        return row.key_id, row.alias, int(row.held_at_ms), row.group_id
 
     def set_position(self, file: int, offset: int) -> None:
         self._many(self._batch.set_position, [(self._journal, file, offset)])
@@ -414,8 +435,9 @@ def _covered(scope_kind: str, scope_id: str) -> ColumnElement[bool]:
     return ledger.c.attempt_id.is_not(None) if column is None else column == scope_id
 
 
-def _lost_request(attempts: list[Any]) -> dict[str, Any]:
+def _lost_request(rows: list[Any]) -> dict[str, Any]:
     """A request record from the attempts of a request that a crash cut off."""
+    attempts = [row for row in rows if row.adjusts is None]
     first, last = attempts[0], attempts[-1]
     return {
         "id": first.request_id,
@@ -436,7 +458,7 @@ def _lost_request(attempts: list[Any]) -> dict[str, Any]:
         "output_tokens": sum(a.output_tokens for a in attempts),
         "reasoning_tokens": sum(a.reasoning_tokens for a in attempts),
         "usage_source": last.usage_source,
-        "cost_nanodollars": sum(a.cost_nanodollars for a in attempts),
+        "cost_nanodollars": sum(row.cost_nanodollars for row in rows),  # with corrections
         "billed_nanodollars": sum(a.billed_nanodollars for a in attempts),
         "group_id": first.group_id,
         "group_name": first.group_name,

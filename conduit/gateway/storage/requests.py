@@ -34,7 +34,7 @@ from conduit.core.filters import (
 )
 from conduit.core.ids import first_id
 from conduit.gateway.storage.rows import Found, Window, cut
-from conduit.gateway.storage.schema import ledger, requests
+from conduit.gateway.storage.schema import corrections, ledger, requests
 
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
@@ -93,7 +93,10 @@ class StoredRequest:
 
 @dataclass(frozen=True, slots=True)
 class StoredAttempt:
-    """What the ledger's row of one dispatch shows."""
+    """What the ledger's row of one dispatch shows.
+
+    `corrected_nanodollars` are what corrections add to its cost; they may be negative.
+    """
 
     attempt_id: str
     provider: str
@@ -116,6 +119,7 @@ class StoredAttempt:
     held_at_ms: int
     settled_at_ms: int | None
     search_units: int | None
+    corrected_nanodollars: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,15 @@ class Used:
     avoided_nanodollars: int
 
 
-_ATTEMPT_COLUMNS = tuple(ledger.c[field.name] for field in fields(StoredAttempt))
+_CORRECTED = (
+    select(func.coalesce(func.sum(corrections.c.nanodollars), 0))
+    .where(corrections.c.attempt_id == ledger.c.attempt_id)
+    .scalar_subquery()
+    .label("corrected_nanodollars")
+)
+_ATTEMPT_COLUMNS = tuple(
+    ledger.c[field.name] for field in fields(StoredAttempt) if field.name != _CORRECTED.name
+)
 
 
 def _request(row: Row[Any]) -> StoredRequest:
@@ -180,8 +192,8 @@ async def find(connection: AsyncConnection, request_id: str) -> StoredRequest:
 async def attempts_of(connection: AsyncConnection, request_id: str) -> tuple[StoredAttempt, ...]:
     """The dispatches of a request in their order."""
     found = await connection.execute(
-        select(*_ATTEMPT_COLUMNS)
-        .where(ledger.c.request_id == request_id)
+        select(*_ATTEMPT_COLUMNS, _CORRECTED)
+        .where(ledger.c.request_id == request_id, ledger.c.adjusts.is_(None))
         .order_by(ledger.c.held_at_ms, ledger.c.attempt_id)
     )
     return tuple(StoredAttempt(**row._mapping) for row in found)
@@ -245,12 +257,18 @@ async def purge(connection: AsyncConnection, before_ms: int) -> int:
 
     What the ledger knows of their attempts stays.
     """
-    oldest = (
-        select(requests.c.id)
-        .where(requests.c.id < first_id(ID_PREFIX, before_ms))
-        .order_by(requests.c.id)
-        .limit(_PURGED_A_TRANSACTION)
-    )
+    return await purge_below(connection, first_id(ID_PREFIX, before_ms), _PURGED_A_TRANSACTION)
+
+
+async def nth_newest(connection: AsyncConnection, count: int) -> str | None:
+    """The id of the oldest of so many records, the newest ones; None where there are fewer."""
+    newest_first = select(requests.c.id).order_by(requests.c.id.desc())
+    return (await connection.execute(newest_first.offset(count - 1).limit(1))).scalar_one_or_none()
+
+
+async def purge_below(connection: AsyncConnection, bound: str, most: int) -> int:
+    """Delete the oldest records of ids below one, so many at most; how many there were."""
+    oldest = select(requests.c.id).where(requests.c.id < bound).order_by(requests.c.id).limit(most)
     result = await connection.execute(delete(requests).where(requests.c.id.in_(oldest)))
     return int(result.rowcount)
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 _OPEN = text("state = 'open'")
 _OF_A_GROUP = text("group_id IS NOT NULL")
+_DOUBTFUL = text("ambiguous")
 
 metadata = MetaData(
     naming_convention={
@@ -127,6 +128,8 @@ keys = Table(
     Column("limits", JSON, nullable=False, server_default="[]"),  # rate limits, one of a kind
     Column("allowed_ips", JSON, nullable=False, server_default="[]"),  # networks; [] for any
     Column("group_id", Text),  # null for a key that is in none
+    Column("tags", JSON, nullable=False, server_default="{}"),  # {name: text}, to find it by
+    Column("metadata", JSON, nullable=False, server_default="{}"),  # whatever its makers note
     Index("ix_keys_name", "name"),
     Index("ix_keys_former_digest", "former_digest"),
     Index("ix_keys_group_id", "group_id"),
@@ -244,11 +247,28 @@ ledger = Table(
     Column("settled_at_ms", BigInteger),
     Column("search_units", BigInteger),  # of a ranking, or searches of a chat; null where not known
     Column("group_id", Text),  # that the key was in
+    Column("adjusts", Text),  # of a correction: the attempt whose cost it changes by its own
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),
     # A row of a key without a group never enters it.
     Index("ix_ledger_group_held", "group_id", "held_at_ms", sqlite_where=_OF_A_GROUP),
+    # Of the few that were charged a guess: a crash, a timeout, a cut answer.
+    Index("ix_ledger_doubtful", "attempt_id", sqlite_where=_DOUBTFUL),
+)
+
+# Why the cost of an attempt was changed, and whose decision it was; each has a row in the ledger,
+# of the same id, that adds the difference. Append-only.
+corrections = Table(
+    "corrections",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("attempt_id", Text, nullable=False, index=True),
+    Column("nanodollars", BigInteger, nullable=False),  # added to what was charged; may be below 0
+    Column("cost_nanodollars", BigInteger, nullable=False),  # what the attempt costs from then on
+    Column("reason", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
 )
 
 journal_position = Table(
@@ -380,7 +400,11 @@ prices = Table(
 
 def complete_for_postgresql() -> None:
     """Say what PostgreSQL alone has to be told; said above, it would load that dialect always."""
-    partial = {"ix_ledger_open_held": _OPEN, "ix_ledger_group_held": _OF_A_GROUP}
+    partial = {
+        "ix_ledger_open_held": _OPEN,
+        "ix_ledger_group_held": _OF_A_GROUP,
+        "ix_ledger_doubtful": _DOUBTFUL,
+    }
     for index in ledger.indexes:
         if (where := partial.get(str(index.name))) is not None:
             index.dialect_kwargs["postgresql_where"] = where

@@ -16,6 +16,7 @@ _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 _OPEN = ledger.c.state == "open"
 _DONE = ~_OPEN
+_ENDED = _DONE & ledger.c.adjusts.is_(None)  # attempts; corrections of them are rows too
 UTC_OFFSETS = ((0, 0),)
 
 
@@ -83,7 +84,7 @@ _SUMMED = (
 )
 _COUNTS = (
     func.count(ledger.c.request_id.distinct()).filter(_DONE),
-    func.count().filter(_DONE),
+    func.count().filter(_ENDED),
     func.count().filter(_DONE, ledger.c.usage_source == "estimated"),
     func.count().filter(_DONE, ledger.c.usage_source == "recovered"),
     func.count().filter(_DONE, ledger.c.ambiguous.is_(True)),

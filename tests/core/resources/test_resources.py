@@ -179,6 +179,8 @@ def holders_of_a_secret() -> list[BaseModel]:
             priority=False,
             group=None,
             group_id=None,
+            tags={},
+            metadata={},
             last_used_at=None,
             former_expires_at=None,
             created_at="2026-01-31T00:00:00Z",

@@ -10,6 +10,7 @@ from conduit.core.errors import AuthenticationError, InsufficientQuotaError
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, is_virtual_key
+from conduit.core.resources.fields import time_text
 from conduit.gateway.conversation import Usage
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.ledger.checks import check_database
@@ -26,14 +27,14 @@ PATH = "/admin/keys"
 DOLLAR = 1_000_000_000
 
 
-def claim(key_id: str, nanodollars: int) -> Claim:
+def claim(key_id: str, nanodollars: int, *, model: str = "m", request_id: str = "") -> Claim:
     return Claim(
         attempt_id=new_id("att"),
-        request_id=new_id("req"),
+        request_id=request_id or new_id("req"),
         key_id=key_id,
         alias="fast",
         provider="sim",
-        model="m",
+        model=model,
         credential_id=None,
         operation="chat",
         stream=False,
@@ -384,6 +385,56 @@ async def test_keys_that_expire_soon_are_listed_apart(api: AdminApi) -> None:
     found = await api.listed(f"{PATH}?expires_before=2100-01-01T00:00:00Z")
     assert [key["name"] for key in found] == ["soon"]
     assert (await api.get(f"{PATH}?expires_before=soon")).status == 422
+
+
+async def test_keys_have_tags_to_be_found_by_and_metadata_that_is_kept(api: AdminApi) -> None:
+    tags, metadata = {"team": "a", "env": "ci"}, {"owner": "Ada", "more": [1, None, {"x": 0.5}]}
+    made = await api.made(PATH, {"name": "k1", "tags": tags, "metadata": metadata})
+    assert (made["tags"], made["metadata"]) == (tags, metadata)
+    await api.made(PATH, {"name": "k2", "tags": {"team": "b", "env": ""}})
+    plain = await api.made(PATH, {"name": "k3"})
+    assert (plain["tags"], plain["metadata"]) == ({}, {})
+    for query, names in (
+        ("team=a", ["k1"]),
+        ("team", ["k1", "k2"]),
+        ("env,team=b", ["k2"]),
+        ("env=", ["k2"]),
+        ("team=a,env=prod", []),
+    ):
+        found = await api.listed(f"{PATH}?limit=1&tags={query}")
+        assert [key["name"] for key in found] == names, query
+    for bad in ("", "=a", "te%20am=a", "team=a,team=b", "%22"):
+        status = 200 if not bad else 422
+        assert (await api.get(f"{PATH}?tags={bad}")).status == status, bad
+    changed = (await api.patch(f"{PATH}/k1", {"tags": {"team": "c"}})).body
+    assert (changed["tags"], changed["metadata"]) == ({"team": "c"}, metadata)
+    wrong: list[dict[str, Any]] = [
+        {"tags": {"a b": "c"}},
+        {"tags": {"a": "b,c"}},
+        {"tags": {"a": None}},
+        {"tags": {str(n): "" for n in range(51)}},
+        {"metadata": {"x": "y" * 8192}},
+        {"metadata": []},
+        {"metadata": None},
+    ]
+    for fields in wrong:
+        assert (await api.patch(f"{PATH}/k1", fields)).status == 422, fields
+
+
+async def test_keys_that_nobody_uses_are_listed_apart(
+    api: AdminApi, database: Database, keyring: Keyring
+) -> None:
+    used = await api.made(PATH, {"name": "used"})
+    await api.made(PATH, {"name": "never"})
+    month_ago_ms = now_ms() - 30 * 86_400_000
+    async with writing(database) as connection:
+        await connection.execute(update(keys).values(created_at_ms=month_ago_ms - 1000))
+    await api.made(PATH, {"name": "new"})  # nobody has had the time to use it
+    query = f"{PATH}?unused_since={time_text(month_ago_ms)}"
+    assert [key["name"] for key in await api.listed(query)] == ["never", "used"]
+    await keyring.find(used["secret"])
+    await keyring.write_last_used()
+    assert [key["name"] for key in await api.listed(query)] == ["never"]
 
 
 async def test_keys_that_have_spent_a_budget_up_are_listed_apart_page_by_page(

@@ -42,6 +42,7 @@ _MAKES_NO_CHANGE = {
     "notifications.acknowledge_all",
     "requests.cancel",
     "requests.purge",
+    "spend.correct",  # money, which the ledger tells of
 }
 
 

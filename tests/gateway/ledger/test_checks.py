@@ -59,6 +59,7 @@ async def test_all_is_well(engine: Engine) -> None:
     assert findings[0].detail == "6 budgets checked"
     assert counts == {
         "attempts": 2,
+        "corrections": 0,
         "open": 1,
         "recovered": 0,
         "ambiguous": 0,

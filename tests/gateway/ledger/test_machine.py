@@ -1,4 +1,4 @@
-"""Any order of holds, settlements, crashes and budgets agrees with a simple model."""
+"""Any order of holds, settlements, corrections, crashes and budgets agrees with a simple model."""
 
 import asyncio
 import shutil
@@ -16,6 +16,7 @@ from conduit.core.errors import BudgetHeldError, InsufficientQuotaError
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import Hold
 from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.records import CorrectRecord
 from tests import postgresql
 from tests.conftest import SOAKING
 from tests.gateway.ledger.building import (
@@ -48,6 +49,7 @@ class Modelled:
     noted: int = 0
     cost: int | None = None
     hold: Hold | None = field(default=None, repr=False)
+    attempt_id: str = ""
 
 
 @dataclass
@@ -69,6 +71,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.now = AT_MS
         self.attempts: list[Modelled] = []
+        self.corrections = 0
         self.budgets: list[Budget] = []
         self.database = postgresql.database_url(self.kind, self.folder / "conduit.db")
         self.engine = self.run(migrated(self.run(self.database.__aenter__())))
@@ -132,7 +135,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert by_spent >= amount > by_all
         else:
             assert amount <= by_all
-            self.attempts.append(Modelled(key_id, group_id, self.now, amount, stream, hold=hold))
+            made = Modelled(key_id, group_id, self.now, amount, stream, hold=hold)
+            made.attempt_id = wanted.attempt_id
+            self.attempts.append(made)
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), cost=st.integers(0, 500))
@@ -161,6 +166,23 @@ class LedgerMachine(RuleBasedStateMachine):
             attempt.noted = tokens
 
     @precondition(lambda self: len(self.budgets) < 6)
+    @precondition(lambda self: len(self.running()) < len(self.attempts))
+    @rule(data=st.data(), cost=st.integers(0, 600))
+    def correct(self, data: st.DataObject, cost: int) -> None:
+        attempt = data.draw(st.sampled_from([a for a in self.attempts if a.cost is not None]))
+        assert attempt.cost is not None
+        self.corrections += 1
+        record = CorrectRecord(
+            f"cor_{self.corrections}",
+            attempt.attempt_id,
+            *(cost - attempt.cost, cost, "the invoice", "master key", self.now),
+        )
+        self.run(
+            self.ledger.correct(record, attempt.key_id, "fast", attempt.at_ms, attempt.group_id)
+        )
+        attempt.cost = cost
+
+    @precondition(lambda self: len(self.budgets) < 5)
     @rule(
         scope=st.sampled_from(
             [("key", "key_1"), ("key", "key_2"), ("group", "grp_1"), ("gateway", "")]

@@ -95,7 +95,7 @@ async def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         ("synchronous", 1),
         ("foreign_keys", 1),
         ("busy_timeout", 5000),
-        ("temp_store", 2),
+        ("temp_store", 1),
     ],
 )
 async def test_a_connection_is_prepared(database: Database, pragma: str, value: object) -> None:

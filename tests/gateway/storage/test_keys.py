@@ -1,10 +1,14 @@
 """Statements for virtual keys and their budgets."""
 
+from dataclasses import fields
+
 import pytest
+from sqlalchemy import insert, update
 
 from conduit.core.errors import ConflictError, NotFoundError
-from conduit.gateway.storage import budgets, installation, keys
+from conduit.gateway.storage import budgets, installation, keys, schema
 from conduit.gateway.storage.engine import Database, reading, writing
+from conduit.gateway.storage.keys import WantedKeys
 from conduit.gateway.storage.rows import Window
 from tests.gateway import records
 
@@ -41,6 +45,46 @@ async def test_a_key_is_found_by_its_digest(database: Database) -> None:
         await keys.insert(connection, key)
     async with reading(database) as connection:
         assert await keys.find_by_digest(connection, key.digest) == key
+
+
+async def test_of_ten_thousand_keys_each_page_holds_those_that_fit(database: Database) -> None:
+    rows = []
+    for n in range(10_000):
+        row = {field.name: getattr(MODEL, field.name) for field in fields(MODEL)}
+        row |= {"id": f"key_{n:05d}", "name": f"k{n:05d}", "digest": n.to_bytes(32)}
+        row |= {"tags": {"team": "abc"[n % 3], "of.5/x": str(n % 5)}, "metadata": {"n": [n, None]}}
+        row |= {"last_used_at_ms": None if n % 2 else 1_000 + n, "created_at_ms": 1_000 + n}
+        rows.append(row)
+    async with writing(database) as connection:
+        await connection.execute(insert(schema.keys), rows)
+        await connection.execute(  # the last ones were used
+            update(schema.keys).where(schema.keys.c.id >= "key_09000").values(last_used_at_ms=10**6)
+        )
+    for wanted, numbers in (
+        (WantedKeys(tags={"team": "b"}), range(1, 10_000, 3)),
+        (WantedKeys(tags={"team": None, "of.5/x": "2"}), range(2, 10_000, 5)),
+        (WantedKeys(tags={"team": "d"}), ()),
+        (WantedKeys(tags={"no": None}), ()),
+        (WantedKeys(unused_since_ms=6_000), range(5_000)),
+        (WantedKeys(unused_since_ms=10**6), range(9_000)),
+        (WantedKeys(among={f"key_{n:05d}" for n in range(0, 10_000, 999)}), range(0, 10_000, 999)),
+    ):
+        found: list[str] = []
+        cursor: str | None = None
+        async with reading(database) as connection:
+            while True:
+                some = await keys.page(connection, Window(700, cursor), wanted)
+                assert len(some.rows) <= 700
+                found += [key.name for key in some.rows]
+                if (cursor := some.next_cursor) is None:
+                    break
+        assert found == [f"k{n:05d}" for n in numbers]
+    async with reading(database) as connection:
+        key = await keys.find(connection, "k00007")
+    assert (key.tags, key.metadata) == ({"team": "b", "of.5/x": "2"}, {"n": [7, None]})
+
+
+MODEL = records.key()
 
 
 @pytest.mark.parametrize(("first", "then"), [(True, None), (False, True), (None, False)])
