@@ -143,7 +143,7 @@ def attempt(name: str, key_id: str, state: str, held_at_ms: int) -> tuple[Any, .
     ended = (None, None, None) if state == "open" else ("succeeded", 200, None)
     begin = (name, "req", key_id, "fast", "p", "m", None, "chat", False, state, *ended, False)
     settled_at_ms = None if state == "open" else held_at_ms
-    return (*begin, 5, 0, 0, "v", "none", *(0,) * 9, held_at_ms, settled_at_ms, None, None)
+    return (*begin, 5, 0, 0, "v", "none", *(0,) * 9, held_at_ms, settled_at_ms, None, None, None)
 
 
 async def test_the_youngest_attempt_is_found_over_all_keys(tables: LedgerTables) -> None:
