@@ -208,6 +208,7 @@ class Usage(msgspec.Struct, frozen=True):
 
     `input_tokens` are those neither read from nor written to a cache; `output_tokens` are those
     that are neither reasoning nor audio. `raw` is the provider's own object, kept beside them.
+    `units_assumed` says that nobody told the number of `requests`, which is an upper estimate then.
     """
 
     input_tokens: int = 0
@@ -222,6 +223,7 @@ class Usage(msgspec.Struct, frozen=True):
     seconds: int = 0
     requests: int = 1
     raw: Mapping[str, Any] | None = None
+    units_assumed: bool = False
 
     @property
     def total_input_tokens(self) -> int:
