@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
 from conduit.tui.actions import APP_ACTIONS, Action
+from conduit.tui.compositor import SparingCompositor
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
 from conduit.tui.places import PLACES
@@ -192,6 +193,10 @@ class FrameScreen(Kept, Screen[None]):
 
     _composed = False
     _frame_lines: Sequence[Line] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = SparingCompositor()
 
     @property
     def can_draw(self) -> bool:
