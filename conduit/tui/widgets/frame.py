@@ -1,7 +1,8 @@
 """The frame around every screen: title, tabs, the body between, hints."""
 
+import time
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -263,7 +264,11 @@ class FrameScreen(Kept, Screen[None]):
             return
         for line in self._frame_lines:
             line.redraw()
-        self.query_one(Notice).show_state()
+        self._notice.show_state()
+
+    @cached_property
+    def _notice(self) -> Notice:
+        return self.query_one(Notice)
 
     def on_mount(self) -> None:
         self._composed = True
@@ -304,4 +309,4 @@ def milliseconds(value: int | None) -> str:
 
 def clock_time(at_ms: int) -> str:
     """A moment as lists show it: local hours, minutes, seconds."""
-    return datetime.fromtimestamp(at_ms / 1000).strftime("%H:%M:%S")
+    return time.strftime("%H:%M:%S", time.localtime(at_ms // 1000))
