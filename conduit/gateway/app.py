@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -38,18 +38,23 @@ from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
-from conduit.gateway.ledger.opening import open_ledger
+from conduit.gateway.ledger.balances import Spending
+from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.opening import open_ledger, worker_folder
+from conduit.gateway.ledger.shared import SharedLedger
+from conduit.gateway.ledger.shared_opening import open_shared
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.parts import Gateway
-from conduit.gateway.pricing.installed import InstalledBook, book_at_start
+from conduit.gateway.pricing.installed import InstalledBook, book_at_start, book_in_force
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.reach import Reach
 from conduit.gateway.request_path import make_entrance, price_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
 from conduit.gateway.sealing import SealingKey, key_source
+from conduit.gateway.seat import Seat
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.deferred import DeferredRoutes, Make
 from conduit.gateway.server.errors import error_answers, error_middleware, guarded
@@ -83,9 +88,11 @@ class NoMasterKeyError(Exception):
 
 @asynccontextmanager
 async def open_gateway(
-    read_settings: SettingsSource, secrets: LiveSecrets | None = None
+    read_settings: SettingsSource, secrets: LiveSecrets | None = None, seat: Seat | None = None
 ) -> AsyncIterator[Gateway]:
     """Read the settings and open all that outlives a request; closed in reverse order.
+
+    With a `seat` it is one of several processes, whose parent has prepared the database.
 
     `secrets` gets to know every secret that is used. Raises SettingsError, DatabaseError,
     SealingKeyError, LedgerLockedError and JournalDamagedError, each with a sentence for the
@@ -99,13 +106,12 @@ async def open_gateway(
     async with AsyncExitStack() as stack:
         database = create_engine(settings.database_location())
         stack.push_async_callback(database.dispose)
-        await migrate(database)
-        ledger = await open_ledger(database, folder, sync=settings.ledger_sync)
+        ledger = await _ledger_of(database, folder, settings, seat)
         stack.push_async_callback(ledger.close)
         sealing_key, warnings = await _sealing_key(settings, folder, database, secrets)
         configuration = Configuration(database, provider_of, sealing_key, secrets=secrets)
         await configuration.reload()
-        known_keys = None if is_local(database) else KnownKeys(database, folder)
+        known_keys = None if is_local(database) else KnownKeys(database, _own_folder(folder, seat))
         if known_keys is not None:
             stack.push_async_callback(known_keys.close)
         keyring = Keyring(database, known_keys)
@@ -117,7 +123,12 @@ async def open_gateway(
         endpoints = Endpoints(upstreams)
         tokens = AccessTokens(fetch_through(endpoints))
         stack.push_async_callback(tokens.close)
-        book, warning = await book_at_start(InstalledBook(folder), database)
+        # With several processes the parent has looked at the book's file before.
+        book, warning = (
+            await book_at_start(InstalledBook(folder), database)
+            if seat is None
+            else book_in_force(InstalledBook(folder))
+        )
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
         cache = AnswerCache(rules.cache_limits(settings))
@@ -156,17 +167,43 @@ async def open_gateway(
             health=Health(rules.health_rules(settings)),
             health_history=history,
             notifications=NotificationWatch(
-                database, ledger.spent_past, bus.publish, scrub=secrets.scrub
+                database,
+                _spent_past(ledger, seat),
+                bus.publish,
+                scrub=secrets.scrub,
             ),
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
+            seat=seat,
         )
         gateway.health.changed = partial(_tell_health, gateway)
         for writer in (history, gateway.notifications, bodies):
             writer.start()
             stack.push_async_callback(writer.close)
         yield gateway
+
+
+def _own_folder(folder: Path, seat: Seat | None) -> Path:
+    """Where a process keeps what is its own."""
+    return folder if seat is None else worker_folder(folder, seat.number)
+
+
+async def _ledger_of(
+    database: Database, folder: Path, settings: GatewaySettings, seat: Seat | None
+) -> LocalLedger | SharedLedger:
+    own, sync = _own_folder(folder, seat), settings.ledger_sync
+    if seat is not None:
+        return await open_shared(database, own, seat.epoch, sync)
+    await migrate(database)
+    return await open_ledger(database, own, sync)
+
+
+def _spent_past(
+    ledger: LocalLedger | SharedLedger, seat: Seat | None
+) -> Callable[[int], Iterable[Spending]]:
+    """The budgets to tell of: the first worker does it for all of them."""
+    return ledger.spent_past if seat is None or seat.leads else lambda _percent: ()
 
 
 def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:

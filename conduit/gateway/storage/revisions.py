@@ -18,6 +18,7 @@ from conduit.core.ids import now_ms
 from conduit.gateway.storage import installation
 from conduit.gateway.storage.rows import Found, Window, cut
 from conduit.gateway.storage.schema import revisions
+from conduit.gateway.storage.telling import tell_of_change
 
 Kind = Literal[
     "provider", "credential", "mapping", "price", "price_book", "key", "budget", "setting"
@@ -179,6 +180,7 @@ async def _write(connection: AsyncConnection, author: Author, noted: Sequence[Ch
             changes=[asdict(change) for change in noted],
         )
     )
+    await tell_of_change(connection)
     await _forget(connection, author.kept, restorable=restorable)
 
 

@@ -39,6 +39,8 @@ installation = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),  # raised by every change of configuration
     Column("requests_purged_before_ms", BigInteger),  # of records from before then none is made
+    # Raised by whoever takes the ledger: what was written before it must not go on writing.
+    Column("ledger_epoch", BigInteger, server_default="0"),
 )
 
 master_keys = Table(
@@ -200,6 +202,7 @@ ledger = Table(
     Column("held_at_ms", BigInteger, nullable=False),
     Column("settled_at_ms", BigInteger),
     Column("search_units", BigInteger),  # of a ranking; null where not known, and for other calls
+    Column("journal", BigInteger),  # that settles it; null for those of before 0017
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),
