@@ -34,6 +34,7 @@ from conduit.gateway.entrance import CurrentEntrance
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
+from conduit.gateway.following import Following
 from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
@@ -359,13 +360,16 @@ async def _background(
     await stats.start()
     if gateway.known_keys is not None:
         gateway.known_keys.start()
-    tasks = (
+    tasks: tuple[asyncio.Task[None], ...] = (
         asyncio.create_task(gateway.keyring.note_last_used(), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
         asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
     )
+    if isinstance(gateway.ledger, SharedLedger):
+        following = Following(gateway, gateway.ledger)
+        tasks = (*tasks, asyncio.create_task(following.run(), name="following"))
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
     for task in tasks:

@@ -1,6 +1,7 @@
 """A gateway of several worker processes on PostgreSQL, and a watch over its balances."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -75,6 +76,11 @@ class Workers:
         answers = await asyncio.gather(*(self.ask(key, **fields) for _ in range(count)))
         return Counter((status, "" if status == 200 else code) for status, code in answers)
 
+    def seen_upstream(self) -> set[str]:
+        """The attempt ids of all requests that reached the provider."""
+        rows = (json.loads(line) for line in self.upstream_log.read_text().splitlines())
+        return {row["client_request_id"] for row in rows if row.get("client_request_id")}
+
     async def rows(self, statement: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in await postgresql.execute(self.location, statement)]
 
@@ -135,6 +141,7 @@ async def running_workers(
         try:
             await process.start(session)
             workers = Workers(process, session, location, fake, log)
+            await workers.status_of_each()
             provider = {"name": "fake", "type": "openai_compatible", "base_url": fake}
             await workers.admin("POST", "/providers", provider)
             target = {"provider": "fake", "model": "*"}

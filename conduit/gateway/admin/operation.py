@@ -107,6 +107,7 @@ def handler_of(admin: AdminContext, operation: AdminOperation) -> Handler:
         author = admin.author(request, operation.name)
         try:
             with outages_reported():
+                await admin.ledger.refreshed()
                 given = await operation.handler(Call(admin, names, body, query, author))
         except UnavailableError:
             if operation.method != "GET":

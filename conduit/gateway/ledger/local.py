@@ -282,6 +282,9 @@ class LocalLedger:
         await self.caught_up()
         return spent
 
+    async def refreshed(self) -> None:
+        """Nothing to do: the balances are here, and nobody else changes them."""
+
     def overspent_keys(self) -> set[str]:
         """The ids of keys of which a budget is spent up, soft ones too."""
         at_ms = self._clock_ms()

@@ -33,6 +33,7 @@ from conduit.gateway.ledger.records import (
 from conduit.gateway.ledger.recovery import Recovery
 from conduit.gateway.ledger.shared_terms import FRESH_S, SharedTerms
 from conduit.gateway.ledger.storable import settle_record, storable_claim, storable_record
+from conduit.gateway.storage.engine import USUAL_S
 from conduit.gateway.storage.ledger import StorageFailedError, StoredAdjustment
 from conduit.gateway.storage.ledger_tables import LedgerTakenError
 from conduit.gateway.storage.shared_ledger import SharedTables, SharedWriter
@@ -83,7 +84,6 @@ class SharedLedger:
         self._open: dict[str, Hold] = {}
         self._dropped = 0
         self._closed = False
-        self._read_at = time.monotonic()
         self._tidying: set[asyncio.Task[None]] = set()
         self.unwritten = 0
         """Records that were lost when the ledger was closed, because the disk did not take them."""
@@ -281,9 +281,17 @@ class SharedLedger:
 
     async def refreshed(self) -> None:
         """Have all terms and balances as the database has them now, as far as it answers."""
-        with suppress(StorageFailedError, TimeoutError):
-            await self._tables.read(self._terms.refresh, FRESH_S)
-            self._read_at = time.monotonic()
+        with suppress(LedgerUnavailableError):
+            await self.reload(FRESH_S)
+
+    async def reload(self, within_s: float = USUAL_S) -> None:
+        """Read all terms and balances anew; raises LedgerUnavailableError.
+
+        A budget that somebody else has stored this moment counts when it returns.
+        """
+        await self._asked(self._tables.read(self._terms.refresh, within_s))
+        if not self._terms.are_whole:
+            await self._asked(self._tables.open_uncounted())
 
     async def caught_up(self) -> None:
         """Wait until everything that this process wrote before this call is in the database.
@@ -352,7 +360,7 @@ class SharedLedger:
         """What the database says. Raises LedgerUnavailableError."""
         try:
             return await answer
-        except (StorageFailedError, LedgerTakenError) as error:
+        except (StorageFailedError, LedgerTakenError, TimeoutError) as error:
             raise _unavailable(f"the database does not answer ({error})") from error
 
     def _unavailable(self) -> str | None:

@@ -37,6 +37,11 @@ class SharedTerms:
         self._ids: set[str] = set()
         self._seen_at: dict[str, float] = {}
 
+    @property
+    def are_whole(self) -> bool:
+        """Whether every budget counted that was stored when they were read."""
+        return self.revision >= 0
+
     def load(self, reader: LedgerReader, revision: int) -> bool:
         """See `storage.shared_ledger.Terms`. Accounts stay the same objects."""
         stored = {budget.id: budget for budget in reader.budgets()}
@@ -94,7 +99,10 @@ class SharedTerms:
     def refresh(self, reader: LedgerReader, budget_ids: Iterable[str] | None = None) -> None:
         """Read the present balances of some budgets, or all terms and balances anew."""
         if budget_ids is None:
-            self.load(reader, reader.fence().revision)
+            revision = reader.fence().revision
+            # A transaction that waits for an answer goes by terms that are later.
+            if revision >= self.revision and not self.load(reader, revision):
+                self.revision = -1
             return
         for budget_id, _, latest_ms, spent, held in present_balances(reader, list(budget_ids)):
             self.saw((budget_id, latest_ms), spent, held)

@@ -123,6 +123,12 @@ async def find(connection: AsyncConnection, number: int) -> StoredRevision:
     return _revision(row)
 
 
+async def after(connection: AsyncConnection, number: int, most: int) -> tuple[StoredRevision, ...]:
+    """The revisions behind one, oldest first; those that are kept no longer are not among them."""
+    statement = select(revisions).where(revisions.c.number > number).order_by(revisions.c.number)
+    return tuple(_revision(row) for row in await connection.execute(statement.limit(most)))
+
+
 async def newest_state(connection: AsyncConnection, kind: Kind) -> State | None:
     """What the newest change of a kind led to; None where the history has none."""
     newest = (
