@@ -45,6 +45,7 @@ from conduit.gateway.ledger.opening import open_ledger, worker_folder
 from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.ledger.shared_opening import open_shared
 from conduit.gateway.limits.limiter import Limiter
+from conduit.gateway.limits.shares import counted_among, shares_among
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch
@@ -131,6 +132,7 @@ async def open_gateway(
             else book_in_force(InstalledBook(folder))
         )
         warnings = (*warnings, warning) if warning is not None else warnings
+        workers = 1 if seat is None else seat.count
         live = LiveExchanges()
         cache = AnswerCache(rules.cache_limits(settings))
         shedder = Shedder(
@@ -163,7 +165,11 @@ async def open_gateway(
             endpoints=endpoints,
             tokens=tokens,
             metrics=metrics,
-            limiter=Limiter(day_counts(database, ledger), exceeded=metrics.limit_exceeded),
+            limiter=Limiter(
+                counted_among(workers, day_counts(database, ledger)),
+                exceeded=metrics.limit_exceeded,
+                share=shares_among(workers),
+            ),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             health_history=history,

@@ -298,8 +298,8 @@ def _limits(admin: AdminContext, key: StoredKey) -> list[RateLimitView]:
     limits = tuple(Limit(**limit) for limit in key.limits)
     standings = admin.limiter.standings(Scope(key.id, key.name, limits))
     return [
-        RateLimitView(**asdict(each.limit), remaining=each.remaining, exceeded=exceeded)
-        for each, exceeded in standings
+        RateLimitView(**asdict(limit), remaining=each.remaining, exceeded=exceeded)
+        for limit, (each, exceeded) in zip(limits, standings, strict=True)
     ]
 
 

@@ -45,7 +45,10 @@ def present() -> Now:
 
 
 class Limiter:
-    """The limits of one process, which is the only one; belongs to one event loop."""
+    """The limits of one process, which is the only one, or gives its `share` of each limit.
+
+    Belongs to one event loop.
+    """
 
     def __init__(
         self,
@@ -53,10 +56,12 @@ class Limiter:
         *,
         clock: Callable[[], Now] = present,
         exceeded: Exceeded = lambda _limit, _refused: None,
+        share: Callable[[Limit], Limit] | None = None,
     ) -> None:
         self._count_since = count_since
         self._clock = clock
         self._exceeded = exceeded
+        self._share = share
         self._meters: dict[MeterKey, Meter] = {}
         self._forget_at = _MOST_IDLE
 
@@ -101,7 +106,8 @@ class Limiter:
 
     def _of(self, scope: Scope) -> list[Meter]:
         self._forget_idle()  # before any is looked up, or one of these might be among them
-        return [self._meter(scope, limit) for limit in scope.limits]
+        limits = scope.limits if self._share is None else map(self._share, scope.limits)
+        return [self._meter(scope, limit) for limit in limits]
 
     def _meter(self, scope: Scope, limit: Limit) -> Meter:
         key = (scope.id, limit.kind)
