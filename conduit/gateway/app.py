@@ -41,7 +41,7 @@ from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.balances import Spending
 from conduit.gateway.ledger.local import LocalLedger
-from conduit.gateway.ledger.opening import open_ledger, worker_folder
+from conduit.gateway.ledger.opening import WORKERS_FOLDER, open_ledger, worker_folder
 from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.ledger.shared_opening import open_shared
 from conduit.gateway.limits.limiter import Limiter
@@ -63,6 +63,7 @@ from conduit.gateway.server.errors import error_answers, error_middleware, guard
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
+from conduit.gateway.shared_metrics import SharedMetrics
 from conduit.gateway.shedding import Reason, Shedder, log_change, watch
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.storage import master_keys
@@ -298,7 +299,14 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
     app.add_routes(calls.routes(handlers))
     app.add_routes(models.routes())
     app.add_routes(gemini.routes(entrance))
-    app.add_routes(health.routes(gateway.readiness, gateway.metrics.render))
+    render = gateway.metrics.render
+    if gateway.seat is not None:
+        shared = SharedMetrics(
+            gateway.metrics.registry, gateway.folder / WORKERS_FOLDER, gateway.seat.number
+        )
+        render = shared.render
+        app.cleanup_ctx.append(partial(_writing_metrics, shared))
+    app.add_routes(health.routes(gateway.readiness, render))
     viewed = LiveEvents(gateway.bus, master.admits, addresses.of, refuse_login)
     late = (
         DeferredRoutes("/admin", partial(_load_admin, gateway, master)),
@@ -382,6 +390,13 @@ async def _background(
         task.cancel()
     await asyncio.wait(tasks)
     await stats.stop()
+
+
+async def _writing_metrics(shared: SharedMetrics, _app: web.Application) -> AsyncIterator[None]:
+    writing = asyncio.create_task(shared.write_on_and_on(), name="metrics")
+    yield
+    writing.cancel()
+    await asyncio.wait([writing])
 
 
 def _active_probes(gateway: Gateway) -> ActiveProbes:

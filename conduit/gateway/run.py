@@ -45,7 +45,7 @@ from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.parts import Gateway
 from conduit.gateway.sealing import SealingKeyError
-from conduit.gateway.seat import BACKLOG, READY, Seat
+from conduit.gateway.seat import BACKLOG, READY, Seat, order_of
 from conduit.gateway.server.descriptors import allow_many_connections
 from conduit.gateway.server.runner import GatewayRunner
 from conduit.gateway.storage.engine import DatabaseError, outages_reported
@@ -133,7 +133,6 @@ def _parent(
     secrets: LiveSecrets,
 ) -> Callable[[], Coroutine[Any, Any, int]]:
     """The life of a parent, to be run. Raises SettingsError."""
-    from conduit.gateway.worker import order_of  # noqa: PLC0415  # it imports this
     from conduit.gateway.workers import refuse_without_server, supervise  # noqa: PLC0415  # rare
 
     refuse_without_server(settings)

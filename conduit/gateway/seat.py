@@ -1,7 +1,11 @@
 """The place of a worker among the processes that serve as one gateway."""
 
-from dataclasses import dataclass
-from typing import Final
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from conduit.core.settings_sources import CommandDefault
 
 READY: Final = b"ready\n"
 """What a worker writes to its standard output once it accepts."""
@@ -27,3 +31,32 @@ class Seat:
     def leads(self) -> bool:
         """Whether this worker does what is to be done once for all of them."""
         return self.number == 1
+
+
+def order_of(overrides: Mapping[str, object], config_file: str | None, seat: Seat) -> bytes:
+    """The line of its standard input that tells a worker what to do.
+
+    A database's password must be seen neither among the arguments of processes nor in their
+    environment.
+    """
+    values = {
+        name: {"value": given.value, "command": given.command}
+        if isinstance(given, CommandDefault)
+        else {"value": given}
+        for name, given in overrides.items()
+    }
+    order = {"overrides": values, "config_file": config_file, "seat": asdict(seat)}
+    return json.dumps(order).encode() + b"\n"
+
+
+def read_order(line: bytes) -> tuple[dict[str, object], str | None, Seat]:
+    """What `order_of` was given."""
+    order: dict[str, Any] = json.loads(line)
+    overrides = {
+        name: CommandDefault(given["value"], given["command"])
+        if "command" in given
+        else given["value"]
+        for name, given in order["overrides"].items()
+    }
+    seat = Seat(**{**order["seat"], "sockets": tuple(order["seat"]["sockets"])})
+    return overrides, order["config_file"], seat

@@ -35,14 +35,16 @@ _SHARED: Final = select(func.pg_advisory_xact_lock_shared(TERMS, SCHEMA_NUMBER))
 _EXCLUSIVE: Final = select(func.pg_advisory_xact_lock(TERMS, SCHEMA_NUMBER))
 # One session at a time has a line of a journal. A former one is ended and waited for: what it did
 # not commit until then is not there, and will not be.
-_LINES: Final = "hashtextextended(current_schema() || $1::text, 3235729412)"
-_END_FORMER: Final = f"""
+_END_FORMER: Final = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND (classid::bigint << 32) | objid::bigint = {_LINES}
+AND (classid::bigint << 32) | objid::bigint
+= hashtextextended(current_schema() || $1::text, 3235729412)
 """
-_HAVE_LINE: Final = f"SELECT pg_advisory_lock({_LINES})"
+_HAVE_LINE: Final = """
+SELECT pg_advisory_lock(hashtextextended(current_schema() || $1::text, 3235729412))
+"""
 # What is told to be stored must be: calls are sent and the journal's files deleted after it.
 _DURABLE: Final = text(
     "SELECT set_config('synchronous_commit', 'on', false)"
