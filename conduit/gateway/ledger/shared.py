@@ -40,6 +40,7 @@ from conduit.gateway.storage.shared_ledger import SharedTables, SharedWriter
 
 T = TypeVar("T")
 
+_REFRESHED_EVERY_S = 0.4
 _NOTE_TOKENS = 256
 _NOTE_S = 1.0
 _MOST_WAITING = 10_000
@@ -345,7 +346,7 @@ class SharedLedger:
     async def _refresh_now_and_then(self) -> None:
         """Keep what is asked for no older than a second; the rest is read when it is asked for."""
         while True:
-            await asyncio.sleep(FRESH_S)
+            await asyncio.sleep(_REFRESHED_EVERY_S)
             wanted, self._terms.wanted = self._terms.wanted, set()
             if not wanted:
                 continue

@@ -94,7 +94,7 @@ class SharedTerms:
     def is_fresh(self, budget_id: str) -> bool:
         """Whether its balance was read just now; one that was not is read soon."""
         self.wanted.add(budget_id)
-        return self._clock() - self._seen_at.get(budget_id, -FRESH_S) <= 2 * FRESH_S
+        return self._clock() - self._seen_at.get(budget_id, -FRESH_S - 1) <= FRESH_S
 
     def refresh(self, reader: LedgerReader, budget_ids: Iterable[str] | None = None) -> None:
         """Read the present balances of some budgets, or all terms and balances anew."""
