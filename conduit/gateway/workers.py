@@ -31,7 +31,7 @@ _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 10.0
 _MOST_FAILURES: Final = 10
 _LIVED_S: Final = 10.0
-"""A worker that served for so long has not failed to start."""
+"""The pause before the next start grows while a worker lives for less."""
 _EXIT_FAILED: Final = 1
 
 Order = Callable[[Seat], bytes]
@@ -169,7 +169,7 @@ class _Workers:
             self._stop(signal.SIGTERM)
 
     async def _keep(self, slot: _Slot, ready: asyncio.Event) -> None:
-        failures = 0
+        short_lived = unready = 0
         while not self._stopping.is_set():
             begun = time.monotonic()
             process = slot.process = await self._begin(slot)
@@ -180,15 +180,17 @@ class _Workers:
             if self._stopping.is_set():
                 slot.code = code if code >= 0 else _EXIT_FAILED
                 return
-            failures = 0 if was_ready and time.monotonic() - begun > _LIVED_S else failures + 1
-            if failures >= _MOST_FAILURES or not (self._started or was_ready):
-                logger.critical("worker %d cannot be kept running", slot.number)
+            lived = time.monotonic() - begun > _LIVED_S
+            short_lived = 0 if lived else short_lived + 1
+            unready = 0 if was_ready else unready + 1
+            if unready >= _MOST_FAILURES or not (self._started or was_ready):
+                logger.critical("worker %d cannot be started", slot.number)
                 self._end(code if code > 0 else _EXIT_FAILED)
                 return
             logger.error("worker %d has ended (%s) and is started again", slot.number, _told(code))
-            pause_s = min(_FIRST_PAUSE_S * 2 ** (failures - 1), _LONGEST_PAUSE_S)
+            pause_s = min(_FIRST_PAUSE_S * 2**short_lived, _LONGEST_PAUSE_S)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s if failures else _FIRST_PAUSE_S):
+                async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
 
     async def _begin(self, slot: _Slot) -> asyncio.subprocess.Process:

@@ -5,6 +5,7 @@ them want once. What cannot be granted because of held money waits here, first c
 """
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,6 +32,8 @@ from conduit.gateway.ledger.waiting import MOST_WAITERS, held_by_others
 from conduit.gateway.storage.ledger import StorageFailedError
 from conduit.gateway.storage.ledger_tables import LedgerTakenError
 from conduit.gateway.storage.shared_ledger import SharedTables, SharedWriter
+
+log = logging.getLogger(__name__)
 
 _MOST_AT_ONCE: Final = 200
 _AGAIN_S: Final = 0.025
@@ -187,8 +190,9 @@ class HoldingDesk:
             self._in_doubt += [each.hold.claim for each in due.wanted if each.hold is not None]
             self._refuse(due, f"the database does not answer ({error})")
         except Exception as error:  # a fault of this program: who waits must not wait for ever
-            self._refuse(due, f"{error!r}")
-            raise
+            log.exception("claims could not be held")
+            self._in_doubt += [each.hold.claim for each in due.wanted if each.hold is not None]
+            self._refuse(due, repr(error))
         else:
             del self._in_doubt[: len(due.in_doubt)]
             self._answer(due)

@@ -18,7 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from conduit.gateway.storage.batches import BatchStatements, Row
 from conduit.gateway.storage.engine import USUAL_S, name_of, reading
-from conduit.gateway.storage.ledger import LedgerReader, LedgerWriter, StoredAttempt, stored_attempt
+from conduit.gateway.storage.ledger import (
+    LedgerReader,
+    LedgerWriter,
+    StorageFailedError,
+    StoredAttempt,
+    stored_attempt,
+)
 from conduit.gateway.storage.ledger_session import LedgerTakenError
 from conduit.gateway.storage.ledger_tables import failures_as_storage_errors
 from conduit.gateway.storage.outages import reason_of
@@ -202,7 +208,7 @@ class SharedTables:
             with suppress(_UncountedError):
                 return await self._in_turn(change, within_s, exclusive=False)
             await self.open_uncounted(within_s)
-        raise RuntimeError("there are always budgets that do not count")
+        raise StorageFailedError("budgets are stored faster than they can be counted")
 
     async def open_uncounted(self, within_s: float = USUAL_S) -> None:
         """Let every stored budget count, beginning with what the ledger holds of its period."""
