@@ -108,7 +108,7 @@ def serve(
         settings, _ = read_settings()
         logs.set_up(settings.log_format, settings.log_level, secrets.scrub)
         logs.log_crashes()
-        for name in unknown_variables():
+        for name in unknown_variables() if seat is None else ():
             logger.warning("the variable %s is no setting of Conduit: is it misspelt?", name)
         if mode == "serve" and seat is None and settings.workers > 1:
             return _run_on_fastest_loop(_parent(settings, overrides, config_file, secrets))

@@ -105,6 +105,7 @@ class _Slot:
 
     number: int
     process: asyncio.subprocess.Process | None = None
+    is_ready: bool = False
     code: int = 0
 
 
@@ -150,15 +151,20 @@ class _Workers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop, number)
-        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _stop(self, number: signal.Signals) -> None:
         self._stopping.set()
         self._tell(number)
 
-    def _tell(self, number: signal.Signals) -> None:
+    def _reload(self) -> None:
+        """One that has just begun reads its settings anyway, and would be ended by the signal."""
+        self._tell(signal.SIGHUP, only_ready=True)
+
+    def _tell(self, number: signal.Signals, *, only_ready: bool = False) -> None:
         for slot in self._slots:
-            if slot.process is not None and slot.process.returncode is None:
+            runs = slot.process is not None and slot.process.returncode is None
+            if slot.process is not None and runs and (slot.is_ready or not only_ready):
                 with contextlib.suppress(ProcessLookupError):
                     slot.process.send_signal(number)
 
@@ -175,10 +181,11 @@ class _Workers:
             process = slot.process = await self._begin(slot)
             if self._stopping.is_set():  # the signal came while there was no process yet
                 process.terminate()
-            was_ready = await self._heard_ready(process, ready)
+            was_ready = await self._heard_ready(slot, process, ready)
             code = await process.wait()
             if self._stopping.is_set():
-                slot.code = code if code >= 0 else _EXIT_FAILED
+                was_early = -code in (signal.SIGTERM, signal.SIGINT)  # it had nothing to drain yet
+                slot.code = 0 if was_early else code if code >= 0 else _EXIT_FAILED
                 return
             lived = time.monotonic() - begun > _LIVED_S
             short_lived = 0 if lived else short_lived + 1
@@ -212,14 +219,17 @@ class _Workers:
             await process.stdin.drain()
         return process
 
-    async def _heard_ready(self, process: asyncio.subprocess.Process, ready: asyncio.Event) -> bool:
+    async def _heard_ready(
+        self, slot: _Slot, process: asyncio.subprocess.Process, ready: asyncio.Event
+    ) -> bool:
         """Whether it came to accept; returns when it has ended."""
         assert process.stdout is not None, "it is a pipe"
         was_ready = False
         async for line in process.stdout:
             if line == READY:
-                was_ready = True
+                was_ready = slot.is_ready = True
                 ready.set()
+        slot.is_ready = False
         return was_ready
 
     async def _first_of(self, *events: asyncio.Event) -> None:
