@@ -293,3 +293,21 @@ async def test_the_metrics_of_all_workers_are_told_by_each(location: str, tmp_pa
                         break
                     await asyncio.sleep(0.1)
         assert told.count("# TYPE conduit_requests_total counter") == 1
+
+
+async def test_a_threshold_is_told_of_once_by_all_workers(location: str, tmp_path: Path) -> None:
+    async with running_workers(tmp_path, location) as workers, each_met(workers) as met:
+        limit = {"limit": "0.0002", "mode": "soft", "period": "month", "timezone": "Europe/Berlin"}
+        key = await workers.key("watched", budget=limit)
+        for number in (1, 2):
+            assert await met.ask(number, key) == (200, "")
+        spent = "SELECT 1 FROM notifications WHERE kind = 'budget_threshold'"
+        async with asyncio.timeout(PATIENCE_S):
+            while not await workers.rows(spent):
+                await met.ask(2, key)
+                await asyncio.sleep(0.1)
+            while not (await workers.admin("GET", "/keys?over_budget=true"))["data"]:
+                await met.ask(1, key)
+        await workers.settled()
+        told = await workers.rows("SELECT dedupe, count(*) FROM notifications GROUP BY dedupe")
+        assert {count for _, count in told} == {1}

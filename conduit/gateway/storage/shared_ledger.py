@@ -57,6 +57,14 @@ _DURABLE: Final = text(
     " WHERE current_setting('synchronous_commit') = 'off'"
 )
 
+# A process that was halted, or whose machine has gone, must not keep its locks from the others.
+_NO_LONGER: Final = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', '10s', false),"
+    " set_config('tcp_keepalives_idle', '30', false),"
+    " set_config('tcp_keepalives_interval', '10', false),"
+    " set_config('tcp_keepalives_count', '3', false)"
+)
+
 _LOCK_BALANCES: Final = """
 SELECT b.budget_id, b.period_start_ms, b.spent_nanodollars, b.held_nanodollars
 FROM balances AS b
@@ -286,6 +294,7 @@ class SharedTables:
         try:
             async with connection.begin():
                 await connection.execute(_DURABLE)
+                await connection.execute(_NO_LONGER)
                 await connection.exec_driver_sql(_END_FORMER, self._line)
                 await connection.exec_driver_sql(_HAVE_LINE, self._line)
         except BaseException:

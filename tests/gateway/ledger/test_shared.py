@@ -350,6 +350,33 @@ async def test_who_takes_the_ledger_ends_the_writing_of_those_before(
         assert not first.state().available
 
 
+async def test_a_process_that_was_halted_keeps_the_others_waiting_for_seconds_only(
+    location: str, pair: tuple[SharedLedger, SharedLedger]
+) -> None:
+    first, _ = pair
+    shown = await first._tables.write(
+        lambda writer: [
+            writer.connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+            for name in ("idle_in_transaction_session_timeout", "synchronous_commit")
+        ]
+    )
+    assert shown == ["10s", "on"]
+    # As that timeout ends it: what it had under way is undone, and it begins anew.
+    await first.hold(claim(1_000))
+    pid = await first._desk._tables.write(
+        lambda writer: writer.connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    )
+    await postgresql.execute(location, f"SELECT pg_terminate_backend({pid})")
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await first.hold(claim(2_000))
+                break
+            except LedgerUnavailableError:
+                await asyncio.sleep(0.05)
+    assert await balances(pair) == {(0, 3_000)}
+
+
 async def test_a_single_process_takes_up_what_workers_left(
     engine: Database, tmp_path: Path
 ) -> None:
