@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,6 @@ from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
-from conduit.gateway.ledger.balances import Spending
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import WORKERS_FOLDER, open_ledger, worker_folder
 from conduit.gateway.ledger.shared import SharedLedger
@@ -175,10 +174,7 @@ async def open_gateway(
             health=Health(rules.health_rules(settings)),
             health_history=history,
             notifications=NotificationWatch(
-                database,
-                _spent_past(ledger, seat),
-                bus.publish,
-                scrub=secrets.scrub,
+                database, ledger.spent_past, bus.publish, scrub=secrets.scrub
             ),
             secrets=secrets,
             warnings=warnings,
@@ -205,13 +201,6 @@ async def _ledger_of(
         return await open_shared(database, own, seat.epoch, sync)
     await migrate(database)
     return await open_ledger(database, own, sync)
-
-
-def _spent_past(
-    ledger: LocalLedger | SharedLedger, seat: Seat | None
-) -> Callable[[int], Iterable[Spending]]:
-    """The budgets to tell of: the first worker does it for all of them."""
-    return ledger.spent_past if seat is None or seat.leads else lambda _percent: ()
 
 
 def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:

@@ -27,11 +27,6 @@ class Seat:
     sockets: tuple[int, ...] = ()
     on_terminal: bool = False
 
-    @property
-    def leads(self) -> bool:
-        """Whether this worker does what is to be done once for all of them."""
-        return self.number == 1
-
 
 def order_of(overrides: Mapping[str, object], config_file: str | None, seat: Seat) -> bytes:
     """The line of its standard input that tells a worker what to do.

@@ -16,8 +16,6 @@ def test_a_worker_is_told_what_its_parent_was() -> None:
     line = order_of(overrides, "gateway.toml", seat)
     assert line.count(b"\n") == 1
     assert read_order(line) == (overrides, "gateway.toml", seat)
-    assert not seat.leads
-    assert Seat(1, 4, 7).leads
 
 
 def test_the_same_port_is_listened_on_at_every_address_and_inherited() -> None:

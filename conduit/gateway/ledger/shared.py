@@ -188,6 +188,7 @@ class SharedLedger:
             return
         hold.settled = True
         del self._open[hold.claim.attempt_id]
+        self._terms.wanted.update(budget_id for budget_id, _ in hold.scopes)
         cost = bounded(settlement.cost_nanodollars)
         self._journal.append(settle_record(hold, settlement, cost))
 
@@ -264,7 +265,10 @@ class SharedLedger:
         }
 
     def spent_past(self, percent: int) -> Iterator[Spending]:
-        """The open budgets of which at least such a share is spent, soft ones too."""
+        """The open budgets of which at least such a share is spent, soft ones too.
+
+        Of those that this process has to do with it is up to date; each tells of its own.
+        """
         return self._terms.balances.spent_past(percent)
 
     def close_budget(self, budget_id: str) -> None:
@@ -345,13 +349,15 @@ class SharedLedger:
 
     async def _refresh_now_and_then(self) -> None:
         """Keep what is asked for no older than a second; the rest is read when it is asked for."""
+        before: set[str] = set()
         while True:
             await asyncio.sleep(_REFRESHED_EVERY_S)
             wanted, self._terms.wanted = self._terms.wanted, set()
-            if not wanted:
-                continue
-            with suppress(StorageFailedError, TimeoutError):
-                await self._tables.read(partial(self._terms.refresh, budget_ids=wanted))
+            # Once more: what was settled a moment ago may not have been applied the first time.
+            if both := wanted | before:
+                with suppress(StorageFailedError, TimeoutError):
+                    await self._tables.read(partial(self._terms.refresh, budget_ids=both))
+            before = wanted
 
     async def _delete_orphaned(self) -> None:
         with suppress(StorageFailedError, LedgerTakenError):  # the next start does it
