@@ -11,6 +11,12 @@ Host = Annotated[
 Port = Annotated[
     int | None, typer.Option("--port", metavar="N", help="Listen here.  [default: 5000]")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", metavar="N", help="Processes; several need PostgreSQL.  [default: 1]"
+    ),
+]
 Database = Annotated[
     str | None,
     typer.Option("--db", metavar="URL", help="Database: sqlite:///PATH or postgresql://…"),

@@ -24,6 +24,7 @@ RESTART_ONLY = frozenset(
     {
         "host",
         "port",
+        "workers",
         "database_url",
         "redis_url",
         "master_key",
@@ -67,6 +68,13 @@ class GatewaySettings(BaseSettings):
 
     port: int = Field(
         default=5000, ge=0, le=65535, description="Port to listen on; 0 takes any free one."
+    )
+
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that conduit serve runs; more than one need PostgreSQL.",
     )
 
     database_url: str | None = Field(

@@ -34,29 +34,36 @@ from conduit.gateway.entrance import CurrentEntrance
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
+from conduit.gateway.following import Following
 from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
-from conduit.gateway.ledger.opening import open_ledger
+from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.opening import WORKERS_FOLDER, open_ledger, worker_folder
+from conduit.gateway.ledger.shared import SharedLedger
+from conduit.gateway.ledger.shared_opening import open_shared
 from conduit.gateway.limits.limiter import Limiter
+from conduit.gateway.limits.shares import counted_among, shares_among
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
 from conduit.gateway.parts import Gateway
-from conduit.gateway.pricing.installed import InstalledBook, book_at_start
+from conduit.gateway.pricing.installed import InstalledBook, book_at_start, book_in_force
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.reach import Reach
 from conduit.gateway.record_retention import RecordRetention
 from conduit.gateway.request_path import make_entrance, price_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
 from conduit.gateway.sealing import SealingKey, key_source
+from conduit.gateway.seat import Seat
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.deferred import DeferredRoutes, Make
 from conduit.gateway.server.errors import error_answers, error_middleware, guarded
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
+from conduit.gateway.shared_metrics import SharedMetrics
 from conduit.gateway.shedding import Reason, Shedder, log_change, watch
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.storage import master_keys
@@ -84,9 +91,11 @@ class NoMasterKeyError(Exception):
 
 @asynccontextmanager
 async def open_gateway(
-    read_settings: SettingsSource, secrets: LiveSecrets | None = None
+    read_settings: SettingsSource, secrets: LiveSecrets | None = None, seat: Seat | None = None
 ) -> AsyncIterator[Gateway]:
     """Read the settings and open all that outlives a request; closed in reverse order.
+
+    With a `seat` it is one of several processes, whose parent has prepared the database.
 
     `secrets` gets to know every secret that is used. Raises SettingsError, DatabaseError,
     SealingKeyError, LedgerLockedError and JournalDamagedError, each with a sentence for the
@@ -100,13 +109,12 @@ async def open_gateway(
     async with AsyncExitStack() as stack:
         database = create_engine(settings.database_location())
         stack.push_async_callback(database.dispose)
-        await migrate(database)
-        ledger = await open_ledger(database, folder, sync=settings.ledger_sync)
+        ledger = await _ledger_of(database, folder, settings, seat)
         stack.push_async_callback(ledger.close)
         sealing_key, warnings = await _sealing_key(settings, folder, database, secrets)
         configuration = Configuration(database, provider_of, sealing_key, secrets=secrets)
         await configuration.reload()
-        known_keys = None if is_local(database) else KnownKeys(database, folder)
+        known_keys = None if is_local(database) else KnownKeys(database, _own_folder(folder, seat))
         if known_keys is not None:
             stack.push_async_callback(known_keys.close)
         keyring = Keyring(database, known_keys)
@@ -118,8 +126,14 @@ async def open_gateway(
         endpoints = Endpoints(upstreams)
         tokens = AccessTokens(fetch_through(endpoints))
         stack.push_async_callback(tokens.close)
-        book, warning = await book_at_start(InstalledBook(folder), database)
+        # With several processes the parent has looked at the book's file before.
+        book, warning = (
+            await book_at_start(InstalledBook(folder), database)
+            if seat is None
+            else book_in_force(InstalledBook(folder))
+        )
         warnings = (*warnings, warning) if warning is not None else warnings
+        workers = 1 if seat is None else seat.count
         live = LiveExchanges()
         cache = AnswerCache(rules.cache_limits(settings))
         shedder = Shedder(
@@ -152,7 +166,11 @@ async def open_gateway(
             endpoints=endpoints,
             tokens=tokens,
             metrics=metrics,
-            limiter=Limiter(day_counts(database, ledger), exceeded=metrics.limit_exceeded),
+            limiter=Limiter(
+                counted_among(workers, day_counts(database, ledger)),
+                exceeded=metrics.limit_exceeded,
+                share=shares_among(workers),
+            ),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             health_history=history,
@@ -166,6 +184,7 @@ async def open_gateway(
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
+            seat=seat,
         )
         gateway.health.changed = partial(_tell_health, gateway)
         retention = RecordRetention(
@@ -175,6 +194,21 @@ async def open_gateway(
             writer.start()
             stack.push_async_callback(writer.close)
         yield gateway
+
+
+def _own_folder(folder: Path, seat: Seat | None) -> Path:
+    """Where a process keeps what is its own."""
+    return folder if seat is None else worker_folder(folder, seat.number)
+
+
+async def _ledger_of(
+    database: Database, folder: Path, settings: GatewaySettings, seat: Seat | None
+) -> LocalLedger | SharedLedger:
+    own, sync = _own_folder(folder, seat), settings.ledger_sync
+    if seat is not None:
+        return await open_shared(database, own, seat.epoch, sync)
+    await migrate(database)
+    return await open_ledger(database, own, sync)
 
 
 def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
@@ -262,7 +296,14 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
     app.add_routes(calls.routes(handlers))
     app.add_routes(models.routes())
     app.add_routes(gemini.routes(entrance))
-    app.add_routes(health.routes(gateway.readiness, gateway.metrics.render))
+    render = gateway.metrics.render
+    if gateway.seat is not None:
+        shared = SharedMetrics(
+            gateway.metrics.registry, gateway.folder / WORKERS_FOLDER, gateway.seat.number
+        )
+        render = shared.render
+        app.cleanup_ctx.append(partial(_writing_metrics, shared))
+    app.add_routes(health.routes(gateway.readiness, render))
     viewed = LiveEvents(gateway.bus, master.admits, addresses.of, refuse_login)
     late = (
         DeferredRoutes("/admin", partial(_load_admin, gateway, master)),
@@ -331,19 +372,29 @@ async def _background(
     await stats.start()
     if gateway.known_keys is not None:
         gateway.known_keys.start()
-    tasks = (
+    tasks: tuple[asyncio.Task[None], ...] = (
         asyncio.create_task(gateway.keyring.note_last_used(), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
         asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
     )
+    if isinstance(gateway.ledger, SharedLedger):
+        following = Following(gateway, gateway.ledger)
+        tasks = (*tasks, asyncio.create_task(following.run(), name="following"))
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
     await stats.stop()
+
+
+async def _writing_metrics(shared: SharedMetrics, _app: web.Application) -> AsyncIterator[None]:
+    writing = asyncio.create_task(shared.write_on_and_on(), name="metrics")
+    yield
+    writing.cancel()
+    await asyncio.wait([writing])
 
 
 def _active_probes(gateway: Gateway) -> ActiveProbes:

@@ -1,12 +1,13 @@
 """What the books hold of the present day of a key or a group, for limits a day."""
 
 from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.limits.limiter import Counted, CountSince, Scope
 from conduit.gateway.storage import attempts
 from conduit.gateway.storage.engine import Database, outages_reported, reading
 
 
-def day_counts(database: Database, ledger: LocalLedger) -> CountSince:
+def day_counts(database: Database, ledger: LocalLedger | SharedLedger) -> CountSince:
     """Counts requests that were sent to a provider, once the database has all of them."""
 
     async def count_since(scope: Scope, since_ms: int) -> Counted:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -54,6 +54,8 @@ class Keyring:
         cached_s: float = _CACHED_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.catch_up: Callable[[], Awaitable[None]] | None = None
+        """Learns of keys that another process has made a moment ago; None: there is no other."""
         self._database = database
         self._copy = copy
         self._cached_keys = cached_keys
@@ -95,7 +97,11 @@ class Keyring:
             return None
         digest = digest_of(key_text)
         if digest[: keys.PREFIX_BYTES] not in self._prefixes:
-            return None
+            if self.catch_up is None:
+                return None
+            await self.catch_up()
+            if digest[: keys.PREFIX_BYTES] not in self._prefixes:
+                return None
         entry = self._entries.get(digest)
         if entry is None or entry.until <= self._clock():
             entry = await self._look_up(digest)

@@ -114,9 +114,9 @@ class Metrics:
         self._ledger = ledger
         self._cache = cache
         self._shedder = shedder
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Exposition(self.families))
-        ProcessCollector(registry=self._registry)
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(_Exposition(self.families))
+        ProcessCollector(registry=self.registry)
 
     def observe(self, record: RequestRecord) -> None:
         """A request has finished."""
@@ -154,7 +154,7 @@ class Metrics:
 
     def render(self) -> tuple[bytes, str]:
         """The exposition and its content type, which carries the charset."""
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
     def families(self) -> Iterator[Metric]:
         self._count_all()

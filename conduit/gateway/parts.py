@@ -23,12 +23,14 @@ from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.routes.health import Readiness
+from conduit.gateway.seat import Seat
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.shedding import Shedder, told_of
 from conduit.gateway.state import GatewayState, LedgerReport
@@ -46,7 +48,7 @@ class Gateway:
     read_settings: SettingsSource
     folder: Path
     database: Database
-    ledger: LocalLedger
+    ledger: LocalLedger | SharedLedger
     configuration: Configuration
     keyring: Keyring
     known_keys: KnownKeys | None
@@ -67,6 +69,8 @@ class Gateway:
     secrets: LiveSecrets
     warnings: tuple[str, ...]
     started_at_ms: int
+    seat: Seat | None = None
+    """Which of several processes this is; None for the only one."""
     draining: bool = False
     in_doubt: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where a change may have been committed without anybody being told."""
@@ -117,6 +121,8 @@ class Gateway:
             reasons.append("the gateway is shutting down")
         if not ledger.available:
             reasons.append("the ledger is not available: see /admin/status")
+        elif self.ledger.lost is not None and self.seat is not None:
+            reasons.append("the database does not answer, and holds the balances of the budgets")
         elif self.ledger.lost is not None:
             # Calls that come all the same are served: they are held in memory and journalled.
             reasons.append("the database does not answer, and another gateway may take it over")
@@ -141,6 +147,8 @@ class Gateway:
             rss_bytes=machine.resident_bytes(),
             warnings=self.warnings,
             shedding=self.shedder.state(),
+            worker=1 if self.seat is None else self.seat.number,
+            workers=1 if self.seat is None else self.seat.count,
         )
 
     async def check_ledger(self) -> LedgerReport:

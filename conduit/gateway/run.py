@@ -45,6 +45,7 @@ from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.parts import Gateway
 from conduit.gateway.sealing import SealingKeyError
+from conduit.gateway.seat import BACKLOG, READY, Seat, order_of
 from conduit.gateway.server.descriptors import allow_many_connections
 from conduit.gateway.server.runner import GatewayRunner
 from conduit.gateway.storage.engine import DatabaseError, outages_reported
@@ -72,6 +73,8 @@ _OPERATORS_MATTERS = (
 _PORTS_TRIED = 100
 _YOUNG_OBJECTS = 20_000
 _STOPPING_S = 5.0
+_SIGNALS_TO_END = 3
+"""One to begin, and one for each thing that is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +92,14 @@ def serve(
     mode: Mode,
     announce: Announce,
     simulator: bool = False,
+    seat: Seat | None = None,
 ) -> int:
     """Run until a signal; returns the exit code.
 
     `up` makes what is missing (keys, providers) and takes the next free port; `serve` refuses.
     Nothing is printed but `error: …` on standard error; `announce` is called once it accepts calls.
+    With the setting `workers` above 1, `serve` is the parent of so many processes, each of which
+    has a `seat`.
     """
     os.umask(0o077)  # whatever it makes is for its owner alone, folders too
     secrets = LiveSecrets()
@@ -102,9 +108,11 @@ def serve(
         settings, _ = read_settings()
         logs.set_up(settings.log_format, settings.log_level, secrets.scrub)
         logs.log_crashes()
-        for name in unknown_variables():
+        for name in unknown_variables() if seat is None else ():
             logger.warning("the variable %s is no setting of Conduit: is it misspelt?", name)
-        run = _Run(read_settings, secrets, mode, announce, simulator=simulator)
+        if mode == "serve" and seat is None and settings.workers > 1:
+            return _run_on_fastest_loop(_parent(settings, overrides, config_file, secrets))
+        run = _Run(read_settings, secrets, mode, announce, simulator=simulator, seat=seat)
         return _run_on_fastest_loop(run)
     except _OPERATORS_MATTERS as error:
         print(secrets.scrub(f"error: {error}"), file=sys.stderr)
@@ -118,7 +126,21 @@ def serve(
         return EXIT_FAILED
 
 
-def _run_on_fastest_loop(run: "_Run") -> int:
+def _parent(
+    settings: GatewaySettings,
+    overrides: Mapping[str, object],
+    config_file: str | None,
+    secrets: LiveSecrets,
+) -> Callable[[], Coroutine[Any, Any, int]]:
+    """The life of a parent, to be run. Raises SettingsError."""
+    from conduit.gateway.workers import refuse_without_server, supervise  # noqa: PLC0415  # rare
+
+    refuse_without_server(settings)
+    secrets.hold("settings", settings.secrets())
+    return lambda: supervise(settings, lambda seat: order_of(overrides, config_file, seat))
+
+
+def _run_on_fastest_loop(run: Callable[[], Coroutine[Any, Any, int]]) -> int:
     try:
         import uvloop  # noqa: PLC0415  # optional: there is none for Windows
     except ImportError:
@@ -137,18 +159,20 @@ class _Run:
         announce: Announce,
         *,
         simulator: bool,
+        seat: Seat | None = None,
     ) -> None:
         self._read_settings = read_settings
         self._secrets = secrets
         self._mode = mode
         self._announce = announce
         self._simulator = simulator
+        self._seat = seat
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
 
     async def __call__(self) -> int:
         self._listen_to_signals()
         async with (
-            open_gateway(self._read_settings, self._secrets) as gateway,
+            open_gateway(self._read_settings, self._secrets, self._seat) as gateway,
             reloading_on_hangup(gateway),
         ):
             found = await self._prepare(gateway)
@@ -161,6 +185,9 @@ class _Run:
                 listening = await self._listen(gateway.settings, runner)
                 self._announce(announcement(gateway, found, listening))
                 logger.info("listening on %s", listening.url)
+                if self._seat is not None:
+                    sys.stdout.buffer.write(READY)
+                    sys.stdout.flush()
                 await self._signals.get()
                 await self._drain(gateway, runner)
             finally:
@@ -191,6 +218,8 @@ class _Run:
 
     async def _listen(self, settings: GatewaySettings, runner: GatewayRunner) -> Listening:
         """Bind the wanted port; `up` takes the next free one where it is taken."""
+        if self._seat is not None:
+            return await self._listen_as_told(self._seat, settings, runner)
         for port in range(settings.port, settings.port + _PORTS_TRIED):
             site = web.TCPSite(runner, settings.host, port, backlog=1024, reuse_address=True)
             try:
@@ -210,19 +239,42 @@ class _Run:
             return Listening(f"http://{shown_host(settings.host)}:{actual}", changed)
         raise OSError(errno.EADDRINUSE, f"no free port from {settings.port} on")
 
+    async def _listen_as_told(
+        self, seat: Seat, settings: GatewaySettings, runner: GatewayRunner
+    ) -> Listening:
+        """Accept from the sockets that the parent listens on, beside the other workers."""
+        for descriptor in seat.sockets:
+            inherited = socket.socket(fileno=descriptor)
+            await web.SockSite(runner, inherited, backlog=BACKLOG).start()
+        port = runner.addresses[0][1]
+        return Listening(f"http://{shown_host(settings.host)}:{port}")
+
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._seat is not None:
+            loop.add_reader(sys.stdin.fileno(), self._parent_is_gone)
         for number in (signal.SIGTERM, signal.SIGINT):
             # Windows' loops have no signal handlers: there Ctrl-C raises KeyboardInterrupt.
             with contextlib.suppress(NotImplementedError):
                 loop.add_signal_handler(number, self._signals.put_nowait, number)
+
+    def _parent_is_gone(self) -> None:
+        """Nobody else has the ledger's lock any more: end at once, but settle."""
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        logger.error("the parent of this worker has ended: it stops")
+        for _ in range(_SIGNALS_TO_END):
+            self._signals.put_nowait(signal.SIGTERM)
 
     async def _drain(self, gateway: Gateway, runner: GatewayRunner) -> None:
         """Let live calls finish. A second signal skips the waiting, never the settling."""
         settings = gateway.settings
         gateway.draining = True
         gateway.bus.publish(EventKind.GATEWAY_STOPPING, {"in_flight": len(gateway.live)})
-        on_terminal = sys.stdin is not None and sys.stdin.isatty()
+        on_terminal = (
+            self._seat.on_terminal
+            if self._seat is not None
+            else sys.stdin is not None and sys.stdin.isatty()
+        )
         if settings.drain_accept_s and not on_terminal:
             await self._unless_signalled(asyncio.sleep(settings.drain_accept_s))
         for site in list(runner.sites):

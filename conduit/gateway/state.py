@@ -23,6 +23,8 @@ class GatewayState:
     rss_bytes: int | None = None
     warnings: tuple[str, ...] = ()
     shedding: SheddingState | None = None
+    worker: int = 1
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ def status(*, ready: bool) -> Row:
         "keys": 1,
         "in_flight": 0,
         "event_seq": 0,
+        "worker": 1,
+        "workers": 1,
         "ledger": ledger,
         "bodies": bodies,
         "rss_bytes": 81_000_000,

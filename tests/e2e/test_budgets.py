@@ -291,3 +291,27 @@ async def test_budgets_of_all_scopes_survive_a_restart(tmp_path: Path, fake: Fak
         assert await spent(running, "key") == [COST_OF_ONE]
         assert await spent(running, "mapping") == [0]
         assert (await running.admin("GET", "/ledger/check"))["ok"]
+
+
+async def test_answers_without_a_limit_share_what_others_leave_while_they_wait(
+    running: Running,
+) -> None:
+    key = await running.key("shared", budget={"limit": "0.00127"})  # five of them, after another
+
+    async def one() -> int:
+        async with running.http.post(
+            f"{running.url}/v1/chat/completions",
+            json={
+                "model": "fake-in12-out100-delay20",
+                "messages": [{"role": "user", "content": PROMPT}],
+            },
+            headers={"authorization": f"Bearer {key}"},
+        ) as response:
+            return response.status
+
+    answers = Counter(await asyncio.gather(*(one() for _ in range(20))))
+    # Each holds all that is left; the last one must leave room for 256 tokens.
+    assert answers[200] >= 3
+    assert answers[200] + answers[429] == 20
+    spent, limit = await spent_of(running, "shared")
+    assert spent == answers[200] * COST_OF_ONE <= limit

@@ -283,3 +283,26 @@ async def test_a_start_knows_former_secrets_too(
     await restarted.load()
     assert await restarted.find(secrets[0]) is not None
     assert await restarted.find(fresh) is not None
+
+
+async def test_a_key_that_another_process_made_a_moment_ago_is_asked_for(
+    database: Database,
+) -> None:
+    keyring = Keyring(database)
+    await keyring.load()
+    secret = make_virtual_key()
+    asked = 0
+
+    async def catch_up() -> None:
+        nonlocal asked
+        asked += 1
+        async with writing(database) as connection:
+            await keys.insert(connection, records.key("late", secret))
+        keyring.add(digest_of(secret))
+
+    keyring.catch_up = catch_up
+    assert await keyring.find("condt_nothing") is None
+    assert asked == 0
+    found = await keyring.find(secret)
+    assert found is not None
+    assert asked == 1

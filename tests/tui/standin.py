@@ -44,6 +44,8 @@ _STATUS: dict[str, Any] = {
     "keys": 2,
     "in_flight": 0,
     "event_seq": 0,
+    "worker": 1,
+    "workers": 1,
     "ledger": {
         "available": True,
         "reason": None,

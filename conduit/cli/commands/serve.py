@@ -6,7 +6,16 @@ import os
 import typer
 
 from conduit.cli.call import Call
-from conduit.cli.settings_flags import Config, Database, Host, LogFormat, LogLevel, Port, overrides
+from conduit.cli.settings_flags import (
+    Config,
+    Database,
+    Host,
+    LogFormat,
+    LogLevel,
+    Port,
+    Workers,
+    overrides,
+)
 from conduit.cli.verbs import Noun, verb
 
 noun = Noun("Run a gateway in the foreground, for servers.")
@@ -17,6 +26,7 @@ def serve(
     call: Call,
     host: Host = None,
     port: Port = None,
+    workers: Workers = None,
     db: Database = None,
     config: Config = None,
     log_format: LogFormat = None,
@@ -33,6 +43,8 @@ def serve(
     )
 
     settings = overrides(host, port, db, log_format, log_level)
+    if workers is not None:
+        settings["workers"] = workers
     # What platforms set for the program that they run; other commands might meet somebody else's.
     if (url := os.environ.get("DATABASE_URL")) and "database_url" not in settings:
         settings["database_url"] = CommandDefault(url, "DATABASE_URL")

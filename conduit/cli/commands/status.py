@@ -61,6 +61,7 @@ VIEW = View(
         Column("keys", "keys", right=True),
         Column("memory", "rss_bytes", lambda status: people.size(status["rss_bytes"]), right=True),
         Column("bodies", "bodies.bytes", _bodies),
+        Column("worker", "worker", lambda status: f"{status['worker']} of {status['workers']}"),
         Column("started", "started_at", lambda status: people.moment(status["started_at"])),
     ),
     id_path="boot",

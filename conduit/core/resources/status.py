@@ -34,7 +34,10 @@ class SheddingView(Resource):
 
 
 class StatusView(Resource):
-    """`revision` is that of the configuration in force; `warnings` are for the operator."""
+    """`revision` is that of the configuration in force; `warnings` are for the operator.
+
+    `worker` is which of the `workers` answers. What is counted here is its own, as its events are.
+    """
 
     version: str
     boot: str
@@ -53,6 +56,8 @@ class StatusView(Resource):
     bodies: BodiesStatus
     rss_bytes: int | None
     shedding: SheddingView | None = None
+    worker: int = 1
+    workers: int = 1
     warnings: list[str]
 
 

@@ -68,6 +68,10 @@ class BudgetLedger(Protocol):
         """
         ...
 
+    async def refreshed(self) -> None:
+        """Have the balances as they are now, before anybody is told of them."""
+        ...
+
     def overspent_keys(self) -> Collection[str]:
         """The ids of keys that have spent a budget up."""
         ...

@@ -365,8 +365,8 @@ def limit_views(admin: AdminContext, scope: Scope) -> list[RateLimitView]:
     """The limits of a key or a group as they stand."""
     standings = admin.limiter.standings(scope)
     return [
-        RateLimitView(**asdict(each.limit), remaining=each.remaining, exceeded=exceeded)
-        for each, exceeded in standings
+        RateLimitView(**asdict(limit), remaining=each.remaining, exceeded=exceeded)
+        for limit, (each, exceeded) in zip(scope.limits, standings, strict=True)
     ]
 
 

@@ -24,6 +24,7 @@ Q = TypeVar("Q")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 AnswerKind = Literal["list", "record", "secret", "stream", "nothing"]
 
+_WITH_BUDGETS = ("budgets", "groups", "keys")
 _PLACEHOLDER = re.compile(r"\{(\w+)(:[^}]*)?\}")
 
 
@@ -90,6 +91,11 @@ class AdminOperation:
         return "list" if "data" in self.answer.model_fields else "record"
 
     @property
+    def tells_balances(self) -> bool:
+        """Whether what is left of budgets may be in its answer."""
+        return self.name.partition(".")[0] in _WITH_BUDGETS
+
+    @property
     def success_status(self) -> int:
         return 204 if self.answer is None and not self.streams else self.status
 
@@ -112,6 +118,8 @@ def handler_of(admin: AdminContext, operation: AdminOperation) -> Handler:
         author = admin.author(request, operation.name)
         try:
             with outages_reported():
+                if operation.tells_balances:
+                    await admin.ledger.refreshed()
                 given = await operation.handler(Call(admin, names, body, query, author))
         except UnavailableError:
             if operation.method != "GET":

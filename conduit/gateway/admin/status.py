@@ -52,6 +52,8 @@ async def _status(call: Call[None, None]) -> StatusView:
         bodies=await status_of(admin),
         rss_bytes=state.rss_bytes,
         shedding=_shedding_view(state.shedding),
+        worker=state.worker,
+        workers=state.workers,
         warnings=[
             *state.warnings,
             *admin.configuration.warnings,

@@ -33,6 +33,7 @@ from conduit.gateway.storage.ledger import (
     StoredBalance,
 )
 from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
+from conduit.gateway.storage.shared_ledger import SharedTables
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,12 @@ _LONGEST_BACKOFF_S = 5.0
 _BATCH_S = 30.0
 _BEGINNING = Position(0, 0)
 
+Tables = LedgerTables | SharedTables
 OnBudgetOpened = Callable[[str, int], None]
 AttemptIds = Callable[[Sequence[AttemptRecord | RequestRecord]], set[str]]
 
 
-async def apply(tables: LedgerTables, budgets: OpenBudgets, batch: Batch) -> dict[str, int]:
+async def apply(tables: Tables, budgets: OpenBudgets, batch: Batch) -> dict[str, int]:
     """Apply a batch and its position in one transaction; what was spent in each opened budget.
 
     Raises LedgerTakenError, and StorageFailedError, after which the same batch can be applied again
@@ -163,7 +165,7 @@ class Applier:
 
     def __init__(
         self,
-        tables: LedgerTables,
+        tables: Tables,
         journal: Journal,
         budgets: OpenBudgets,
         *,

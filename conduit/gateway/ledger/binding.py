@@ -63,7 +63,7 @@ def write_binding(folder: Path, binding: Binding) -> None:
     made.replace(path)
 
 
-def bind(reader: LedgerReader, folder: Path, journals: Path) -> Binding:
+def bind(reader: LedgerReader, folder: Path, journals: Path, *, is_worker: bool = False) -> Binding:
     """Bind a folder to the database, as it is bound already or anew.
 
     Only with the ledger's lock held. Raises ForeignJournalError.
@@ -80,8 +80,8 @@ def bind(reader: LedgerReader, folder: Path, journals: Path) -> Binding:
             f"conduit db convert, or move the folder {journals} away to begin anew"
         )
     # A folder from before there were bindings has the first journal.
-    first = written and set(known) <= {FIRST_JOURNAL}
-    if known and not first:
+    first = written and set(known) <= {FIRST_JOURNAL} and not is_worker
+    if known and not first and not is_worker:
         log.warning(
             "this data folder is new to the database: what the journal in another folder holds "
             "and the database does not have is applied when a gateway starts with that folder"

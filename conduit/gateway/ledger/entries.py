@@ -80,7 +80,7 @@ class LedgerState:
 
 
 class Ledger(Protocol):
-    """Hold before the call, settle after. Everything but the two coroutines is synchronous."""
+    """Hold before the call, settle after; what holds money is a coroutine, all else is not."""
 
     async def hold(self, claim: Claim, *, wait_s: float = 2.0) -> Hold:
         """Take the claim out of all its budgets and append it to the journal.
@@ -114,7 +114,7 @@ class Ledger(Protocol):
         """Note how far a stream has come, for recovery after a crash."""
         ...
 
-    def top_up(self, hold: Hold, nanodollars: int) -> bool:
+    async def top_up(self, hold: Hold, nanodollars: int) -> bool:
         """Hold more for a stream that outgrew its hold; False: no money, stop the stream."""
         ...
 

@@ -7,11 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self
 
-import msgspec
-
 from conduit.core.errors import LedgerUnavailableError
 from conduit.core.ids import new_id, now_ms
-from conduit.gateway.conversation import Usage
 from conduit.gateway.ledger.applier import Applier
 from conduit.gateway.ledger.balances import (
     Account,
@@ -41,18 +38,16 @@ from conduit.gateway.ledger.records import (
     CorrectRecord,
     ProgressRecord,
     RequestRecord,
-    SettleRecord,
     TopUpRecord,
     bounded,
 )
 from conduit.gateway.ledger.recovery import Recovery
+from conduit.gateway.ledger.storable import settle_record, storable_claim, storable_record
 from conduit.gateway.ledger.waiting import WaitingRoom
-from conduit.gateway.pricing.quantities import total_of
 
 MOST_UNAPPLIED_BYTES = 1 << 30
 _NOTE_TOKENS = 256
 _NOTE_S = 1.0
-_RANKING = "rerank"  # the operation whose requests are search units
 # Request records that may wait in memory while the journal cannot be written; settlements always.
 _MOST_WAITING = 10_000
 
@@ -110,7 +105,7 @@ class LocalLedger:
             raise _unavailable(reason)
         if claim.attempt_id in self._open:
             raise ValueError(f"attempt {claim.attempt_id} is held already")
-        claim, places = self._balances.place(_storable(claim))
+        claim, places = self._balances.place(storable_claim(claim))
         blocking = obstacle(places, claim.hold_nanodollars)
         if blocking is None:
             hold = self._take(claim, places)
@@ -165,7 +160,7 @@ class LocalLedger:
         hold.noted_at = now
         self._journal.append(ProgressRecord(hold.claim.attempt_id, bounded(output_tokens)))
 
-    def top_up(self, hold: Hold, nanodollars: int) -> bool:
+    async def top_up(self, hold: Hold, nanodollars: int) -> bool:
         """See `entries.Ledger`. A stream that runs goes before claims that wait."""
         if hold.settled or nanodollars < 0:
             return False
@@ -196,7 +191,7 @@ class LocalLedger:
         for place in places:
             place.balance.held -= hold.nanodollars
             place.balance.spent += cost
-        self._journal.append(_settle_record(hold, settlement, cost))
+        self._journal.append(settle_record(hold, settlement, cost))
         for place in places:
             if place.account.waiters:
                 self._room.serve(place.account)
@@ -206,7 +201,7 @@ class LocalLedger:
         if self._journal.failure is not None and self._journal.waiting >= _MOST_WAITING:
             self._dropped += 1
             return
-        self._journal.append(_storable_record(record))
+        self._journal.append(storable_record(record))
 
     def state(self) -> LedgerState:
         reason = self._unavailable()
@@ -334,6 +329,9 @@ class LocalLedger:
         if self._sync == "always":
             await self._synced()
         await self.caught_up()
+
+    async def refreshed(self) -> None:
+        """Nothing to do: the balances are here, and nobody else changes them."""
 
     def overspent_keys(self) -> set[str]:
         """The ids of keys of which a budget is spent up, soft ones too."""
@@ -481,73 +479,5 @@ def _unavailable(reason: str) -> LedgerUnavailableError:
     return LedgerUnavailableError(f"no money can be held: {reason}", retry_after_s=1.0)
 
 
-def _storable(claim: Claim) -> Claim:
-    """The claim with its numbers in 64 bits without a sign."""
-    numbers = claim.hold_nanodollars | claim.input_tokens
-    numbers |= claim.input_nanodollars | claim.output_rate
-    if not numbers >> 63:
-        return claim
-    return msgspec.structs.replace(
-        claim,
-        hold_nanodollars=bounded(claim.hold_nanodollars),
-        input_tokens=bounded(claim.input_tokens),
-        input_nanodollars=bounded(claim.input_nanodollars),
-        output_rate=bounded(claim.output_rate),
-    )
-
-
-def _storable_record(record: RequestRecord) -> RequestRecord:
-    """The record with its numbers in 64 bits without a sign."""
-    numbers = record.input_tokens | record.cached_tokens | record.output_tokens
-    numbers |= record.reasoning_tokens | record.cost_nanodollars | record.billed_nanodollars
-    numbers |= record.tokens_per_s_milli or 0
-    if not numbers >> 63:
-        return record
-    numbered = {
-        name: bounded(value)
-        for name, value in msgspec.structs.asdict(record).items()
-        if type(value) is int
-    }
-    return msgspec.structs.replace(record, **numbered)
-
-
 def _fixed(terms: BudgetTerms) -> tuple[str, str, str, str, int]:
     return terms.scope_kind, terms.scope_id, terms.period, terms.timezone, terms.since_ms
-
-
-def _settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord:
-    usage = settlement.usage
-    numbers = [
-        settlement.billed_nanodollars,
-        usage.input_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        usage.input_audio_tokens + usage.output_audio_tokens,
-    ]
-    if min(numbers) < 0 or max(numbers) > INT64_MAX:
-        numbers = [bounded(number) for number in numbers]
-    billed, uncached, cache_read, cache_write, output, reasoning, audio = numbers
-    return SettleRecord(
-        hold.claim.attempt_id,
-        str(settlement.outcome),
-        settlement.status,
-        settlement.error_code,
-        settlement.ambiguous,
-        cost,
-        billed,
-        str(settlement.usage_source),
-        uncached,
-        cache_read,
-        cache_write,
-        output,
-        reasoning,
-        audio,
-        settlement.at_ms,
-        bounded(usage.requests) if hold.claim.operation == _RANKING else _searches(usage),
-    )
-
-
-def _searches(usage: Usage) -> int | None:
-    return bounded(total_of(usage.units, "searches")) if usage.units else None

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from conduit.core.ids import now_ms
 from conduit.gateway.ledger.applier import INTERVAL_S, Applier, delete_before
-from conduit.gateway.ledger.binding import bind
+from conduit.gateway.ledger.binding import bind, read_binding
 from conduit.gateway.ledger.journal import ROTATE_BYTES, Journal, Sync, journal_numbers
 from conduit.gateway.ledger.local import MOST_UNAPPLIED_BYTES, LedgerParts, LocalLedger
 from conduit.gateway.ledger.lock import (
@@ -16,11 +16,13 @@ from conduit.gateway.ledger.lock import (
     LedgerLockedError,
     lock_files_beside,
 )
-from conduit.gateway.ledger.recovery import load_balances, recover
+from conduit.gateway.ledger.recovery import load_balances, recover, replay
+from conduit.gateway.storage.engine import is_local
 from conduit.gateway.storage.ledger import Engine
 from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
 
 JOURNAL_FOLDER = "journal"
+WORKERS_FOLDER = "workers"
 
 
 class LedgerLimits(NamedTuple):
@@ -51,6 +53,9 @@ async def open_ledger(
     tables = LedgerTables(engine)
     try:
         await claim(tables, folder)
+        if not is_local(engine):
+            await tables.write(lambda writer: writer.raise_epoch())
+        await replay_workers(tables, folder)
         recovery, budgets, position = await recover(tables, journals, clock_ms())
         balances = await load_balances(tables)
         number = max(position.file, *journal_numbers(journals), 0) + 1
@@ -82,11 +87,40 @@ async def open_ledger(
     return ledger
 
 
-async def claim(tables: LedgerTables, folder: Path) -> None:
+def worker_folder(folder: Path, number: int) -> Path:
+    """Where a worker has its journal and its lock."""
+    return folder / WORKERS_FOLDER / str(number)
+
+
+def worker_folders(folder: Path) -> list[Path]:
+    """Those of all workers that there ever were."""
+    found = (each for each in (folder / WORKERS_FOLDER).glob("*") if each.name.isdigit())
+    return sorted(found, key=lambda each: int(each.name))
+
+
+async def replay_workers(tables: LedgerTables, folder: Path) -> None:
+    """Apply what the journals of workers hold and the database does not have; settle nothing.
+
+    With the ledger claimed, and no worker running.
+    """
+    own = tables.journal
+    database_ms = await tables.read(lambda reader: reader.created_at_ms())
+    try:
+        for each in worker_folders(folder):
+            binding = read_binding(each)
+            if binding is not None and binding.database_ms == database_ms:
+                tables.journal = binding.journal
+                await replay(tables, each / JOURNAL_FOLDER)
+    finally:
+        tables.journal = own
+
+
+async def claim(tables: LedgerTables, folder: Path, *, by_epoch: bool = False) -> None:
     """Be the only writer of the tables, on behalf of the journal in `folder`.
 
-    The locks on files are held. Raises LedgerTakenError, ForeignJournalError, StorageFailedError.
+    `by_epoch`: or on behalf of others, who write while the ledger's epoch lasts. The locks on files
+    are held. Raises LedgerTakenError, ForeignJournalError, StorageFailedError.
     """
-    await tables.claim()
+    await tables.claim(by_epoch=by_epoch)
     binding = await tables.read(lambda reader: bind(reader, folder, folder / JOURNAL_FOLDER))
     tables.journal = binding.journal

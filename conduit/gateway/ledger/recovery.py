@@ -149,7 +149,7 @@ def _settle_open(
 ) -> tuple[int, int, int]:
     """Attempts settled, their cost, and requests that got the record they lacked."""
     writer.delete_orphaned_balances()
-    _open_uncounted(writer, stored, budgets, at_ms)
+    open_uncounted(writer, stored, budgets, at_ms)
     attempts = writer.open_attempts()
     nanodollars = _settle(writer, budgets, attempts, at_ms)
     since_ms = min(
@@ -160,7 +160,16 @@ def _settle_open(
     return len(attempts), nanodollars, writer.record_lost_requests(since_ms)
 
 
-def _open_uncounted(
+def settle_own(writer: LedgerWriter, budgets: OpenBudgets, at_ms: int) -> tuple[int, int, int]:
+    """The same for the attempts of the writer's own journal, while other journals are in use."""
+    attempts = writer.open_attempts(writer.journal)
+    nanodollars = _settle(writer, budgets, attempts, at_ms)
+    since_ms = min((attempt.held_at_ms for attempt in attempts), default=at_ms)
+    since_ms = min(since_ms, writer.latest_held_at_ms() - _LOST_REQUESTS_MS)
+    return len(attempts), nanodollars, writer.record_lost_requests(since_ms, writer.journal)
+
+
+def open_uncounted(
     writer: LedgerWriter, stored: list[StoredBudget], budgets: OpenBudgets, at_ms: int
 ) -> None:
     """Open the budgets that were stored just before a crash could journal their opening."""

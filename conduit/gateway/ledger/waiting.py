@@ -29,7 +29,7 @@ class WaitingRoom:
         loop = asyncio.get_running_loop()
         waiter = Waiter(claim, account, loop.create_future())
         if wait_s <= 0 or not self._enqueue(waiter, account):
-            raise _held(account)
+            raise held_by_others(account)
         timer = loop.call_later(wait_s, self._expire, waiter)
         self.count += 1
         try:
@@ -61,7 +61,7 @@ class WaitingRoom:
             if blocking is None:
                 waiter.granted.set_result(self._take(claim, places))
             elif not self._enqueue(waiter, blocking):
-                waiter.granted.set_exception(_held(blocking))
+                waiter.granted.set_exception(held_by_others(blocking))
 
     def _enqueue(self, waiter: Waiter, account: Account) -> bool:
         if len(account.waiters) >= MOST_WAITERS:
@@ -73,7 +73,7 @@ class WaitingRoom:
     def _expire(self, waiter: Waiter) -> None:
         if not waiter.granted.done():
             self._leave(waiter)
-            waiter.granted.set_exception(_held(waiter.account))
+            waiter.granted.set_exception(held_by_others(waiter.account))
 
     def _abandon(self, waiter: Waiter) -> None:
         """The caller has gone: give its place to others, or the money that it just got."""
@@ -88,7 +88,8 @@ class WaitingRoom:
         self.serve(waiter.account)
 
 
-def _held(account: Account) -> BudgetHeldError:
+def held_by_others(account: Account) -> BudgetHeldError:
+    """The refusal of a claim for which held money did not come back in time."""
     terms = account.terms
     return BudgetHeldError(
         f"running requests of {terms.label} hold what is left of its budget of "

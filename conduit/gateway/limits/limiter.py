@@ -46,7 +46,10 @@ def present() -> Now:
 
 
 class Limiter:
-    """The limits of one process, which is the only one; belongs to one event loop."""
+    """The limits of one process, which is the only one, or gives its `share` of each limit.
+
+    Belongs to one event loop.
+    """
 
     def __init__(
         self,
@@ -54,10 +57,12 @@ class Limiter:
         *,
         clock: Callable[[], Now] = present,
         exceeded: Exceeded = lambda _limit, _refused: None,
+        share: Callable[[Limit], Limit] | None = None,
     ) -> None:
         self._count_since = count_since
         self._clock = clock
         self._exceeded = exceeded
+        self._share = share
         self._meters: dict[MeterKey, Meter] = {}
         self._forget_at = _MOST_IDLE
 
@@ -103,7 +108,12 @@ class Limiter:
 
     def _of(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
         self._forget_idle()  # before any is looked up, or one of these might be among them
-        return [(scope, self._meter(scope, limit)) for scope in scopes for limit in scope.limits]
+        share = self._share
+        return [
+            (scope, self._meter(scope, limit if share is None else share(limit)))
+            for scope in scopes
+            for limit in scope.limits
+        ]
 
     def _meter(self, scope: Scope, limit: Limit) -> Meter:
         key = (scope.id, limit.kind)

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from conduit import __version__
 from conduit.core.ids import now_ms
 from conduit.gateway.ledger.batches import Position
-from conduit.gateway.ledger.opening import JOURNAL_FOLDER
+from conduit.gateway.ledger.opening import JOURNAL_FOLDER, worker_folders
 from conduit.gateway.maintenance.access import RefusedError
 from conduit.gateway.maintenance.journal_tail import JournalTail, is_bound_to, open_tail
 from conduit.gateway.storage.archive import ArchiveWriter, Header, Target
@@ -40,12 +40,18 @@ async def back_up(database: Database, folder: Path, target: Target, progress: Pr
     Raises RefusedError, DatabaseError, JournalDamagedError, SQLAlchemy's errors, OSError.
     """
     counted = _Counted(target)
-    with open_tail(folder / JOURNAL_FOLDER) as tail:
+    with ExitStack() as stack:
+        tails = [
+            (each, stack.enter_context(open_tail(each / JOURNAL_FOLDER)))
+            for each in (folder, *worker_folders(folder))
+        ]
         async with reading(database, PATIENT_S) as connection:
             revision = await revision_of(connection)
             if revision is None:
                 raise RefusedError("the database is empty: there is nothing to back up")
-            lines = await _lines_after(connection, folder, tail)
+            lines = [
+                line for each, tail in tails for line in await _lines_after(connection, each, tail)
+            ]
             shapes = [shape for shape in await shapes_of(connection) if shape.name != POSITIONS]
             rows = {shape.name: (await totals_of(connection, shape)).rows for shape in shapes}
             header = Header(

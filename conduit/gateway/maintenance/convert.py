@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from conduit.gateway.ledger.opening import JOURNAL_FOLDER, claim
+from conduit.gateway.ledger.opening import JOURNAL_FOLDER, claim, replay_workers
 from conduit.gateway.ledger.recovery import replay
 from conduit.gateway.maintenance.access import (
     RefusedError,
@@ -58,6 +58,7 @@ async def convert(
         async with _claimed(source, folder) as claimed, alone(target):
             # So that the tables are all there is.
             applied, *_ = await replay(claimed, folder / JOURNAL_FOLDER)
+            await replay_workers(claimed, folder)
             await take_over(target)
             tables = await _copy_all(source, target, progress, claimed)
     return Converted(tables, applied)

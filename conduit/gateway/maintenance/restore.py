@@ -7,7 +7,7 @@ from pathlib import Path
 from conduit.core.ids import now_ms
 from conduit.gateway.ledger.binding import Binding, write_binding
 from conduit.gateway.ledger.journal import journal_numbers
-from conduit.gateway.ledger.opening import JOURNAL_FOLDER
+from conduit.gateway.ledger.opening import JOURNAL_FOLDER, worker_folders
 from conduit.gateway.ledger.records import BadLineError, Record, decode_line
 from conduit.gateway.ledger.recovery import replay_copied
 from conduit.gateway.maintenance.access import RefusedError, alone, instead_of_a_gateway
@@ -82,6 +82,8 @@ async def _replace(
     await _make_durable(database)
     # In this order: the old journal must not pass for the one of the new database.
     kept = _put_aside(folder / JOURNAL_FOLDER)
+    for each in worker_folders(folder):
+        _put_aside(each / JOURNAL_FOLDER)
     write_binding(folder, Binding(database_ms, FIRST_JOURNAL))
     return Restored(before, archive.header.tables, len(records), kept)
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from conduit.gateway.ledger.binding import bound_journal
 from conduit.gateway.ledger.checks import check_journal, unapplied_bytes
-from conduit.gateway.ledger.opening import JOURNAL_FOLDER
+from conduit.gateway.ledger.opening import JOURNAL_FOLDER, worker_folders
 from conduit.gateway.maintenance.access import gateway_runs
 from conduit.gateway.storage.engine import Database, name_of, reading
 from conduit.gateway.storage.ledger_tables import LedgerTables
@@ -51,10 +51,11 @@ async def state_of(database: Database, folder: Path) -> DatabaseState:
         position = await journal.read(lambda reader: reader.position())
         await journal.close()
         journals = folder / JOURNAL_FOLDER
-        backlog = await unapplied_bytes(database, journals)
-        if not runs:  # of a journal that is being written the end is not whole
-            finding = await check_journal(database, journals)
-            problems += finding.violations
+        for each in (journals, *(own / JOURNAL_FOLDER for own in worker_folders(folder))):
+            backlog += await unapplied_bytes(database, each)
+            if not runs:  # of a journal that is being written the end is not whole
+                finding = await check_journal(database, each)
+                problems += finding.violations
     if state == "current":
         problems += await problems_of(database)
     return DatabaseState(

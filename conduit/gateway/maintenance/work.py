@@ -4,14 +4,14 @@ import asyncio
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from conduit.gateway.ledger.binding import ForeignJournalError
 from conduit.gateway.ledger.checks import check_database, check_journal, unapplied_bytes
 from conduit.gateway.ledger.entries import Finding
-from conduit.gateway.ledger.opening import JOURNAL_FOLDER
+from conduit.gateway.ledger.opening import JOURNAL_FOLDER, worker_folders
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.maintenance import backup, restore
 from conduit.gateway.maintenance.access import (
@@ -143,7 +143,12 @@ async def check_ledger(location: str, folder: Path) -> tuple[list[Finding], dict
         async with opened(location) as database, alone(database):
             findings, counts = await check_database(database)
             findings.append(await check_journal(database, journals))
-            counts["journal_bytes_unapplied"] = await unapplied_bytes(database, journals)
+            unapplied = await unapplied_bytes(database, journals)
+            for each in worker_folders(folder):
+                of_worker = await check_journal(database, each / JOURNAL_FOLDER)
+                findings.append(replace(of_worker, title=f"worker {each.name}: {of_worker.title}"))
+                unapplied += await unapplied_bytes(database, each / JOURNAL_FOLDER)
+            counts["journal_bytes_unapplied"] = unapplied
             return findings, counts
 
 

@@ -1,5 +1,6 @@
 """What a request may cost, and holding it before anything is sent."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -98,12 +99,9 @@ class Admit:
             attempt.candidate = self._priced_now(attempt.candidate)
         extent = self._extent(exchange, attempt)
         try:
-            attempt.hold = await self._take(exchange, attempt, extent)
-        except InsufficientQuotaError:
-            capped = self._capped(exchange, attempt, extent)
-            if capped is None:
-                raise
-            attempt.hold = await self._take(exchange, attempt, extent := capped)
+            attempt.hold = await self._take(exchange, attempt, extent, self._rules.wait_s)
+        except InsufficientQuotaError as error:
+            attempt.hold, extent = await self._take_capped(exchange, attempt, extent, error)
         attempt.output_cap = extent.cap
         attempt.held_output_tokens = extent.output_tokens
         attempt.held_requests = extent.requests
@@ -111,9 +109,27 @@ class Admit:
         attempt.estimated_input_tokens = extent.input_tokens
         exchange.attempts.append(attempt)
 
-    async def _take(self, exchange: Exchange, attempt: Attempt, extent: Extent) -> Hold:
+    async def _take(
+        self, exchange: Exchange, attempt: Attempt, extent: Extent, wait_s: float
+    ) -> Hold:
         claim = _claim(exchange, attempt, extent)
-        return await self._ledger.hold(claim, wait_s=self._rules.wait_s)
+        return await self._ledger.hold(claim, wait_s=wait_s)
+
+    async def _take_capped(
+        self, exchange: Exchange, attempt: Attempt, whole: Extent, refusal: InsufficientQuotaError
+    ) -> tuple[Hold, Extent]:
+        """Hold what is left of the balance, and less where others have spent of it meanwhile."""
+        until = time.monotonic() + self._rules.wait_s
+        most = whole.output_tokens
+        while True:
+            capped = self._capped(exchange, attempt, whole)
+            if capped is None or capped.output_tokens >= most:
+                raise refusal
+            try:
+                wait_s = until - time.monotonic()
+                return await self._take(exchange, attempt, capped, wait_s), capped
+            except InsufficientQuotaError as error:
+                refusal, most = error, capped.output_tokens
 
     def _extent(self, exchange: Exchange, attempt: Attempt) -> Extent:
         call = exchange.call

@@ -151,6 +151,8 @@ class RelayAnswer:
                 break
             if output.deltas >= look_at:
                 look_at = self._account(attempt, output)  # before what it pays for is given away
+                if attempt.can_top_up and attempt.output_tokens >= attempt.held_output_tokens:
+                    look_at = await self._top_up(attempt, output)
             # Until the first event parses nothing leaves, comments included: another candidate
             # may still have to answer.
             if data and (attempt.answering or reader.started):
@@ -180,10 +182,9 @@ class RelayAnswer:
         await relay.start(headers)
 
     def _account(self, attempt: Attempt, output: Output) -> int:
-        """Note the progress, and hold more where the stream outgrows what it holds.
+        """Note the progress; the count of deltas at which to look again.
 
-        Returns the count of deltas at which to look again. Where the client set a limit, all of it
-        is held from the first, and the provider keeps it.
+        Where the client set a limit, all of it is held from the first, and the provider keeps it.
         """
         produced = attempt.output_tokens = output.rough_tokens
         hold = attempt.hold
@@ -195,16 +196,25 @@ class RelayAnswer:
             _refuse_a_crawl(attempt, produced, slowest)
             step = 1
         if attempt.can_top_up:
-            while produced >= attempt.held_output_tokens:
-                block = cost_of_units(STREAM_BLOCK_TOKENS, hold.claim.output_rate)
-                if not self._ledger.top_up(hold, block):
-                    raise BudgetExceededError("the budget cannot pay for more of this answer")
-                attempt.held_output_tokens += STREAM_BLOCK_TOKENS
             step = min(step, attempt.held_output_tokens - produced)
         # Recovery adds 256 tokens to the last note, so a few unnoted ones cost nothing. Where a
         # provider sends many tokens at once each piece is looked at.
         is_fine = output.bytes <= _FINE_BYTES * output.deltas
         return output.deltas + (step if is_fine else 1)
+
+    async def _top_up(self, attempt: Attempt, output: Output) -> int:
+        """Hold more for a stream that outgrew what it holds; when to look again, as `_account`.
+
+        Raises BudgetExceededError where there is no more.
+        """
+        hold, produced = attempt.hold, attempt.output_tokens
+        assert hold is not None, "what can be topped up is held"
+        block = cost_of_units(STREAM_BLOCK_TOKENS, hold.claim.output_rate)
+        while produced >= attempt.held_output_tokens:
+            if not await self._ledger.top_up(hold, block):
+                raise BudgetExceededError("the budget cannot pay for more of this answer")
+            attempt.held_output_tokens += STREAM_BLOCK_TOKENS
+        return self._account(attempt, output)
 
     @staticmethod
     def _end_of_body(attempt: Attempt, reader: AnswerStream) -> bytes:

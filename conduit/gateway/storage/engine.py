@@ -17,6 +17,7 @@ from conduit.gateway.storage.outages import (
 from conduit.gateway.storage.postgresql import is_postgresql, open_postgresql
 from conduit.gateway.storage.revisions import GATEWAY, Author, noting
 from conduit.gateway.storage.sqlite import BEGIN, open_sqlite, sqlite_path, take_over_file
+from conduit.gateway.storage.telling import SCHEMA_NUMBER
 
 __all__ = [
     "LEDGER",
@@ -53,9 +54,6 @@ Transaction = AsyncConnection
 
 WRITERS, LEDGER = 0x_C0DD_01, 0x_C0DD_02
 """The kinds of PostgreSQL's advisory locks that are ours."""
-
-SCHEMA_NUMBER = func.hashtext(func.current_schema())
-"""Which lock of a kind: installations that share a PostgreSQL database have a schema each."""
 
 
 def create_engine(url: str) -> Database:

@@ -235,6 +235,22 @@ async def of_digests(
     return tuple(map(_key, found))
 
 
+async def changed_since(connection: AsyncConnection, at_ms: int) -> list[tuple[str, list[bytes]]]:
+    """The ids of keys that were made, changed or deleted since a moment, with their digests."""
+    found = await connection.execute(
+        select(keys.c.id, keys.c.digest, keys.c.former_digest).where(keys.c.updated_at_ms >= at_ms)
+    )
+    return [(row[0], [digest for digest in row[1:] if digest is not None]) for row in found]
+
+
+async def ids_named(connection: AsyncConnection, names: Collection[str]) -> Sequence[str]:
+    """The ids of all keys that have, or had, one of these names or ids."""
+    if not names:
+        return ()
+    statement = select(keys.c.id).where(or_(keys.c.name.in_(names), keys.c.id.in_(names)))
+    return (await connection.execute(statement)).scalars().all()
+
+
 async def digest_prefixes(connection: AsyncConnection) -> AsyncIterator[Sequence[bytes]]:
     """The first eight bytes of every live key's digests, a batch at a time."""
     for digest in (keys.c.digest, keys.c.former_digest):

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     delete,
     func,
     insert,
     select,
     text,
+    update,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -102,6 +104,14 @@ class StoredAdjustment(NamedTuple):
     at_ms: int
 
 
+class Fence(NamedTuple):
+    """What tells a writer whether the ledger is still its own, and what it knows still so."""
+
+    database_ms: int
+    epoch: int
+    revision: int
+
+
 class Spending(NamedTuple):
     """Sums over attempts: cost of the done ones, holds of the open ones, cost beyond holds."""
 
@@ -122,25 +132,41 @@ _OPEN = ledger.c.state == text("'open'")
 _STORED_ATTEMPT = tuple(ledger.c[name] for name in StoredAttempt._fields)
 
 
+def stored_attempt() -> Select[Any]:
+    """A select of what `StoredAttempt` holds."""
+    return select(*_STORED_ATTEMPT)
+
+
 class LedgerReader:
     """Reads within one transaction; `journal` is the number of the one that is applied."""
 
     def __init__(self, connection: Connection, journal: int = FIRST_JOURNAL) -> None:
-        self._connection = connection
-        self._journal = journal
+        self.connection = connection
+        self.journal = journal
 
     def position(self) -> tuple[int, int] | None:
         """Number of the journal file and bytes of it that have been applied."""
-        return self.positions().get(self._journal)
+        return self.positions().get(self.journal)
 
     def positions(self) -> dict[int, tuple[int, int]]:
         """How far each journal has been applied that ever was: a data folder has one."""
-        found = self._connection.execute(select(journal_position))
+        found = self.connection.execute(select(journal_position))
         return {row.id: (row.file, row.offset) for row in found}
 
     def created_at_ms(self) -> int:
         """When this database was made or last restored, which tells it from others."""
-        return int(self._connection.execute(select(installation.c.created_at_ms)).scalar_one())
+        return int(self.connection.execute(select(installation.c.created_at_ms)).scalar_one())
+
+    def fence(self) -> "Fence":
+        """Which gateway the ledger belongs to, and the revision of the configuration."""
+        row = self.connection.execute(
+            select(
+                installation.c.created_at_ms,
+                func.coalesce(installation.c.ledger_epoch, 0),
+                installation.c.revision,
+            )
+        ).one()
+        return Fence._make(map(int, row))
 
     def budgets(self) -> list[StoredBudget]:
         of_key = (budgets.c.scope_kind == "key") & (budgets.c.scope_id == keys.c.id)
@@ -149,17 +175,17 @@ class LedgerReader:
             *(budgets.c[name] for name in StoredBudget._fields[:-1]),
             func.coalesce(keys.c.name, groups.c.name),
         ).select_from(budgets.outerjoin(keys, of_key).outerjoin(groups, of_group))
-        rows = self._connection.execute(statement)
+        rows = self.connection.execute(statement)
         return [StoredBudget._make(row) for row in rows]
 
     def balances(self) -> list[StoredBalance]:
         statement = select(*(balances.c[name] for name in StoredBalance._fields))
-        return [StoredBalance(*row) for row in self._connection.execute(statement)]
+        return [StoredBalance(*row) for row in self.connection.execute(statement)]
 
     def adjusted(self) -> dict[tuple[str, int], int]:
         """What was added to each balance without an attempt, by budget and period start."""
         sums: dict[tuple[str, int], int] = {}
-        for row in self._connection.execute(select(adjustments)):
+        for row in self.connection.execute(select(adjustments)):
             balance = (row.budget_id, row.period_start_ms)
             sums[balance] = sums.get(balance, 0) + int(row.nanodollars)
         return sums
@@ -168,7 +194,7 @@ class LedgerReader:
         """What the transactions of each group add up to, by the group's id."""
         amount = group_transactions.c.amount_nanodollars
         sums: dict[str, int] = {}
-        for group_id, nanodollars in self._connection.execute(
+        for group_id, nanodollars in self.connection.execute(
             select(group_transactions.c.group_id, amount)
         ):
             sums[group_id] = sums.get(group_id, 0) + int(nanodollars)
@@ -176,14 +202,17 @@ class LedgerReader:
 
     def requests_purged_before_ms(self) -> int | None:
         """The records of requests that began before it have been deleted; None: of none."""
-        found = self._connection.execute(select(installation.c.requests_purged_before_ms))
+        found = self.connection.execute(select(installation.c.requests_purged_before_ms))
         return found.scalar()
 
-    def open_attempts(self) -> list[StoredAttempt]:
+    def open_attempts(self, journal: int | None = None) -> list[StoredAttempt]:
+        """The oldest first; only those that a journal settles, where one is named."""
         # By the column of the index first, or SQLite reads the whole table in the other order.
         in_order = (ledger.c.held_at_ms, ledger.c.attempt_id)
         statement = select(*_STORED_ATTEMPT).where(_OPEN).order_by(*in_order)
-        return [StoredAttempt(*row) for row in self._connection.execute(statement)]
+        if journal is not None:
+            statement = statement.where(ledger.c.journal == journal)
+        return [StoredAttempt(*row) for row in self.connection.execute(statement)]
 
     def latest_held_at_ms(self) -> int:
         """When the youngest attempt was held; 0 with none."""
@@ -193,7 +222,7 @@ class LedgerReader:
         key = key.union_all(select(later.scalar_subquery()).where(key.c.id.is_not(None)))
         latest = select(func.max(ledger.c.held_at_ms)).where(ledger.c.key_id == key.c.id)
         statement = select(func.max(latest.scalar_subquery())).select_from(key)
-        return self._connection.execute(statement).scalar() or 0
+        return self.connection.execute(statement).scalar() or 0
 
     def spending_by(self, scope_kind: str) -> dict[str, Spending]:
         """The sums over all attempts by key, group, mapping's alias or, under "", over all."""
@@ -202,7 +231,7 @@ class LedgerReader:
         statement = select(named, *_SUMS)
         if group is not None:
             statement = statement.group_by(group)
-        rows = self._connection.execute(statement)
+        rows = self.connection.execute(statement)
         return {name or "": _spending(row) for name, *row in rows}
 
     def amounts(
@@ -215,26 +244,26 @@ class LedgerReader:
             ledger.c.hold_nanodollars,
             ledger.c.cost_nanodollars,
         ).where(_covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms)
-        return [tuple(row) for row in self._connection.execute(statement)]
+        return [tuple(row) for row in self.connection.execute(statement)]
 
     def scope_spending(self, scope_kind: str, scope_id: str, since_ms: int) -> Spending:
         """The sums over a scope's attempts held since a moment."""
         statement = select(*_SUMS).where(
             _covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms
         )
-        return _spending((self._connection.execute(statement)).one())
+        return _spending((self.connection.execute(statement)).one())
 
     def stale(self, before_ms: int, *, stream: bool) -> list[str]:
         """Open attempts held before a moment."""
         statement = select(ledger.c.attempt_id).where(
             _OPEN, ledger.c.stream == stream, ledger.c.held_at_ms < before_ms
         )
-        return list((self._connection.execute(statement)).scalars())
+        return list((self.connection.execute(statement)).scalars())
 
     def repeated(self) -> list[str]:
         """Attempts that have several rows, which only a damaged index would let in."""
         statement = select(ledger.c.attempt_id).group_by(ledger.c.attempt_id)
-        return list(self._connection.execute(statement.having(func.count() > 1)).scalars())
+        return list(self.connection.execute(statement.having(func.count() > 1)).scalars())
 
     def malformed(self) -> list[str]:
         """Attempts whose row contradicts itself: a state unknown, a negative sum, half an end.
@@ -258,7 +287,7 @@ class LedgerReader:
         wrong |= (ledger.c.state == "open") & (ledger.c.settled_at_ms.is_not(None))
         wrong |= (ledger.c.state == "open") & (ledger.c.cost_nanodollars != 0)
         statement = select(ledger.c.attempt_id).where(wrong)
-        return list((self._connection.execute(statement)).scalars())
+        return list((self.connection.execute(statement)).scalars())
 
     def known(self, attempt_ids: Sequence[str]) -> set[str]:
         """Those of the ids that have a row."""
@@ -266,7 +295,7 @@ class LedgerReader:
         for start in range(0, len(attempt_ids), 1000):
             some = attempt_ids[start : start + 1000]
             statement = select(ledger.c.attempt_id).where(ledger.c.attempt_id.in_(some))
-            found.update((self._connection.execute(statement)).scalars())
+            found.update((self.connection.execute(statement)).scalars())
         return found
 
     def counts(self) -> dict[str, int]:
@@ -279,9 +308,9 @@ class LedgerReader:
             "recovered": func.count().filter(done & (ledger.c.outcome == "recovered")),
             "ambiguous": func.count().filter(ledger.c.ambiguous.is_(True)),
         }
-        row = (self._connection.execute(select(*counted.values()).select_from(ledger))).one()
+        row = (self.connection.execute(select(*counted.values()).select_from(ledger))).one()
         counts = dict(zip(counted, map(int, row), strict=True))
-        requested = self._connection.execute(select(func.count()).select_from(requests))
+        requested = self.connection.execute(select(func.count()).select_from(requests))
         counts["requests"] = int(requested.scalar_one())
         return counts
 
@@ -299,11 +328,12 @@ class LedgerWriter(LedgerReader):
         if not (wanted := list(attempt_ids)):
             return []
         statement = select(*_STORED_ATTEMPT).where(ledger.c.attempt_id.in_(wanted))
-        return [StoredAttempt(*row) for row in self._connection.execute(statement)]
+        return [StoredAttempt(*row) for row in self.connection.execute(statement)]
 
     def insert_attempts(self, rows: list[Row]) -> None:
-        """Rows of all columns in the order of the table."""
-        self._many(self._batch.insert_attempts, rows)
+        """Rows of all columns in the order of the table, but for the journal, which is this one."""
+        journal = (self.journal,)
+        self._many(self._batch.insert_attempts, [row + journal for row in rows])
 
     def settle_attempts(self, rows: list[Row]) -> None:
         """Rows of SETTLED_COLUMNS and the attempt's id."""
@@ -324,9 +354,9 @@ class LedgerWriter(LedgerReader):
     def add_adjustment(self, adjustment: StoredAdjustment) -> None:
         """Add to what a balance has spent; one that is stored already changes nothing."""
         known = select(adjustments.c.id).where(adjustments.c.id == adjustment.id)
-        if self._connection.execute(known).first() is not None:
+        if self.connection.execute(known).first() is not None:
             return
-        self._connection.execute(insert(adjustments).values(adjustment._asdict()))
+        self.connection.execute(insert(adjustments).values(adjustment._asdict()))
         balance = (adjustment.budget_id, adjustment.period_start_ms)
         self.add_to_balances([(*balance, adjustment.nanodollars, 0)])
 
@@ -335,36 +365,43 @@ class LedgerWriter(LedgerReader):
 
         The balances stay. None where this has been done already, or there is no such attempt.
         """
-        row = corrections.post(self._connection, correction)
+        row = corrections.post(self.connection, correction)
         if row is None:
             return None
         return row.key_id, row.alias, int(row.held_at_ms), row.group_id
 
+    def raise_epoch(self) -> int:
+        """Take the ledger: what was opened for the former epoch can write no more. The new one."""
+        epoch = func.coalesce(installation.c.ledger_epoch, 0) + 1
+        self.connection.execute(update(installation).values(ledger_epoch=epoch))
+        return self.fence().epoch
+
     def set_position(self, file: int, offset: int) -> None:
-        self._many(self._batch.set_position, [(self._journal, file, offset)])
+        self._many(self._batch.set_position, [(self.journal, file, offset)])
 
     def set_balance(self, balance: StoredBalance) -> None:
-        self._connection.execute(
+        self.connection.execute(
             delete(balances).where(
                 balances.c.budget_id == balance.budget_id,
                 balances.c.period_start_ms == balance.period_start_ms,
             )
         )
-        self._connection.execute(insert(balances).values(tuple(balance)))
+        self.connection.execute(insert(balances).values(tuple(balance)))
 
     def delete_balances(self, budget_id: str) -> None:
-        self._connection.execute(delete(balances).where(balances.c.budget_id == budget_id))
+        self.connection.execute(delete(balances).where(balances.c.budget_id == budget_id))
 
     def delete_orphaned_balances(self) -> None:
         """Those of budgets that are no more."""
-        self._connection.execute(
+        self.connection.execute(
             delete(balances).where(balances.c.budget_id.not_in(select(budgets.c.id)))
         )
 
-    def record_lost_requests(self, since_ms: int) -> int:
+    def record_lost_requests(self, since_ms: int, journal: int | None = None) -> int:
         """Make a record for each request that has none and an attempt held since then.
 
-        None is made of a request whose record may have been purged.
+        None is made of a request whose record may have been purged; where a journal is named, only
+        of those whose attempts it settles: others may be running.
         """
         recorded = select(requests.c.id).where(requests.c.id == ledger.c.request_id).exists()
         lost = (
@@ -372,6 +409,8 @@ class LedgerWriter(LedgerReader):
             .where(ledger.c.state == "done", ledger.c.held_at_ms >= since_ms, ~recorded)
             .distinct()
         )
+        if journal is not None:
+            lost = lost.where(ledger.c.journal == journal)
         if (purged_ms := self.requests_purged_before_ms()) is not None:
             lost = lost.where(ledger.c.request_id >= first_id(ID_PREFIX, purged_ms))
         statement = (
@@ -385,17 +424,17 @@ class LedgerWriter(LedgerReader):
             .order_by(ledger.c.request_id, ledger.c.held_at_ms)
         )
         attempts_by_request: dict[str, list[Any]] = {}
-        for row in self._connection.execute(statement):
+        for row in self.connection.execute(statement):
             attempts_by_request.setdefault(row.request_id, []).append(row)
         if attempts_by_request:
-            self._connection.execute(
+            self.connection.execute(
                 insert(requests), [_lost_request(rows) for rows in attempts_by_request.values()]
             )
         return len(attempts_by_request)
 
     def _many(self, statement: str, rows: list[Row]) -> None:
         if rows:
-            self._connection.exec_driver_sql(statement, rows)
+            self.connection.exec_driver_sql(statement, rows)
 
 
 def _sums_of(

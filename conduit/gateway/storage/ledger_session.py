@@ -93,6 +93,12 @@ class LedgerSession:
             self._connection = await self._connect(wait_s)
             self._known = await self._read_standing(self._connection)
 
+    async def remember(self) -> None:
+        """How the ledger stands now is by our own doing; errors as of `claim`."""
+        async with self._turn, asyncio.timeout(_ANSWER_S):
+            if self._connection is not None:
+                self._known = await self._read_standing(self._connection)
+
     def watch(self, on_taken: Callable[[str], None]) -> None:
         """Make a lost session anew even while there is nothing to write; the position is set."""
         self._watching = asyncio.create_task(self._watch(on_taken), name="ledger session")

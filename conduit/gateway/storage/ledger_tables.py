@@ -34,9 +34,11 @@ from conduit.gateway.storage.ledger_session import (
 )
 from conduit.gateway.storage.outages import reason_of
 
-__all__ = ["LedgerTables", "LedgerTakenError", "write_within"]
+__all__ = ["LedgerTables", "LedgerTakenError", "failures_as_storage_errors", "write_within"]
 
 T = TypeVar("T")
+
+_NO_JOURNAL = 0
 
 
 class LedgerTables:
@@ -59,8 +61,12 @@ class LedgerTables:
         """Why another gateway may take this ledger at this moment; None while none can."""
         return self._session.lost if self._session is not None else None
 
-    async def claim(self, wait_s: float = CLAIM_S, *, is_tool: bool = False) -> None:
+    async def claim(
+        self, wait_s: float = CLAIM_S, *, is_tool: bool = False, by_epoch: bool = False
+    ) -> None:
         """Be the only writer. Raises LedgerTakenError, StorageFailedError.
+
+        `by_epoch`: or have workers that write; the ledger's epoch alone tells of other gateways.
 
         SQLite is guarded by locks on files, which are the caller's. A tool keeps others away for
         the length of a command, from tables that may not be there yet.
@@ -68,13 +74,19 @@ class LedgerTables:
         if self._file is None:
             session = LedgerSession(
                 self._engine,
-                (lambda _: UNKNOWN) if is_tool else _standing,
+                (lambda _: UNKNOWN) if is_tool else _epoch if by_epoch else _standing,
                 lambda: self.journal,
                 is_tool=is_tool,
             )
-            with _failures():
+            with failures_as_storage_errors():
                 await session.claim(wait_s)
             self._session = session
+
+    async def remember(self) -> None:
+        """How the ledger stands now is by our own doing. Raises StorageFailedError."""
+        if self._session is not None:
+            with failures_as_storage_errors():
+                await self._session.remember()
 
     def watch(self, on_taken: Callable[[str], None]) -> None:
         """Keep what was claimed; `on_taken` is told when another gateway has got it."""
@@ -87,7 +99,7 @@ class LedgerTables:
         Raises StorageFailedError, of which AlreadyStoredError where a row cannot be inserted, and
         LedgerTakenError. A server may have committed what it could not report any more.
         """
-        with _failures():
+        with failures_as_storage_errors():
             if self._file is not None:
                 return await self._file.run(lambda c: change(self._writer(c)))
             if self._session is not None:
@@ -97,7 +109,7 @@ class LedgerTables:
 
     async def read(self, question: Callable[[LedgerReader], T], within_s: float = USUAL_S) -> T:
         """Run `question` on one consistent state of all tables. Raises StorageFailedError."""
-        with _failures():
+        with failures_as_storage_errors():
             async with reading(self._engine, within_s) as connection:
                 return await connection.run_sync(lambda c: question(LedgerReader(c, self.journal)))
 
@@ -127,8 +139,14 @@ def _standing(connection: Connection) -> Standing:
     return Standing(reader.created_at_ms(), reader.positions())
 
 
+def _epoch(connection: Connection) -> Standing:
+    fence = LedgerReader(connection).fence()
+    return Standing(fence.database_ms, {_NO_JOURNAL: (fence.epoch, 0)})
+
+
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures_as_storage_errors() -> Iterator[None]:
+    """Turns what the database refuses or does not answer into StorageFailedError."""
     try:
         yield
     except IntegrityError as error:

@@ -18,6 +18,7 @@ from conduit.core.ids import now_ms
 from conduit.gateway.storage import installation
 from conduit.gateway.storage.rows import Found, Window, cut
 from conduit.gateway.storage.schema import revisions
+from conduit.gateway.storage.telling import tell_of_change
 
 Kind = Literal[
     "provider",
@@ -132,6 +133,12 @@ async def find(connection: AsyncConnection, number: int) -> StoredRevision:
     return _revision(row)
 
 
+async def after(connection: AsyncConnection, number: int, most: int) -> tuple[StoredRevision, ...]:
+    """The revisions behind one, oldest first; those that are kept no longer are not among them."""
+    statement = select(revisions).where(revisions.c.number > number).order_by(revisions.c.number)
+    return tuple(_revision(row) for row in await connection.execute(statement.limit(most)))
+
+
 async def newest_state(connection: AsyncConnection, kind: Kind) -> State | None:
     """What the newest change of a kind led to; None where the history has none."""
     newest = (
@@ -189,6 +196,7 @@ async def _write(connection: AsyncConnection, author: Author, noted: Sequence[Ch
             changes=[asdict(change) for change in noted],
         )
     )
+    await tell_of_change(connection)
     await _forget(connection, author.kept, restorable=restorable)
 
 

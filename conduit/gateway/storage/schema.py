@@ -41,6 +41,8 @@ installation = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),  # raised by every change of configuration
     Column("requests_purged_before_ms", BigInteger),  # of records from before then none is made
+    # Raised by whoever takes the ledger: what was written before it must not go on writing.
+    Column("ledger_epoch", BigInteger, server_default="0"),
 )
 
 master_keys = Table(
@@ -248,6 +250,7 @@ ledger = Table(
     Column("search_units", BigInteger),  # of a ranking, or searches of a chat; null where not known
     Column("group_id", Text),  # that the key was in
     Column("adjusts", Text),  # of a correction: the attempt whose cost it changes by its own
+    Column("journal", BigInteger),  # that settles it; null for those of before 0017
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),

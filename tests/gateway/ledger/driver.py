@@ -36,7 +36,7 @@ async def caller(ledger: LocalLedger, chance: random.Random) -> None:
             ledger.progress(hold, tokens)
             await asyncio.sleep(chance.random() * 0.002)
         if chance.random() < 0.3:
-            ledger.top_up(hold, 500)
+            await ledger.top_up(hold, 500)
         ledger.settle(hold, ending(chance.randint(0, hold.nanodollars), at_ms=now_ms()))
         ledger.record(request_record(wanted))
 

@@ -44,7 +44,7 @@ async def test_applying_the_same_records_again_changes_nothing(
     async with await opened(engine, tmp_path, terms()) as ledger:
         await calls(ledger, 7)
         hold = await ledger.hold(claim(100))
-        ledger.top_up(hold, 50)
+        await ledger.top_up(hold, 50)
         await ledger.caught_up()
         batch = JournalReader(tmp_path / "journal", Position(1, 0)).read(1000)
         tables = LedgerTables(engine)
@@ -128,7 +128,7 @@ async def test_a_batch_whose_commit_was_not_heard_of_is_applied_once(
         first = await ledger.hold(claim(100))
         await ledger.caught_up()
         monkeypatch.setattr("conduit.gateway.ledger.applier.apply", unheard)
-        ledger.top_up(first, 50)
+        await ledger.top_up(first, 50)
         await calls(ledger, 3)
         ledger.settle(first, ending(70))
         await ledger.caught_up()

@@ -137,15 +137,15 @@ async def test_a_stream_holds_more_while_there_is_money(
     ledger: LocalLedger, engine: Engine, tmp_path: Path
 ) -> None:
     hold = await ledger.hold(claim(4_000, stream=True))
-    assert ledger.top_up(hold, 5_000)
-    assert not ledger.top_up(hold, 1_001)
-    assert not ledger.top_up(hold, -1)
+    assert await ledger.top_up(hold, 5_000)
+    assert not await ledger.top_up(hold, 1_001)
+    assert not await ledger.top_up(hold, -1)
     assert (hold.nanodollars, balance(ledger)) == (9_000, (0, 9_000))
     await ledger.caught_up()
     assert (await attempts(engine))[hold.claim.attempt_id].hold_nanodollars == 9_000
     assert await violations(engine) == []
     ledger.settle(hold, ending(8_000))
-    assert not ledger.top_up(hold, 1)
+    assert not await ledger.top_up(hold, 1)
     assert balance(ledger) == (8_000, 0)
     assert [r.hold_nanodollars for r in written(tmp_path) if isinstance(r, TopUpRecord)] == [9_000]
 
@@ -247,13 +247,13 @@ async def test_no_balance_exceeds_64_bits(engine: Engine, tmp_path: Path) -> Non
         first = await ledger.hold(claim(INT64_MAX - 10))
         with pytest.raises(InsufficientQuotaError, match="the most that can be counted"):
             await ledger.hold(claim(11))
-        assert not ledger.top_up(first, 11)
+        assert not await ledger.top_up(first, 11)
         second = await ledger.hold(claim(10))
         ledger.settle(first, ending(INT64_MAX))
         ledger.settle(second, ending(10))
         assert balance(ledger) == (INT64_MAX, 0)
         unlimited = await ledger.hold(claim(INT64_MAX, key_id="key_2"))
-        assert not ledger.top_up(unlimited, 1)
+        assert not await ledger.top_up(unlimited, 1)
         await ledger.caught_up()
         assert await violations(engine) == []
 

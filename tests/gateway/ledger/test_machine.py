@@ -153,7 +153,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def top_up(self, data: st.DataObject, more: int) -> None:
         attempt = data.draw(st.sampled_from(self.running()))
         assert attempt.hold is not None
-        if self.ledger.top_up(attempt.hold, more):
+        if self.run(self.ledger.top_up(attempt.hold, more)):
             attempt.amount += more
 
     @precondition(lambda self: self.running())

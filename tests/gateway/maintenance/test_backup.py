@@ -209,7 +209,9 @@ async def test_a_gateway_that_had_no_connection_writes_nothing_into_a_restored_d
     async with await opened(database, tmp_path / "data") as ledger:
         held = await ledger.hold(claim(1000))
         await ledger.caught_up()
-        session = ledger._applier._tables._session
+        tables = ledger._applier._tables
+        assert isinstance(tables, LedgerTables)
+        session = tables._session
         assert session is not None
         assert session._backend is not None
         async with session._turn:  # it comes to its next look, or write, only after this

@@ -64,7 +64,7 @@ def move(writer: LedgerWriter) -> None:
 
 async def pid_of(tables: LedgerTables) -> int:
     return await tables.write(
-        lambda w: int(w._connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+        lambda w: int(w.connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
     )
 
 
@@ -276,7 +276,7 @@ async def test_the_server_notices_when_the_machine_of_a_writer_has_gone(
     tables: LedgerTables,
 ) -> None:
     idle = text("SHOW tcp_keepalives_idle")
-    assert await tables.write(lambda w: w._connection.execute(idle).scalar_one()) == "30"
+    assert await tables.write(lambda w: w.connection.execute(idle).scalar_one()) == "30"
 
 
 async def test_a_commit_may_not_wait_for_the_disk_later(database: Database, location: str) -> None:
@@ -284,7 +284,7 @@ async def test_a_commit_may_not_wait_for_the_disk_later(database: Database, loca
     tables = LedgerTables(lax)
     await tables.claim()
     shown = await tables.write(
-        lambda w: w._connection.execute(text("SHOW synchronous_commit")).scalar_one()
+        lambda w: w.connection.execute(text("SHOW synchronous_commit")).scalar_one()
     )
     await tables.close()
     await lax.dispose()

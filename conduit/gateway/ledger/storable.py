@@ -1,0 +1,85 @@
+"""Claims, request records and settlements as a database can store them."""
+
+import msgspec
+
+from conduit.gateway.conversation import Usage
+from conduit.gateway.ledger.entries import Hold, Settlement
+from conduit.gateway.ledger.records import (
+    INT64_MAX,
+    Claim,
+    RequestRecord,
+    SettleRecord,
+    bounded,
+)
+from conduit.gateway.pricing.quantities import total_of
+
+_RANKING = "rerank"  # the operation whose requests are search units
+
+
+def storable_claim(claim: Claim) -> Claim:
+    """The claim with its numbers in 64 bits without a sign."""
+    numbers = claim.hold_nanodollars | claim.input_tokens
+    numbers |= claim.input_nanodollars | claim.output_rate
+    if not numbers >> 63:
+        return claim
+    return msgspec.structs.replace(
+        claim,
+        hold_nanodollars=bounded(claim.hold_nanodollars),
+        input_tokens=bounded(claim.input_tokens),
+        input_nanodollars=bounded(claim.input_nanodollars),
+        output_rate=bounded(claim.output_rate),
+    )
+
+
+def storable_record(record: RequestRecord) -> RequestRecord:
+    """The record with its numbers in 64 bits without a sign."""
+    numbers = record.input_tokens | record.cached_tokens | record.output_tokens
+    numbers |= record.reasoning_tokens | record.cost_nanodollars | record.billed_nanodollars
+    numbers |= record.tokens_per_s_milli or 0
+    if not numbers >> 63:
+        return record
+    numbered = {
+        name: bounded(value)
+        for name, value in msgspec.structs.asdict(record).items()
+        if type(value) is int
+    }
+    return msgspec.structs.replace(record, **numbered)
+
+
+def settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord:
+    """The record of the end of an attempt that costs so much."""
+    usage = settlement.usage
+    numbers = [
+        settlement.billed_nanodollars,
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.input_audio_tokens + usage.output_audio_tokens,
+    ]
+    if min(numbers) < 0 or max(numbers) > INT64_MAX:
+        numbers = [bounded(number) for number in numbers]
+    billed, uncached, cache_read, cache_write, output, reasoning, audio = numbers
+    return SettleRecord(
+        hold.claim.attempt_id,
+        str(settlement.outcome),
+        settlement.status,
+        settlement.error_code,
+        settlement.ambiguous,
+        cost,
+        billed,
+        str(settlement.usage_source),
+        uncached,
+        cache_read,
+        cache_write,
+        output,
+        reasoning,
+        audio,
+        settlement.at_ms,
+        bounded(usage.requests) if hold.claim.operation == _RANKING else _searches(usage),
+    )
+
+
+def _searches(usage: Usage) -> int | None:
+    return bounded(total_of(usage.units, "searches")) if usage.units else None

@@ -1,0 +1,57 @@
+"""The place of a worker among the processes that serve as one gateway."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from conduit.core.settings_sources import CommandDefault
+
+READY: Final = b"ready\n"
+"""What a worker writes to its standard output once it accepts."""
+
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """`number` counts from 1; `epoch` is what the parent has taken the ledger for.
+
+    `sockets` are the descriptors that the parent listens on. Its standard input ends with it.
+    """
+
+    number: int
+    count: int
+    epoch: int
+    sockets: tuple[int, ...] = ()
+    on_terminal: bool = False
+
+
+def order_of(overrides: Mapping[str, object], config_file: str | None, seat: Seat) -> bytes:
+    """The line of its standard input that tells a worker what to do.
+
+    A database's password must be seen neither among the arguments of processes nor in their
+    environment.
+    """
+    values = {
+        name: {"value": given.value, "command": given.command}
+        if isinstance(given, CommandDefault)
+        else {"value": given}
+        for name, given in overrides.items()
+    }
+    order = {"overrides": values, "config_file": config_file, "seat": asdict(seat)}
+    return json.dumps(order).encode() + b"\n"
+
+
+def read_order(line: bytes) -> tuple[dict[str, object], str | None, Seat]:
+    """What `order_of` was given."""
+    order: dict[str, Any] = json.loads(line)
+    overrides = {
+        name: CommandDefault(given["value"], given["command"])
+        if "command" in given
+        else given["value"]
+        for name, given in order["overrides"].items()
+    }
+    seat = Seat(**{**order["seat"], "sockets": tuple(order["seat"]["sockets"])})
+    return overrides, order["config_file"], seat
