@@ -36,6 +36,7 @@ from conduit.gateway.events.live import LiveEvents
 from conduit.gateway.events.stats import Stats
 from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
+from conduit.gateway.idempotency.turns import Turns
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.opening import open_ledger
@@ -153,6 +154,7 @@ async def open_gateway(
             tokens=tokens,
             metrics=metrics,
             limiter=Limiter(day_counts(database, ledger), exceeded=metrics.limit_exceeded),
+            turns=Turns(database, ledger, sealing_key, lambda: gateway.settings.idempotency_keep_s),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             health_history=history,
@@ -171,7 +173,7 @@ async def open_gateway(
         retention = RecordRetention(
             database, lambda: rules.kept_records(gateway.settings), bus.publish
         )
-        for writer in (history, gateway.notifications, bodies, retention):
+        for writer in (history, gateway.notifications, bodies, retention, gateway.turns):
             writer.start()
             stack.push_async_callback(writer.close)
         yield gateway

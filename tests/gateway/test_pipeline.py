@@ -55,6 +55,10 @@ class Steps:
     async def limit(self, exchange: Exchange) -> None:
         self.step("limit")
 
+    async def replay(self, exchange: Exchange, relay: Relay) -> Relay | None:
+        self.step("replay")
+        return None if exchange.idempotency_key == "known" else relay
+
     async def recall(self, exchange: Exchange, relay: Relay) -> bool:
         self.step("recall")
         return True
@@ -91,6 +95,7 @@ class Steps:
             admit=lambda exchange: self.step("admit"),
             decode=lambda exchange, body: self.step("decode"),
             resolve=lambda exchange: self.step("resolve"),
+            replay=self.replay,
             limit=self.limit,
             recall=self.recall,
             next_attempt=self.next_attempt,

@@ -40,6 +40,7 @@ from conduit.gateway.ledger.records import (
     Claim,
     CorrectRecord,
     ProgressRecord,
+    ReplyRecord,
     RequestRecord,
     SettleRecord,
     TopUpRecord,
@@ -50,6 +51,7 @@ from conduit.gateway.ledger.waiting import WaitingRoom
 from conduit.gateway.pricing.quantities import total_of
 
 MOST_UNAPPLIED_BYTES = 1 << 30
+_SHARE_FOR_REPLIES = 4  # the part of these bytes up to which whole replies are written
 _NOTE_TOKENS = 256
 _NOTE_S = 1.0
 _RANKING = "rerank"  # the operation whose requests are search units
@@ -207,6 +209,23 @@ class LocalLedger:
             self._dropped += 1
             return
         self._journal.append(_storable_record(record))
+
+    def reply(self, record: ReplyRecord) -> None:
+        """Write a reply, with the settlement that came before it, by the time this returns.
+
+        What is given to the client then is not forgotten, whenever this process is killed. While
+        the disk is full it waits in memory, as settlements do.
+        """
+        self._journal.append(record)
+        self._journal.flush()
+        if self._sync == "always":
+            self._journal.sync_soon()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the journal may take what is not a matter of money."""
+        room = self._most_unapplied_bytes // _SHARE_FOR_REPLIES
+        return self._journal.failure is None and self._unapplied_bytes() < room
 
     def state(self) -> LedgerState:
         reason = self._unavailable()

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from conduit.core.errors import ConduitError
 from conduit.core.events import EventKind
+from conduit.gateway.cache.answers import Recall
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
+from conduit.gateway.idempotency.replies import Reply
 from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.routing.sessions import named_session, named_user
@@ -16,6 +18,9 @@ from conduit.gateway.stages.keep import Offer, end
 from conduit.gateway.stages.limit import used_tokens
 
 Publish = Callable[[EventKind, Mapping[str, Any] | RequestRecord], None]
+
+REPLAY: Final = "replay"
+"""How a reply that was given again stands to those that are kept, as `Result` has the others."""
 
 
 class Record:
@@ -53,6 +58,8 @@ class Record:
     def _finish(self, exchange: Exchange) -> None:
         if exchange.recall is not None:
             exchange.recall.end()
+        if exchange.turn is not None:
+            exchange.turn.end()
         if exchange.permit is not None:
             exchange.permit.end(used_tokens(exchange))
         record = record_of(exchange)
@@ -118,6 +125,7 @@ def record_of(exchange: Exchange) -> RequestRecord:
     usage = (attempt.usage if attempt else None) or EMPTY_USAGE
     key, recall, call = exchange.key, exchange.recall, exchange.decoded
     group = None if key is None else key.group
+    replayed = None if exchange.turn is None else exchange.turn.replayed
     duration_ms = exchange.elapsed_ms()
     output_tokens = usage.total_output_tokens
     return RequestRecord(
@@ -147,14 +155,20 @@ def record_of(exchange: Exchange) -> RequestRecord:
         client_ip=exchange.client_ip,
         user_agent=exchange.user_agent,
         route=trace_of(exchange),
-        cache=None if recall is None else recall.result.value,
-        avoided_nanodollars=0 if recall is None else recall.avoided_nanodollars,
+        cache=REPLAY if replayed is not None else None if recall is None else recall.result.value,
+        avoided_nanodollars=_avoided_nanodollars(recall, replayed),
         session=None if call is None else named_session(exchange),
         end_user=None if call is None else named_user(exchange),
         dropped=_dropped(attempt),
         group_id=None if group is None else group.id,
         group_name=None if group is None else group.name,
     )
+
+
+def _avoided_nanodollars(recall: Recall | None, replayed: Reply | None) -> int:
+    if replayed is not None:
+        return replayed.cost_nanodollars
+    return 0 if recall is None else recall.avoided_nanodollars
 
 
 def _dropped(attempt: Attempt | None) -> str | None:
