@@ -136,3 +136,179 @@ async def test_a_reply_outlives_a_restart(tmp_path: Path, fake: FakeUpstream) ->
         assert (is_replay(again), again.body) == (True, first.body)
         assert (await after.last_record())["avoided"] == COST
     assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("model", ["fake-cut_rst", "fake-cut_fin", "fake-error_event"])
+async def test_a_stream_that_was_cut_is_sent_anew(
+    running: Running, fake: FakeUpstream, model: str
+) -> None:
+    key = await running.key()
+    body = {"model": model, "messages": MESSAGES, "stream": True}
+    answers = [await send(running, key, "one", body) for _ in range(2)]
+    assert [(each.status, is_replay(each)) for each in answers] == [(200, False)] * 2
+    assert all(b"[DONE]" not in each.body for each in answers)
+    assert len(fake.requests) == 2
+    await running.ledger_holds()
+
+
+async def test_what_failed_or_was_refused_is_sent_anew(tmp_path: Path, fake: FakeUpstream) -> None:
+    async with running_gateway(tmp_path / "home", max_attempts=1) as running:
+        await connect_fake(running, fake)
+        key = await running.key(allowed_models=["fake*"])
+        refused = [
+            await send(running, key, "one", {"model": model, "messages": MESSAGES})
+            for model in ("fake-status500", "fake-status400", "fake-status429", "other")
+        ]
+        assert [each.status for each in refused] == [500, 400, 429, 403] or [
+            each.status for each in refused
+        ] == [502, 400, 429, 403]
+        assert (await send(running, key, "one", messages=[])).status == 400
+        assert len(fake.requests) == 3
+        good = await send(running, key, "one")
+        assert (good.status, is_replay(good)) == (200, False)
+        await running.ledger_holds()
+
+
+async def test_a_client_that_hangs_up_gives_its_turn_back(
+    running: Running, fake: FakeUpstream
+) -> None:
+    key = await running.key()
+    slow = {"model": "fake-n50-gap100", "messages": MESSAGES, "stream": True}
+    headers = {"authorization": f"Bearer {key}", "Idempotency-Key": "one"}
+    async with running.http.post(running.url + CHAT, json=slow, headers=headers) as answer:
+        await answer.content.readany()
+        assert (await send(running, key, "one")).status == 409
+    async with asyncio.timeout(30):
+        while (again := await send(running, key, "one")).status == 409:
+            await asyncio.sleep(0.01)
+    assert (again.status, is_replay(again)) == (200, False)
+    assert len(fake.requests) == 2
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_reply_that_is_too_large_is_not_paid_for_twice(
+    running: Running, fake: FakeUpstream, streamed: bool
+) -> None:
+    key = await running.key()
+    body = {"model": "fake-size1100000", "messages": MESSAGES, "stream": streamed}
+    assert (await send(running, key, "one", body)).status == 200
+    again = await send(running, key, "one", body)
+    assert (again.status, again.headers["x-should-retry"]) == (409, "false")
+    assert b"idempotency_reply_not_kept" in again.body
+    assert (await send(running, key, "one")).status == 422
+    assert len(fake.requests) == 1
+
+
+async def test_a_large_stream_is_replayed_in_pieces(running: Running) -> None:
+    key = await running.key()
+    body = {"model": "fake-size300000", "messages": MESSAGES, "stream": True}
+    first, again = [await send(running, key, "one", body) for _ in range(2)]
+    assert (is_replay(again), again.body) == (True, first.body)
+    assert len(first.body) > 300_000
+
+
+@pytest.mark.parametrize("named", ["", "x" * 256, "ü" * 128])
+@pytest.mark.parametrize("path", [CHAT, "/v1/messages"])
+async def test_a_key_of_no_bytes_or_too_many_is_refused(
+    running: Running, fake: FakeUpstream, named: str, path: str
+) -> None:
+    refused = await send(running, await running.key(), named, path=path)
+    assert refused.status == 400
+    assert b"Idempotency-Key has 1 to 255 bytes" in refused.body
+    assert not fake.requests
+
+
+@pytest.mark.parametrize("named", ["x" * 255, "ü" * 127, "with blanks, and: more"])
+async def test_any_other_text_is_a_key(running: Running, fake: FakeUpstream, named: str) -> None:
+    key = await running.key()
+    assert [is_replay(await send(running, key, named)) for _ in range(2)] == [False, True]
+
+
+async def test_a_reply_needs_no_money(running: Running, fake: FakeUpstream) -> None:
+    key = await running.key(budget={"limit": COST})
+    first = await send(running, key, "one", max_tokens=30)  # it holds less than it costs
+    assert first.status == 200, first.body
+    assert (await send(running, key, None)).status == 429
+    refused = await send(running, key, "two")
+    assert (refused.status, b"insufficient_quota" in refused.body) == (429, True)
+    again = await send(running, key, "one", max_tokens=30)
+    assert (again.status, is_replay(again)) == (200, True)
+    await running.ledger_holds()
+
+
+async def test_a_reply_counts_as_a_request_and_not_by_its_tokens(running: Running) -> None:
+    limits = [{"kind": "rpm", "limit": 60, "burst": 3}, {"kind": "tpm", "limit": 100}]
+    key = await running.key(limits=limits)
+    answers = [await send(running, key, "one", max_tokens=40) for _ in range(4)]
+    assert [each.status for each in answers] == [200, 200, 200, 429]
+    assert answers[2].headers["x-ratelimit-remaining-requests"] == "0"
+    assert b"rate_limit_exceeded" in answers[3].body
+
+
+async def test_an_answer_out_of_the_cache_is_a_reply_as_well(
+    running: Running, fake: FakeUpstream
+) -> None:
+    await running.admin("PATCH", "/mappings/fake*", {"policy": {"cache_ttl_s": 60}})
+    key = await running.key()
+    first, hit = await send(running, key, None), await send(running, key, "one")
+    assert (first.cache, hit.cache) == ("miss", "hit")
+    await running.admin("PATCH", "/mappings/fake*", {"policy": {}})
+    again = await send(running, key, "one")
+    assert (is_replay(again), again.cache, "age" in again.headers) == (True, None, False)
+    assert again.body == first.body
+    assert len(fake.requests) == 1
+
+
+async def test_counting_tokens_takes_no_notice(running: Running) -> None:
+    key = await running.key()
+    path, body = "/v1/messages/count_tokens", {"model": "fake", "messages": MESSAGES}
+    answers = [await send(running, key, "one", body, path=path) for _ in range(2)]
+    assert [(each.status, is_replay(each)) for each in answers] == [(200, False)] * 2
+
+
+async def test_a_kept_body_tells_of_a_replay_too(running: Running) -> None:
+    key = await running.key(log_bodies=True)
+    first, again = [await send(running, key, "one") for _ in range(2)]
+    found = await running.admin("GET", f"/requests/{again.headers['x-request-id']}/bodies")
+    assert found["response"]["headers"]["idempotent-replayed"] == "true"
+    assert found["attempts"] == []
+    assert is_replay(again)
+    assert again.body == first.body
+
+
+async def test_openai_s_sdk_waits_for_the_reply_and_takes_it(
+    running: Running, fake: FakeUpstream
+) -> None:
+    client = running.openai(await running.key(), max_retries=5)
+    client._idempotency_header = "Idempotency-Key"  # then its own retries are sent with one key
+
+    async def ask() -> Any:
+        return await client.post(
+            "/chat/completions",
+            cast_to=dict[str, Any],
+            body={"model": "fake-delay300-tools", "messages": MESSAGES},
+            options={"idempotency_key": "one"},
+        )
+
+    one, two, three = await asyncio.gather(ask(), ask(), ask())
+    assert one == two == three
+    assert one["choices"][0]["message"]["tool_calls"]
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic", "responses", "gemini"])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_tool_calls_are_given_again(
+    running: Running, fake: FakeUpstream, dialect: str, streamed: bool
+) -> None:
+    key = await running.key()
+    path, body = ROUTES[dialect]
+    if dialect == "gemini":
+        method = "streamGenerateContent?alt=sse" if streamed else "generateContent"
+        path = f"/v1beta/models/fake-tools:{method}"
+    else:
+        body = {**body, "model": "fake-tools", "stream": streamed}
+    first, again = [await send(running, key, "one", body, path=path) for _ in range(2)]
+    assert (first.status, is_replay(again), again.body) == (200, True, first.body)
+    assert b"call_fake_1" in first.body
+    assert len(fake.requests) == 1

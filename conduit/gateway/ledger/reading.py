@@ -40,7 +40,7 @@ class JournalReader:
         """
         records: list[Record] = []
         size = 0
-        while len(records) < limit and size < BATCH_BYTES:
+        while len(records) < limit and (size < BATCH_BYTES or not records):
             before = self._offset
             at_end = self._read_file(records, limit, end, BATCH_BYTES - size)
             size += self._offset - before
@@ -54,7 +54,7 @@ class JournalReader:
         """Take records from the present file; True: it has no more. False: there are enough."""
         enough = self._offset + most_bytes
         stop = end.offset if end is not None and end.file == self._number else None
-        while len(records) < limit and self._offset < enough:
+        while len(records) < limit and (self._offset < enough or not records):
             newline = self._buffer.find(b"\n", self._start)
             if newline < 0:
                 if self._fill(stop):
@@ -70,7 +70,7 @@ class JournalReader:
                 return True
             self._offset += newline + 1 - self._start
             self._start = newline + 1
-        return len(records) < limit and self._offset < enough
+        return False
 
     def _fill(self, stop: int | None) -> bool:
         """Read on; False at the end of the file."""
