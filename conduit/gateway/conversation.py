@@ -210,6 +210,7 @@ class Usage(msgspec.Struct, frozen=True):
     that are neither reasoning nor audio. `units` are what was used beside tokens, by the names of
     `core/units.py` and as counted there. `service_tier` is the grade of service that the provider
     says it gave, None for its ordinary one. `raw` is the provider's own object, kept beside them.
+    `units_assumed` says that nobody told the number of `requests`, which is an upper estimate then.
     """
 
     input_tokens: int = 0
@@ -224,6 +225,7 @@ class Usage(msgspec.Struct, frozen=True):
     units: tuple[tuple[str, int], ...] = ()
     service_tier: str | None = None
     raw: Mapping[str, Any] | None = None
+    units_assumed: bool = False
 
     @property
     def total_input_tokens(self) -> int:

@@ -1,16 +1,21 @@
-"""A terminal driver that leaves out what the terminal knows already.
+"""A terminal driver that leaves out what the terminal knows already, and sleeps until a key comes.
 
 Textual writes the whole style before every run of text and resets it after. Neighbours mostly share
 their style, so most of what would be sent over a slow link says nothing. Where the terminal's own
 background shows, a long run of blanks is erased rather than written.
 """
 
+import os
 import re
+import selectors
+from codecs import getincrementaldecoder
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from typing import Any
 
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 _STYLE = re.compile(r"\x1b\[([0-9;]*)m")
@@ -30,8 +35,49 @@ class _Style:
     attributes: frozenset[str] = frozenset()
 
 
+_READ_BYTES = 4096
+_POLL_S = 0.1
+_POLLS = 5
+
+
 class ThriftyDriver(LinuxDriver):
-    """Textual's driver for terminals, with less to say."""
+    """Textual's driver for terminals, with less to say and less to do."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # those of Textual's driver
+        super().__init__(*arguments, **options)
+        self._wakes, self._wake = os.pipe()
+
+    def run_input_thread(self) -> None:
+        """Read keys until `disable_input`.
+
+        Textual's own looks ten times a second whether it shall end, a tenth of what an idle screen
+        costs. Only after input a sequence may be open, and be ended by time: an escape alone.
+        """
+        parser = XTermParser(self._debug)
+        decode = getincrementaldecoder("utf-8")().decode
+        polls = 0
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            selector.register(self._wakes, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                ready = {key.fd for key, _ in selector.select(_POLL_S if polls else None)}
+                polls = _POLLS if self.fileno in ready else max(0, polls - 1)
+                if self.fileno in ready:
+                    read = os.read(self.fileno, _READ_BYTES)
+                    if not read:  # the terminal has gone, and would be ready for ever
+                        selector.unregister(self.fileno)
+                    if text := decode(read):  # not of a part of a character
+                        for message in parser.feed(text):
+                            self.process_message(message)
+                for message in parser.tick():
+                    self.process_message(message)
+
+    def disable_input(self) -> None:
+        """Stop reading keys."""
+        # Not read before the thread has ended: it may not have begun to wait yet.
+        os.write(self._wake, b".")
+        super().disable_input()
+        os.read(self._wakes, _READ_BYTES)
 
     def write(self, data: str) -> None:
         super().write(thrifty(data))

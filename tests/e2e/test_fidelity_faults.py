@@ -13,7 +13,7 @@ from tests.e2e.fidelity.clients import CLIENTS, Client
 from tests.e2e.fidelity.conversation import FIRST, HELLO
 from tests.e2e.fidelity.gateway import Matrix, open_matrix
 from tests.e2e.fidelity.made import Made
-from tests.e2e.fidelity.providers import PROVIDERS, Provider
+from tests.e2e.fidelity.providers import PROVIDERS, VENDORS, Provider
 from tests.fakes.replay import Reply
 from tests.fakes.scripted import End
 
@@ -23,7 +23,9 @@ STREAMED = replace(HELLO, stream=True)
 MADE = Made(text="The capital of France is Paris.", calls=(FIRST,), finish="tool_calls")
 
 every_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: f"{client.name}")
-every_provider = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda each: each.type)
+every_provider = pytest.mark.parametrize(
+    "provider", [*PROVIDERS, *VENDORS], ids=lambda each: each.type
+)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -21,7 +21,7 @@ from tests.e2e.fidelity.conversation import (
 )
 from tests.e2e.fidelity.gateway import Matrix, connect, open_matrix
 from tests.e2e.fidelity.made import SIGNATURE, Made
-from tests.e2e.fidelity.providers import PROVIDERS, Provider
+from tests.e2e.fidelity.providers import PROVIDERS, VENDORS, Provider
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -36,7 +36,9 @@ async def matrix(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Matr
 
 
 every_client = pytest.mark.parametrize("client", CLIENTS, ids=lambda client: f"{client.name}")
-every_provider = pytest.mark.parametrize("provider", PROVIDERS, ids=lambda each: each.type)
+every_provider = pytest.mark.parametrize(
+    "provider", [*PROVIDERS, *VENDORS], ids=lambda each: each.type
+)
 streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
@@ -108,7 +110,7 @@ async def test_what_is_asked_arrives(
     assert all(plain_schema(schema) == TOOL_SCHEMA for schema in asked.tools.values())
     assert asked.cap == ask.cap
     if stream:
-        path = f"/{provider.type}{provider.stream_path}"
+        path = f"/{provider.type}{provider.root}{provider.stream_path}"
         assert matrix.received.line == f"POST {path} HTTP/1.1"
     headers = matrix.received.headers
     assert any(provider.credential in value for value in headers.values())

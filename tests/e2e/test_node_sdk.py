@@ -25,13 +25,14 @@ pytestmark = [
 ]
 
 
-async def play(running: Running, scenario: str, key: str) -> Any:
+async def play(running: Running, scenario: str, key: str, *model: str) -> Any:
     """What the script saw."""
     assert NODE is not None, "the tests are skipped without it"
     process = await asyncio.create_subprocess_exec(
         NODE,
         str(SCRIPT),
         scenario,
+        *model,
         env={
             **os.environ,
             "CONDUIT_TEST_URL": f"{running.url}/v1",

@@ -269,7 +269,7 @@ async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
 
 
 @pytest.mark.parametrize(
-    ("answer", "cost"),
+    ("answer", "documents", "cost", "source"),
     [
         # Another Conduit in front of Cohere: its tokens are none, its units are in `meta`.
         (
@@ -277,21 +277,32 @@ async def test_a_ranking_of_cohere_s_has_the_book_s_price_for_each_search_unit(
                 "usage": {"prompt_tokens": 0, "total_tokens": 0},
                 "meta": {"billed_units": {"search_units": 5}},
             },
+            101,
             "0.01",
+            "provider",
         ),
-        # Tokens alone: the units are those that were held for.
-        ({"usage": {"prompt_tokens": 9, "total_tokens": 9}}, "0.004"),
+        # Tokens alone: the units are those that were held for, which nobody told.
+        ({"usage": {"prompt_tokens": 9, "total_tokens": 9}}, 101, "0.004", "estimated"),
+        # What cannot be more than one unit is one.
+        ({"usage": {"prompt_tokens": 9, "total_tokens": 9}}, 100, "0.002", "provider"),
     ],
 )
 async def test_the_units_of_a_ranking_in_the_common_form_are_priced(
-    running: Running, fake: FakeUpstream, answer: Any, cost: str
+    running: Running, fake: FakeUpstream, answer: Any, documents: int, cost: str, source: str
 ) -> None:
     await running.admin("PUT", "/prices/fake/*", {"input": "0", "output": "0", "request": "0.002"})
     scripted(fake, {"results": [{"index": 1, "relevance_score": 0.9}]} | answer)
-    body = {"model": "fake", "query": "q", "documents": ["a"] * 101}
+    body = {"model": "fake", "query": "q", "documents": ["a"] * documents}
     status, headers, told = await posted(running, "/v1/rerank", body, await running.key())
     assert (status, headers["x-conduit-cost"]) == (200, cost)
     assert told["meta"] == answer.get("meta", {"billed_units": {"input_tokens": 9}})
+    record = await running.last_record()
+    assert (record["usage_source"], record["input_tokens"]) == (
+        source,
+        answer["usage"]["prompt_tokens"],
+    )
+    (attempt,) = await running.attempts(record["id"])
+    assert attempt["usage_source"] == source
     await running.ledger_holds()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -46,10 +46,14 @@ class Received:
 
 
 class ReplayUpstream:
-    """The server; set `reply` before a request is made."""
+    """The server; set `reply` before a request is made.
 
-    def __init__(self) -> None:
+    `refuse` may answer a request itself, as what stands before a model does.
+    """
+
+    def __init__(self, refuse: Callable[[Received], Reply | None] = lambda _: None) -> None:
         self.reply = Reply()
+        self._refuse = refuse
         self.requests: list[Received] = []
         self.left = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,8 +97,9 @@ class ReplayUpstream:
             name.lower(): value for name, _, value in (each.partition(": ") for each in rest)
         }
         body = await reader.readexactly(int(headers.get("content-length", "0")))
-        self.requests.append(Received(line, headers, body))
-        reply = self.reply
+        received = Received(line, headers, body)
+        self.requests.append(received)
+        reply = self._refuse(received) or self.reply
         await self._answer(reply, writer)
         if reply.end is End.HANG:
             await reader.read()

@@ -1,6 +1,6 @@
 // The official OpenAI package for Node against a gateway; prints what it saw as one line of JSON.
 //
-//     CONDUIT_TEST_URL=http://…/v1 CONDUIT_TEST_KEY=… node openai_client.mjs SCENARIO
+//     CONDUIT_TEST_URL=http://…/v1 CONDUIT_TEST_KEY=… node openai_client.mjs SCENARIO [MODEL]
 
 import OpenAI from "openai";
 
@@ -18,6 +18,17 @@ const weather = {
     parameters: { type: "object", properties: { city: { type: "string" } } },
   },
 };
+
+const model = process.argv[3];
+
+function said(answer) {
+  const { message, finish_reason: finishReason } = answer.choices[0];
+  const calls = (message.tool_calls ?? []).map(({ function: called }) => [
+    called.name,
+    called.arguments,
+  ]);
+  return { text: message.content, finishReason, calls, usage: answer.usage };
+}
 
 async function caught(call) {
   try {
@@ -113,6 +124,38 @@ const scenarios = {
     const ids = [];
     for await (const model of client.models.list()) ids.push(model.id);
     return { ids, one: await client.models.retrieve("other/model") };
+  },
+
+  async foreignStream() {
+    const asked = { model, messages, stream_options: { include_usage: true } };
+    return said(await client.chat.completions.stream(asked).finalChatCompletion());
+  },
+
+  async foreignTools() {
+    return said(await client.chat.completions.create({ model, messages, tools: [weather] }));
+  },
+
+  async foreignStreamedTools() {
+    const asked = { model, messages, tools: [weather] };
+    return said(await client.chat.completions.stream(asked).finalChatCompletion());
+  },
+
+  async foreignSchema() {
+    const schema = {
+      type: "object",
+      properties: { name: { type: "string" }, inhabitants: { type: "integer" } },
+      required: ["name", "inhabitants"],
+      additionalProperties: false,
+    };
+    const form = { type: "json_schema", json_schema: { name: "city", schema, strict: true } };
+    const answer = await client.chat.completions.parse({ model, messages, response_format: form });
+    return answer.choices[0].message.parsed ?? JSON.parse(answer.choices[0].message.content);
+  },
+
+  async foreignResponse() {
+    const stream = client.responses.stream({ model, input: "Say hello." });
+    const answer = await stream.finalResponse();
+    return { text: answer.output_text, usage: answer.usage };
   },
 
   async embeddings() {

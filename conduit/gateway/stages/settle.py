@@ -172,7 +172,9 @@ def _spent(attempt: Attempt) -> tuple[Usage, int]:
     rates = attempt.candidate.rates
     if attempt.usage is not None:
         attempt.usage_source = (
-            UsageSource.PROVIDER
+            UsageSource.ESTIMATED
+            if attempt.usage.units_assumed
+            else UsageSource.PROVIDER
             if attempt.outcome is AttemptOutcome.SUCCEEDED
             else UsageSource.PROVIDER_PARTIAL
         )

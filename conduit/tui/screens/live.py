@@ -1,7 +1,7 @@
 """Requests and other events as they happen, with a look into each."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from functools import cached_property
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -17,7 +17,7 @@ from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
 from conduit.tui.ring import Ring
 from conduit.tui.traffic import Finished, Happened, Mark, Record
-from conduit.tui.widgets.frame import FrameScreen, milliseconds
+from conduit.tui.widgets.frame import FrameScreen, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column
 from conduit.tui.widgets.inspector import Inspected, Inspector, Page
 from conduit.tui.widgets.kept import Kept
@@ -33,7 +33,7 @@ _FILTER_HELP = 'field:op value, such as  status:>=400 alias:gpt* ms:>2000 -key:c
 
 
 def _clock(entry: Entry, _: Glyphs) -> str:
-    return datetime.fromtimestamp(entry.at_ms / 1000).astimezone().strftime("%H:%M:%S")
+    return clock_time(entry.at_ms)
 
 
 REQUEST_COLUMNS = (
@@ -117,7 +117,15 @@ class LiveScreen(FrameScreen):
 
     @property
     def grid(self) -> RingGrid:
-        return self.query_one("#events" if self._shows_events else "#requests", RingGrid)
+        return self._lists[self._shows_events]
+
+    @cached_property
+    def _lists(self) -> Sequence[RingGrid]:
+        return [self.query_one(name, RingGrid) for name in ("#requests", "#events")]
+
+    @cached_property
+    def _state(self) -> Static:
+        return self.query_one("#state", Static)
 
     @property
     def inspector(self) -> Inspector:
@@ -163,7 +171,7 @@ class LiveScreen(FrameScreen):
         if self._inspecting and grid.cursor_key != before:
             self._inspect()
         nothing = grid.count() == 0
-        state = self.query_one("#state", Static)
+        state = self._state
         text = self._state_text() if nothing else ""
         if state.content != text:  # an update lays the whole screen out anew
             state.update(text)

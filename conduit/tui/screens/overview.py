@@ -1,12 +1,14 @@
 """The start screen: traffic, spending, providers and the newest requests at a glance."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.geometry import Region
 from textual.widget import Widget
 
 from conduit.core import people
@@ -30,13 +32,23 @@ _NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: co
 
 
 class Figures(Kept, Widget):
-    """A few lines that are drawn again when they say something new."""
+    """A few lines, each drawn again when it says something new."""
 
     _drawn: Content | None = None
 
     def redraw(self) -> None:
-        if self.content() != self._drawn:
-            self.refresh()
+        """Draw again what would be different."""
+        content = self.content()
+        if content == self._drawn:
+            return
+        size = self.content_size
+        before = [] if self._drawn is None else self._drawn.split("\n")
+        now = content.split("\n")
+        if len(before) != len(now) or any(line.cell_length > size.width for line in before + now):
+            self.refresh()  # one that is broken moves those below it
+            return
+        changed = [y for y in range(len(now)) if now[y] != before[y]]
+        self.refresh(*(Region(0, y, size.width, 1) for y in changed))
 
     def render(self) -> Content:
         self._drawn = self.content()
@@ -209,6 +221,23 @@ class OverviewScreen(FrameScreen):
         yield Newest(NEWEST_COLUMNS, id="newest")
         yield Said(id="quiet")
 
+    @cached_property
+    def _panes(self) -> Sequence[Chart | Figures]:
+        return [*self.query(Chart), *self.query(Figures)]
+
+    @cached_property
+    def _providers(self) -> Grid:
+        return self.query_one("#providers", Grid)
+
+    @cached_property
+    def _newest(self) -> Newest:
+        return self.query_one(Newest)
+
+    @cached_property
+    def _notes(self) -> tuple[Said, Said]:
+        """What stands in for the providers, and for the requests."""
+        return self.query_one("#state", Said), self.query_one("#quiet", Said)
+
     def on_mount(self) -> None:
         self.set_timer(LOADING_AFTER_S, self._loading_due)
 
@@ -228,10 +257,8 @@ class OverviewScreen(FrameScreen):
             self._traffic.now()
 
     def _draw(self) -> None:
-        for chart in self.query(Chart):
-            chart.redraw()
-        self.query_one(Summary).redraw()
-        self.query_one(Spending).redraw()
+        for pane in self._panes:
+            pane.redraw()
         self._show_providers()
         self._show_newest()
 
@@ -240,7 +267,7 @@ class OverviewScreen(FrameScreen):
 
     def _show_providers(self) -> None:
         rows = list(self.store.table("providers").rows.values())
-        grid = self.query_one("#providers", Grid)
+        grid = self._providers
         grid.set_rows(rows, [id_of(row) for row in rows])
         grid.display = bool(rows)
         most = 12 if self.has_class("-tall") else 3 if self.has_class("-short") else 5
@@ -248,7 +275,7 @@ class OverviewScreen(FrameScreen):
         if height != self._providers_height:
             # Only then: it is the layout of the whole screen that follows.
             self._providers_height = grid.styles.height = height
-        state = self.query_one("#state", Said)
+        state = self._notes[0]
         state.say("" if rows else self._state_text())
         state.set_class(not rows, "-on")
 
@@ -262,11 +289,11 @@ class OverviewScreen(FrameScreen):
         return "loading" + self.glyphs.ellipsis if loading else ""
 
     def _show_newest(self) -> None:
-        grid = self.query_one("#newest", Newest)
+        grid = self._newest
         quiet = not len(self.store.traffic)
         grid.fill()
         grid.display = not quiet
-        note = self.query_one("#quiet", Said)
+        note = self._notes[1]
         note.display = quiet
         known = self.store.status is not None
         note.say("no requests yet: conduit chat hello makes one" if known else "")
@@ -308,7 +335,7 @@ class OverviewScreen(FrameScreen):
 
     @property
     def _row(self) -> Record | None:
-        row: Record | None = self.query_one("#providers", Grid).cursor_row
+        row: Record | None = self._providers.cursor_row
         return row
 
     def why_not(self, action: Action) -> str | None:

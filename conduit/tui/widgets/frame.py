@@ -1,7 +1,8 @@
 """The frame around every screen: title, tabs, the body between, hints."""
 
+import time
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -13,6 +14,7 @@ from textual.widgets import Static
 
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
 from conduit.tui.actions import APP_ACTIONS, Action
+from conduit.tui.compositor import SparingCompositor
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
 from conduit.tui.places import PLACES
@@ -193,6 +195,10 @@ class FrameScreen(Kept, Screen[None]):
     _composed = False
     _frame_lines: Sequence[Line] = ()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = SparingCompositor()
+
     @property
     def can_draw(self) -> bool:
         """Whether there is anything to draw into: not before the first frame, not at the end."""
@@ -258,7 +264,11 @@ class FrameScreen(Kept, Screen[None]):
             return
         for line in self._frame_lines:
             line.redraw()
-        self.query_one(Notice).show_state()
+        self._notice.show_state()
+
+    @cached_property
+    def _notice(self) -> Notice:
+        return self.query_one(Notice)
 
     def on_mount(self) -> None:
         self._composed = True
@@ -299,4 +309,4 @@ def milliseconds(value: int | None) -> str:
 
 def clock_time(at_ms: int) -> str:
     """A moment as lists show it: local hours, minutes, seconds."""
-    return datetime.fromtimestamp(at_ms / 1000).strftime("%H:%M:%S")
+    return time.strftime("%H:%M:%S", time.localtime(at_ms // 1000))

@@ -1,7 +1,8 @@
 """A list of records in columns: draws what is visible, writes only the lines that changed."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from rich.cells import cell_len, set_cell_size
@@ -70,13 +71,15 @@ def laid_out(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """What all rows of one drawing share: looked up once, not for every cell."""
+    """What all rows of one drawing share: looked up once, not for every cell. `styles` fills up
+    with those of components, each on the ground of the list."""
 
     columns: Sequence[Column]
     layout: Sequence[tuple[Column, int]]
     width: int
     style: Style
     glyphs: Glyphs
+    styles: dict[str, Style] = field(default_factory=dict)
 
 
 class Grid(ScrollView, can_focus=True):
@@ -215,9 +218,10 @@ class Grid(ScrollView, can_focus=True):
     def _move_bar(self) -> None:
         """Tell the scroll bar where the rows are; it is drawn by `show_bar`."""
         bar = self.vertical_scrollbar
+        before = _thumb_of(bar)
         bar.set_reactive(ScrollBar.window_virtual_size, self.virtual_size.height)
         bar.set_reactive(ScrollBar.position, self.scroll_y)
-        self._bar_is_due = True
+        self._bar_is_due = self._bar_is_due or _thumb_of(bar) != before
         if not self._lets_bar_wait:
             self.show_bar()
 
@@ -346,31 +350,49 @@ class Grid(ScrollView, can_focus=True):
         here = index == self.cursor and self.HAS_CURSOR
         style, plain = pen.style, False
         if here:
-            name = "grid--cursor" if self.has_focus else "grid--cursor-blurred"
-            style, plain = style + self.get_component_rich_style(name), self.has_focus
+            # On the cursor the word says it: colours meant for the ground would be hard to read.
+            plain = self.has_focus
+            style = self._style("cursor" if plain else "cursor-blurred", pen, partial=False)
         cursor = pen.glyphs.cursor if here else " "
         mark = pen.glyphs.mark if key in self.marked else " "
-        segments = [Segment(f"{cursor}{mark}", style)]
         if (whole := self.across(row)) is not None:
             sign = pen.glyphs.gap
             text = shortened(f"{sign} {whole.text} {sign}", pen.width - _GUTTER, pen.glyphs)
-            segments.append(Segment(text, self._toned(style, whole, plain)))
-            return Strip(segments).adjust_cell_length(pen.width, style)
-        for place, (column, cells) in enumerate(pen.layout):
-            if place:
-                segments.append(Segment(" " * _GAP, style))
-            drawn = column.cell(row, pen.glyphs)
-            cell = drawn if isinstance(drawn, Cell) else Cell(drawn)
-            text = _padded(cell.text, cells, column, pen)
-            segments.append(Segment(text, self._toned(style, cell, plain)))
-        # Most of a row is one run of one style: fewer to write.
+            cells: Sequence[Cell] = [Cell(text, whole.tone)]
+        else:
+            cells = self._cells(key, row, pen)
+        segments: list[Segment] = []
+        untoned = f"{cursor}{mark}"
+        for place, cell in enumerate(cells):
+            gap = " " * _GAP if place else ""
+            if plain or not cell.tone:  # most of a row is one run of one style
+                untoned += gap + cell.text
+                continue
+            if untoned + gap:
+                segments.append(Segment(untoned + gap, style))
+            segments.append(Segment(cell.text, style + self._style(cell.tone, pen, partial=True)))
+            untoned = ""
+        if untoned:
+            segments.append(Segment(untoned, style))
+        # A tone may be no different from the ground.
         return Strip(segments).simplify().adjust_cell_length(pen.width, style)
 
-    def _toned(self, style: Style, cell: Cell, plain: bool) -> Style:
-        # On the cursor the word says it: colours meant for the ground would be hard to read there.
-        if plain or not cell.tone:
-            return style
-        return style + self.get_component_rich_style(f"grid--{cell.tone}", partial=True)
+    def _cells(self, key: str, row: Any, pen: Pen) -> Sequence[Cell]:
+        """What stands in the columns of a row, as wide as they are."""
+        found = []
+        for column, width in pen.layout:
+            drawn = column.cell(row, pen.glyphs)
+            text, tone = (drawn.text, drawn.tone) if isinstance(drawn, Cell) else (drawn, "")
+            found.append(Cell(_padded(text, width, column, pen), tone))
+        return found
+
+    def _style(self, name: str, pen: Pen, *, partial: bool) -> Style:
+        """The style of a component; where it is not partial, on the ground of the list."""
+        style = pen.styles.get(name)
+        if style is None:
+            style = self.get_component_rich_style(f"grid--{name}", partial=partial)
+            pen.styles[name] = style = style if partial else pen.style + style
+        return style
 
 
 class LastingGrid(Grid):
@@ -378,6 +400,13 @@ class LastingGrid(Grid):
 
     _rows_drawn: dict[str, Strip]
     _drawn_with: Pen | None = None
+    _latest: tuple[Pen, str, Sequence[Cell]] | None = None
+
+    def _cells(self, key: str, row: Any, pen: Pen) -> Sequence[Cell]:
+        # The last row with the cursor on it is mostly the next one to be drawn without.
+        if self._latest is None or self._latest[0] is not pen or self._latest[1] != key:
+            self._latest = (pen, key, super()._cells(key, row, pen))
+        return self._latest[2]
 
     def _row(self, index: int, pen: Pen) -> Strip:
         if index == self.cursor and self.HAS_CURSOR:
@@ -393,6 +422,17 @@ class LastingGrid(Grid):
                 # The first to be drawn has moved the furthest.
                 del self._rows_drawn[next(iter(self._rows_drawn))]
         return drawn
+
+
+def _thumb_of(bar: ScrollBar) -> tuple[int, int]:
+    """Where the thumb of a scroll bar begins and how long it is, in eighths of cells: what is
+    between them is not drawn."""
+    cells, all_rows, rows = bar.size.height, bar.window_virtual_size, bar.window_size
+    if rows >= all_rows:
+        return (0, 0)
+    length = max(1.0, rows * cells / all_rows)
+    begin = (cells - length) * bar.position / (all_rows - rows)
+    return (int(begin * 8), math.ceil(length * 8))
 
 
 def _spans(lines: Sequence[int]) -> Iterator[tuple[int, int]]:

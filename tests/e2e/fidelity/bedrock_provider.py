@@ -61,8 +61,9 @@ def whole(made: Made) -> bytes:
     if made.text:
         blocks.append({"text": made.text})
     for call in made.calls:
-        use = {"toolUseId": call.id, "name": call.name, "input": json.loads(call.arguments)}
-        blocks.append({"toolUse": use})
+        # Claude names the type of its calls, though the reference has none for a client's.
+        use = {"type": "tool_use", "toolUseId": call.id, "name": call.name}
+        blocks.append({"toolUse": {**use, "input": json.loads(call.arguments)}})
     body = {
         "metrics": {"latencyMs": 812},
         "output": {"message": {"role": "assistant", "content": blocks}},

@@ -34,7 +34,11 @@ def _call(call: Any, arguments: str) -> Any:
 def _usage(made: Made) -> Any:
     """What is billed has no cached tokens among it; the tokens of the template come on top."""
     billed = {"input_tokens": made.input_tokens, "output_tokens": made.output_tokens}
-    seen = {"input_tokens": made.input_tokens + 57, "output_tokens": made.output_tokens}
+    seen = {
+        "input_tokens": made.input_tokens + 57,
+        "output_tokens": made.output_tokens,
+        "reasoning_tokens": made.reasoning_tokens,
+    }
     return {"billed_units": billed, "tokens": seen, "cached_tokens": 32}
 
 

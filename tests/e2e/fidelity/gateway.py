@@ -12,7 +12,8 @@ from aiohttp import ClientSession
 from tests.e2e.conftest import Running, running_gateway
 from tests.e2e.fidelity.clients import Client
 from tests.e2e.fidelity.conversation import Answer, Ask
-from tests.e2e.fidelity.providers import PROVIDERS, Provider
+from tests.e2e.fidelity.providers import PROVIDERS, VENDORS, Provider
+from tests.e2e.fidelity.vendors import Doors
 from tests.fakes.replay import Received, ReplayUpstream, Reply
 
 
@@ -34,6 +35,7 @@ class Matrix:
     running: Running
     upstream: ReplayUpstream
     key: str
+    doors: Doors
 
     async def post(
         self,
@@ -114,10 +116,12 @@ async def connect(
 
 @asynccontextmanager
 async def open_matrix(folder: Path) -> AsyncIterator[Matrix]:
+    doors = Doors()
     async with (
-        ReplayUpstream() as upstream,
+        ReplayUpstream(doors) as upstream,
         running_gateway(folder, breakers=False, max_attempts=1) as running,
     ):
-        for provider in PROVIDERS:
-            await connect(running, provider, f"{upstream.url}/{provider.type}")
-        yield Matrix(running, upstream, await running.key("matrix"))
+        for provider in (*PROVIDERS, *VENDORS):
+            await connect(running, provider, f"{upstream.url}/{provider.type}{provider.root}")
+        yield Matrix(running, upstream, await running.key("matrix"), doors)
+        assert doors.refused == []

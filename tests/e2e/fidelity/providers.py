@@ -6,7 +6,7 @@ Answers have the shapes of the fixtures in `tests/fixtures/providers`, which nam
 import json
 from base64 import b64decode
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from tests.e2e.fidelity import openai_providers as openai
 from tests.e2e.fidelity.anthropic_provider import anthropic_asked, anthropic_stream, anthropic_whole
 from tests.e2e.fidelity.asked import Asked
 from tests.e2e.fidelity.made import Made
+from tests.e2e.fidelity.vendors import AZURE_KEY, GOOGLE_TOKEN, ROOTS
 from tests.fakes.replay import Reply
 
 FIXTURES: Final = Path(__file__).parents[2] / "fixtures" / "providers"
@@ -32,7 +33,7 @@ class Provider:
 
     `exact` tells whether it gives the arguments of a call as text; otherwise they are an object.
     `signs` tells whether its thinking is signed, `caches` whether what is billed has a bucket of
-    cached tokens.
+    cached tokens. `root` is the path in its base URL.
     """
 
     dialect: str
@@ -48,6 +49,7 @@ class Provider:
     signs: bool = True
     caches: bool = True
     model: str = "model-1"
+    root: str = ""
 
     def reply(self, made: Made, *, stream: bool) -> Reply:
         if not stream:
@@ -56,8 +58,8 @@ class Provider:
 
     def fixture(self, case: str) -> tuple[Any, Reply] | None:
         """What is expected of a case of the provider's fixtures, and the answer to replay."""
-        folder = FIXTURES / (self.fixtures or self.type) / case
-        if not folder.is_dir():
+        folder = self._cases().get(case)
+        if folder is None:
             return None
         exchange = json.loads((folder / "exchange.json").read_text())
         (file,) = folder.glob("answer.*")
@@ -68,8 +70,20 @@ class Provider:
         return exchange, Reply(exchange["status"], (body,), kind, exchange["headers"])
 
     def cases(self) -> list[str]:
+        return sorted(self._cases())
+
+    def _cases(self) -> dict[str, Path]:
+        """The folder of each case, its own before those of the provider that it is the same as."""
         folder = FIXTURES / (self.fixtures or self.type)
-        return sorted(path.parent.name for path in folder.glob("*/exchange.json"))
+        found: dict[str, Path] = {}
+        while True:
+            found = {
+                path.parent.name: path.parent for path in folder.glob("*/exchange.json")
+            } | found
+            link = folder / "same_as"
+            if not link.is_file():
+                return found
+            folder = FIXTURES / link.read_text().strip()
 
 
 def streamed(body: bytes, kind: str = EVENTS, size: int = 61) -> Reply:
@@ -161,3 +175,44 @@ PROVIDERS: Final = (
         model="qwen3",
     ),
 )
+"""One type of provider for each dialect, and two of OpenAI's chat."""
+
+_BY_DIALECT: Final = {provider.dialect: provider for provider in reversed(PROVIDERS)}
+
+
+def _vendor(dialect: str, type_: str, credential: str, **fields: Any) -> Provider:
+    made = replace(_BY_DIALECT[dialect], type=type_, credential=credential, root=ROOTS[type_])
+    return replace(made, **{"fixtures": type_, **fields})
+
+
+VENDORS: Final = (
+    _vendor("openai_chat", "azure", AZURE_KEY, model="chat-1"),
+    _vendor(
+        "openai_chat",
+        "azure_deployments",
+        AZURE_KEY,
+        model="chat-1",
+        stream_path="/deployments/chat-1/chat/completions?api-version=2024-10-21",
+    ),
+    _vendor(
+        "gemini",
+        "vertex",
+        GOOGLE_TOKEN,
+        stream_path="/publishers/google/models/gemini-2.5-flash:streamGenerateContent?alt=sse",
+    ),
+    _vendor(
+        "anthropic_messages",
+        "vertex_anthropic",
+        GOOGLE_TOKEN,
+        model="claude-sonnet-4-5@20250929",
+        stream_path="/publishers/anthropic/models/claude-sonnet-4-5@20250929:streamRawPredict",
+    ),
+    _vendor(
+        "openai_chat",
+        "vertex_openai",
+        GOOGLE_TOKEN,
+        model="meta/llama-4-maverick",
+        stream_path="/endpoints/openapi/chat/completions",
+    ),
+)
+"""Vendors that speak one of these dialects behind doors of their own (`vendors.py`)."""

@@ -23,6 +23,15 @@ def list_of(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def is_client_call(use: Mapping[str, Any]) -> bool:
+    """Whether a `toolUse` is for the client: the service names a type for the calls it runs itself.
+
+    The reference knows `server_tool_use` alone; Claude's calls of the client's tools come with
+    `tool_use` for all that.
+    """
+    return use.get("type") in (None, "tool_use")
+
+
 def block_part(block: Mapping[str, Any], deltas: Sequence[Any]) -> Image | Audio | Opaque:
     """The part that a block is, with the deltas that followed it in a stream."""
     match block:

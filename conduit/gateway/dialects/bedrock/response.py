@@ -9,7 +9,7 @@ from typing import Any
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatResponse, StreamEvent
 from conduit.gateway.dialects.answer_tool import collected
-from conduit.gateway.dialects.bedrock.answer import list_of, object_of
+from conduit.gateway.dialects.bedrock.answer import is_client_call, list_of, object_of
 from conduit.gateway.dialects.bedrock.stream import StreamDecoder
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json
@@ -46,7 +46,7 @@ def _block(index: int, block: dict[str, Any]) -> Iterator[_Event]:
     match block:
         case {"text": str(text)}:
             deltas: list[dict[str, Any]] = [{"text": text}]
-        case {"toolUse": dict() as use} if use.get("type") is None:
+        case {"toolUse": dict() as use} if is_client_call(use):
             yield "contentBlockStart", {**at, "start": {"toolUse": use}}
             deltas = [{"toolUse": {"input": write_json(use.get("input", {})).decode()}}]
         case {"reasoningContent": {"reasoningText": dict() as thought}}:

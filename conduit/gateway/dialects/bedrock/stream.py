@@ -34,6 +34,7 @@ from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.bedrock.answer import (
     block_part,
     citation_of,
+    is_client_call,
     joined_base64,
     object_of,
     text_of,
@@ -221,7 +222,7 @@ class StreamDecoder:
     def _open_block(self, at: int, start: Mapping[str, Any], events: list[StreamEvent]) -> None:
         block = self._blocks[at] = _Block()
         use = start.get("toolUse")
-        if isinstance(use, dict) and use.get("type") is None:
+        if isinstance(use, dict) and is_client_call(use):
             self._open_call(block, use, events)
         elif start.keys() & {"toolUse", "toolResult", "image"}:
             block.start = start

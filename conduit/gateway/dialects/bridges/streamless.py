@@ -134,14 +134,13 @@ class RerankBridge(_Whole):
         return WholeRead(answer, self._usage(call, response), Output())
 
     def _usage(self, call: ClientCall, response: RerankResponse) -> Usage | None:
-        """What is known of the usage: units that nobody told are as many as may be charged."""
+        """The usage: units that nobody told are as many as may be charged, and say so."""
         usage = response.usage
         if usage is None or response.search_units is not None:
             return usage
         units = most_requests(call)
-        if units > 1 and self._provider is cohere_rerank:
-            return None  # Cohere sells units alone: what it charges is an estimate
-        return msgspec.structs.replace(usage, requests=units)
+        # A ranking is one unit at least: where it is one at most, nothing is assumed.
+        return msgspec.structs.replace(usage, requests=units, units_assumed=units > 1)
 
 
 def _encoded(

@@ -14,34 +14,46 @@ def usage_from_cohere(raw: Any) -> Usage | None:
     Cohere reports two pairs: `tokens`, all that the model saw with the template around the prompt,
     and `billed_units`, what is charged. The buckets are those that are billed, as money follows
     them; where none are billed, the tokens. `cached_tokens` are counted among `tokens`, of which
-    the template is most, so they are a bucket only there. The search units of a chat are `requests`
+    the template is most, so they are a bucket only there. `reasoning_tokens`, of newer models, are
+    among the output of either pair. The search units of a chat are `requests`
     where they are more than the chat itself; those of a ranking are `search_units_in`.
     """
     fields = object_or_empty(raw)
     billed = object_or_empty(fields.get("billed_units"))
+    tokens = object_or_empty(fields.get("tokens"))
     requests = search_units_in(fields) or 1
     if _counted(billed):
+        output, reasoning = _output_in(billed, tokens)
         images = 0 if "image_tokens" in billed else read_count(billed.get("images"))
         return Usage(
             input_tokens=read_count(billed.get("input_tokens"))
             + read_count(billed.get("image_tokens")),
-            output_tokens=read_count(billed.get("output_tokens")),
+            output_tokens=output,
+            reasoning_tokens=reasoning,
             requests=requests,
             units=(("images", images),) if images else (),
             raw=fields,
         )
-    tokens = object_or_empty(fields.get("tokens"))
     if not _counted(tokens):
         return None
+    output, reasoning = _output_in(tokens, tokens)
     read = read_count(tokens.get("input_tokens"))
     cached = min(read_count(fields.get("cached_tokens")), read)
     return Usage(
         input_tokens=read - cached,
         cache_read_tokens=cached,
-        output_tokens=read_count(tokens.get("output_tokens")),
+        output_tokens=output,
+        reasoning_tokens=reasoning,
         requests=requests,
         raw=fields,
     )
+
+
+def _output_in(units: Mapping[str, Any], tokens: Mapping[str, Any]) -> tuple[int, int]:
+    """The output of a pair, apart from its reasoning, and the reasoning."""
+    output = read_count(units.get("output_tokens"))
+    reasoning = min(read_count(tokens.get("reasoning_tokens")), output)
+    return output - reasoning, reasoning
 
 
 def search_units_in(*reports: Mapping[str, Any]) -> int | None:

@@ -120,12 +120,24 @@ def split_events(whole: bytes) -> list[bytes]:
 
 def payload_of(event: bytes) -> bytes | None:
     """The data of one event, its lines joined; None where it has none (a comment, a bare id)."""
-    lines = [
-        line[5:].removeprefix(b" ")
-        for line in _LINE_END.split(event.removeprefix(_BYTE_ORDER_MARK))
-        if line.startswith(b"data:")
-    ] or [b"" for line in _LINE_END.split(event) if line == b"data"]
-    return b"\n".join(lines) if lines else None
+    whole = _LINE_END.split(event.removeprefix(_BYTE_ORDER_MARK))
+    lines = [line[5:].removeprefix(b" ") for line in whole if line.startswith(b"data:")] or [
+        b"" for line in whole if line == b"data"
+    ]
+    return b"\n".join(lines) if lines else _reported(whole)
+
+
+def _reported(lines: list[bytes]) -> bytes | None:
+    """The error of an event whose field is called that, as if it were data.
+
+    llama.cpp's server sent errors so until September 2025 (its pull request 16109), and servers
+    that are made of it still do; `[DONE]` may follow as if all were well.
+    """
+    for line in lines:
+        if line.startswith(b"error:"):
+            said = line[6:].strip()
+            return said if b'"error"' in said else b'{"error":%b}' % (said or b'""')
+    return None
 
 
 def event_of(payload: bytes) -> bytes:

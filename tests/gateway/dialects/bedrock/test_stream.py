@@ -295,6 +295,20 @@ def test_a_whole_answer_is_the_same_as_a_streamed_one() -> None:
     assert choice(found).finish_reason is FinishReason.TOOL_CALLS
 
 
+def test_a_call_of_the_client_s_may_name_its_type() -> None:
+    # As Claude's do in about half of the traffic that was looked at.
+    use = {"toolUseId": "t1", "name": "weather", "type": "tool_use"}
+    found = whole([{"toolUse": {**use, "input": {"city": "Lyon"}}}], "tool_use")
+    streamed = answer(
+        start(0, toolUse=use),
+        delta(0, toolUse={"input": '{"city":"Lyon"}'}),
+        stop(0),
+        *end("tool_use"),
+    )
+    call = ToolCall("t1", "weather", '{"city":"Lyon"}')
+    assert choice(found).parts == choice(streamed).parts == (call,)
+
+
 def test_parts_that_come_whole() -> None:
     content = [
         {"image": {"format": "jpeg", "source": {"bytes": "/9j/"}}},

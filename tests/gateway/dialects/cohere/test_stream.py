@@ -394,6 +394,21 @@ def test_what_is_no_answer_is_the_provider_s_failure(body: bytes, said: str) -> 
             },
             Usage(),
         ),
+        (
+            {
+                "billed_units": {"input_tokens": 26, "output_tokens": 50},
+                "tokens": {"input_tokens": 90, "output_tokens": 55, "reasoning_tokens": 38},
+            },
+            Usage(input_tokens=26, output_tokens=12, reasoning_tokens=38),
+        ),
+        # No more is reasoning than is billed.
+        (
+            {
+                "billed_units": {"input_tokens": 1, "output_tokens": 5},
+                "tokens": {"output_tokens": 9, "reasoning_tokens": 8},
+            },
+            Usage(input_tokens=1, reasoning_tokens=5),
+        ),
         ({"billed_units": {"images": 2}}, Usage(units=(("images", 2),))),
         ({"billed_units": {"images": 2, "image_tokens": 70}}, Usage(input_tokens=70)),
         # The units of a search come on top of the call itself, and alone they tell no tokens.

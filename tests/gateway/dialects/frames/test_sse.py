@@ -127,3 +127,24 @@ def test_many_small_pieces_of_a_large_event_cost_one_scan_each() -> None:
 
 def test_an_event_is_one_line_of_data() -> None:
     assert event_of(b"[DONE]") == b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "payload"),
+    [
+        (b'error: {"code":400,"message":"full"}', b'{"error":{"code":400,"message":"full"}}'),
+        (
+            b'error: {"detail":"d","error":{"message":"m"}}',
+            b'{"detail":"d","error":{"message":"m"}}',
+        ),
+        (b"error:", b'{"error":""}'),
+        (b"error: no JSON", b'{"error":no JSON}'),
+        (b'event: error\ndata: {"error":1}', b'{"error":1}'),
+        (b"errors: 1", None),
+    ],
+)
+def test_a_field_of_the_name_error_is_the_error_that_it_tells(
+    line: bytes, payload: bytes | None
+) -> None:
+    assert payloads_of(line + b"\n\n") == [payload]
+    assert payload_of(line) == payload
