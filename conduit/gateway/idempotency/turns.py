@@ -114,9 +114,9 @@ class Turns:
         self._clock_ms = clock_ms
         self._patience = patience
         self._running: set[bytes] = set()
-        # None: the database has it, or will have it; there was no room for it here.
-        self._recent: OrderedDict[bytes, ReplyRecord | None] = OrderedDict()
+        self._recent: OrderedDict[bytes, ReplyRecord] = OrderedDict()
         self._recent_bytes = 0
+        self._spilled: dict[bytes, int] = {}  # there was no room for them: when they were replied
         self._due = asyncio.Event()
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -166,7 +166,7 @@ class Turns:
         record = self._recent.get(turn.digest)
         if record is not None:
             return self._opened(turn, record.at_ms, record.content)
-        if turn.digest in self._recent:
+        if turn.digest in self._spilled:
             await self._wait_for_database()
         with outages_reported():
             async with reading(self._database, _READING_S) as connection:
@@ -187,6 +187,11 @@ class Turns:
     async def delete_old(self) -> int:
         """Delete the replies whose time is over; how many. Raises UnavailableError."""
         before_ms = self._clock_ms() - self._keep_ms()
+        with outages_reported():
+            async with reading(self._database) as connection:
+                oldest_ms = await idempotent_replies.oldest_ms(connection)
+        if oldest_ms is None or oldest_ms > before_ms:
+            return 0  # most often: nobody has to wait for a transaction that changes nothing
         deleted = 0
         while not self._stopping.is_set():
             with outages_reported():
@@ -224,15 +229,13 @@ class Turns:
 
     def _remember(self, record: ReplyRecord) -> None:
         self._forget(record.digest)
+        self._spilled.pop(record.digest, None)
         self._recent[record.digest] = record
         self._recent_bytes += len(record.content)
-        if self._recent_bytes > self._patience.recent_bytes:
-            for digest, other in self._recent.items():
-                if other is not None:
-                    self._recent[digest] = None
-                    self._recent_bytes -= len(other.content)
-                if self._recent_bytes <= self._patience.recent_bytes:
-                    break
+        while self._recent_bytes > self._patience.recent_bytes:
+            oldest = next(iter(self._recent.values()))
+            self._forget(oldest.digest)
+            self._spilled[oldest.digest] = oldest.at_ms
         self._due.set()
 
     def _forget(self, digest: bytes) -> None:
@@ -246,15 +249,18 @@ class Turns:
             await self._due.wait()
             await asyncio.sleep(self._patience.settling_s)
             self._due.clear()
-            written = list(self._recent.items())
+            written, spilled = list(self._recent.values()), list(self._spilled.items())
             try:
                 await self._journal.caught_up()
             except UnavailableError:  # it says so elsewhere; until it is mended, all stays here
                 self._due.set()
                 continue
-            for digest, record in written:
-                if digest in self._recent and self._recent[digest] is record:
-                    self._forget(digest)
+            for record in written:
+                if self._recent.get(record.digest) is record:
+                    self._forget(record.digest)
+            for digest, at_ms in spilled:
+                if self._spilled.get(digest) == at_ms:
+                    del self._spilled[digest]
 
     async def _sweep(self) -> None:
         while not self._stopping.is_set():

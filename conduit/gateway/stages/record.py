@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Final
 
+from msgspec import structs
+
 from conduit.core.errors import ConduitError
 from conduit.core.events import EventKind
-from conduit.gateway.cache.answers import Recall
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
-from conduit.gateway.idempotency.replies import Reply
 from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
 from conduit.gateway.routing.sessions import named_session, named_user
@@ -63,6 +63,10 @@ class Record:
         if exchange.permit is not None:
             exchange.permit.end(used_tokens(exchange))
         record = record_of(exchange)
+        if exchange.turn is not None and (reply := exchange.turn.replayed) is not None:
+            record = structs.replace(
+                record, cache=REPLAY, avoided_nanodollars=reply.cost_nanodollars
+            )
         self._write(record)
         self._observe(record)
         kept = exchange.kept
@@ -125,7 +129,6 @@ def record_of(exchange: Exchange) -> RequestRecord:
     usage = (attempt.usage if attempt else None) or EMPTY_USAGE
     key, recall, call = exchange.key, exchange.recall, exchange.decoded
     group = None if key is None else key.group
-    replayed = None if exchange.turn is None else exchange.turn.replayed
     duration_ms = exchange.elapsed_ms()
     output_tokens = usage.total_output_tokens
     return RequestRecord(
@@ -155,20 +158,14 @@ def record_of(exchange: Exchange) -> RequestRecord:
         client_ip=exchange.client_ip,
         user_agent=exchange.user_agent,
         route=trace_of(exchange),
-        cache=REPLAY if replayed is not None else None if recall is None else recall.result.value,
-        avoided_nanodollars=_avoided_nanodollars(recall, replayed),
+        cache=None if recall is None else recall.result.value,
+        avoided_nanodollars=0 if recall is None else recall.avoided_nanodollars,
         session=None if call is None else named_session(exchange),
         end_user=None if call is None else named_user(exchange),
         dropped=_dropped(attempt),
         group_id=None if group is None else group.id,
         group_name=None if group is None else group.name,
     )
-
-
-def _avoided_nanodollars(recall: Recall | None, replayed: Reply | None) -> int:
-    if replayed is not None:
-        return replayed.cost_nanodollars
-    return 0 if recall is None else recall.avoided_nanodollars
 
 
 def _dropped(attempt: Attempt | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.gateway.storage.schema import idempotent_replies
@@ -23,6 +23,13 @@ async def find(connection: AsyncConnection, digest: bytes) -> StoredReply | None
     found = await connection.execute(select(row.at_ms, row.content).where(row.digest == digest))
     stored = found.first()
     return None if stored is None else StoredReply(stored.at_ms, bytes(stored.content))
+
+
+async def oldest_ms(connection: AsyncConnection) -> int | None:
+    """When the oldest was replied, None where there is none."""
+    found = await connection.execute(select(func.min(idempotent_replies.c.at_ms)))
+    oldest: int | None = found.scalar()
+    return oldest
 
 
 async def delete_some(connection: AsyncConnection, before_ms: int) -> int:

@@ -185,11 +185,11 @@ async def test_memory_keeps_what_the_database_has_not_and_no_more_than_it_may(
         for number in range(5):
             turns.begin("key_1", str(number)).keep(reply(str(number), 1_000))
         assert turns._recent_bytes <= 3_000
-        assert len(turns._recent) == 5
+        assert (len(turns._recent), len(turns._spilled)) == (2, 3)
         for number in range(5):  # the first ones are waited for
             assert await found(turns, named=str(number)) == reply(str(number), 1_000)
         async with asyncio.timeout(30):
-            while turns._recent:
+            while turns._recent or turns._spilled:
                 await asyncio.sleep(0.01)
         assert turns._recent_bytes == 0
         assert await found(turns, named="4") == reply("4", 1_000)
