@@ -133,6 +133,18 @@ async def test_what_is_answered_from_the_cache_holds_and_sends_nothing() -> None
     assert steps.seen == ["authenticate", "admit", "body", "decode", "resolve", "recall", "record"]
 
 
+async def test_what_was_replied_under_its_idempotency_key_needs_no_route() -> None:
+    steps = Steps()
+    known = Exchange(Operation.CHAT, snapshot([]), idempotency_key="known")
+    await run(steps.stages(), known, steps, Silent())
+    assert steps.seen == ["authenticate", "admit", "body", "decode", "replay", "record"]
+    steps = Steps()
+    new = Exchange(Operation.CHAT, snapshot([]), idempotency_key="new")
+    await run(steps.stages(), new, steps, Silent())
+    assert steps.seen[3:6] == ["decode", "replay", "resolve"]
+    assert steps.seen[-3:] == ["call", "settle", "record"]
+
+
 async def test_a_wrong_key_leaves_no_record_and_its_body_unread() -> None:
     steps = Steps("authenticate", AuthenticationError("no"))
     with pytest.raises(AuthenticationError):
