@@ -50,9 +50,13 @@ async def test_a_reply_takes_the_place_of_an_earlier_one_and_never_of_a_later(
     tables: LedgerTables, database: Database
 ) -> None:
     digest = bytes(32)
-    for at_ms, content in ((5, b"five"), (4, b"four"), (6, b"six"), (6, b"again"), (5, b"five")):
+
+    async def put(at_ms: int, content: bytes) -> None:
         row = (digest, "key_1", at_ms, content)
-        await tables.write(lambda writer, row=row: writer.put_replies([row]))
+        await tables.write(lambda writer: writer.put_replies([row]))
+
+    for at_ms, content in ((5, b"five"), (4, b"four"), (6, b"six"), (6, b"again"), (5, b"five")):
+        await put(at_ms, content)
     async with reading(database) as connection:
         assert await idempotent_replies.find(connection, digest) == (6, b"again")
         assert await idempotent_replies.find(connection, bytes(31) + b"x") is None
