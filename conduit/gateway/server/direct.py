@@ -40,8 +40,17 @@ _MOST_HEADERS: Final = 64
 _MOST_HELD_BYTES: Final = 64 * 1024
 _OPEN: Final = b"keep-alive"
 
-_AIOHTTPS: Final = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-encoding"})
-"""Headers that change how a request is read or answered."""
+_AIOHTTPS: Final = frozenset(
+    {
+        b"content-encoding",
+        b"expect",
+        b"proxy-connection",
+        b"sec-websocket-key1",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""Headers that change how a request is read or answered, or for which it is refused."""
 
 _OPERATORS: Final = frozenset(name.encode() for name in OPERATORS_HEADERS)
 """Headers for which a request is refused, which its handler does on the long way."""
@@ -154,7 +163,7 @@ class _Head:
         name = name.lower()
         if name in self.fields or name in _NOT_PLAIN:
             self.plain = False
-        self.fields[name] = value
+        self.fields[name] = value.rstrip(b" \t")  # the parser leaves it there
 
     def on_body(self, body: bytes) -> None:
         self.body += body
@@ -255,6 +264,8 @@ class DirectLine:
         head.reset()
         if not self._fed(data) or not head.plain or len(head.fields) > _MOST_HEADERS:
             return None
+        if b"host" not in head.fields:
+            return None  # refused there
         missing = int(head.fields.get(b"content-length", b"0")) - len(data) + head_end + 4
         if missing > 0 and not head.ended:
             self._elsewhere = missing

@@ -68,6 +68,7 @@ async def test_plain_requests_go_the_short_way_one_after_another() -> None:
         (post(b"{}", "expect: 100-continue"), b"{}"),
         (post(b"{}", "connection: close"), b"{}"),
         (post(b"{}", "connection: x-hop"), b"{}"),
+        (post(b"{}", "proxy-connection: close"), b"{}"),
         (post(b"{}", "x-note: é"), b"{}"),
         (post(b"{}", "x-note: 1", "x-note: 2"), b"{}"),
         (post(b"{}", *[f"x-long-{number}: " + "a" * 5_000 for number in range(2)]), b"{}"),
@@ -91,6 +92,8 @@ async def test_what_is_not_plain_is_read_by_aiohttp(data: bytes, body: bytes) ->
         post(b"{}", " folded: 1"),
         post(b"{}", "content-encoding: gzip"),
         post(b"{}", "content-type: text/plain"),
+        post(b"{}", "sec-websocket-key1: 1"),
+        post(b"{}").replace(b"host: gateway\r\n", b""),
     ],
 )
 async def test_what_must_be_refused_is_refused_the_same(data: bytes) -> None:
@@ -103,6 +106,15 @@ async def test_what_must_be_refused_is_refused_the_same(data: bytes) -> None:
     assert ours.status == theirs.status
     assert ours.error == theirs.error
     assert ours.headers.keys() - {"date"} == theirs.headers.keys() - {"date"}
+
+
+async def test_the_blanks_around_a_header_are_not_part_of_it() -> None:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return WholeAnswer(200, HEADERS, repr(request.headers["x-note"]).encode())
+
+    data = post(b"{}", "x-note: \t a b \t ")
+    async with serving(handle, direct=True) as direct, serving(handle) as plain:
+        assert (await direct.ask(data)).body == (await plain.ask(data)).body == b"'a b'"
 
 
 async def test_a_request_in_parts_goes_to_aiohttp_and_the_next_one_the_short_way() -> None:
