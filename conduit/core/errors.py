@@ -12,6 +12,7 @@
     │   ├── RequestLoopError          508  it has come through too many gateways
     │   ├── TokensExceedLimitError    400  larger than all that a rate limit ever allows
     │   ├── PriceUnknownError         400  a hard budget needs a price, and the model has none
+    │   ├── IdempotencyKeyReusedError 422  another request was answered under this Idempotency-Key
     │   ├── RequestTimeoutError       408  the body did not arrive in time
     │   └── ValidationFailedError     422  an admin resource that breaks a rule
     ├── AuthenticationError           401  no key, or not one of ours
@@ -19,6 +20,8 @@
     ├── NotFoundError                 404
     │   └── ModelNotFoundError        404  no alias of that name for this key
     ├── ConflictError                 409  name taken, or a stale version
+    │   ├── IdempotencyInProgressError 409  a request with this Idempotency-Key is being answered
+    │   └── ReplyNotKeptError         409  it was answered, and the answer cannot be given again
     ├── RequestCancelledError         409  an operator ended the request
     ├── LimitError                    429
     │   ├── InsufficientQuotaError    429  the budget is spent: do not retry
@@ -130,6 +133,13 @@ class PriceUnknownError(RequestError):
     code = "price_unknown"
 
 
+class IdempotencyKeyReusedError(RequestError):
+    """Another request was answered under this `Idempotency-Key`: the client has mixed them up."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
 class RequestTimeoutError(RequestError):
     status = 408
     code = "request_timeout"
@@ -167,6 +177,23 @@ class ConflictError(ConduitError):
     status = 409
     code = "conflict"
     type = "invalid_request_error"
+
+
+class IdempotencyInProgressError(ConflictError):
+    """A request with this `Idempotency-Key` is being answered: its reply can be had afterwards."""
+
+    code = "idempotency_in_progress"
+    retryable = True
+
+
+class ReplyNotKeptError(ConflictError):
+    """A request with this `Idempotency-Key` was answered, and its reply cannot be given again.
+
+    To send it once more would be charged once more, so that the client has to want it.
+    """
+
+    code = "idempotency_reply_not_kept"
+    should_retry = False
 
 
 class RequestCancelledError(ConduitError):

@@ -411,6 +411,13 @@ class GatewaySettings(BaseSettings):
         default=10_000, ge=1, le=10_000_000, description="Most answers that are kept so."
     )
 
+    idempotency_keep_s: float = Field(
+        default=86_400.0,
+        ge=1,
+        le=2_592_000,
+        description="Seconds that a reply is kept for requests with the same Idempotency-Key.",
+    )
+
     config_revisions: int = Field(
         default=1_000,
         ge=10,

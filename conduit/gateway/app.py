@@ -37,6 +37,7 @@ from conduit.gateway.events.stats import Stats
 from conduit.gateway.following import Following
 from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
+from conduit.gateway.idempotency.turns import Turns
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
@@ -171,6 +172,7 @@ async def open_gateway(
                 exceeded=metrics.limit_exceeded,
                 share=shares_among(workers),
             ),
+            turns=Turns(database, ledger, sealing_key, lambda: gateway.settings.idempotency_keep_s),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             health_history=history,
@@ -190,7 +192,7 @@ async def open_gateway(
         retention = RecordRetention(
             database, lambda: rules.kept_records(gateway.settings), bus.publish
         )
-        for writer in (history, gateway.notifications, bodies, retention):
+        for writer in (history, gateway.notifications, bodies, retention, gateway.turns):
             writer.start()
             stack.push_async_callback(writer.close)
         yield gateway

@@ -19,7 +19,8 @@ _HIDDEN_HEADERS: Final = frozenset(
 )
 _SHOWN_HEADERS: Final = frozenset(
     {"accept", "content-encoding", "content-length", "content-type", "date", "idempotency-key"}
-    | {"request-id", "retry-after", "retry-after-ms", "server", "user-agent", "x-request-id"}
+    | {"idempotent-replayed", "request-id", "retry-after", "retry-after-ms", "server"}
+    | {"user-agent", "x-request-id"}
 )
 _SHOWN_PREFIXES: Final = (
     "anthropic-",

@@ -26,6 +26,7 @@ from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.registry import Blocked
 from conduit.gateway.health.registry import Call as HealthCall
+from conduit.gateway.idempotency.turns import Turn
 from conduit.gateway.ledger.entries import AttemptOutcome, Hold, UsageSource
 from conduit.gateway.limits.limiter import Permit
 from conduit.gateway.pricing import Rates
@@ -297,6 +298,8 @@ class Exchange(msgspec.Struct, eq=False):
     kept: GatheredCall | None = None  # its bodies, where they are kept
     permit: Permit | None = None  # what it has taken of its key's rate limits
     recall: Recall | None = None  # what it has to do with answers that are kept
+    idempotency_key: str | None = None  # under which its client has it answered once
+    turn: Turn | None = None  # its part in that, where there is such a key
 
     @property
     def last_attempt(self) -> Attempt | None:

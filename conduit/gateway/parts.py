@@ -20,6 +20,7 @@ from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.health.registry import Health
 from conduit.gateway.health_history import HealthHistory
+from conduit.gateway.idempotency.turns import Turns
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
@@ -62,6 +63,7 @@ class Gateway:
     tokens: AccessTokens
     metrics: Metrics
     limiter: Limiter
+    turns: Turns
     bodies: BodyStore
     health: Health
     health_history: HealthHistory

@@ -22,6 +22,7 @@ class Stages:
     admit: Callable[[Exchange], None]
     decode: Callable[[Exchange, bytes], None]
     resolve: Callable[[Exchange], None]
+    replay: Callable[[Exchange, Relay], Awaitable[Relay | None]]
     limit: Callable[[Exchange], Awaitable[None]]
     recall: Callable[[Exchange, Relay], Awaitable[bool]]
     next_attempt: Callable[[Exchange], Awaitable[Attempt | None]]
@@ -44,6 +45,11 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
     with stages.recorded(exchange):  # record and events, whatever happens
         stages.admit(exchange)  # an exhausted budget is refused before the body too
         stages.decode(exchange, await incoming.body())
+        if exchange.idempotency_key is not None:  # answered once, however often it is sent
+            keeping = await stages.replay(exchange, relay)
+            if keeping is None:
+                return
+            relay = keeping
         stages.resolve(exchange)  # alias → ordered candidates, with why-nots
         key = exchange.granted_key
         if key.limits or (key.group is not None and key.group.limits):

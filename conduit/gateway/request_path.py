@@ -26,6 +26,7 @@ from conduit.gateway.stages.limit import RateLimits
 from conduit.gateway.stages.recall import AnswerFromCache
 from conduit.gateway.stages.record import Record
 from conduit.gateway.stages.relay import RelayAnswer
+from conduit.gateway.stages.replay import ReplayReply
 from conduit.gateway.stages.resolve import Resolve
 from conduit.gateway.stages.settle import Settle
 from conduit.gateway.stages.shed import Shed
@@ -86,6 +87,7 @@ def make_stages(gateway: Gateway) -> Stages:
         admit=admit,
         decode=keeping,
         resolve=resolve,
+        replay=ReplayReply(gateway.turns, admit.refuse_spent, limits.take_request),
         limit=limits.take,
         recall=AnswerFromCache(gateway.cache, settings.first_event_timeout_s),
         next_attempt=Attempts(rules.retry_rules(settings), gateway.health, resolve.decide, cost_at),
@@ -111,6 +113,7 @@ def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
         admit=count.nothing_to_admit,
         decode=decode,
         resolve=resolve,
+        replay=count.nothing_to_replay,
         limit=count.nothing_to_limit,
         recall=count.nothing_to_recall,
         next_attempt=Attempts(retrying, gateway.health, resolve.decide, cost_at),

@@ -1,7 +1,8 @@
 """Seals secrets at rest: each under a key of its own, which the key of the installation wraps.
 
 The form is `c1.<key id>.<version>.<wrapped key>.<box>`, both AES-256-GCM with their own nonce. What
-is sealed is bound to its table, row, field and version: moved elsewhere, it does not open.
+is sealed is bound to its table, row, field and version: moved elsewhere, it does not open. What is
+bytes has the same parts without dots and base64, and without the version, which its row has.
 """
 
 import base64
@@ -20,6 +21,8 @@ _FORM = "c1"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _LONGEST_KEY_FILE = 256
+_ID_BYTES = 8
+_WRAPPED_BYTES = _NONCE_BYTES + _KEY_BYTES + 16
 
 
 class SealingKeyError(Exception):
@@ -86,6 +89,24 @@ class SealingKey:
             return _decrypt(own_key, _bytes(box), bound_to).decode("utf-8")
         except (ValueError, binascii.Error) as error:
             raise SealedError("the envelope is damaged") from error
+
+    def seal_bytes(self, plain: bytes, place: Place, version: int) -> bytes:
+        """An envelope of bytes; `version` is asked for again when it is opened."""
+        bound_to = place.bound_to(version)
+        own_key = secrets.token_bytes(_KEY_BYTES)
+        wrapped = _encrypt(self._key, own_key, bound_to)
+        return self.id.encode("ascii") + wrapped + _encrypt(own_key, plain, bound_to)
+
+    def open_bytes(self, envelope: bytes, place: Place, version: int) -> bytes:
+        """The bytes of an envelope. Raises SealedError."""
+        key_id, rest = envelope[:_ID_BYTES], envelope[_ID_BYTES:]
+        if len(rest) <= _WRAPPED_BYTES + _NONCE_BYTES:
+            raise SealedError("the envelope is damaged")
+        if key_id != self.id.encode("ascii"):
+            raise OtherKeyError("the envelope was sealed with another key")
+        bound_to = place.bound_to(version)
+        own_key = _decrypt(self._key, rest[:_WRAPPED_BYTES], bound_to)
+        return _decrypt(own_key, rest[_WRAPPED_BYTES:], bound_to)
 
 
 def _encrypt(key: bytes, plain: bytes, bound_to: bytes) -> bytes:

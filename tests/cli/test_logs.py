@@ -383,6 +383,15 @@ ROUTE: dict[str, Any] = {
 }
 
 
+def test_a_record_for_people_says_that_an_answer_was_given_before(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    gateway.add("requests", id="req_1", cache="replay", cost="0.00", avoided="0.0041")
+    shown = shell("logs", "show", "req_1", "--no-pager", **ON_TERMINAL).out
+    assert "given before under the same Idempotency-Key" in shown
+    assert json.loads(shell("logs", "show", "req_1", "--json").out)["cache"] == "replay"
+
+
 def test_a_record_for_people_tells_why_it_went_where_it_went(
     shell: Shell, gateway: FakeGateway
 ) -> None:

@@ -55,6 +55,10 @@ class Steps:
     async def limit(self, exchange: Exchange) -> None:
         self.step("limit")
 
+    async def replay(self, exchange: Exchange, relay: Relay) -> Relay | None:
+        self.step("replay")
+        return None if exchange.idempotency_key == "known" else relay
+
     async def recall(self, exchange: Exchange, relay: Relay) -> bool:
         self.step("recall")
         return True
@@ -91,6 +95,7 @@ class Steps:
             admit=lambda exchange: self.step("admit"),
             decode=lambda exchange, body: self.step("decode"),
             resolve=lambda exchange: self.step("resolve"),
+            replay=self.replay,
             limit=self.limit,
             recall=self.recall,
             next_attempt=self.next_attempt,
@@ -126,6 +131,18 @@ async def test_what_is_answered_from_the_cache_holds_and_sends_nothing() -> None
     exchange.caching = Caching("fast", 60, shared=False, origin=b"")
     await run(steps.stages(), exchange, steps, Silent())
     assert steps.seen == ["authenticate", "admit", "body", "decode", "resolve", "recall", "record"]
+
+
+async def test_what_was_replied_under_its_idempotency_key_needs_no_route() -> None:
+    steps = Steps()
+    known = Exchange(Operation.CHAT, snapshot([]), idempotency_key="known")
+    await run(steps.stages(), known, steps, Silent())
+    assert steps.seen == ["authenticate", "admit", "body", "decode", "replay", "record"]
+    steps = Steps()
+    new = Exchange(Operation.CHAT, snapshot([]), idempotency_key="new")
+    await run(steps.stages(), new, steps, Silent())
+    assert steps.seen[3:6] == ["decode", "replay", "resolve"]
+    assert steps.seen[-3:] == ["call", "settle", "record"]
 
 
 async def test_a_wrong_key_leaves_no_record_and_its_body_unread() -> None:

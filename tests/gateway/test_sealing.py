@@ -199,3 +199,30 @@ def test_another_key_is_told_from_damage() -> None:
     with pytest.raises(SealedError) as raised:
         KEY.open(KEY.seal("secret", PLACE, 1)[:-4], PLACE)
     assert not isinstance(raised.value, OtherKeyError)
+
+
+def test_bytes_open_where_and_when_they_were_sealed() -> None:
+    key, place = SealingKey.of(b"k" * 32), Place("table", "row", "field")
+    plain = bytes(range(256))
+    envelope = key.seal_bytes(plain, place, 3)
+    assert key.open_bytes(envelope, place, 3) == plain
+    assert plain not in envelope
+    assert key.seal_bytes(plain, place, 3) != envelope
+    assert key.open_bytes(key.seal_bytes(b"", place, 0), place, 0) == b""
+    for elsewhere, version in ((Place("table", "other", "field"), 3), (place, 4)):
+        with pytest.raises(SealedError):
+            key.open_bytes(envelope, elsewhere, version)
+    with pytest.raises(OtherKeyError):
+        SealingKey.of(b"o" * 32).open_bytes(envelope, place, 3)
+
+
+@pytest.mark.parametrize("at", [0, 8, 20, 70, 100, -1])
+def test_bytes_that_were_changed_or_cut_do_not_open(at: int) -> None:
+    key, place = SealingKey.of(b"k" * 32), Place("table", "row", "field")
+    envelope = bytearray(key.seal_bytes(b"x" * 64, place, 3))
+    for damaged in (bytes(envelope[:at]), b""):
+        with pytest.raises(SealedError):
+            key.open_bytes(damaged, place, 3)
+    envelope[at] ^= 1
+    with pytest.raises(SealedError):
+        key.open_bytes(bytes(envelope), place, 3)

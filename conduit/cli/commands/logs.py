@@ -13,7 +13,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
 from conduit.cli.failures import Failure
 from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out
-from conduit.cli.output import Column, View
+from conduit.cli.output import Column, View, cell
 from conduit.cli.record_filters import filter_of
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
@@ -88,6 +88,7 @@ VIEW = View(
     ),
     empty='no requests yet; make one with: conduit chat "hello"',
 )
+_REPLAY = "replay: given before under the same Idempotency-Key, and now for nothing"
 DETAIL = View(
     columns=(
         Column("id", "id"),
@@ -99,7 +100,7 @@ DETAIL = View(
         Column("session", "session"),
         Column("user", "end_user"),
         Column("dropped", "dropped"),
-        Column("cache", "cache"),
+        Column("cache", "cache", lambda r: _REPLAY if r["cache"] == "replay" else cell(r["cache"])),
         Column("avoided", "avoided", lambda record: people.money(record["avoided"])),
     )
 )

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from conduit.core.resources.fields import Resource, Time, Usd
 
-CacheResult = Literal["hit", "miss", "bypass"]
+CacheResult = Literal["hit", "miss", "bypass", "replay"]
 
 
 class AttemptView(Resource):
@@ -42,8 +42,9 @@ class AttemptView(Resource):
 
 
 class RequestView(Resource):
-    """`cache` says how the answer stands to those that are kept, null where none are; `avoided` is
-    what it would have cost, of one that was kept.
+    """`cache` says how the answer stands to those that are kept, null where none are: `replay` is
+    one that was given again under its `Idempotency-Key`. `avoided` is what it would have cost, of
+    one that was kept.
     """
 
     id: str

@@ -22,6 +22,7 @@ from conduit.gateway.ledger.records import (
     BudgetOpened,
     CorrectRecord,
     Record,
+    ReplyRecord,
     RequestRecord,
 )
 from conduit.gateway.storage.corrections import StoredCorrection
@@ -74,6 +75,7 @@ def _apply(
     """`looked_up` are the attempts of a run that may be in the ledger already."""
     opened: dict[str, int] = {}
     run: list[AttemptRecord | RequestRecord] = []
+    replies: list[ReplyRecord] = []
     for record in batch.records:
         match record:
             case BudgetOpened():
@@ -93,9 +95,12 @@ def _apply(
                 _apply_run(writer, budgets, run, looked_up)
                 run = []
                 _apply_correction(writer, budgets, record)
+            case ReplyRecord():
+                replies.append(record)
             case _:
                 run.append(record)
     _apply_run(writer, budgets, run, looked_up)
+    writer.put_replies([msgspec.structs.astuple(reply) for reply in replies])
     writer.set_position(*batch.position)
     return opened
 

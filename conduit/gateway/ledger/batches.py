@@ -8,6 +8,9 @@ from typing import NamedTuple
 from conduit.gateway.ledger.records import Record
 
 MOST_KEPT_RECORDS = 4_000
+MOST_KEPT_BYTES = 16 << 20
+BATCH_BYTES = 8 << 20
+"""A transaction takes no more once it has so many: replies are larger than all else by far."""
 
 
 class Position(NamedTuple):
@@ -33,16 +36,19 @@ class WrittenRecords:
     more is read from the files, which alone count after a crash.
     """
 
-    def __init__(self, most: int = MOST_KEPT_RECORDS) -> None:
+    def __init__(self, most: int = MOST_KEPT_RECORDS, most_bytes: int = MOST_KEPT_BYTES) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._writes: deque[tuple[Position, Position, Sequence[Record]]] = deque()
         self._count = 0
+        self._bytes = 0
 
     def add(self, before: Position, behind: Position, records: Sequence[Record]) -> None:
         """One write to a file: what it began and ended at, and all that it held."""
         self._writes.append((before, behind, records))
         self._count += len(records)
-        while self._count > self._most:
+        self._bytes += behind.offset - before.offset
+        while self._count > self._most or self._bytes > self._most_bytes:
             self._forget_one()
 
     def after(self, position: Position, limit: int) -> Batch | None:
@@ -58,9 +64,11 @@ class WrittenRecords:
             taken += records
             size += behind.offset - before.offset
             position = behind
-            if len(taken) >= limit:
+            if len(taken) >= limit or size >= BATCH_BYTES:
                 break
         return Batch(tuple(taken), position, size)
 
     def _forget_one(self) -> None:
-        self._count -= len(self._writes.popleft()[2])
+        before, behind, records = self._writes.popleft()
+        self._count -= len(records)
+        self._bytes -= behind.offset - before.offset

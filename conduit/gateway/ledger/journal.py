@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 Sync = Literal["interval", "always", "off"]
 
 ROTATE_BYTES = 64 << 20
+SHARE_FOR_REPLIES = 4
+"""The part of the bytes that may wait for the database up to which whole replies are written."""
+
 _SYNC_INTERVAL_S = 0.05
 _RETRY_S = 0.25
 # Neither macOS nor Windows has fdatasync.
@@ -153,6 +156,10 @@ class Journal:
         self._records = []
         self._written()
 
+    def sync_soon(self) -> None:
+        """Let what is written reach the disk within 50 ms, without anybody waiting for it."""
+        self._later("sync", _SYNC_INTERVAL_S, self._start_sync)
+
     async def synced(self) -> None:
         """Wait until everything written so far is on the disk; one sync serves all who wait.
 
@@ -202,7 +209,7 @@ class Journal:
         if self._offset >= self._rotate_bytes:
             self._rotate()
         if self._sync == "interval":
-            self._later("sync", _SYNC_INTERVAL_S, self._start_sync)
+            self.sync_soon()
         self.on_written()
 
     def _fail(self, error: OSError) -> None:

@@ -27,7 +27,7 @@ from conduit.gateway.ledger.entries import (
     Settlement,
     UsageSource,
 )
-from conduit.gateway.ledger.journal import Journal, JournalUnwritableError, Sync
+from conduit.gateway.ledger.journal import SHARE_FOR_REPLIES, Journal, JournalUnwritableError, Sync
 from conduit.gateway.ledger.lock import LedgerLock
 from conduit.gateway.ledger.records import (
     INT64_MAX,
@@ -37,6 +37,7 @@ from conduit.gateway.ledger.records import (
     Claim,
     CorrectRecord,
     ProgressRecord,
+    ReplyRecord,
     RequestRecord,
     TopUpRecord,
     bounded,
@@ -202,6 +203,23 @@ class LocalLedger:
             self._dropped += 1
             return
         self._journal.append(storable_record(record))
+
+    def reply(self, record: ReplyRecord) -> None:
+        """Write a reply, with the settlement that came before it, by the time this returns.
+
+        What is given to the client then is not forgotten, whenever this process is killed. While
+        the disk is full it waits in memory, as settlements do.
+        """
+        self._journal.append(record)
+        self._journal.flush()
+        if self._sync == "always":
+            self._journal.sync_soon()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the journal may take what is not a matter of money."""
+        room = self._most_unapplied_bytes // SHARE_FOR_REPLIES
+        return self._journal.failure is None and self._unapplied_bytes() < room
 
     def state(self) -> LedgerState:
         reason = self._unavailable()

@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from conduit.gateway.ledger.batches import Batch, Position
+from conduit.gateway.ledger.batches import BATCH_BYTES, Batch, Position
 from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.records import BadLineError, Record, decode_line
 
@@ -35,37 +35,42 @@ class JournalReader:
     def read(self, limit: int, end: Position | None = None) -> Batch:
         """At most `limit` records, none of them behind `end`. Raises JournalDamagedError, OSError.
 
+        They are fewer where they are so large that a batch would have far more than BATCH_BYTES.
         `end` is where a running journal has got to: behind it a write may be under way.
         """
         records: list[Record] = []
         size = 0
-        while len(records) < limit:
+        while len(records) < limit and (size < BATCH_BYTES or not records):
             before = self._offset
-            self._read_file(records, limit, end)
+            at_end = self._read_file(records, limit, end, BATCH_BYTES - size)
             size += self._offset - before
-            if len(records) < limit and not self._next_file(end):
+            if at_end and not self._next_file(end):
                 break
         return Batch(tuple(records), self.position, size)
 
-    def _read_file(self, records: list[Record], limit: int, end: Position | None) -> None:
-        """Take records from the present file until `limit`, or the file has no more."""
+    def _read_file(
+        self, records: list[Record], limit: int, end: Position | None, most_bytes: int
+    ) -> bool:
+        """Take records from the present file; True: it has no more. False: there are enough."""
+        enough = self._offset + most_bytes
         stop = end.offset if end is not None and end.file == self._number else None
-        while len(records) < limit:
+        while len(records) < limit and (self._offset < enough or not records):
             newline = self._buffer.find(b"\n", self._start)
             if newline < 0:
-                if not self._fill(stop):
-                    break
-                continue
+                if self._fill(stop):
+                    continue
+                if self._start < len(self._buffer):
+                    self._bad_line(BadLineError("its last record is cut off"), stop)
+                return True
             try:
                 if newline > self._start:
                     records.append(decode_line(self._buffer[self._start : newline]))
             except BadLineError as error:
                 self._bad_line(error, stop)
-                return
+                return True
             self._offset += newline + 1 - self._start
             self._start = newline + 1
-        if len(records) < limit and self._start < len(self._buffer):
-            self._bad_line(BadLineError("its last record is cut off"), stop)
+        return False
 
     def _fill(self, stop: int | None) -> bool:
         """Read on; False at the end of the file."""

@@ -77,9 +77,10 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
 
     Times are epoch or duration milliseconds, money nano-dollars. `tokens_per_s_milli` is a
     thousandth of a token per second, an integer like all the rest. `route` is compact JSON (see
-    `routing/trace.py`), `cache` how the answer stands to the cache, and `avoided_nanodollars` what
-    an answer out of the cache would have cost. `session` and `end_user` are the client's own words
-    for them, and `dropped` the names of fields that the provider was not sent, with commas between.
+    `routing/trace.py`), `cache` how the answer stands to the answers that are kept, and
+    `avoided_nanodollars` what one of those would have cost. `session` and `end_user` are the
+    client's own words for them, and `dropped` the names of fields that the provider was not sent,
+    with commas between.
     """
 
     id: str
@@ -167,8 +168,18 @@ class CorrectRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     at_ms: int
 
 
+class ReplyRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="reply"):
+    """What was replied under an `Idempotency-Key`: `digest` is of the key, `content` is sealed."""
+
+    digest: bytes
+    key_id: str
+    at_ms: int
+    content: bytes
+
+
 AttemptRecord = Claim | TopUpRecord | ProgressRecord | SettleRecord
-Record = AttemptRecord | RequestRecord | BudgetOpened | BudgetClosed | AdjustRecord | CorrectRecord
+BudgetRecord = BudgetOpened | BudgetClosed | AdjustRecord
+Record = AttemptRecord | RequestRecord | BudgetRecord | CorrectRecord | ReplyRecord
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode

@@ -20,13 +20,14 @@ from conduit.gateway.ledger.balances import Account, Spending
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.desk import HoldingDesk, unused
 from conduit.gateway.ledger.entries import Hold, LedgerState, Settlement
-from conduit.gateway.ledger.journal import Journal, JournalUnwritableError, Sync
+from conduit.gateway.ledger.journal import SHARE_FOR_REPLIES, Journal, JournalUnwritableError, Sync
 from conduit.gateway.ledger.lock import LedgerLock
 from conduit.gateway.ledger.records import (
     INT64_MAX,
     Claim,
     CorrectRecord,
     ProgressRecord,
+    ReplyRecord,
     RequestRecord,
     TopUpRecord,
     bounded,
@@ -201,6 +202,19 @@ class SharedLedger:
             self._dropped += 1
             return
         self._journal.append(storable_record(record))
+
+    def reply(self, record: ReplyRecord) -> None:
+        """See `LocalLedger.reply`."""
+        self._journal.append(record)
+        self._journal.flush()
+        if self._sync == "always":
+            self._journal.sync_soon()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the journal may take what is not a matter of money."""
+        room = self._most_unapplied_bytes // SHARE_FOR_REPLIES
+        return self._journal.failure is None and self._unapplied_bytes() < room
 
     def state(self) -> LedgerState:
         reason = self._unavailable()

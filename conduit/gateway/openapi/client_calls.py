@@ -128,6 +128,7 @@ _HEADERS_OF_CALLS: Final[Mapping[str, str]] = {
     "x-conduit-dropped": "Fields left out that the provider's format has no place for.",
     "x-conduit-emulated": "Fields that were asked for in another way.",
     "x-conduit-output-cap": "The cap on the answer, where the budget asked for one.",
+    "idempotent-replayed": "`true` on the reply of before, under the same `Idempotency-Key`.",
     "x-conduit-cache": "`hit`, `miss` or `bypass`, where the alias keeps answers.",
 }
 _HEADERS_OF_COUNTS: Final[Mapping[str, str]] = {

@@ -97,6 +97,8 @@ async def serve(
     exchange.hops = told.hops
     if told.timeout_s is not None:
         exchange.ends_at = exchange.began + told.timeout_s
+    if told.idempotency_key is not None and not route.counts:
+        exchange.idempotency_key = told.idempotency_key
     incoming = HttpIncoming(request, entrance.body_limits, route.dialect)
     exchange.incoming = incoming
     exchange.forwarded_headers = incoming.forwarded_headers

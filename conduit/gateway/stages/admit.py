@@ -84,11 +84,22 @@ class Admit:
         self._check_limits = check_limits
 
     def __call__(self, exchange: Exchange) -> None:
-        """Refuse a key that is at a rate limit or has spent its budget, before its body is read."""
+        """Refuse a key that is at a rate limit or has spent its budget, before its body is read.
+
+        A request under an `Idempotency-Key` may have been paid for: of it, the budget is asked
+        once it is known that it was not.
+        """
         key = exchange.granted_key
         group = key.group
         if key.limits or (group is not None and group.limits):
             self._check_limits(key)
+        if exchange.idempotency_key is None:
+            self.refuse_spent(exchange)
+
+    def refuse_spent(self, exchange: Exchange) -> None:
+        """Refuse a key that has spent its budget. Raises InsufficientQuotaError."""
+        key = exchange.granted_key
+        group = key.group
         spent = self._ledger.exhausted(key.id, None if group is None else group.id)
         if spent is not None:
             raise InsufficientQuotaError(spent.spent_up, hint=_where_to_look(spent))

@@ -125,6 +125,11 @@ async def nothing_to_limit(exchange: Exchange) -> None:
     """A count is no request to a model."""
 
 
+async def nothing_to_replay(exchange: Exchange, relay: Relay) -> Relay | None:
+    """A count is made anew each time: it costs nothing."""
+    return relay
+
+
 async def nothing_to_recall(exchange: Exchange, relay: Relay) -> bool:
     return False
 

@@ -34,6 +34,12 @@ class RateLimits:
             tokens, guessed = _most_tokens(exchange)
         exchange.permit = await self._limiter.take(scopes, tokens, guessed)
 
+    async def take_request(self, exchange: Exchange) -> None:
+        """The same for an answer that costs no tokens, as it was given before."""
+        scopes = scopes_of(exchange.granted_key)
+        if any(scope.limits for scope in scopes):
+            exchange.permit = await self._limiter.take(scopes, 0, 0)
+
 
 def scopes_of(key: KeyGrant) -> tuple[Scope, ...]:
     """The key and its group, with their limits."""

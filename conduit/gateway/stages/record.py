@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
+
+from msgspec import structs
 
 from conduit.core.errors import ConduitError
 from conduit.core.events import EventKind
@@ -16,6 +18,9 @@ from conduit.gateway.stages.keep import Offer, end
 from conduit.gateway.stages.limit import used_tokens
 
 Publish = Callable[[EventKind, Mapping[str, Any] | RequestRecord], None]
+
+REPLAY: Final = "replay"
+"""How a reply that was given again stands to those that are kept, as `Result` has the others."""
 
 
 class Record:
@@ -53,9 +58,15 @@ class Record:
     def _finish(self, exchange: Exchange) -> None:
         if exchange.recall is not None:
             exchange.recall.end()
+        if exchange.turn is not None:
+            exchange.turn.end()
         if exchange.permit is not None:
             exchange.permit.end(used_tokens(exchange))
         record = record_of(exchange)
+        if exchange.turn is not None and (reply := exchange.turn.replayed) is not None:
+            record = structs.replace(
+                record, cache=REPLAY, avoided_nanodollars=reply.cost_nanodollars
+            )
         self._write(record)
         self._observe(record)
         kept = exchange.kept

@@ -10,7 +10,7 @@ from conduit.gateway.exchange import Attempt, Exchange, Relay
 CACHE_HEADER: Final = "x-conduit-cache"
 
 _OWN_HEADERS: Final = frozenset(
-    {CACHE_HEADER, "x-request-id", "request-id", "x-conduit-attempts", "x-conduit-cost"}
+    {CACHE_HEADER, "age", "x-request-id", "request-id", "x-conduit-attempts", "x-conduit-cost"}
 )
 """What tells of one request, and not of its answer."""
 
@@ -61,16 +61,20 @@ class RememberingRelay:
         if self._attempt.output_cap is not None:
             self._recall.pass_by()  # shortened by what one budget had left
             return
-        headers = {
-            name: value
-            for name, value in self._headers.items()
-            if name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIX)
-        }
-        answer = Answer(headers, body, self._attempt.cost_nanodollars)
+        answer = Answer(lasting_headers(self._headers), body, self._attempt.cost_nanodollars)
         self._recall.keep(answer, lasting=not _is_makeshift(self._exchange))
 
     def _marked(self, headers: Mapping[str, str]) -> Mapping[str, str]:
         return {**headers, CACHE_HEADER: self._recall.result}
+
+
+def lasting_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that an answer has whenever it is given."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in _OWN_HEADERS and not name.startswith(_OWN_PREFIX)
+    }
 
 
 def _is_makeshift(exchange: Exchange) -> bool:

@@ -10,7 +10,13 @@ from sqlalchemy import Dialect, Executable, bindparam, insert, text, update
 from sqlalchemy.sql import ClauseElement
 
 from conduit.gateway.storage.rows import insert_of
-from conduit.gateway.storage.schema import balances, journal_position, ledger, requests
+from conduit.gateway.storage.schema import (
+    balances,
+    idempotent_replies,
+    journal_position,
+    ledger,
+    requests,
+)
 
 Row = tuple[Any, ...]
 
@@ -55,6 +61,7 @@ class BatchStatements:
 
         adding = make(balances)
         positioning = make(journal_position)
+        replying = make(idempotent_replies)
         self.insert_attempts = statement_text(insert(ledger), dialect, tuple(ledger.c.keys()))
         self.settle_attempts = change(SETTLED_COLUMNS)
         self.note_attempts = change(NOTED_COLUMNS)
@@ -71,6 +78,16 @@ class BatchStatements:
             ),
             dialect,
             tuple(balances.c.keys()),
+        )
+        # Nothing but a journal that is read again brings an earlier reply after a later one.
+        self.put_replies = statement_text(
+            replying.on_conflict_do_update(
+                index_elements=[idempotent_replies.c.digest],
+                set_={name: replying.excluded[name] for name in ("key_id", "at_ms", "content")},
+                where=replying.excluded.at_ms >= idempotent_replies.c.at_ms,
+            ),
+            dialect,
+            tuple(idempotent_replies.c.keys()),
         )
         self.set_position = statement_text(
             positioning.on_conflict_do_update(

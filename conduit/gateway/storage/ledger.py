@@ -347,6 +347,10 @@ class LedgerWriter(LedgerReader):
         """Rows of all columns in the order of the table; ids that are there stay."""
         self._many(self._batch.insert_requests, rows)
 
+    def put_replies(self, rows: list[Row]) -> None:
+        """Rows of all columns in the order of the table; later ones take the place of earlier."""
+        self._many(self._batch.put_replies, rows)
+
     def add_to_balances(self, rows: list[Row]) -> None:
         """Rows of budget id, period start, change of spent, change of held."""
         self._many(self._batch.add_to_balances, rows)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Float,
     Row,
@@ -149,8 +150,9 @@ class Used:
     avoided_nanodollars: int
 
 
+# PostgreSQL makes its sums of 64-bit numbers decimals.
 _CORRECTED = (
-    select(func.coalesce(func.sum(corrections.c.nanodollars), 0))
+    select(cast(func.coalesce(func.sum(corrections.c.nanodollars), 0), BigInteger))
     .where(corrections.c.attempt_id == ledger.c.attempt_id)
     .scalar_subquery()
     .label("corrected_nanodollars")

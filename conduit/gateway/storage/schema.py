@@ -312,13 +312,23 @@ requests = Table(
     Column("client_ip", Text),
     Column("user_agent", Text),
     Column("route", Text),  # why it went where it went, compact JSON
-    Column("cache", Text),  # hit | miss | bypass; null where the alias has no cache
-    Column("avoided_nanodollars", BigInteger, nullable=False, server_default="0"),  # by the cache
+    Column("cache", Text),  # hit | miss | bypass | replay; null where the alias has no cache
+    Column("avoided_nanodollars", BigInteger, nullable=False, server_default="0"),  # by that
     Column("session", Text),  # as the client names it
     Column("end_user", Text),  # as the client names it
     Column("dropped", Text),  # names of fields that the provider was not sent
     Column("group_id", Text),
     Column("group_name", Text),
+)
+
+# What was replied under each Idempotency-Key; deleted once `idempotency_keep_s` has passed.
+idempotent_replies = Table(
+    "idempotent_replies",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),  # of the virtual key's id and the header
+    Column("key_id", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False, index=True),
+    Column("content", LargeBinary, nullable=False),  # sealed: what was asked, and the reply
 )
 
 # What changed the configuration, and whose change it was; a row for each transaction.

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.gateway.ledger.batches import Position
+from conduit.gateway.ledger.batches import BATCH_BYTES, Position
 from conduit.gateway.ledger.journal import journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
-from conduit.gateway.ledger.records import ProgressRecord, storable_line
+from conduit.gateway.ledger.records import ProgressRecord, ReplyRecord, storable_line
 
 NOTES = [ProgressRecord(f"att_{n}", n) for n in range(6)]
 LINES = [storable_line(note)[1] for note in NOTES]
@@ -28,6 +28,20 @@ def test_files_are_read_in_order_and_in_batches(tmp_path: Path) -> None:
     assert [list(b.records) for b in batches] == [NOTES[:4], NOTES[4:], []]
     assert sum(b.size for b in batches) == sum(map(len, LINES)) + 1
     assert batches[-1].position == (7, sum(map(len, LINES[3:])))
+
+
+def test_records_that_are_large_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    replies = [ReplyRecord(b"d", "key_1", n, bytes(1 << 20)) for n in range(9)]
+    lines = [storable_line(reply)[1] for reply in replies]
+    write(tmp_path, 1, b"".join(lines[:3]))
+    write(tmp_path, 2, b"".join(lines[3:]) + b"\n" * BATCH_BYTES + LINES[0] + LINES[1])
+    reader = JournalReader(tmp_path, Position(0, 0))
+    batches = []
+    while (batch := reader.read(1_000)).records:
+        batches.append(batch)
+    assert [len(batch.records) for batch in batches] == [6, 3, 2]
+    assert [each for batch in batches for each in batch.records] == [*replies, *NOTES[:2]]
+    assert max(batch.size for batch in batches[:1]) < BATCH_BYTES + 2 * len(lines[0])
 
 
 def test_nothing_behind_the_end_of_a_running_journal_is_read(tmp_path: Path) -> None:

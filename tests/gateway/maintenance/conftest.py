@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from conduit.gateway.ledger.local import LocalLedger
+from conduit.gateway.ledger.records import ReplyRecord
 from conduit.gateway.storage import (
     credentials,
     group_transactions,
@@ -90,6 +91,7 @@ async def installation(database: Database, tmp_path: Path) -> Installation:
     made = Installation(database, folder)
     async with await made.ledger() as ledger:
         await calls(ledger, 5)
+        ledger.reply(ReplyRecord(bytes(range(32)), "key_1", AT_MS, b"\x00\xff"))
     return made
 
 

@@ -11,13 +11,14 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from conduit.gateway.ledger.records import INT64_MAX
+from conduit.gateway.storage import idempotent_replies
 from conduit.gateway.storage.batches import (
     NOTED_COLUMNS,
     SETTLED_COLUMNS,
     BatchStatements,
     statement_text,
 )
-from conduit.gateway.storage.engine import Database, create_engine
+from conduit.gateway.storage.engine import Database, create_engine, reading, writing
 from conduit.gateway.storage.ledger import (
     AlreadyStoredError,
     Engine,
@@ -43,6 +44,27 @@ async def tables(request: pytest.FixtureRequest, database: Database) -> AsyncIte
         await made.claim()
     yield made
     await made.close()
+
+
+async def test_a_reply_takes_the_place_of_an_earlier_one_and_never_of_a_later(
+    tables: LedgerTables, database: Database
+) -> None:
+    digest = bytes(32)
+
+    async def put(at_ms: int, content: bytes) -> None:
+        row = (digest, "key_1", at_ms, content)
+        await tables.write(lambda writer: writer.put_replies([row]))
+
+    for at_ms, content in ((5, b"five"), (4, b"four"), (6, b"six"), (6, b"again"), (5, b"five")):
+        await put(at_ms, content)
+    async with reading(database) as connection:
+        assert await idempotent_replies.find(connection, digest) == (6, b"again")
+        assert await idempotent_replies.find(connection, bytes(31) + b"x") is None
+        assert await idempotent_replies.oldest_ms(connection) == 6
+    async with writing(database) as connection:
+        assert await idempotent_replies.delete_some(connection, 5) == 0
+        assert await idempotent_replies.delete_some(connection, 6) == 1
+        assert await idempotent_replies.oldest_ms(connection) is None
 
 
 @pytest.mark.parametrize("dialect", [sqlite.dialect(), asyncpg.dialect()])  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""What was replied under an `Idempotency-Key`, so that a request is answered once for each."""
