@@ -38,6 +38,7 @@ _LONGEST_LINE: Final = 128
 _MOST_HEAD_BYTES: Final = 8 * 1024
 _MOST_HEADERS: Final = 64
 _MOST_HELD_BYTES: Final = 64 * 1024
+_REST_WITHIN_S: Final = 0.05
 _OPEN: Final = b"keep-alive"
 
 _AIOHTTPS: Final = frozenset(
@@ -65,6 +66,10 @@ class Carrier(Protocol):
     def transport(self) -> asyncio.Transport | None: ...
 
     async def _drain_helper(self) -> None: ...
+
+    def to_aiohttp(self, data: bytes) -> None:
+        """Have aiohttp read what was put aside."""
+        ...
 
     def served_directly(self, held: bytes, *, stays_open: bool) -> None:
         """The request has been answered; `held` came meanwhile."""
@@ -148,7 +153,7 @@ class Peer:
 class _Head:
     """What the parser finds in the head of a request."""
 
-    __slots__ = ("body", "ended", "fields", "plain")
+    __slots__ = ("begun", "body", "ended", "fields", "plain")
 
     def __init__(self) -> None:
         self.reset()
@@ -156,8 +161,12 @@ class _Head:
     def reset(self) -> None:
         self.fields: dict[bytes, bytes] = {}
         self.plain = True
+        self.begun = 0
         self.ended = 0
         self.body = b""
+
+    def on_message_begin(self) -> None:
+        self.begun += 1
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -176,12 +185,15 @@ class DirectLine:
     """The short way on one connection: takes a request at a time and serves it in its own task."""
 
     __slots__ = (
+        "_begun",
         "_carrier",
         "_elsewhere",
         "_ended",
         "_handlers",
         "_head",
         "_held",
+        "_is_plain",
+        "_late",
         "_loop",
         "_parser",
         "_peer",
@@ -200,6 +212,9 @@ class DirectLine:
         self._head = _Head()
         self._parser: httptools.HttpRequestParser | None = None
         self._elsewhere = 0  # bytes of a request that aiohttp is to have yet; below 0: for good
+        self._begun = b""  # the head of a plain request, and what has come of its body
+        self._late: asyncio.TimerHandle | None = None  # when the rest should have come
+        self._is_plain = False  # the request that was read last
         self._request: tuple[Handler, DirectRequest] | None = None
         self._held = b""
         self._wake: asyncio.Future[None] | None = None
@@ -210,8 +225,8 @@ class DirectLine:
     def serving(self) -> bool:
         return self._request is not None
 
-    def take(self, data: bytes, *, idle: bool) -> bool:
-        """Serve what has arrived if it is one plain request; False leaves it to aiohttp.
+    def left_of(self, data: bytes, *, idle: bool) -> bytes:
+        """What aiohttp is to have of what has arrived: nothing where it is one plain request.
 
         It is told of everything that arrives while nothing is served. `idle` is whether aiohttp
         waits for a request.
@@ -219,17 +234,38 @@ class DirectLine:
         if self._elsewhere:
             # Of what aiohttp was still to have, this is a part; more than that is for good.
             self._elsewhere = self._elsewhere - len(data) if self._elsewhere > 0 else -1
-            return False
+            return data
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+            data, self._begun = self._begun + data, b""
         self._elsewhere = -1
         found = self._read(data) if idle else None
         if found is None:
-            return False
+            if self._elsewhere > 0 and self._is_plain and self._elsewhere < _MOST_HELD_BYTES:
+                return self._wait_for_the_rest(data)
+            return data
         self._request = found
         if self._task is None:
             self._task = self._loop.create_task(self._serve_all())
         elif (wake := self._wake) is not None and not wake.done():
             wake.set_result(None)
-        return True
+        return b""
+
+    def _wait_for_the_rest(self, data: bytes) -> bytes:
+        """Many clients write a head and its body apart: the body comes the next moment.
+
+        If not, aiohttp has the head, so that who may not come in is told so without it.
+        """
+        missing, self._elsewhere = self._elsewhere, 0
+        self._begun = data
+        self._late = self._loop.call_later(_REST_WITHIN_S, self._give_up, missing)
+        return b""
+
+    def _give_up(self, missing: int) -> None:
+        begun, self._begun, self._late = self._begun, b"", None
+        self._elsewhere = missing
+        self._carrier.to_aiohttp(begun)
 
     def hold(self, data: bytes) -> None:
         """Keep what comes while a request is served."""
@@ -240,6 +276,8 @@ class DirectLine:
     def stop(self) -> None:
         """The connection is gone: so is the caller of what is served."""
         self._elsewhere = -1
+        if self._late is not None:
+            self._late.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -253,26 +291,21 @@ class DirectLine:
 
     def _read(self, data: bytes) -> tuple[Handler, DirectRequest] | None:
         """The handler and the request, None for what aiohttp is to read."""
+        self._is_plain = False
         line_end = data.find(b"\r\n", 0, _LONGEST_LINE)
-        handler = self._handlers.get(data[:line_end])
-        if handler is None:
-            return None
-        head_end = data.find(b"\r\n\r\n", line_end, _MOST_HEAD_BYTES)
-        if head_end < 0 or not data[:head_end].isascii():
+        head_end = data.find(b"\r\n\r\n", 0, _MOST_HEAD_BYTES)
+        if head_end < 0 or not data[:head_end].isascii() or not self._fed(data):
             return None
         head = self._head
-        head.reset()
-        if not self._fed(data) or not head.plain or len(head.fields) > _MOST_HEADERS:
+        if head.ended == head.begun == 1:
+            self._elsewhere = 0  # whoever reads it, nothing of another one is left behind
+        elif head.begun == 1:
+            length = int(head.fields.get(b"content-length", b"0"))
+            self._elsewhere = max(head_end + 4 + length - len(data), 0) or -1
+        handler = self._handlers.get(data[:line_end])
+        self._is_plain = handler is not None and _is_plain(head)
+        if handler is None or not self._is_plain or self._elsewhere:
             return None
-        if b"host" not in head.fields:
-            return None  # refused there
-        missing = int(head.fields.get(b"content-length", b"0")) - len(data) + head_end + 4
-        if missing > 0 and not head.ended:
-            self._elsewhere = missing
-            return None
-        if head.ended != 1 or missing or head.fields.get(b"connection", _OPEN).lower() != _OPEN:
-            return None
-        self._elsewhere = 0
         path = data[5 : line_end - 9].decode()
         headers = CIMultiDict(
             [(str(name, "ascii"), str(value, "ascii")) for name, value in head.fields.items()]
@@ -283,6 +316,7 @@ class DirectLine:
 
     def _fed(self, data: bytes) -> bool:
         """Whether the parser finds nothing wrong; it is kept where it is between two requests."""
+        self._head.reset()
         parser, self._parser = self._parser, None
         if parser is None:
             parser = httptools.HttpRequestParser(self._head)
@@ -290,7 +324,7 @@ class DirectLine:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             return False
-        if self._head.ended == 1:
+        if self._head.ended == self._head.begun:
             self._parser = parser
         return True
 
@@ -323,6 +357,17 @@ class DirectLine:
         await response.prepare(request)
         await response.write_eof()
         return bool(response.keep_alive)
+
+
+def _is_plain(head: _Head) -> bool:
+    """Whether nothing in a head changes how the request is read, answered or refused."""
+    fields = head.fields
+    return (
+        head.plain
+        and len(fields) <= _MOST_HEADERS
+        and b"host" in fields  # refused without it
+        and fields.get(b"connection", _OPEN).lower() == _OPEN
+    )
 
 
 def request_lines(handlers: Mapping[str, Handler]) -> dict[bytes, Handler]:

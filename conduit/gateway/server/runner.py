@@ -180,12 +180,13 @@ class EdgeHandler(RequestHandler):
             if direct.serving:
                 direct.hold(data)
                 return
-            if direct.take(data, idle=self._is_idle()):
+            data = direct.left_of(data, idle=self._is_idle())
+            if not data:
                 if self._awaits_head:
                     self._awaits_head = False
                     self._edge.heads.release(self)
                 return
-        self._to_aiohttp(data)
+        self.to_aiohttp(data)
 
     def _is_idle(self) -> bool:
         """Whether aiohttp waits for a request of which nothing has come."""
@@ -195,7 +196,8 @@ class EdgeHandler(RequestHandler):
         waiter = self._waiter
         return not self._request_count or (waiter is not None and not waiter.done())
 
-    def _to_aiohttp(self, data: bytes) -> None:
+    def to_aiohttp(self, data: bytes) -> None:
+        """See `direct.Carrier`; also what the library had put aside, with nothing new."""
         edge, before = self._edge, self._request_count
         # Heads are small enough if all of what came is. Nothing new means that what the library
         # had put aside is read now.

@@ -117,17 +117,56 @@ async def test_the_blanks_around_a_header_are_not_part_of_it() -> None:
         assert (await direct.ask(data)).body == (await plain.ask(data)).body == b"'a b'"
 
 
-async def test_a_request_in_parts_goes_to_aiohttp_and_the_next_one_the_short_way() -> None:
+async def test_a_head_and_its_body_that_are_written_apart_go_the_short_way() -> None:
     data = post(b"0123456789")
     async with connected() as client:
         for cut in (len(data) - 10, len(data) - 4):
             await client.write(data[:cut])
-            await asyncio.sleep(0.01)  # two reads; where they come as one the way is the short one
+            await asyncio.sleep(0)
             await client.write(data[cut:])
-            way, body = (await ways(client))[0]
-            assert body == b"0123456789"
+            assert (await ways(client))[0][1] == b"0123456789"
             await client.write(post(b"{}"))
-            assert await ways(client) == [("direct", b"{}")], f"after one by {way}"
+            assert await ways(client) == [("direct", b"{}")]
+
+
+@pytest.mark.parametrize("size", [10, 100_000], ids=["late", "large"])
+async def test_a_body_that_is_late_or_large_goes_to_aiohttp_and_the_next_one_the_short_way(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    monkeypatch.setattr("conduit.gateway.server.direct._REST_WITHIN_S", 0.0)
+    data = post(b"a" * size)
+    async with connected() as client:
+        await client.write(data[:-size])
+        await asyncio.sleep(0.02)
+        await client.write(data[-size:])
+        assert await ways(client) == [("aiohttp", b"a" * size)]
+        await client.write(post(b"{}"))
+        assert await ways(client) == [("direct", b"{}")]
+
+
+async def test_who_may_not_come_in_is_told_so_without_the_body() -> None:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        raise AuthenticationError("who is it?")
+
+    async with serving(refuse, direct=True) as edge:
+        assert (await edge.ask(post(b"", length=500))).status == 401
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        f"GET {PATH} HTTP/1.1\r\nhost: gateway\r\n\r\n".encode(),
+        post(b"2\r\n{}\r\n0\r\n\r\n", "transfer-encoding: chunked"),
+        post(b"{}", "x-note: 1", "x-note: 2"),
+    ],
+    ids=["get", "chunked", "repeated"],
+)
+async def test_what_aiohttp_has_had_whole_leaves_the_short_way_open(other: bytes) -> None:
+    async with connected() as client:
+        await client.write(other)
+        assert (await ways(client))[0][0] == "aiohttp"
+        await client.write(post(b"{}"))
+        assert await ways(client) == [("direct", b"{}")]
 
 
 async def test_a_request_whose_head_comes_in_parts_leaves_the_connection_to_aiohttp() -> None:
