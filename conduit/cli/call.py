@@ -201,8 +201,12 @@ class Call:
         view: View,
         *names: str,
         query: Mapping[str, object] | None = None,
+        whole: bool = False,
     ) -> None:
-        """Print a list, a page of it or all, and say on stderr when there is more."""
+        """Print a list, a page of it or all, and say on stderr when there is more.
+
+        A list that is short by its nature is shown `whole` unless it is limited.
+        """
         listing = self.options.listing
         parameters = dict(query or {})
         if any(isinstance(value, str) for value in parameters.values()):
@@ -213,7 +217,7 @@ class Call:
                 return
             parameters["filter"] = self.options.filter
         if "limit" in OPERATIONS[name].query:
-            wanted = listing.limit or (_LARGEST_PAGE if self._wants_all else None)
+            wanted = listing.limit or (_LARGEST_PAGE if whole or self._wants_all else None)
             page_size = min(wanted, _LARGEST_PAGE) if wanted is not None else None
             parameters |= {"limit": page_size, "cursor": listing.cursor}
         rest: dict[str, Any] = {}

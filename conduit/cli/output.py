@@ -31,7 +31,8 @@ class Column:
     """A column: `path` is its value for programs, `text` what people read instead.
 
     On a narrow terminal the plain columns are clipped first; then those with a `spare` number are
-    left out, 1 before 2; `firm` ones are clipped last. No number is ever clipped.
+    left out, 1 before 2; `firm` ones are clipped last. No number is ever clipped. A `wide` one is
+    for `-o wide`, and for programs too where it is `told`: people read it in another column.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Column:
     tone: Callable[[Record], Tone] | None = None
     firm: bool = False
     spare: int | None = None
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class Printer:
         return json.dumps(value, ensure_ascii=escaped, separators=(",", ":"))
 
     def _columns(self, rows: Iterable[Record], view: View) -> None:
-        columns = _chosen(view, self._shape.fields, wide=self.format == "wide")
+        columns = _chosen(view, self._shape.fields, self.format)
         match self.format:
             case "id":
                 for row in rows:
@@ -354,11 +356,14 @@ def formatted(template: str, row: Record) -> str:
         raise Failure(f"--format: {error}") from error
 
 
-def _chosen(view: View, fields: Sequence[str], *, wide: bool) -> list[Column]:
+def _chosen(view: View, fields: Sequence[str], format_: Format | None) -> list[Column]:
     if fields:
         by_path = {column.path: column for column in view.columns}
         return [by_path.get(path) or Column(path, path) for path in fields]
-    return [column for column in view.columns if wide or not column.wide]
+    if format_ == "wide":
+        return list(view.columns)
+    for_programs = format_ in ("csv", "tsv")
+    return [each for each in view.columns if not each.wide or (each.told and for_programs)]
 
 
 def _human(column: Column, row: Record) -> str:

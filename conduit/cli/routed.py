@@ -20,6 +20,7 @@ RANKED = View(
             right=True,
         ),
         Column("why", "reason"),
+        Column("provider", "provider", wide=True, told=True),
     ),
     id_path="model",
     empty="it has no target",
@@ -34,6 +35,7 @@ CALLED = View(
             "waited", "waited_ms", lambda row: people.milliseconds(row["waited_ms"]), right=True
         ),
         Column("error", "error"),
+        Column("provider", "provider", wide=True, told=True),
     ),
     id_path="model",
     empty="nothing was called",

@@ -1,5 +1,6 @@
 """Health of providers, breakers by hand, and draining, from the command line."""
 
+import csv
 import json
 from typing import Any
 
@@ -160,3 +161,13 @@ def test_a_drain_that_takes_too_long_is_124_and_leaves_the_provider_disabled(
     at_once = conduit("providers", "drain", "openai", "--no-wait")
     assert at_once.code == 0
     assert conduit("providers", "drain", "openai", "--dry-run").code == 0
+
+
+def test_programs_are_told_the_provider_that_people_read_in_the_target(
+    shell: Shell, conduit: Conduit, deployments: list[dict[str, Any]]
+) -> None:
+    names, *rows = csv.reader(conduit("breakers", "list", "-o", "csv").out.splitlines())
+    providers = [row[names.index("provider")] for row in rows]
+    assert providers == [each["provider"] for each in deployments]
+    table = shell("breakers", "list", CONDUIT_FORCE_TTY="200", NO_COLOR="1").out
+    assert "PROVIDER" not in table.splitlines()[0].upper()

@@ -61,7 +61,7 @@ def show(
     view = View(columns, "name")
     if not offline and config is None:
         try:
-            call.show_list("config.list", view)
+            call.show_list("config.list", view, whole=True)
             return
         except (Unreachable, Failure) as error:
             chosen = call.options.choice
@@ -95,7 +95,7 @@ def _settings_here(call: Call, config: str | None) -> list[Record]:
 @verb(noun, "list", "listing")
 def list_settings(call: Call) -> None:
     """List the settings of the running gateway with their origins."""
-    call.show_list("config.list", View((NAME, VALUE, ORIGIN, DESCRIPTION), "name"))
+    call.show_list("config.list", View((NAME, VALUE, ORIGIN, DESCRIPTION), "name"), whole=True)
 
 
 @verb(noun, "get", "output")

@@ -280,6 +280,7 @@ CANDIDATES = View(
             lambda each: ", ".join(_known(each, "credential")),
             wide=True,
         ),
+        Column("provider", "provider", wide=True, told=True),
     ),
     id_path="model",
     empty="it has no target",

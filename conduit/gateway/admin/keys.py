@@ -381,7 +381,16 @@ def _facts(key: StoredKey) -> dict[str, Any]:
 
 
 OPERATIONS = (
-    AdminOperation("keys.list", "GET", _PATH, "List keys", _list, Page[KeyView], query=KeyQuery),
+    AdminOperation(
+        "keys.list",
+        "GET",
+        _PATH,
+        "List keys",
+        _list,
+        Page[KeyView],
+        query=KeyQuery,
+        errors=(NotFoundError,),
+    ),
     AdminOperation(
         "keys.create",
         "POST",
