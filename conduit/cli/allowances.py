@@ -9,6 +9,7 @@ from conduit.cli.call import Call
 from conduit.cli.failures import Failure
 from conduit.client.api import Record
 from conduit.core import people
+from conduit.core.limits import STORE_DOWN
 
 Budget = Annotated[
     str | None, typer.Option("--budget", metavar="USD", help="Most that may be spent.")
@@ -19,7 +20,8 @@ Period = Annotated[
         "--budget-period", "--period", metavar="PERIOD", help="total, day, week or month."
     ),
 ]
-_RATE = "N[,burst=B][,shadow]"
+_RATE = "N[,burst=B][,shadow][,closed]"
+_PLAIN = "N[,shadow][,closed]"
 Rpm = Annotated[
     str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
 ]
@@ -27,14 +29,14 @@ Tpm = Annotated[
     str | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
 ]
 Rpd = Annotated[
-    str | None, typer.Option("--rpd", metavar="N[,shadow]", help="Most requests a day, or none.")
+    str | None, typer.Option("--rpd", metavar=_PLAIN, help="Most requests a day, or none.")
 ]
 Tpd = Annotated[
-    str | None, typer.Option("--tpd", metavar="N[,shadow]", help="Most tokens a day, or none.")
+    str | None, typer.Option("--tpd", metavar=_PLAIN, help="Most tokens a day, or none.")
 ]
 Concurrent = Annotated[
     str | None,
-    typer.Option("--concurrent", metavar="N[,shadow]", help="Most requests at once, or none."),
+    typer.Option("--concurrent", metavar=_PLAIN, help="Most requests at once, or none."),
 ]
 
 
@@ -52,7 +54,8 @@ def limits_text(row: Record) -> str:
 def _limit(limit: Record) -> str:
     more = f" burst {limit['burst']:,}" if limit["burst"] is not None else ""
     shadow = " shadow" if limit["shadow"] else ""
-    return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}"
+    closed = " closed" if limit.get("on_store_down") == "closed" else ""
+    return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}{closed}"
 
 
 def limits_of(**texts: str | None) -> dict[str, Record | None]:
@@ -71,6 +74,8 @@ def _limit_of(kind: str, text: str) -> Record | None:
             limit["burst"] = _whole(kind, value)
         elif word == "shadow":
             limit["shadow"] = True
+        elif word in STORE_DOWN:
+            limit["on_store_down"] = word
         else:
             raise Failure(f"--{kind}: {_RATE} is expected, not {text!r}")
     return limit
@@ -84,7 +89,7 @@ def _whole(kind: str, text: str) -> int:
 
 def changed_limits(row: Record, changes: dict[str, Record | None]) -> list[Record]:
     """All limits of a record: as they are, but for those that are to change."""
-    told = ("kind", "limit", "burst", "shadow", "timezone")
+    told = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down")
     kept = {each["kind"]: {name: each[name] for name in told} for each in row["limits"]}
     return [each for each in (kept | changes).values() if each is not None]
 

@@ -43,7 +43,12 @@ _KEY_FIELDS = (
 )
 _GROUP_FIELDS = ("description", "enabled", "allowed_models", "limits")
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
-_USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}
+_USUAL_RATE = {
+    "burst": None,
+    "shadow": False,
+    "timezone": "UTC",
+    "on_store_down": "degrade",
+}
 _UNSAID = object()
 _CREDENTIAL_LIMITS = ("weight", "max_in_flight", "requests_per_minute")
 _USUAL_POLICY = {

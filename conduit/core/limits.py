@@ -7,6 +7,12 @@ LimitKind = Literal["rpm", "tpm", "rpd", "tpd", "concurrent"]
 KINDS: Final[tuple[LimitKind, ...]] = get_args(LimitKind)
 LARGEST_LIMIT: Final = 10**12
 
+StoreDown = Literal["degrade", "closed"]
+"""What becomes of a limit that gateways share while they cannot reach what they share it in: each
+keeps its part of it by itself, or nothing is served."""
+
+STORE_DOWN: Final[tuple[StoreDown, ...]] = get_args(StoreDown)
+
 WORDS: Final[dict[LimitKind, str]] = {
     "rpm": "requests a minute",
     "tpm": "tokens a minute",
@@ -29,6 +35,7 @@ class Limit:
     burst: int | None = None
     shadow: bool = False
     timezone: str = "UTC"
+    on_store_down: StoreDown = "degrade"
 
     @property
     def text(self) -> str:

@@ -81,9 +81,9 @@ class GatewaySettings(BaseSettings):
 
     redis_url: str | None = Field(
         default=None,
+        repr=False,
         description=(
-            "Redis for limits shared by several nodes; refused by this version, which runs one "
-            "node."
+            "Redis in which gateways keep their rate limits together, as redis://… or rediss://…"
         ),
     )
 
@@ -513,9 +513,14 @@ class GatewaySettings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _is_one_node(cls, value: str | None) -> str | None:
-        if value is not None:
-            raise ValueError("this version runs a single node and does not use Redis: unset it")
+    def _is_a_redis(cls, value: str | None) -> str | None:
+        scheme, found, rest = (value or "").partition("://")
+        if value is not None and (not found or scheme not in ("redis", "rediss", "unix")):
+            raise ValueError("a URL such as redis://127.0.0.1:6379/0 is expected")
+        if not _USER_INFO.fullmatch(rest.rpartition("@")[0]):
+            raise ValueError("the special characters of a password are written percent-encoded")
+        if "password=" in rest:
+            raise ValueError("the password is written before the host: redis://:PASSWORD@HOST")
         return value
 
     @field_validator("trusted_proxies")
@@ -545,6 +550,7 @@ class GatewaySettings(BaseSettings):
     def secrets(self) -> list[str]:
         """What is secret of the settings, to be kept out of logs. Raises SettingsError."""
         found = [self.supplied_master_key(), _password_of(self.database_url)]
+        found.append(_password_of(self.redis_url))
         if self.sealing_key is not None:
             found.append(self.sealing_key.get_secret_value())
         return [secret for secret in found if secret]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,9 @@ from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.keyring import Keyring
 from conduit.gateway.known_keys import KnownKeys
 from conduit.gateway.ledger.opening import open_ledger
-from conduit.gateway.limits.limiter import Limiter
+from conduit.gateway.limits.limiter import CountSince, Limiter
+from conduit.gateway.limits.shared import SharedLimiter
+from conduit.gateway.limits.store import Redis, Store
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch
@@ -127,7 +129,14 @@ async def open_gateway(
         bodies = BodyStore(
             folder / FOLDER, lambda: rules.retention(gateway.settings), secrets.scrub
         )
-        metrics = Metrics(__version__, live.__len__, ledger.state, cache.figures, shedder)
+        metrics = Metrics(
+            __version__,
+            live.__len__,
+            ledger.state,
+            cache.figures,
+            shedder,
+            lambda: gateway.limiter.state(),
+        )
         history = HealthHistory(
             database, lambda: gateway.settings.health_history_days, secrets.scrub
         )
@@ -151,7 +160,12 @@ async def open_gateway(
             endpoints=endpoints,
             tokens=tokens,
             metrics=metrics,
-            limiter=Limiter(day_counts(database, ledger), exceeded=metrics.limit_exceeded),
+            limiter=_limiter(
+                settings.redis_url,
+                day_counts(database, ledger),
+                metrics,
+                lambda up: _tell_limiter(gateway, up),
+            ),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             health_history=history,
@@ -162,11 +176,31 @@ async def open_gateway(
             warnings=warnings,
             started_at_ms=now_ms(),
         )
+        stack.push_async_callback(gateway.limiter.close)
         gateway.health.changed = partial(_tell_health, gateway)
         for writer in (history, gateway.notifications, bodies):
             writer.start()
             stack.push_async_callback(writer.close)
         yield gateway
+
+
+def _limiter(
+    redis_url: str | None,
+    count_since: CountSince,
+    metrics: Metrics,
+    changed: Callable[[bool], None],
+) -> Limiter:
+    """Counts in this process alone, or in Redis. Raises SettingsError where that cannot be."""
+    if redis_url is None:
+        return Limiter(count_since, exceeded=metrics.limit_exceeded)
+    store = Store(Redis(redis_url), changed=changed)
+    return SharedLimiter(store, count_since, exceeded=metrics.limit_exceeded)
+
+
+def _tell_limiter(gateway: Gateway, up: bool) -> None:
+    state = gateway.limiter.state()
+    facts = {"store": "up" if up else "down", "gateways": state.gateways}
+    gateway.bus.publish(EventKind.GATEWAY_LIMITER_CHANGED, facts)
 
 
 def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
@@ -323,13 +357,15 @@ async def _background(
     await stats.start()
     if gateway.known_keys is not None:
         gateway.known_keys.start()
-    tasks = (
+    tasks = [
         asyncio.create_task(gateway.keyring.note_last_used(), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
         asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
-    )
+    ]
+    if isinstance(gateway.limiter, SharedLimiter):
+        tasks.append(asyncio.create_task(gateway.limiter.run(), name="limiter"))
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
     for task in tasks:

@@ -125,6 +125,8 @@ class Gateway:
         degraded = [ledger.reason] if ledger.available and ledger.reason is not None else []
         if shedding := self.shedder.reasons:
             degraded.append(told_of(shedding))
+        if self.limiter.state().store == "down":
+            degraded.append("Redis does not answer: each gateway keeps its share of rate limits")
         revision = self.configuration.snapshot.revision
         return Readiness(tuple(reasons), tuple(degraded), revision)
 
@@ -141,6 +143,7 @@ class Gateway:
             rss_bytes=machine.resident_bytes(),
             warnings=self.warnings,
             shedding=self.shedder.state(),
+            limiter=self.limiter.state(),
         )
 
     async def check_ledger(self) -> LedgerReport:

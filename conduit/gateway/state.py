@@ -1,10 +1,11 @@
 """What a running gateway tells of itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from conduit.gateway.ledger.entries import Finding
+from conduit.gateway.limits.limiter import LimiterState
 from conduit.gateway.shedding import SheddingState
 
 
@@ -23,6 +24,7 @@ class GatewayState:
     rss_bytes: int | None = None
     warnings: tuple[str, ...] = ()
     shedding: SheddingState | None = None
+    limiter: LimiterState = field(default_factory=LimiterState)
 
 
 @dataclass(frozen=True, slots=True)

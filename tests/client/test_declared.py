@@ -200,7 +200,8 @@ def test_a_group_is_made_before_its_keys_and_goes_after_them() -> None:
 
 
 def test_a_group_is_changed_in_what_differs_and_written_as_it_is_read() -> None:
-    rate = {"kind": "rpm", "limit": 5, "burst": None, "shadow": False, "timezone": "UTC"}
+    told = {"burst": None, "shadow": False, "timezone": "UTC", "on_store_down": "degrade"}
+    rate = {"kind": "rpm", "limit": 5, **told}
     row = {
         "id": "grp_1",
         "name": "team",

@@ -33,6 +33,17 @@ class SheddingView(Resource):
     memory_percent: float | None
 
 
+class LimiterView(Resource):
+    """Where rate limits are counted: `none`, in this process alone, or in Redis, up or down.
+
+    `gateways` share them, as far as is known; `failures`: how often Redis did not answer.
+    """
+
+    store: Literal["none", "up", "down"]
+    gateways: int
+    failures: int
+
+
 class StatusView(Resource):
     """`revision` is that of the configuration in force; `warnings` are for the operator."""
 
@@ -53,6 +64,7 @@ class StatusView(Resource):
     bodies: BodiesStatus
     rss_bytes: int | None
     shedding: SheddingView | None = None
+    limiter: LimiterView | None = None
     warnings: list[str]
 
 

@@ -1,5 +1,7 @@
 """Admin operations that tell of the running gateway."""
 
+from msgspec.structs import asdict
+
 from conduit.core.errors import UnavailableError
 from conduit.core.ids import now_ms
 from conduit.core.money import format_usd
@@ -9,6 +11,7 @@ from conduit.core.resources.status import (
     FindingView,
     LedgerCheck,
     LedgerView,
+    LimiterView,
     SheddingView,
     StatusView,
 )
@@ -52,6 +55,7 @@ async def _status(call: Call[None, None]) -> StatusView:
         bodies=await status_of(admin),
         rss_bytes=state.rss_bytes,
         shedding=_shedding_view(state.shedding),
+        limiter=LimiterView(**asdict(state.limiter)),
         warnings=[
             *state.warnings,
             *admin.configuration.warnings,
