@@ -1,6 +1,6 @@
 """What commands on keys and on groups share: rate limits and budgets as options and as texts."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -9,7 +9,7 @@ from conduit.cli.call import Call
 from conduit.cli.failures import Failure
 from conduit.client.api import Record
 from conduit.core import people
-from conduit.core.limits import STORE_DOWN
+from conduit.core.limits import Limit, LimitKind, limit_in
 
 Budget = Annotated[
     str | None, typer.Option("--budget", metavar="USD", help="Most that may be spent.")
@@ -21,6 +21,7 @@ Period = Annotated[
     ),
 ]
 _RATE = "N[,burst=B][,shadow][,closed]"
+_USUAL = Limit("rpm", 1)
 _PLAIN = "N[,shadow][,closed]"
 Rpm = Annotated[
     str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
@@ -64,27 +65,16 @@ def limits_of(**texts: str | None) -> dict[str, Record | None]:
 
 
 def _limit_of(kind: str, text: str) -> Record | None:
+    """What is said of a limit, and no more: the rest is as usual."""
     if text == "none":
         return None
-    number, *words = text.split(",")
-    limit: Record = {"kind": kind, "limit": _whole(kind, number)}
-    for word in words:
-        name, _, value = word.partition("=")
-        if name == "burst" and value:
-            limit["burst"] = _whole(kind, value)
-        elif word == "shadow":
-            limit["shadow"] = True
-        elif word in STORE_DOWN:
-            limit["on_store_down"] = word
-        else:
-            raise Failure(f"--{kind}: {_RATE} is expected, not {text!r}")
-    return limit
-
-
-def _whole(kind: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise Failure(f"--{kind}: a whole number above 0 is expected, not {text!r}")
-    return int(text)
+    try:
+        limit = limit_in(cast(LimitKind, kind), text)
+    except ValueError as error:
+        raise Failure(f"--{kind}: {error} ({_RATE})") from error
+    told = {name: getattr(limit, name) for name in ("burst", "shadow", "on_store_down")}
+    said = {name: value for name, value in told.items() if value != getattr(_USUAL, name)}
+    return {"kind": kind, "limit": limit.limit, **said}
 
 
 def changed_limits(row: Record, changes: dict[str, Record | None]) -> list[Record]:

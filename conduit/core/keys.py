@@ -16,6 +16,9 @@ VIRTUAL_PREFIX = "condt_"
 MASTER_PREFIX = "condt_mk_"
 DISPLAYED_CHARACTERS = 6
 MASTER_KEY_MINIMUM_BYTES = 32
+_KNOWN_BAD_MASTER_KEYS = ("changeme", "change-me", "master", "password", "secret", "sk-1234")
+_FEWEST_CHARACTERS_BESIDE = 16
+_FEWEST_DIFFERENT_CHARACTERS = 8
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _BODY_CHARACTERS = 43
@@ -73,3 +76,19 @@ def digest_of(key: str) -> bytes:
 def displayed_start(key: str) -> str:
     """What may be shown of a key: its prefix and the first six random characters."""
     return key[: len(VIRTUAL_PREFIX) + DISPLAYED_CHARACTERS]
+
+
+def refuse_weak_master_key(text: str) -> None:
+    """Raise ValueError for a key that is too short, too common or not plain text."""
+    if not text.isascii() or any(character.isspace() for character in text):
+        raise ValueError("a master key is plain ASCII without spaces")
+    if len(text) < MASTER_KEY_MINIMUM_BYTES:
+        raise ValueError(
+            f"a master key has at least {MASTER_KEY_MINIMUM_BYTES} characters: "
+            "make one with conduit auth init"
+        )
+    beside = text.lower()
+    for word in _KNOWN_BAD_MASTER_KEYS:
+        beside = beside.replace(word, "")
+    if len(beside) < _FEWEST_CHARACTERS_BESIDE or len(set(text)) < _FEWEST_DIFFERENT_CHARACTERS:
+        raise ValueError("this master key can be guessed: make one with conduit auth init")

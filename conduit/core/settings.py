@@ -13,13 +13,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from conduit.core.keys import MASTER_KEY_MINIMUM_BYTES
+from conduit.core.keys import refuse_weak_master_key
+from conduit.core.limits import limits_in
 from conduit.core.paths import data_folder
 
 PREFIX = "CONDUIT_"
-_KNOWN_BAD_MASTER_KEYS = ("changeme", "change-me", "master", "password", "secret", "sk-1234")
-_FEWEST_CHARACTERS_BESIDE = 16
-_FEWEST_DIFFERENT_CHARACTERS = 8
 
 
 RESTART_ONLY = frozenset(
@@ -369,6 +367,13 @@ class GatewaySettings(BaseSettings):
         ),
     )
 
+    rate_limits: str | None = Field(
+        default=None,
+        description=(
+            "Rate limits of all requests together, such as rpm=6000,burst=200 concurrent=500."
+        ),
+    )
+
     default_max_output_tokens: int = Field(
         default=16_384,
         ge=256,
@@ -523,6 +528,12 @@ class GatewaySettings(BaseSettings):
             raise ValueError("the password is written before the host: redis://:PASSWORD@HOST")
         return value
 
+    @field_validator("rate_limits")
+    @classmethod
+    def _are_limits(cls, value: str | None) -> str | None:
+        limits_in(value)
+        return value
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, value: str | None) -> str | None:
@@ -587,19 +598,3 @@ def networks_of(text: str | None) -> tuple[Network, ...]:
     """The networks in a list like "10.0.0.0/8, 2001:db8::/32". Raises ValueError."""
     names = [name.strip() for name in (text or "").split(",")]
     return tuple(ipaddress.ip_network(name) for name in names if name)
-
-
-def refuse_weak_master_key(text: str) -> None:
-    """Raise ValueError for a key that is too short, too common or not plain text."""
-    if not text.isascii() or any(character.isspace() for character in text):
-        raise ValueError("a master key is plain ASCII without spaces")
-    if len(text) < MASTER_KEY_MINIMUM_BYTES:
-        raise ValueError(
-            f"a master key has at least {MASTER_KEY_MINIMUM_BYTES} characters: "
-            "make one with conduit auth init"
-        )
-    beside = text.lower()
-    for word in _KNOWN_BAD_MASTER_KEYS:
-        beside = beside.replace(word, "")
-    if len(beside) < _FEWEST_CHARACTERS_BESIDE or len(set(text)) < _FEWEST_DIFFERENT_CHARACTERS:
-        raise ValueError("this master key can be guessed: make one with conduit auth init")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conduit import __version__
+from conduit.core.limits import limits_in
 from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.resources.status import SettingsReload
 from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError
@@ -143,6 +144,7 @@ class Gateway:
             rss_bytes=machine.resident_bytes(),
             warnings=self.warnings,
             shedding=self.shedder.state(),
+            rate_limits=limits_in(self.settings.rate_limits),
             limiter=self.limiter.state(),
         )
 

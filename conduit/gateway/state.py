@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from conduit.core.limits import Limit
 from conduit.gateway.ledger.entries import Finding
 from conduit.gateway.limits.limiter import LimiterState
 from conduit.gateway.shedding import SheddingState
@@ -24,6 +25,7 @@ class GatewayState:
     rss_bytes: int | None = None
     warnings: tuple[str, ...] = ()
     shedding: SheddingState | None = None
+    rate_limits: tuple[Limit, ...] = ()
     limiter: LimiterState = field(default_factory=LimiterState)
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from conduit.core.resources.bodies import BodiesStatus
 from conduit.core.resources.fields import JsonObject, Resource, Time
+from conduit.core.resources.limits import RateLimitView
 
 
 class LedgerView(Resource):
@@ -45,7 +46,10 @@ class LimiterView(Resource):
 
 
 class StatusView(Resource):
-    """`revision` is that of the configuration in force; `warnings` are for the operator."""
+    """`revision` is that of the configuration in force; `warnings` are for the operator.
+
+    `limits` are the rate limits of all requests together, as they stand.
+    """
 
     version: str
     boot: str
@@ -65,6 +69,7 @@ class StatusView(Resource):
     rss_bytes: int | None
     shedding: SheddingView | None = None
     limiter: LimiterView | None = None
+    limits: list[RateLimitView] = Field(default_factory=list)
     warnings: list[str]
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from conduit.core.errors import ConflictError
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
-from conduit.core.limits import Limit
 from conduit.core.money import format_usd
 from conduit.core.people import counted
 from conduit.core.resources.fields import Page, time_text
@@ -18,6 +17,7 @@ from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
 from conduit.gateway.ledger.budgets import PREPAID
 from conduit.gateway.limits.limiter import Scope, Standings
+from conduit.gateway.limits.scopes import limits_of
 from conduit.gateway.storage import budgets, groups, keys
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import reading, writing
@@ -152,7 +152,7 @@ async def _views(
 
 
 def _scope(group: StoredGroup) -> Scope:
-    limits = tuple(Limit(**limit) for limit in group.limits)
+    limits = limits_of(group.limits)
     return Scope(group.id, group.name, limits, "group")
 
 

@@ -9,7 +9,6 @@ from conduit.core.errors import ConflictError, NotFoundError, ValidationFailedEr
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, displayed_start, make_virtual_key
-from conduit.core.limits import Limit
 from conduit.core.money import format_usd
 from conduit.core.resources.fields import Name, Page, Resource, Time, time_ms, time_text
 from conduit.core.resources.keys import (
@@ -32,6 +31,7 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, QueryBool, changes_of, page
 from conduit.gateway.limits.limiter import Scope, Standings
+from conduit.gateway.limits.scopes import limits_of
 from conduit.gateway.storage import budgets, groups, keys, requests
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import Transaction, reading, writing
@@ -306,7 +306,7 @@ async def _beside(connection: Transaction, found: Sequence[StoredKey]) -> _Besid
 
 
 async def _views(admin: AdminContext, found: Sequence[StoredKey], beside: _Beside) -> list[KeyView]:
-    standings = await admin.limiter.look(*(Scope(k.id, k.name, _limits(k)) for k in found))
+    standings = await admin.limiter.look(*(Scope(k.id, k.name, limits_of(k.limits)) for k in found))
     return [_view(admin, key, beside, standings[key.id]) for key in found]
 
 
@@ -338,10 +338,6 @@ def _view(admin: AdminContext, key: StoredKey, beside: _Beside, standings: Stand
         updated_at=str(time_text(key.updated_at_ms)),
         version=key.version,
     )
-
-
-def _limits(key: StoredKey) -> tuple[Limit, ...]:
-    return tuple(Limit(**limit) for limit in key.limits)
 
 
 def limit_views(standings: Standings) -> list[RateLimitView]:

@@ -20,12 +20,16 @@ ScopeKind = Literal["key", "group", "mapping", "gateway"]
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What limits belong to; `label` names it in messages: `the key "ci"`."""
+    """What limits belong to; `label` names it in messages: `the key "ci"`.
+
+    `alias` is by what the books know a mapping, in the place of its id.
+    """
 
     id: str
     label: str
     limits: tuple[Limit, ...]
     kind: ScopeKind = "key"
+    alias: str = ""
 
 
 class Counted(msgspec.Struct, frozen=True):
