@@ -47,6 +47,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # RFC 3986, 3.2.1, less the apostrophe: what is taken for a password here is hidden as one.
 _USER_INFO = re.compile(r"[A-Za-z0-9\-._~%!$&()*+,;=:]*")
+_REDIS_URL = re.compile(
+    rf"(rediss?://({_USER_INFO.pattern}@)?[^@/?#\s]+(/\d*)?|unix://[^@?\s]+)(\?(?!.*password=)\S*)?"
+)
 
 
 class SettingsError(Exception):
@@ -519,13 +522,9 @@ class GatewaySettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis(cls, value: str | None) -> str | None:
-        scheme, found, rest = (value or "").partition("://")
-        if value is not None and (not found or scheme not in ("redis", "rediss", "unix")):
-            raise ValueError("a URL such as redis://127.0.0.1:6379/0 is expected")
-        if not _USER_INFO.fullmatch(rest.rpartition("@")[0]):
-            raise ValueError("the special characters of a password are written percent-encoded")
-        if "password=" in rest:
-            raise ValueError("the password is written before the host: redis://:PASSWORD@HOST")
+        if value is not None and not _REDIS_URL.fullmatch(value):
+            example = "redis://127.0.0.1:6379/0, with a password percent-encoded"
+            raise ValueError(f"a URL is expected such as {example}")
         return value
 
     @field_validator("rate_limits")
