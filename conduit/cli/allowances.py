@@ -1,6 +1,6 @@
 """What commands on keys and on groups share: rate limits and budgets as options and as texts."""
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -9,6 +9,7 @@ from conduit.cli.call import Call
 from conduit.cli.failures import Failure
 from conduit.client.api import Record
 from conduit.core import people
+from conduit.core.limits import Limit, LimitKind, limit_in
 
 Budget = Annotated[
     str | None, typer.Option("--budget", metavar="USD", help="Most that may be spent.")
@@ -19,7 +20,9 @@ Period = Annotated[
         "--budget-period", "--period", metavar="PERIOD", help="total, day, week or month."
     ),
 ]
-_RATE = "N[,burst=B][,shadow]"
+_RATE = "N[,burst=B][,shadow][,closed]"
+_USUAL = Limit("rpm", 1)
+_PLAIN = "N[,shadow][,closed]"
 Rpm = Annotated[
     str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
 ]
@@ -27,14 +30,14 @@ Tpm = Annotated[
     str | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
 ]
 Rpd = Annotated[
-    str | None, typer.Option("--rpd", metavar="N[,shadow]", help="Most requests a day, or none.")
+    str | None, typer.Option("--rpd", metavar=_PLAIN, help="Most requests a day, or none.")
 ]
 Tpd = Annotated[
-    str | None, typer.Option("--tpd", metavar="N[,shadow]", help="Most tokens a day, or none.")
+    str | None, typer.Option("--tpd", metavar=_PLAIN, help="Most tokens a day, or none.")
 ]
 Concurrent = Annotated[
     str | None,
-    typer.Option("--concurrent", metavar="N[,shadow]", help="Most requests at once, or none."),
+    typer.Option("--concurrent", metavar=_PLAIN, help="Most requests at once, or none."),
 ]
 
 
@@ -52,7 +55,8 @@ def limits_text(row: Record) -> str:
 def _limit(limit: Record) -> str:
     more = f" burst {limit['burst']:,}" if limit["burst"] is not None else ""
     shadow = " shadow" if limit["shadow"] else ""
-    return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}"
+    closed = " closed" if limit.get("on_store_down") == "closed" else ""
+    return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}{closed}"
 
 
 def limits_of(**texts: str | None) -> dict[str, Record | None]:
@@ -61,30 +65,21 @@ def limits_of(**texts: str | None) -> dict[str, Record | None]:
 
 
 def _limit_of(kind: str, text: str) -> Record | None:
+    """What is said of a limit, and no more: the rest is as usual."""
     if text == "none":
         return None
-    number, *words = text.split(",")
-    limit: Record = {"kind": kind, "limit": _whole(kind, number)}
-    for word in words:
-        name, _, value = word.partition("=")
-        if name == "burst" and value:
-            limit["burst"] = _whole(kind, value)
-        elif word == "shadow":
-            limit["shadow"] = True
-        else:
-            raise Failure(f"--{kind}: {_RATE} is expected, not {text!r}")
-    return limit
-
-
-def _whole(kind: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise Failure(f"--{kind}: a whole number above 0 is expected, not {text!r}")
-    return int(text)
+    try:
+        limit = limit_in(cast(LimitKind, kind), text)
+    except ValueError as error:
+        raise Failure(f"--{kind}: {error} ({_RATE})") from error
+    told = {name: getattr(limit, name) for name in ("burst", "shadow", "on_store_down")}
+    said = {name: value for name, value in told.items() if value != getattr(_USUAL, name)}
+    return {"kind": kind, "limit": limit.limit, **said}
 
 
 def changed_limits(row: Record, changes: dict[str, Record | None]) -> list[Record]:
     """All limits of a record: as they are, but for those that are to change."""
-    told = ("kind", "limit", "burst", "shadow", "timezone")
+    told = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down")
     kept = {each["kind"]: {name: each[name] for name in told} for each in row["limits"]}
     return [each for each in (kept | changes).values() if each is not None]
 

@@ -23,6 +23,7 @@ GATEWAY_CODES = frozenset(
         "invalid_api_key",
         "invalid_request",
         "ledger_unavailable",
+        "limiter_unavailable",
         "method_not_allowed",
         "model_not_found",
         "no_healthy_deployment",

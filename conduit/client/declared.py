@@ -46,7 +46,12 @@ _KEY_FIELDS = (
 _GROUP_FIELDS = ("description", "enabled", "allowed_models", "limits")
 _USUAL_KEY: Mapping[str, Any] = {"limits": [], "tags": {}, "metadata": {}}
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
-_USUAL_RATE = {"burst": None, "shadow": False, "timezone": "UTC"}
+_USUAL_RATE = {
+    "burst": None,
+    "shadow": False,
+    "timezone": "UTC",
+    "on_store_down": "degrade",
+}
 _UNSAID = object()
 _CREDENTIAL_LIMITS = ("weight", "max_in_flight", "requests_per_minute")
 _USUAL_POLICY = {
@@ -55,7 +60,8 @@ _USUAL_POLICY = {
     "long_context": "refuse",
     "cache_scope": "key",
 }
-_MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled", "policy")
+_MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled", "policy", "limits")
+_UNUSUAL_OF_MAPPINGS = frozenset({"policy", "limits"})
 _FIELDS: Mapping[str, frozenset[str]] = {
     "providers": frozenset({"name", "type", "credentials", *_PROVIDER_FIELDS}),
     "credentials": frozenset({"name", "from", "enabled", "fingerprint", *_CREDENTIAL_LIMITS}),
@@ -262,12 +268,14 @@ def _told_apart(credential: Record) -> dict[str, Any]:
 
 
 def _declared_mapping(row: Record) -> dict[str, Any]:
-    fields = {name: row[name] for name in _MAPPING_FIELDS if name != "policy"}
+    fields = {name: row[name] for name in _MAPPING_FIELDS if name not in _UNUSUAL_OF_MAPPINGS}
     policy = {name: value for name, value in row.get("policy", {}).items() if value is not None}
     if any(policy.get(name) != usual for name, usual in _USUAL_POLICY.items()) or (
         policy.keys() - _USUAL_POLICY.keys()
     ):
         fields["policy"] = policy
+    if row.get("limits"):
+        fields["limits"] = _unusual_rates(row["limits"])
     return {"alias": row["alias"], **fields}
 
 
@@ -412,6 +420,8 @@ def _reference(source: str) -> dict[str, Any]:
 
 def _mapping_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:
     alias = entry["alias"]
+    if "limits" in entry:
+        entry = {**entry, "limits": _unusual_rates(entry["limits"])}
     if held is None:
         if "targets" not in entry:
             raise DeclarationError(f"mappings: {alias} is not there yet, so it needs its targets")
@@ -420,7 +430,7 @@ def _mapping_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> 
         return
     if "policy" in entry:  # of which a document may say a part
         entry = {**entry, "policy": {**(held.get("policy") or _USUAL_POLICY), **entry["policy"]}}
-    changes = _differences(entry, {"policy": _USUAL_POLICY, **held}, _MAPPING_FIELDS)
+    changes = _differences(entry, {"policy": _USUAL_POLICY, "limits": [], **held}, _MAPPING_FIELDS)
     if changes:
         body = {name: new for name, (_, new) in changes.items()}
         yield Step("change", "mapping", alias, "mappings.update", (alias,), body, changes)

@@ -40,6 +40,7 @@
         ├── DatabaseUnavailableError  503  nothing can be said of the key without the database
         ├── OverloadedError           503  too much at once: nothing was begun for the request
         ├── LedgerUnavailableError    503  no money can be held: nothing is dispatched
+        ├── LimiterUnavailableError   503  a rate limit cannot be counted, and must be
         ├── GatewaySealedError        503  the key that opens the credentials is not there
         └── ShuttingDownError         503
 
@@ -334,6 +335,12 @@ class OverloadedError(UnavailableError):
 
 class LedgerUnavailableError(UnavailableError):
     code = "ledger_unavailable"
+
+
+class LimiterUnavailableError(UnavailableError):
+    """What several gateways count a limit in does not answer, and the limit may not be guessed."""
+
+    code = "limiter_unavailable"
 
 
 class GatewaySealedError(UnavailableError):

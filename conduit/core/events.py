@@ -52,6 +52,7 @@ class EventKind(StrEnum):
     GATEWAY_STARTED = "gateway.started"
     GATEWAY_STOPPING = "gateway.stopping"
     GATEWAY_SHEDDING_CHANGED = "gateway.shedding_changed"
+    GATEWAY_LIMITER_CHANGED = "gateway.limiter_changed"
 
 
 DESCRIPTIONS: Mapping[EventKind, str] = {
@@ -97,6 +98,9 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.GATEWAY_STARTED: "The gateway began to serve.",
     EventKind.GATEWAY_STOPPING: "The gateway takes no more requests and is about to end.",
     EventKind.GATEWAY_SHEDDING_CHANGED: "New requests are refused as overloaded, or taken again.",
+    EventKind.GATEWAY_LIMITER_CHANGED: (
+        "Redis, in which rate limits are shared, does not answer any more, or answers again."
+    ),
 }
 """What each kind tells of, in a sentence for operators."""
 

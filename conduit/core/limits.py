@@ -1,11 +1,17 @@
 """Rate limits: how many requests or tokens in a minute or a day, or requests at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 LimitKind = Literal["rpm", "tpm", "rpd", "tpd", "concurrent"]
 KINDS: Final[tuple[LimitKind, ...]] = get_args(LimitKind)
 LARGEST_LIMIT: Final = 10**12
+
+StoreDown = Literal["degrade", "closed"]
+"""What becomes of a limit that gateways share while they cannot reach what they share it in: each
+keeps its part of it by itself, or nothing is served."""
+
+STORE_DOWN: Final[tuple[StoreDown, ...]] = get_args(StoreDown)
 
 WORDS: Final[dict[LimitKind, str]] = {
     "rpm": "requests a minute",
@@ -29,6 +35,7 @@ class Limit:
     burst: int | None = None
     shadow: bool = False
     timezone: str = "UTC"
+    on_store_down: StoreDown = "degrade"
 
     @property
     def text(self) -> str:
@@ -42,3 +49,44 @@ class Limit:
     @property
     def of_a_day(self) -> bool:
         return self.kind in ("rpd", "tpd")
+
+
+def limits_in(text: str | None) -> tuple[Limit, ...]:
+    """The limits in a text like `rpm=600,burst=20 concurrent=50,shadow`, one of a kind.
+
+    Raises ValueError.
+    """
+    found: dict[str, Limit] = {}
+    for word in (text or "").split():
+        kind, equals, told = word.partition("=")
+        if kind not in KINDS or not equals:
+            raise ValueError(f"{word!r} is no limit: rpm, tpm, rpd, tpd or concurrent, as rpm=600")
+        if kind in found:
+            raise ValueError(f"there is one limit of a kind, and {kind} is there twice")
+        found[kind] = limit_in(kind, told)
+    return tuple(found.values())
+
+
+def limit_in(kind: LimitKind, text: str) -> Limit:
+    """The limit of a kind in a text like `600,burst=20,shadow,closed`. Raises ValueError."""
+    number, *words = text.split(",")
+    limit = Limit(kind, _whole(number))
+    for word in words:
+        name, _, value = word.partition("=")
+        if name == "burst" and value and kind in ("rpm", "tpm"):
+            limit = replace(limit, burst=_whole(value))
+        elif word == "shadow":
+            limit = replace(limit, shadow=True)
+        elif word in STORE_DOWN:
+            limit = replace(limit, on_store_down=word)
+        else:
+            raise ValueError(f"{word!r} says nothing of a limit of {WORDS[kind]}")
+    if limit.burst is not None and limit.burst > limit.limit:
+        raise ValueError("a burst is at most the limit")
+    return limit
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= LARGEST_LIMIT:
+        raise ValueError(f"a whole number above 0 is expected, not {text!r}")
+    return int(text)

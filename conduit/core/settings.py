@@ -14,6 +14,7 @@ from pydantic_settings import (
 )
 
 from conduit.core.keys import refuse_weak_master_key
+from conduit.core.limits import limits_in
 from conduit.core.money import format_usd, parse_usd
 from conduit.core.paths import data_folder
 
@@ -48,6 +49,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # RFC 3986, 3.2.1, less the apostrophe: what is taken for a password here is hidden as one.
 _USER_INFO = re.compile(r"[A-Za-z0-9\-._~%!$&()*+,;=:]*")
+_REDIS_URL = re.compile(
+    rf"(rediss?://({_USER_INFO.pattern}@)?[^@/?#\s]+(/\d*)?|unix://[^@?\s]+)(\?(?!.*password=)\S*)?"
+)
 
 
 class SettingsError(Exception):
@@ -87,9 +91,9 @@ class GatewaySettings(BaseSettings):
 
     redis_url: str | None = Field(
         default=None,
+        repr=False,
         description=(
-            "Redis for limits shared by several nodes; refused by this version, which runs one "
-            "node."
+            "Redis in which gateways keep their rate limits together, as redis://… or rediss://…"
         ),
     )
 
@@ -375,6 +379,13 @@ class GatewaySettings(BaseSettings):
         ),
     )
 
+    rate_limits: str | None = Field(
+        default=None,
+        description=(
+            "Rate limits of all requests together, such as rpm=6000,burst=200 concurrent=500."
+        ),
+    )
+
     default_max_output_tokens: int = Field(
         default=16_384,
         ge=256,
@@ -548,9 +559,16 @@ class GatewaySettings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _is_one_node(cls, value: str | None) -> str | None:
-        if value is not None:
-            raise ValueError("this version runs a single node and does not use Redis: unset it")
+    def _is_a_redis(cls, value: str | None) -> str | None:
+        if value is not None and not _REDIS_URL.fullmatch(value):
+            example = "redis://127.0.0.1:6379/0, with a password percent-encoded"
+            raise ValueError(f"a URL is expected such as {example}")
+        return value
+
+    @field_validator("rate_limits")
+    @classmethod
+    def _are_limits(cls, value: str | None) -> str | None:
+        limits_in(value)
         return value
 
     @field_validator("unusual_spend_floor_usd", mode="before")
@@ -586,6 +604,7 @@ class GatewaySettings(BaseSettings):
     def secrets(self) -> list[str]:
         """What is secret of the settings, to be kept out of logs. Raises SettingsError."""
         found = [self.supplied_master_key(), _password_of(self.database_url)]
+        found.append(_password_of(self.redis_url))
         if self.sealing_key is not None:
             found.append(self.sealing_key.get_secret_value())
         return [secret for secret in found if secret]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -44,8 +44,10 @@ from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import WORKERS_FOLDER, open_ledger, worker_folder
 from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.ledger.shared_opening import open_shared
-from conduit.gateway.limits.limiter import Limiter
+from conduit.gateway.limits.limiter import CountSince, Limiter
+from conduit.gateway.limits.shared import SharedLimiter
 from conduit.gateway.limits.shares import counted_among, shares_among
+from conduit.gateway.limits.store import Redis, Store
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
@@ -134,7 +136,6 @@ async def open_gateway(
             else book_in_force(InstalledBook(folder))
         )
         warnings = (*warnings, warning) if warning is not None else warnings
-        workers = 1 if seat is None else seat.count
         live = LiveExchanges()
         cache = AnswerCache(rules.cache_limits(settings))
         shedder = Shedder(
@@ -143,7 +144,14 @@ async def open_gateway(
         bodies = BodyStore(
             folder / FOLDER, lambda: rules.retention(gateway.settings), secrets.scrub
         )
-        metrics = Metrics(__version__, live.__len__, ledger.state, cache.figures, shedder)
+        metrics = Metrics(
+            __version__,
+            live.__len__,
+            ledger.state,
+            cache.figures,
+            shedder,
+            lambda: gateway.limiter.state(),
+        )
         history = HealthHistory(
             database, lambda: gateway.settings.health_history_days, secrets.scrub
         )
@@ -167,12 +175,14 @@ async def open_gateway(
             endpoints=endpoints,
             tokens=tokens,
             metrics=metrics,
-            limiter=Limiter(
-                counted_among(workers, day_counts(database, ledger)),
-                exceeded=metrics.limit_exceeded,
-                share=shares_among(workers),
-            ),
             turns=Turns(database, ledger, sealing_key, lambda: gateway.settings.idempotency_keep_s),
+            limiter=_limiter(
+                settings.redis_url,
+                day_counts(database, ledger),
+                metrics,
+                lambda up: _tell_limiter(gateway, up),
+                workers=1 if seat is None else seat.count,
+            ),
             bodies=bodies,
             health=Health(rules.health_rules(settings)),
             health_history=history,
@@ -188,6 +198,7 @@ async def open_gateway(
             started_at_ms=now_ms(),
             seat=seat,
         )
+        stack.push_async_callback(gateway.limiter.close)
         gateway.health.changed = partial(_tell_health, gateway)
         retention = RecordRetention(
             database, lambda: rules.kept_records(gateway.settings), bus.publish
@@ -211,6 +222,31 @@ async def _ledger_of(
         return await open_shared(database, own, seat.epoch, sync)
     await migrate(database)
     return await open_ledger(database, own, sync)
+
+
+def _limiter(
+    redis_url: str | None,
+    count_since: CountSince,
+    metrics: Metrics,
+    changed: Callable[[bool], None],
+    *,
+    workers: int,
+) -> Limiter:
+    """Counts in Redis, or in this process, which gives its share where there are several workers.
+
+    Raises SettingsError where Redis cannot be used.
+    """
+    if redis_url is None:
+        counted, share = counted_among(workers, count_since), shares_among(workers)
+        return Limiter(counted, exceeded=metrics.limit_exceeded, share=share)
+    store = Store(Redis(redis_url), changed=changed)
+    return SharedLimiter(store, count_since, exceeded=metrics.limit_exceeded)
+
+
+def _tell_limiter(gateway: Gateway, up: bool) -> None:
+    state = gateway.limiter.state()
+    facts = {"store": "up" if up else "down", "gateways": state.gateways}
+    gateway.bus.publish(EventKind.GATEWAY_LIMITER_CHANGED, facts)
 
 
 def _tell_shedding(gateway: Gateway, reasons: tuple[Reason, ...]) -> None:
@@ -374,16 +410,18 @@ async def _background(
     await stats.start()
     if gateway.known_keys is not None:
         gateway.known_keys.start()
-    tasks: tuple[asyncio.Task[None], ...] = (
+    tasks = [
         asyncio.create_task(gateway.keyring.note_last_used(), name="last used"),
         asyncio.create_task(_preload(late), name="preload"),
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
         asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
-    )
+    ]
+    if isinstance(gateway.limiter, SharedLimiter):
+        tasks.append(asyncio.create_task(gateway.limiter.run(), name="limiter"))
     if isinstance(gateway.ledger, SharedLedger):
         following = Following(gateway, gateway.ledger)
-        tasks = (*tasks, asyncio.create_task(following.run(), name="following"))
+        tasks.append(asyncio.create_task(following.run(), name="following"))
     gateway.bus.publish(EventKind.GATEWAY_STARTED, {"version": __version__})
     yield
     for task in tasks:

@@ -15,6 +15,7 @@ from conduit.core.ids import now_ms
 from conduit.core.redaction import LiveSecrets
 from conduit.core.resources.providers import CredentialState
 from conduit.gateway.dialects.lenient_json import read_json
+from conduit.gateway.limits.scopes import limits_of
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.stated import rates_of
 from conduit.gateway.provider import Provider
@@ -461,6 +462,7 @@ def _alias_mapping(mapping: StoredMapping) -> AliasMapping:
         created_at_ms=mapping.created_at_ms,
         policy=Policy(**mapping.policy),
         version=mapping.version,
+        limits=limits_of(mapping.limits),
     )
 
 

@@ -1,4 +1,4 @@
-"""What the books hold of the present day of a key or a group, for limits a day."""
+"""What the books hold of the present day of a key or another scope, for limits a day."""
 
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.shared import SharedLedger
@@ -14,7 +14,8 @@ def day_counts(database: Database, ledger: LocalLedger | SharedLedger) -> CountS
         await ledger.caught_up()
         with outages_reported():
             async with reading(database) as connection:
-                used = await attempts.used_since(connection, scope.kind, scope.id, since_ms)
+                name = scope.alias if scope.kind == "mapping" else scope.id
+                used = await attempts.used_since(connection, scope.kind, name, since_ms)
                 return Counted(*used)
 
     return count_since

@@ -28,7 +28,7 @@ from conduit.gateway.health.registry import Blocked
 from conduit.gateway.health.registry import Call as HealthCall
 from conduit.gateway.idempotency.turns import Turn
 from conduit.gateway.ledger.entries import AttemptOutcome, Hold, UsageSource
-from conduit.gateway.limits.limiter import Permit
+from conduit.gateway.limits.limiter import Permit, Scope
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.cost import Bound
 from conduit.gateway.provider import Operation, Quirks
@@ -152,6 +152,7 @@ class Decision:
     why_nots: tuple[WhyNot, ...]
     mapping: AliasMapping | None = None
     caching: Caching | None = None
+    scopes: tuple[Scope, ...] = ()  # of the mapping and the gateway, where they have rate limits
     too_long: bool = False  # no candidate has room for the prompt, and another alias may have
     smallest_window: int | None = field(init=False, compare=False)  # in tokens, of those known
 
@@ -282,6 +283,7 @@ class Exchange(msgspec.Struct, eq=False):
     call: ClientCall = cast(ClientCall, None)  # there once the body has been read
     decision: Decision | None = None
     caching: Caching | None = None  # how its answer is kept, where its alias has it
+    scopes: tuple[Scope, ...] = ()  # whose rate limits it is under, beside its key and that's group
     course: Course | None = None
     ends_at: float | None = None  # when the client wants to have its answer, on the clock of began
     session: str | None = None  # by which sticky routing tells one conversation from others

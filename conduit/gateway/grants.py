@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from conduit.core.limits import Limit
+from conduit.gateway.limits.scopes import limits_of
 from conduit.gateway.snapshot import GroupGrant, KeyGrant
 from conduit.gateway.storage import budgets, groups, keys
 from conduit.gateway.storage.budgets import StoredBudget
@@ -70,7 +70,7 @@ def _group_grant(group: StoredGroup) -> GroupGrant:
         name=group.name,
         enabled=group.enabled,
         allowed_models=tuple(group.allowed_models),
-        limits=tuple(Limit(**limit) for limit in group.limits),
+        limits=limits_of(group.limits),
     )
 
 
@@ -104,7 +104,7 @@ def _grant(
         has_hard_budget=has_hard_budget,
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
-        limits=tuple(Limit(**limit) for limit in key.limits),
+        limits=limits_of(key.limits),
         allowed_ips=tuple(key.allowed_ips),
         priority=key.priority,
         group=group,

@@ -26,6 +26,7 @@ from conduit.core.limits import Limit
 from conduit.gateway.cache.answers import Figures
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.limits.limiter import LimiterState
 from conduit.gateway.shedding import Shedder, SheddingState
 
 MOST_PROVIDERS = 100
@@ -101,6 +102,7 @@ class Metrics:
         ledger: Callable[[], LedgerState],
         cache: Callable[[], Figures],
         shedder: Shedder | None = None,
+        limiter: Callable[[], LimiterState] = LimiterState,
     ) -> None:
         self._providers = _Labels(MOST_PROVIDERS)
         self._operations = _Labels(_MOST_WORDS)
@@ -114,6 +116,7 @@ class Metrics:
         self._ledger = ledger
         self._cache = cache
         self._shedder = shedder
+        self._limiter = limiter
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(_Exposition(self.families))
         ProcessCollector(registry=self.registry)
@@ -189,6 +192,7 @@ class Metrics:
         yield from _cache_families(self._cache())
         if self._shedder is not None:
             yield from _shedding_families(self._shedder.state())
+        yield from _limiter_families(self._limiter())
         yield InfoMetricFamily(
             "conduit_build",
             "What runs here.",
@@ -280,6 +284,22 @@ def _shedding_families(state: SheddingState) -> Iterator[Metric]:
         "conduit_event_loop_lag_p99_seconds",
         "How late the event loop was, of the last second.",
         value=state.loop_lag_p99_ms / 1000,
+    )
+
+
+def _limiter_families(state: LimiterState) -> Iterator[Metric]:
+    if state.store == "none":
+        return
+    yield GaugeMetricFamily(
+        "conduit_limiter_store_up",
+        "1 while Redis, in which rate limits are shared, answers.",
+        value=int(state.store == "up"),
+    )
+    yield GaugeMetricFamily(
+        "conduit_limiter_gateways", "Gateways that share the limits.", value=state.gateways
+    )
+    yield CounterMetricFamily(
+        "conduit_limiter_store_failures", "How often Redis did not answer.", value=state.failures
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from conduit import __version__
+from conduit.core.limits import limits_in
 from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.resources.status import SettingsReload
 from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError
@@ -133,6 +134,8 @@ class Gateway:
         degraded = [ledger.reason] if ledger.available and ledger.reason is not None else []
         if shedding := self.shedder.reasons:
             degraded.append(told_of(shedding))
+        if self.limiter.state().store == "down":
+            degraded.append("Redis does not answer: each gateway keeps its share of rate limits")
         revision = self.configuration.snapshot.revision
         return Readiness(tuple(reasons), tuple(degraded), revision)
 
@@ -151,6 +154,8 @@ class Gateway:
             shedding=self.shedder.state(),
             worker=1 if self.seat is None else self.seat.number,
             workers=1 if self.seat is None else self.seat.count,
+            rate_limits=limits_in(self.settings.rate_limits),
+            limiter=self.limiter.state(),
         )
 
     async def check_ledger(self) -> LedgerReport:

@@ -52,7 +52,7 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
             relay = keeping
         stages.resolve(exchange)  # alias → ordered candidates, with why-nots
         key = exchange.granted_key
-        if key.limits or (key.group is not None and key.group.limits):
+        if key.limits or (key.group is not None and key.group.limits) or exchange.scopes:
             await stages.limit(exchange)  # of all its rate limits at once, or of none
         if exchange.caching is not None and await stages.recall(exchange, relay):
             return  # answered as the same request was before

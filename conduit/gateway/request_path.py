@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from conduit.core.limits import limits_in
 from conduit.gateway import rules
 from conduit.gateway.entrance import Entrance
 from conduit.gateway.exchange import Candidate
@@ -78,6 +79,7 @@ def make_stages(gateway: Gateway) -> Stages:
         unknown=rules.unknown_price(settings),
         unpriced=gateway.notifications.note_unpriced,
     )
+    resolve.limits = limits_in(settings.rate_limits)
     keeping = DecodeAndKeep(
         by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
     )

@@ -96,6 +96,7 @@ class AliasMapping:
     created_at_ms: int
     policy: Policy = Policy()
     version: int = 1
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

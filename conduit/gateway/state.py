@@ -1,10 +1,12 @@
 """What a running gateway tells of itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from conduit.core.limits import Limit
 from conduit.gateway.ledger.entries import Finding
+from conduit.gateway.limits.limiter import LimiterState
 from conduit.gateway.shedding import SheddingState
 
 
@@ -25,6 +27,8 @@ class GatewayState:
     shedding: SheddingState | None = None
     worker: int = 1
     workers: int = 1
+    rate_limits: tuple[Limit, ...] = ()
+    limiter: LimiterState = field(default_factory=LimiterState)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ DEFAULTS: dict[str, Row] = {
         "acknowledged_at": None,
         "acknowledged_by": None,
     },
-    "mappings": {"strategy": "simple", "fallbacks": [], "enabled": True},
+    "mappings": {"strategy": "simple", "fallbacks": [], "enabled": True, "limits": []},
     "budgets": {
         "period": "total",
         "timezone": "UTC",

@@ -54,7 +54,8 @@ def test_a_group_is_given_a_budget_with_its_making(conduit: Conduit, gateway: Fa
 
 
 def test_a_group_is_changed_in_what_is_named_alone(conduit: Conduit, gateway: FakeGateway) -> None:
-    limit = {"kind": "rpm", "limit": 60, "burst": None, "shadow": False, "timezone": "UTC"}
+    told = {"burst": None, "shadow": False, "timezone": "UTC", "on_store_down": "closed"}
+    limit = {"kind": "rpm", "limit": 60, **told}
     now = {"remaining": 60, "exceeded": 0}
     gateway.add("groups", name="team", limits=[{**limit, **now}])
     assert conduit("groups", "update", "team").code == 2

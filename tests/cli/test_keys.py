@@ -254,14 +254,15 @@ def test_rate_limits_are_given_and_taken_away_one_by_one(
         {"kind": "tpd", "limit": 9000, "shadow": True},
     ]
     assert gateway.requests("POST")[-1].body == {"name": "ci", "limits": given}
-    usual = {"burst": None, "shadow": False, "timezone": "UTC", "remaining": 600, "exceeded": 0}
+    told = {"shadow": False, "timezone": "UTC", "on_store_down": "degrade"}
+    usual = {"burst": None, **told, "remaining": 600, "exceeded": 0}
     gateway.tables["keys"][0]["limits"] = [usual | each for each in given]
     shown = conduit("keys", "list", "-o", "wide").out
     assert "600/600 rpm burst 20, 600/9,000 tpd shadow" in shown
     assert conduit("keys", "update", "ci", "--tpd", "none", "--concurrent", "4").code == 0
     assert gateway.requests("PATCH")[-1].body == {
         "limits": [
-            {"kind": "rpm", "limit": 600, "burst": 20, "shadow": False, "timezone": "UTC"},
+            {"kind": "rpm", "limit": 600, "burst": 20, **told},
             {"kind": "concurrent", "limit": 4},
         ]
     }

@@ -200,7 +200,8 @@ def test_a_group_is_made_before_its_keys_and_goes_after_them() -> None:
 
 
 def test_a_group_is_changed_in_what_differs_and_written_as_it_is_read() -> None:
-    rate = {"kind": "rpm", "limit": 5, "burst": None, "shadow": False, "timezone": "UTC"}
+    told = {"burst": None, "shadow": False, "timezone": "UTC", "on_store_down": "degrade"}
+    rate = {"kind": "rpm", "limit": 5, **told}
     row = {
         "id": "grp_1",
         "name": "team",
@@ -267,3 +268,28 @@ def test_the_document_of_a_gateway_has_the_primary_credential_first_and_no_book_
     assert [each["name"] for each in document["providers"][0]["credentials"]] == ["b", "a"]
     assert document["prices"] == [PRICE]
     assert "wxyz" not in str(document)
+
+
+def test_the_limits_of_a_mapping_are_written_as_they_are_read() -> None:
+    told = {"burst": None, "shadow": False, "timezone": "UTC", "on_store_down": "closed"}
+    row = {
+        "alias": "fast",
+        "strategy": "simple",
+        "targets": [],
+        "fallbacks": [],
+        "enabled": True,
+        "policy": {
+            "sticky": "off",
+            "breakers": True,
+            "long_context": "refuse",
+            "cache_scope": "key",
+        },
+        "limits": [{"kind": "rpm", "limit": 5, **told, "remaining": 5, "exceeded": 0}],
+    }
+    document = document_of({"mappings": [row]})
+    limit = {"kind": "rpm", "limit": 5, "on_store_down": "closed"}
+    assert document["mappings"][0]["limits"] == [limit]
+    assert plan(checked(document), document) == []
+    (step,) = plan(checked({"mappings": [{"alias": "fast", "limits": []}]}), document)
+    assert (step.operation, step.body) == ("mappings.update", {"limits": []})
+    assert "limits" not in document_of({"mappings": [{**row, "limits": []}]})["mappings"][0]

@@ -102,3 +102,26 @@ def test_a_password_that_would_not_be_seen_as_one_is_refused(character: str) -> 
     with pytest.raises(SettingsError, match="percent-encoded") as refused:
         load({"database_url": f"postgresql://user:hun{character}ter2@host/db"})
     assert "ter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("redis://127.0.0.1:6379/0", True),
+        ("rediss://:p%40ss@redis.example", True),
+        ("redis://user:word@[::1]:6379/3?socket_keepalive=true", True),
+        ("unix:///run/redis.sock?db=2", True),
+        ("127.0.0.1:6379", False),
+        ("http://127.0.0.1", False),
+        ("redis://127.0.0.1/x", False),
+        ("redis://:a/b@127.0.0.1", False),
+        ("redis://:a@b@127.0.0.1", False),
+        ("redis://127.0.0.1?password=secret", False),
+    ],
+)
+def test_the_url_of_a_redis_is_one_whose_password_can_be_told(url: str, good: bool) -> None:
+    if good:
+        assert load({"redis_url": url})[0].redis_url == url
+        return
+    with pytest.raises(SettingsError, match="percent-encoded"):
+        load({"redis_url": url})

@@ -228,7 +228,7 @@ async def test_a_server_without_a_master_key_refuses_and_names_the_command(tmp_p
         ("CONDUIT_PORT", "99999", "less than or equal to 65535"),
         ("CONDUIT_MASTER_KEY", "changeme", "at least 32 characters"),
         ("CONDUIT_LEDGER_SYNC", "sometimes", "'interval', 'always' or 'off'"),
-        ("CONDUIT_REDIS_URL", "redis://127.0.0.1", "single node"),
+        ("CONDUIT_REDIS_URL", "127.0.0.1:6379", "redis://127.0.0.1:6379/0"),
     ],
 )
 async def test_an_invalid_setting_is_one_clear_line(

@@ -224,3 +224,77 @@ async def test_a_proxy_that_is_trusted_tells_where_a_key_is_used(
 @pytest.mark.parametrize("wrong", ["10.0.0.1/8", "everywhere", "", "10.0.0.0/33"])
 async def test_an_address_that_is_none_is_refused(running: Running, wrong: str) -> None:
     await running.admin("POST", "/keys", {"name": "x", "allowed_ips": [wrong]}, status=422)
+
+
+async def test_the_calls_of_an_alias_are_limited_whoever_makes_them(running: Running) -> None:
+    await running.admin(
+        "PATCH", "/mappings/fake*", {"limits": [{"kind": "rpm", "limit": 60, "burst": 2}]}
+    )
+    limited = await running.key("ci", limits=[{"kind": "rpm", "limit": 600}])
+    free = await running.key("free")
+    headers = (await ask(running, limited))[2]
+    assert headers["x-ratelimit-limit-requests"] == "60"  # the tightest of both
+    assert headers["x-ratelimit-remaining-requests"] == "1"
+    assert (await ask(running, free, model="fake"))[0] == 200
+    status, code, headers = await ask(running, free)
+    assert (status, code) == (429, "rate_limit_exceeded")
+    assert headers["retry-after"] == "1"
+    record = await running.last_record()
+    assert record["error_code"] == "rate_limit_exceeded"
+    (limit,) = (await running.admin("GET", "/mappings/fake*"))["limits"]
+    assert (limit["remaining"], limit["exceeded"]) == (0, 1)
+    (own,) = (await running.admin("GET", "/keys/ci"))["limits"]
+    assert own["remaining"] >= 598  # the refusal took nothing of it
+    await running.admin("PATCH", "/mappings/fake*", {"limits": []})
+    assert (await ask(running, free))[0] == 200
+
+
+async def test_a_refusal_by_an_alias_names_it_and_nobody_else(running: Running) -> None:
+    await running.admin("PATCH", "/mappings/fake*", {"limits": [{"kind": "rpm", "limit": 1}]})
+    await ask(running, await running.key("first"))
+    second = await running.key("second")
+    async with running.http.post(
+        f"{running.url}/v1/chat/completions",
+        json=BODY,
+        headers={"authorization": f"Bearer {second}"},
+    ) as response:
+        message = (await response.json())["error"]["message"]
+    assert message.startswith('the model "fake*" may have 1 requests a minute')
+    assert "first" not in message
+
+
+async def test_all_requests_together_are_limited_by_a_setting(running: Running) -> None:
+    key = await running.key("ci")
+    changed = await running.admin(
+        "PATCH", "/config", {"values": {"rate_limits": "rpm=60,burst=2 concurrent=9"}}
+    )
+    assert changed["changed"] == ["rate_limits"]
+    answers = [await ask(running, key) for _ in range(3)]
+    assert [status for status, _, _ in answers] == [200, 200, 429]
+    assert answers[0][2]["x-ratelimit-limit-requests"] == "60"
+    limits = (await running.admin("GET", "/status"))["limits"]
+    assert [(each["kind"], each["exceeded"]) for each in limits] == [("rpm", 1), ("concurrent", 0)]
+    await running.admin("PATCH", "/config", {"values": {"rate_limits": None}})
+    assert (await ask(running, key))[0] == 200
+
+
+async def test_the_day_of_an_alias_and_of_the_gateway_survive_a_restart(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    daily = [{"kind": "rpd", "limit": 2}]
+    async with running_gateway(tmp_path) as running:
+        await connect_fake(running, fake)
+        key = await running.key("ci")
+        assert (await ask(running, key))[0] == 200
+        assert (await ask(running, key, model="fake"))[0] == 200
+    async with running_gateway(tmp_path, rate_limits="rpd=2") as running:
+        (limit,) = (await running.admin("GET", "/status"))["limits"]
+        assert (await ask(running, key))[:2] == (429, "rate_limit_exceeded")
+        assert limit["limit"] == 2
+    async with running_gateway(tmp_path) as running:
+        await running.admin("PATCH", "/mappings/fake*", {"limits": daily})
+        assert (await ask(running, key))[:2] == (429, "rate_limit_exceeded")
+        exact = {"alias": "fake", "targets": [{"provider": "fake", "model": "*"}]}
+        await running.admin("POST", "/mappings", {**exact, "limits": daily})
+        assert (await ask(running, key, model="fake"))[0] == 200
+        assert (await ask(running, key, model="fake"))[0] == 429

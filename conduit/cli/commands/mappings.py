@@ -5,6 +5,16 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import declaring
+from conduit.cli.allowances import (
+    Concurrent,
+    Rpd,
+    Rpm,
+    Tpd,
+    Tpm,
+    changed_limits,
+    limits_of,
+    limits_text,
+)
 from conduit.cli.caching import CacheScope, CacheTtl, caching_text, policy_of
 from conduit.cli.call import Call
 from conduit.cli.commands.providers import PROBED
@@ -59,6 +69,7 @@ VIEW = View(
         Column("policy", "policy", policy_text, wide=True),
         Column("capabilities", "targets.capabilities", _capabilities, wide=True),
         Column("cache", "policy.cache_ttl_s", caching_text, wide=True),
+        Column("limits", "limits", limits_text, wide=True),
         Column("id", "id", wide=True),
         Column("updated", "updated_at", lambda m: people.moment(m["updated_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
@@ -180,6 +191,11 @@ def add(
     stream_idle: StreamIdle = None,
     stream_min_rate: StreamMinRate = None,
     unknown_price: UnknownPrice = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    rpd: Rpd = None,
+    tpd: Tpd = None,
+    concurrent: Concurrent = None,
 ) -> None:
     """Make an alias that clients may use as a model."""
     if not to:
@@ -198,6 +214,9 @@ def add(
     body = {"alias": alias, "targets": new_targets(wanted), **routing.body()}
     if policy := policy_of(cache_ttl, cache_scope):
         body["policy"] = {**body.get("policy", {}), **policy}
+    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    if limits:
+        body["limits"] = [each for each in limits.values() if each is not None]
     mapping = call.change("mappings.create", body=body)
     if mapping is not None:
         call.show_changed(
@@ -226,6 +245,11 @@ def update(
     stream_idle: StreamIdle = None,
     stream_min_rate: StreamMinRate = None,
     unknown_price: UnknownPrice = None,
+    rpm: Rpm = None,
+    tpm: Tpm = None,
+    rpd: Rpd = None,
+    tpd: Tpd = None,
+    concurrent: Concurrent = None,
 ) -> None:
     """Replace the targets of a mapping, or without --to change what is said of them and of it.
 
@@ -246,9 +270,12 @@ def update(
     body = routing.body()
     if policy := policy_of(cache_ttl, cache_scope):
         body["policy"] = {**body.get("policy", {}), **policy}
-    if wanted.is_empty() and not body:
+    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    if wanted.is_empty() and not body and not limits:
         raise Failure("nothing to change: give --to, --weight, --strategy, --fallback or another")
     before = call.find("mappings", alias)
+    if limits:
+        body["limits"] = changed_limits(before, limits)
     if to:
         body["targets"] = new_targets(wanted)
     elif not wanted.is_empty():

@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from conduit.cli import inputs
+from conduit.cli.allowances import limits_text
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
@@ -55,6 +56,7 @@ VIEW = View(
         Column("uptime", "uptime_s", lambda status: people.span(status["uptime_s"])),
         Column("in flight", "in_flight", right=True),
         Column("ledger", "ledger.available", _ledger),
+        Column("limits", "limits", limits_text),
         Column("database", "database"),
         Column("providers", "providers", right=True),
         Column("mappings", "mappings", right=True),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from conduit.core.limits import LARGEST_LIMIT, LimitKind
+from conduit.core.limits import LARGEST_LIMIT, LimitKind, StoreDown
 from conduit.core.networks import normal_network
 from conduit.core.resources.fields import Resource, TimeZone
 
@@ -14,7 +14,8 @@ class RateLimit(Resource):
     """`rpm`, `rpd`: requests, `tpm`, `tpd`: tokens a minute or a day; `concurrent`: at once.
 
     `burst` is how many may come at once, for a limit a minute; all of them where it is null. A
-    `shadow` counts and refuses nothing. A day is one of `timezone`.
+    `shadow` counts and refuses nothing. A day is one of `timezone`. `on_store_down` is what becomes
+    of it while Redis does not answer: each gateway keeps its share of it, or nothing is served.
     """
 
     kind: LimitKind
@@ -22,6 +23,7 @@ class RateLimit(Resource):
     burst: int | None = Field(default=None, ge=1, le=LARGEST_LIMIT)
     shadow: bool = False
     timezone: TimeZone = "UTC"
+    on_store_down: StoreDown = "degrade"
 
     @model_validator(mode="after")
     def _burst_of_a_minute(self) -> "RateLimit":

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from conduit.core.resources.fields import Alias, JsonObject, ModelName, Name, Patch, Resource, Time
+from conduit.core.resources.limits import RateLimits, RateLimitView
 from conduit.core.resources.providers import Probable, ProbeView
 
 Strategy = Literal[
@@ -66,7 +67,10 @@ class MappingPolicy(Resource):
 
 
 class NewMapping(Resource):
-    """Targets keep the order in which they are given unless `order` says otherwise."""
+    """Targets keep the order in which they are given unless `order` says otherwise.
+
+    `limits` are of all calls that ask for the alias together, whoever makes them.
+    """
 
     alias: Alias = Field(json_schema_extra={"pattern": _ONE_STAR, "examples": ["fast", "gpt-*"]})
     strategy: Strategy = "simple"
@@ -74,6 +78,7 @@ class NewMapping(Resource):
     fallbacks: list[FallbackView] = Field(default_factory=list, max_length=16)
     enabled: bool = True
     policy: MappingPolicy = Field(default_factory=MappingPolicy)
+    limits: RateLimits = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _alias_ends_in_at_most_one_star(self) -> "NewMapping":
@@ -90,6 +95,7 @@ class MappingView(Resource):
     fallbacks: list[FallbackView]
     enabled: bool
     policy: MappingPolicy
+    limits: list[RateLimitView]
     created_at: Time
     updated_at: Time
     version: int
@@ -112,11 +118,12 @@ class MappingTest(Resource):
 
 
 class MappingPatch(Patch):
-    """Of `policy` only the fields that are given change."""
+    """Of `policy` only the fields that are given change; `limits` are all from now on."""
 
     strategy: Strategy | None = None
     targets: list[TargetView] | None = Field(default=None, min_length=1, max_length=64)
     fallbacks: list[FallbackView] | None = None
     enabled: bool | None = None
     policy: MappingPolicy | None = None
+    limits: RateLimits | None = None
     version: int | None = None

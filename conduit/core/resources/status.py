@@ -6,6 +6,7 @@ from pydantic import Field
 
 from conduit.core.resources.bodies import BodiesStatus
 from conduit.core.resources.fields import JsonObject, Resource, Time
+from conduit.core.resources.limits import RateLimitView
 
 
 class LedgerView(Resource):
@@ -33,10 +34,22 @@ class SheddingView(Resource):
     memory_percent: float | None
 
 
+class LimiterView(Resource):
+    """Where rate limits are counted: `none`, in this process alone, or in Redis, up or down.
+
+    `gateways` share them, as far as is known; `failures`: how often Redis did not answer.
+    """
+
+    store: Literal["none", "up", "down"]
+    gateways: int
+    failures: int
+
+
 class StatusView(Resource):
     """`revision` is that of the configuration in force; `warnings` are for the operator.
 
     `worker` is which of the `workers` answers. What is counted here is its own, as its events are.
+    `limits` are the rate limits of all requests together, as they stand.
     """
 
     version: str
@@ -58,6 +71,8 @@ class StatusView(Resource):
     shedding: SheddingView | None = None
     worker: int = 1
     workers: int = 1
+    limiter: LimiterView | None = None
+    limits: list[RateLimitView] = Field(default_factory=list)
     warnings: list[str]
 
 

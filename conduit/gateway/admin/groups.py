@@ -6,7 +6,6 @@ from typing import Any
 from conduit.core.errors import ConflictError
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
-from conduit.core.limits import Limit
 from conduit.core.money import format_usd
 from conduit.core.people import counted
 from conduit.core.resources.fields import Page, time_text
@@ -17,7 +16,8 @@ from conduit.gateway.admin.keys import limit_views
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
 from conduit.gateway.ledger.budgets import PREPAID
-from conduit.gateway.limits.limiter import Scope
+from conduit.gateway.limits.limiter import Scope, Standings
+from conduit.gateway.limits.scopes import limits_of
 from conduit.gateway.storage import budgets, groups, keys
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import reading, writing
@@ -34,7 +34,7 @@ async def _list(call: Call[None, ListQuery]) -> Page[GroupView]:
         ids = [each.id for each in found.rows]
         own = await budgets.of_groups(connection, ids)
         members = await keys.counts_by_group(connection, ids)
-    return page(found, [view(admin, each, own, members.get(each.id, 0)) for each in found.rows])
+    return page(found, await _views(admin, found.rows, own, members))
 
 
 async def _create(call: Call[NewGroup, None]) -> GroupView:
@@ -52,7 +52,8 @@ async def _create(call: Call[NewGroup, None]) -> GroupView:
         for prepaid in own:
             await budget_operations.open_budget(admin, prepaid, group.name)
     await admin.announce_of_keys(EventKind.GROUP_CREATED, facts(group))
-    return view(admin, group, own, 0)
+    [view] = await _views(admin, [group], own, {})
+    return view
 
 
 async def _show(call: Call[None, None]) -> GroupView:
@@ -60,7 +61,8 @@ async def _show(call: Call[None, None]) -> GroupView:
         group = await groups.find(connection, call.names["group"])
         own = await budgets.of_groups(connection, [group.id])
         members = await keys.counts_by_group(connection, [group.id])
-    return view(call.admin, group, own, members.get(group.id, 0))
+    [view] = await _views(call.admin, [group], own, members)
+    return view
 
 
 async def _update(call: Call[GroupPatch, None]) -> GroupView:
@@ -82,7 +84,8 @@ async def _update(call: Call[GroupPatch, None]) -> GroupView:
             for budget in own:  # the ledger's refusals name the group
                 admin.ledger.change_budget(budget_operations.terms_of(budget, group.name))
     await admin.announce_of_keys(EventKind.GROUP_UPDATED, facts(group))
-    return view(admin, group, own, len(members))
+    [view] = await _views(admin, [group], own, {group.id: len(members)})
+    return view
 
 
 async def _delete(call: Call[None, None]) -> None:
@@ -135,20 +138,41 @@ def new_prepaid(group: StoredGroup, paid_in: int) -> StoredBudget:
     )
 
 
-def view(
-    admin: AdminContext, group: StoredGroup, own: Sequence[StoredBudget], members: int
+async def _views(
+    admin: AdminContext,
+    found: Sequence[StoredGroup],
+    own: Sequence[StoredBudget],
+    members: Mapping[str, int],
+) -> list[GroupView]:
+    """`members` are how many keys are in each, by its id."""
+    standings = await admin.limiter.look(*(_scope(group) for group in found))
+    return [
+        _view(admin, group, own, members.get(group.id, 0), standings[group.id]) for group in found
+    ]
+
+
+def _scope(group: StoredGroup) -> Scope:
+    limits = limits_of(group.limits)
+    return Scope(group.id, group.name, limits, "group")
+
+
+def _view(
+    admin: AdminContext,
+    group: StoredGroup,
+    own: Sequence[StoredBudget],
+    members: int,
+    standings: Standings,
 ) -> GroupView:
     """The group with those of the budgets that are its own."""
     of_group = [each for each in own if each.scope_id == group.id]
     prepaid = next((each for each in of_group if each.period == PREPAID), None)
-    limits = tuple(Limit(**limit) for limit in group.limits)
     return GroupView(
         id=group.id,
         name=group.name,
         description=group.description,
         enabled=group.enabled,
         allowed_models=list(group.allowed_models),
-        limits=limit_views(admin, Scope(group.id, group.name, limits, "group")),
+        limits=limit_views(standings),
         budgets=[
             budget_operations.view(admin, each, group.name)
             for each in of_group

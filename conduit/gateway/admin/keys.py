@@ -12,7 +12,6 @@ from conduit.core.errors import ConflictError, NotFoundError, ValidationFailedEr
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, displayed_start, make_virtual_key
-from conduit.core.limits import Limit
 from conduit.core.money import format_usd
 from conduit.core.resources.fields import Name, Page, Resource, Time, time_ms, time_text
 from conduit.core.resources.keys import (
@@ -34,7 +33,8 @@ from conduit.gateway.admin import budgets as budget_operations
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, QueryBool, changes_of, page
-from conduit.gateway.limits.limiter import Scope
+from conduit.gateway.limits.limiter import Scope, Standings
+from conduit.gateway.limits.scopes import limits_of
 from conduit.gateway.storage import budgets, groups, keys, requests
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import Transaction, reading, writing
@@ -95,7 +95,7 @@ async def _list(call: Call[None, KeyQuery]) -> Page[KeyView]:
         )
         found = await keys.page(connection, query.window(), wanted)
         beside = await _beside(connection, found.rows)
-    return page(found, [_view(admin, each, beside) for each in found.rows])
+    return page(found, await _views(admin, found.rows, beside))
 
 
 async def _create(call: Call[NewKey, None]) -> CreatedKey:
@@ -120,7 +120,7 @@ async def _create(call: Call[NewKey, None]) -> CreatedKey:
     await admin.announce_of_keys(EventKind.KEY_CREATED, _facts(key))
     for budget in own:
         admin.bus.publish(EventKind.BUDGET_CREATED, budget_operations.facts(budget))
-    view = _view(admin, key, beside)
+    [view] = await _views(admin, [key], beside)
     return CreatedKey(**dict(view), secret=secret)
 
 
@@ -129,7 +129,8 @@ async def _show(call: Call[None, None]) -> KeyView:
     async with reading(admin.database) as connection:
         key = await keys.find(connection, call.names["key"])
         beside = await _beside(connection, [key])
-    return _view(admin, key, beside)
+    [view] = await _views(admin, [key], beside)
+    return view
 
 
 async def _update(call: Call[KeyPatch, None]) -> KeyView:
@@ -148,7 +149,8 @@ async def _update(call: Call[KeyPatch, None]) -> KeyView:
             for budget in beside.budgets:  # the ledger's refusals name the key
                 admin.ledger.change_budget(budget_operations.terms_of(budget, key.name))
     await admin.announce_of_keys(EventKind.KEY_UPDATED, _facts(key))
-    return _view(admin, key, beside)
+    [view] = await _views(admin, [key], beside)
+    return view
 
 
 async def _rotate(call: Call[KeyRotation, None]) -> CreatedKey:
@@ -170,7 +172,8 @@ async def _rotate(call: Call[KeyRotation, None]) -> CreatedKey:
     admin.keyring.add(key.digest)
     facts = {**_facts(key), "former_expires_at_ms": key.former_expires_at_ms}
     await admin.announce_of_keys(EventKind.KEY_ROTATED, facts)
-    return CreatedKey(**dict(_view(admin, key, beside)), secret=secret)
+    [view] = await _views(admin, [key], beside)
+    return CreatedKey(**dict(view), secret=secret)
 
 
 async def _check(call: Call[KeyDigest, None]) -> KeyCheck:
@@ -180,7 +183,7 @@ async def _check(call: Call[KeyDigest, None]) -> KeyCheck:
         if key is None:
             raise NotFoundError("there is no key of this digest")
         beside = await _beside(connection, [key])
-    view = _view(admin, key, beside)
+    [view] = await _views(admin, [key], beside)
     secret_state: SecretState = "former" if view.former_expires_at is not None else "ended"
     if digest == key.digest:
         secret_state = "current"
@@ -325,7 +328,12 @@ async def _beside(connection: Transaction, found: Sequence[StoredKey]) -> _Besid
     return _Beside(own, await groups.names_of(connection, group_ids))
 
 
-def _view(admin: AdminContext, key: StoredKey, beside: _Beside) -> KeyView:
+async def _views(admin: AdminContext, found: Sequence[StoredKey], beside: _Beside) -> list[KeyView]:
+    standings = await admin.limiter.look(*(Scope(k.id, k.name, limits_of(k.limits)) for k in found))
+    return [_view(admin, key, beside, standings[key.id]) for key in found]
+
+
+def _view(admin: AdminContext, key: StoredKey, beside: _Beside, standings: Standings) -> KeyView:
     """The key with those of the budgets that are its own."""
     return KeyView(
         id=key.id,
@@ -342,7 +350,7 @@ def _view(admin: AdminContext, key: StoredKey, beside: _Beside) -> KeyView:
         expires_at=time_text(key.expires_at_ms),
         log_bodies=key.log_bodies,
         allow_direct=key.allow_direct,
-        limits=limit_views(admin, Scope(key.id, key.name, _limits(key))),
+        limits=limit_views(standings),
         allowed_ips=list(key.allowed_ips),
         priority=key.priority,
         group=None if key.group_id is None else beside.groups.get(key.group_id),
@@ -357,16 +365,11 @@ def _view(admin: AdminContext, key: StoredKey, beside: _Beside) -> KeyView:
     )
 
 
-def _limits(key: StoredKey) -> tuple[Limit, ...]:
-    return tuple(Limit(**limit) for limit in key.limits)
-
-
-def limit_views(admin: AdminContext, scope: Scope) -> list[RateLimitView]:
-    """The limits of a key or a group as they stand."""
-    standings = admin.limiter.standings(scope)
+def limit_views(standings: Standings) -> list[RateLimitView]:
+    """The limits of a key, or of what else has some, as they stand."""
     return [
-        RateLimitView(**asdict(limit), remaining=each.remaining, exceeded=exceeded)
-        for limit, (each, exceeded) in zip(scope.limits, standings, strict=True)
+        RateLimitView(**asdict(each.limit), remaining=each.remaining, exceeded=exceeded)
+        for each, exceeded in standings
     ]
 
 

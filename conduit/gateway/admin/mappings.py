@@ -15,9 +15,13 @@ from conduit.core.resources.mappings import (
     NewMapping,
     TargetView,
 )
+from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.keys import limit_views
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
 from conduit.gateway.capabilities import check_overrides
+from conduit.gateway.limits.limiter import Scope, Standings
+from conduit.gateway.limits.scopes import limits_of, mapping_scope
 from conduit.gateway.storage import mappings, providers
 from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.mappings import StoredMapping
@@ -30,7 +34,7 @@ async def _list(call: Call[None, ListQuery]) -> Page[MappingView]:
     admin = call.admin
     async with reading(admin.database) as connection:
         found = await mappings.page(connection, call.query.window())
-    return page(found, [_view(each) for each in found.rows])
+    return page(found, await _views(admin, found.rows))
 
 
 async def _create(call: Call[NewMapping, None]) -> MappingView:
@@ -47,6 +51,7 @@ async def _create(call: Call[NewMapping, None]) -> MappingView:
         updated_at_ms=at_ms,
         version=1,
         policy=wanted.policy.model_dump(exclude_defaults=True),
+        limits=[limit.model_dump() for limit in wanted.limits],
     )
     async with writing(admin.database, by=call.by) as connection:
         known = {provider.name for provider in await providers.everything(connection)}
@@ -56,20 +61,22 @@ async def _create(call: Call[NewMapping, None]) -> MappingView:
             _refuse_cycle(mapping.alias, mapping.fallbacks, stored)
         await mappings.insert(connection, mapping)
     await admin.announce(EventKind.MAPPING_CREATED, facts(mapping))
-    return _view(mapping)
+    [view] = await _views(admin, [mapping])
+    return view
 
 
 async def _show(call: Call[None, None]) -> MappingView:
     admin = call.admin
     async with reading(admin.database) as connection:
         mapping = await mappings.find(connection, call.names["alias"])
-    return _view(mapping)
+    [view] = await _views(admin, [mapping])
+    return view
 
 
 async def _update(call: Call[MappingPatch, None]) -> MappingView:
     admin, patch = call.admin, call.body
     changes = changes_of(patch)
-    for name in ("targets", "fallbacks"):
+    for name in ("targets", "fallbacks", "limits"):
         if name in changes:
             changes[name] = [each.model_dump() for each in changes[name]]
     async with writing(admin.database, by=call.by) as connection:
@@ -86,7 +93,8 @@ async def _update(call: Call[MappingPatch, None]) -> MappingView:
             connection, mapping, {**changes, "updated_at_ms": now_ms()}, version=patch.version
         )
     await admin.announce(EventKind.MAPPING_UPDATED, facts(mapping))
-    return _view(mapping)
+    [view] = await _views(admin, [mapping])
+    return view
 
 
 async def _delete(call: Call[None, None]) -> None:
@@ -133,7 +141,16 @@ def _policy(mapping: StoredMapping, given: MappingPolicy) -> dict[str, Any]:
     return MappingPolicy(**changed).model_dump(exclude_defaults=True)
 
 
-def _view(mapping: StoredMapping) -> MappingView:
+async def _views(admin: AdminContext, found: Sequence[StoredMapping]) -> list[MappingView]:
+    standings = await admin.limiter.look(*(_scope(mapping) for mapping in found))
+    return [_view(mapping, standings[mapping.id]) for mapping in found]
+
+
+def _scope(mapping: StoredMapping) -> Scope:
+    return mapping_scope(mapping.id, mapping.alias, limits_of(mapping.limits))
+
+
+def _view(mapping: StoredMapping, standings: Standings) -> MappingView:
     return MappingView(
         id=mapping.id,
         alias=mapping.alias,
@@ -142,6 +159,7 @@ def _view(mapping: StoredMapping) -> MappingView:
         fallbacks=[FallbackView(**fallback) for fallback in mapping.fallbacks],
         enabled=mapping.enabled,
         policy=MappingPolicy(**mapping.policy),
+        limits=limit_views(standings),
         created_at=str(time_text(mapping.created_at_ms)),
         updated_at=str(time_text(mapping.updated_at_ms)),
         version=mapping.version,

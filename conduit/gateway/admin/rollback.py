@@ -307,8 +307,8 @@ async def _bring_mapping(connection: Transaction, change: Change) -> Told:
     if change.after is None:
         await mappings.remove(connection, mapping)
         return EventKind.MAPPING_DELETED, mapping_operations.facts(mapping)
-    # A revision from before mappings had a policy says nothing of one.
-    values = {"policy": {}, **change.after, "updated_at_ms": at_ms}
+    # A revision from before mappings had a policy and limits says nothing of them.
+    values = {"policy": {}, "limits": [], **change.after, "updated_at_ms": at_ms}
     mapping = await mappings.change(connection, mapping, values, version=None)
     return EventKind.MAPPING_UPDATED, mapping_operations.facts(mapping)
 

@@ -1,22 +1,29 @@
 """Admin operations that tell of the running gateway."""
 
+from msgspec.structs import asdict
+
 from conduit.core.errors import UnavailableError
 from conduit.core.ids import now_ms
+from conduit.core.limits import Limit
 from conduit.core.money import format_usd
 from conduit.core.resources.fields import time_text
+from conduit.core.resources.limits import RateLimitView
 from conduit.core.resources.status import (
     Caller,
     FindingView,
     LedgerCheck,
     LedgerView,
+    LimiterView,
     SheddingView,
     StatusView,
 )
 from conduit.gateway.admin.bodies import status_of
 from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.keys import limit_views
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.probes import rates_in_force
 from conduit.gateway.ledger.entries import LedgerState
+from conduit.gateway.limits.scopes import gateway_scope
 from conduit.gateway.routing.resolve import REQUESTED_MODEL
 from conduit.gateway.shedding import SheddingState
 from conduit.gateway.storage import keys, mappings, providers
@@ -54,6 +61,8 @@ async def _status(call: Call[None, None]) -> StatusView:
         shedding=_shedding_view(state.shedding),
         worker=state.worker,
         workers=state.workers,
+        limiter=LimiterView(**asdict(state.limiter)),
+        limits=await _limits(admin, state.rate_limits),
         warnings=[
             *state.warnings,
             *admin.configuration.warnings,
@@ -94,6 +103,17 @@ def _some(names: list[str]) -> str:
     more = len(different) - _NAMED
     listed = ", ".join(different[:_NAMED])
     return f"{listed} and {more} more" if more > 0 else listed
+
+
+async def _limits(admin: AdminContext, limits: tuple[Limit, ...]) -> list[RateLimitView]:
+    """Those of the gateway; as they stand in memory while the books cannot be asked."""
+    scope = gateway_scope(limits)
+    try:
+        with outages_reported():
+            standings = (await admin.limiter.look(scope))[scope.id]
+    except UnavailableError:
+        standings = admin.limiter.standings(scope)
+    return limit_views(standings)
 
 
 async def _stored(admin: AdminContext) -> dict[str, int]:

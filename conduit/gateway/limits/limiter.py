@@ -1,7 +1,7 @@
 """Decides over all limits of a call at once: a call that is refused takes nothing of any."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -16,15 +16,20 @@ _MOST_IDLE: Final = 20_000
 """How many meters may be kept before those that stand at nothing are forgotten."""
 
 MeterKey = tuple[str, LimitKind]
+ScopeKind = Literal["key", "group", "mapping", "gateway"]
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What limits belong to; `label` names it in messages: `the key "ci"`."""
+    """What limits belong to; `label` names it in messages: `the key "ci"`.
+
+    `alias` is by what the books know a mapping, in the place of its id.
+    """
 
     id: str
     label: str
     limits: tuple[Limit, ...]
-    kind: Literal["key", "group"] = "key"
+    kind: ScopeKind = "key"
+    alias: str = ""
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -33,6 +38,23 @@ class Counted(msgspec.Struct, frozen=True):
     requests: int
     tokens: int
 
+
+class LimiterState(msgspec.Struct, frozen=True):
+    """Where limits are counted: in this process alone, or in Redis with `gateways` of them.
+
+    `failures` is how often Redis did not answer since the start.
+    """
+
+    store: Literal["none", "up", "down"] = "none"
+    gateways: int = 1
+    failures: int = 0
+
+
+Standings = Sequence[tuple[Standing, int]]
+"""How each limit of a scope stands, and how often it has been exceeded since the start."""
+
+Wanted = tuple[Scope, Meter, int]
+"""What a call would take of one limit."""
 
 CountSince = Callable[[Scope, int], Awaitable[Counted]]
 """Asks the books: a scope, and the moment in epoch milliseconds. Raises UnavailableError."""
@@ -91,20 +113,46 @@ class Limiter:
         for scope, meter in self._of(scopes):
             if isinstance(meter, DayMeter) and not meter.is_loaded():
                 await self._load(scope, meter)
-        meters = self._of(scopes)  # again: some may have been forgotten while the books were asked
+        # Again: some may have been forgotten while the books were asked.
+        wanted = self._wanted(scopes, tokens, guessed)
         now = self._clock()
+        return Permit(self._clock, self._take(wanted, now), now)
+
+    async def look(self, *scopes: Scope) -> Mapping[str, Standings]:
+        """The standings of each scope, by its id."""
+        return {scope.id: self.standings(scope) for scope in scopes}
+
+    def state(self) -> LimiterState:
+        return LimiterState()
+
+    async def close(self) -> None:
+        """Nothing is left to do, where nobody else counts."""
+
+    def standings(self, scope: Scope) -> Standings:
+        """How each limit stands, and how often it has been exceeded since the start.
+
+        Where a share is given of it, it is told whole, with what remains of the share.
+        """
+        now = self._clock()
+        meters = [meter for _, meter in self._of((scope,))]
+        return [
+            (msgspec.structs.replace(meter.standing(now), limit=limit), meter.exceeded)
+            for limit, meter in zip(scope.limits, meters, strict=True)
+        ]
+
+    def _wanted(self, scopes: Sequence[Scope], tokens: int, guessed: int) -> list[Wanted]:
+        """What a call would take. Raises TokensExceedLimitError."""
+        meters = self._of(scopes)
         for scope, meter in meters:
             _refuse_too_large(scope, meter.limit, tokens)
-        wanted = [(scope, meter, _amount(meter.limit, tokens, guessed)) for scope, meter in meters]
+        return [(scope, meter, amount_of(meter.limit, tokens, guessed)) for scope, meter in meters]
+
+    def _take(self, wanted: Sequence[Wanted], now: Now) -> list[tuple[Meter, int]]:
+        """Take all, or raise RateLimitedError and take nothing."""
         taken = self._refuse_without_room(wanted, now)
         for meter, amount in taken:
             meter.take(amount, now)
-        return Permit(self._clock, taken)
-
-    def standings(self, scope: Scope) -> list[tuple[Standing, int]]:
-        """How each limit stands, and how often it has been exceeded since the start."""
-        now = self._clock()
-        return [(meter.standing(now), meter.exceeded) for _, meter in self._of((scope,))]
+        return taken
 
     def _of(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
         self._forget_idle()  # before any is looked up, or one of these might be among them
@@ -130,9 +178,7 @@ class Limiter:
         if not meter.is_loaded():  # somebody else may have asked at the same time
             meter.load(start_ms, counted.tokens if meter.limit.of_tokens else counted.requests)
 
-    def _refuse_without_room(
-        self, wanted: Sequence[tuple[Scope, Meter, int]], now: Now
-    ) -> list[tuple[Meter, int]]:
+    def _refuse_without_room(self, wanted: Sequence[Wanted], now: Now) -> list[tuple[Meter, int]]:
         """Those with room: a shadow without any takes nothing, as if it had refused."""
         worst: tuple[float, Scope, Meter] | None = None
         roomy: list[tuple[Meter, int]] = []
@@ -163,11 +209,14 @@ class Limiter:
 class Permit:
     """What one call has taken of its limits, until it ends."""
 
-    __slots__ = ("_clock", "_taken")
+    __slots__ = ("_at", "_clock", "_taken")
 
-    def __init__(self, clock: Callable[[], Now], taken: Sequence[tuple[Meter, int]]) -> None:
+    def __init__(
+        self, clock: Callable[[], Now], taken: Sequence[tuple[Meter, int]], at: Now
+    ) -> None:
         self._clock = clock
         self._taken = taken
+        self._at = at
 
     def headers(self) -> dict[str, str]:
         """How the limits stand after this call."""
@@ -179,23 +228,23 @@ class Permit:
         now = self._clock()
         for meter, amount in self._taken:
             if meter.limit.of_tokens:
-                meter.correct(tokens - amount, now)
+                meter.correct(tokens - amount, now, self._at)
             meter.end()
         self._taken = ()
 
 
-def _most_at_once(limit: Limit) -> int:
+def most_at_once(limit: Limit) -> int:
     return limit.limit if limit.burst is None else limit.burst
 
 
-def _amount(limit: Limit, tokens: int, guessed: int) -> int:
+def amount_of(limit: Limit, tokens: int, guessed: int) -> int:
     if not limit.of_tokens:
         return 1
-    return max(tokens, min(tokens + guessed, _most_at_once(limit)))
+    return max(tokens, min(tokens + guessed, most_at_once(limit)))
 
 
 def _refuse_too_large(scope: Scope, limit: Limit, tokens: int) -> None:
-    most = _most_at_once(limit)
+    most = most_at_once(limit)
     if not limit.of_tokens or limit.shadow or tokens <= most:
         return
     at_once = "" if most == limit.limit else f", {most:,} of them at once"

@@ -50,8 +50,8 @@ class Meter(Protocol):
 
     def take(self, amount: int, now: Now) -> None: ...
 
-    def correct(self, amount: int, now: Now) -> None:
-        """So much more (or less, below 0) was used than taken; may go beyond the limit."""
+    def correct(self, amount: int, now: Now, taken: Now) -> None:
+        """So much more (or less, below 0) was used than was taken then; may go beyond the limit."""
         ...
 
     def end(self) -> None:
@@ -84,12 +84,20 @@ class MinuteMeter:
         self._level = self._drained(now) + amount * _MINUTE_NS
         self._at_ns = now.mono_ns
 
-    def correct(self, amount: int, now: Now) -> None:
+    def correct(self, amount: int, now: Now, taken: Now) -> None:
         self._level = max(0, self._drained(now) + amount * _MINUTE_NS)
         self._at_ns = now.mono_ns
 
     def end(self) -> None:
         """Nothing is given back: time does that."""
+
+    def stand_at(self, level: int, now: Now) -> None:
+        """Begin with a level that was counted elsewhere, in amount times nanoseconds a minute."""
+        self._level, self._at_ns = level, now.mono_ns
+
+    def divide(self, parts: int, now: Now) -> None:
+        """Keep one of so many parts of what has been taken."""
+        self.stand_at(self._drained(now) // parts, now)
 
     def standing(self, now: Now) -> Standing:
         level = self._drained(now)
@@ -133,6 +141,10 @@ class DayMeter:
         """Begin with what the books hold of a day."""
         self._start_ms, self._used = start_ms, used
 
+    def used_since(self) -> tuple[int | None, int]:
+        """The beginning of the day that is counted, None before one is, and what it has used."""
+        return self._start_ms, self._used
+
     def wait_s(self, amount: int, now: Now) -> float:
         used = self._today(now)
         if used + amount <= self.limit.limit:
@@ -142,14 +154,17 @@ class DayMeter:
     def take(self, amount: int, now: Now) -> None:
         self._used = self._today(now) + amount
 
-    def correct(self, amount: int, now: Now) -> None:
-        self._used = max(0, self._today(now) + amount)
+    def correct(self, amount: int, now: Now, taken: Now) -> None:
+        used = self._today(now)
+        if self.start_ms(taken) == self._start_ms:  # a call belongs to the day that it began in
+            self._used = max(0, used + amount)
 
     def end(self) -> None:
         """Nothing is given back: the next day does that."""
 
     def standing(self, now: Now) -> Standing:
-        left = max(0, self.limit.limit - self._today(now))
+        used = self._today(now) if self.is_loaded() else 0  # which is still to be loaded then
+        left = max(0, self.limit.limit - used)
         return Standing(self.limit, left, (self._next_ms(now) - now.at_ms) / 1000)
 
     def is_idle(self, now: Now) -> bool:
@@ -163,35 +178,48 @@ class DayMeter:
         return self._used
 
     def _next_ms(self, now: Now) -> int:
-        # The longest day has 25 hours, the shortest 23: an hour into the 26th is the next one.
         start_ms = self.start_ms(now)
-        return period_start_ms("day", self.limit.timezone, start_ms + _DAY_MS + 7_200_000)
+        return next_day_ms(self.limit.timezone, start_ms)
+
+
+def next_day_ms(timezone: str, start_ms: int) -> int:
+    """When the day after that begins which begins then."""
+    # The longest day has 25 hours, the shortest 23: an hour into the 26th is the next one.
+    return period_start_ms("day", timezone, start_ms + _DAY_MS + 7_200_000)
 
 
 class SlotMeter:
-    """Requests at once."""
+    """Requests at once: those of this process, and those that `elsewhere` was told of."""
 
-    __slots__ = ("_taken", "exceeded", "limit")
+    __slots__ = ("_taken", "elsewhere", "exceeded", "limit")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.exceeded = 0
         self._taken = 0
+        self.elsewhere = 0
+
+    @property
+    def taken(self) -> int:
+        """How many of this process run."""
+        return self._taken
 
     def wait_s(self, amount: int, now: Now) -> float:
-        return _SLOT_SOON_S if self._taken + amount > self.limit.limit else 0.0
+        running = self._taken + self.elsewhere
+        return _SLOT_SOON_S if running + amount > self.limit.limit else 0.0
 
     def take(self, amount: int, now: Now) -> None:
         self._taken += amount
 
-    def correct(self, amount: int, now: Now) -> None:
+    def correct(self, amount: int, now: Now, taken: Now) -> None:
         """A request stays one, whatever it used."""
 
     def end(self) -> None:
         self._taken -= 1
 
     def standing(self, now: Now) -> Standing:
-        return Standing(self.limit, max(0, self.limit.limit - self._taken), 0.0)
+        running = self._taken + self.elsewhere
+        return Standing(self.limit, max(0, self.limit.limit - running), 0.0)
 
     def is_idle(self, now: Now) -> bool:
         return not self._taken and not self.exceeded

@@ -1,6 +1,6 @@
-"""The rate limits of a request's key and its group.
+"""The rate limits of a request: those of its key, its group, its alias and the whole gateway.
 
-They are looked at before its body, and taken once its size is known.
+Those of the key and the group are looked at before its body; all are taken once its size is known.
 """
 
 from conduit.gateway.dialects.openai.wire import answers, output_cap
@@ -16,7 +16,7 @@ _UNUSED = frozenset({AttemptOutcome.REFUSED})
 
 
 class RateLimits:
-    """Of keys that have any, themselves or by their group; the others are not even asked."""
+    """Of requests that are under any; the others are not even asked."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
@@ -29,7 +29,7 @@ class RateLimits:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
         key = exchange.granted_key
         tokens, guessed = 0, 0
-        scopes = scopes_of(key)
+        scopes = (*scopes_of(key), *exchange.scopes)
         if any(limit.of_tokens for scope in scopes for limit in scope.limits):
             tokens, guessed = _most_tokens(exchange)
         exchange.permit = await self._limiter.take(scopes, tokens, guessed)

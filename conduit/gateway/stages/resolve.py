@@ -10,9 +10,12 @@ from conduit.core.errors import (
     PermissionDeniedError,
     PriceUnknownError,
 )
+from conduit.core.limits import Limit
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.prompt import Prompt, surely_fits
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
+from conduit.gateway.limits.limiter import Scope
+from conduit.gateway.limits.scopes import gateway_scope, mapping_scope
 from conduit.gateway.pricing import UNPRICED
 from conduit.gateway.pricing.cost import prices_grade
 from conduit.gateway.pricing.unknown import FREE, UnknownPrice
@@ -31,6 +34,9 @@ _TOO_LONG = "context_window"
 
 class Resolve:
     """Checks what the key may use and finds the candidates of the alias."""
+
+    limits: tuple[Limit, ...] = ()
+    """Those of the gateway, which every request is under; set before the first one."""
 
     def __init__(
         self,
@@ -69,6 +75,7 @@ class Resolve:
             raise _nothing_left(decision)
         exchange.decision = decision
         exchange.caching = decision.caching
+        exchange.scopes = decision.scopes
         self._started(exchange)
 
     def decide(self, exchange: Exchange, alias: str) -> Decision | None:
@@ -101,9 +108,17 @@ class Resolve:
         if decision is None:
             decision = resolve(snapshot, question, self._price_of, self._unknown)
             if decision is not None:
+                decision = replace(decision, scopes=self._scopes_of(decision))
                 self._decisions[question] = decision
                 self._tell_unpriced(decision)
         return decision
+
+    def _scopes_of(self, decision: Decision) -> tuple[Scope, ...]:
+        mapping, gateway = decision.mapping, self.limits
+        scopes = []
+        if mapping is not None and mapping.limits:
+            scopes.append(mapping_scope(mapping.id, mapping.alias, mapping.limits))
+        return (*scopes, gateway_scope(gateway)) if gateway else tuple(scopes)
 
     def _tell_unpriced(self, decision: Decision) -> None:
         for each in decision.candidates:

@@ -1,6 +1,6 @@
 """Statements over the attempts of the ledger, for those who only read them."""
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.gateway.storage.schema import ledger
@@ -18,12 +18,27 @@ _TOKENS = (
 async def used_since(
     connection: AsyncConnection, scope_kind: str, scope_id: str, since_ms: int
 ) -> tuple[int, int]:
-    """The requests of a key or a group that were sent to a provider since a moment, and their
-    tokens.
+    """The requests of a scope that were sent to a provider since a moment, and their tokens.
+
+    Of a mapping it is the alias that tells, of a key or a group the id. An alias that ends in `*`
+    has those of every model that begins so.
     """
-    column = ledger.c.group_id if scope_kind == "group" else ledger.c.key_id
     statement = select(
         func.count(ledger.c.request_id.distinct()), func.coalesce(func.sum(_TOKENS), 0)
-    ).where(column == scope_id, ledger.c.held_at_ms >= since_ms)
+    ).where(_is_of(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms)
     requests, tokens = (await connection.execute(statement)).one()
     return int(requests), int(tokens)
+
+
+def _is_of(scope_kind: str, scope_id: str) -> ColumnElement[bool]:
+    match scope_kind:
+        case "gateway":
+            return true()
+        case "group":
+            return ledger.c.group_id == scope_id
+        case "mapping" if scope_id.endswith("*"):
+            return ledger.c.alias.startswith(scope_id[:-1], autoescape=True)
+        case "mapping":
+            return ledger.c.alias == scope_id
+        case _:
+            return ledger.c.key_id == scope_id

@@ -37,6 +37,7 @@ class StoredMapping:
     updated_at_ms: int
     version: int
     policy: Mapping[str, Any] = field(default_factory=dict)
+    limits: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def uses(self, provider: str) -> bool:
         return any(target["provider"] == provider for target in self.targets)
@@ -106,4 +107,5 @@ def told(mapping: StoredMapping) -> State:
         "fallbacks": list(mapping.fallbacks),
         "enabled": mapping.enabled,
         "policy": dict(mapping.policy),
+        "limits": list(mapping.limits),
     }

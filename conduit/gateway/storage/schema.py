@@ -103,6 +103,7 @@ mappings = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
     Column("policy", JSON, nullable=False, server_default="{}"),  # what is not as by default
+    Column("limits", JSON, nullable=False, server_default="[]"),  # rate limits, one of a kind
 )
 
 keys = Table(

@@ -77,13 +77,13 @@ def test_the_wait_that_is_told_is_enough_and_not_more(limit: int, over: int) -> 
 def test_what_was_not_used_comes_back_and_what_was_used_beyond_is_owed() -> None:
     meter = MinuteMeter(Limit("tpm", 1_000))
     meter.take(900, at(0))
-    meter.correct(-800, at(0))
+    meter.correct(-800, at(0), at(0))
     assert meter.standing(at(0)).remaining == 900
-    meter.correct(1_400, at(0))  # more than there ever is
+    meter.correct(1_400, at(0), at(0))  # more than there ever is
     assert meter.standing(at(0)).remaining == 0
     assert meter.wait_s(1, at(30 * SECOND_NS)) > 0
     assert meter.wait_s(1, at(31 * SECOND_NS)) == 0
-    meter.correct(-10_000, at(31 * SECOND_NS))
+    meter.correct(-10_000, at(31 * SECOND_NS), at(0))
     assert meter.standing(at(31 * SECOND_NS)).remaining == 1_000
 
 

@@ -1,0 +1,33 @@
+"""Rate limits as people write them."""
+
+import pytest
+
+from conduit.core.limits import Limit, limits_in
+
+
+def test_limits_are_read_from_a_line() -> None:
+    assert limits_in("rpm=600,burst=20 tpd=9000,shadow  concurrent=5,closed") == (
+        Limit("rpm", 600, 20),
+        Limit("tpd", 9000, shadow=True),
+        Limit("concurrent", 5, on_store_down="closed"),
+    )
+    assert limits_in(None) == limits_in(" ") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rpm", "no limit"),
+        ("rph=5", "no limit"),
+        ("rpm=0", "above 0"),
+        ("rpm=5.5", "above 0"),
+        ("rpm=5 rpm=6", "twice"),
+        ("rpm=5,burst=6", "at most"),
+        ("rpd=5,burst=2", "requests a day"),
+        ("rpm=5,open", "'open'"),
+        ("rpm=9999999999999", "above 0"),
+    ],
+)
+def test_what_is_no_limit_is_told(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        limits_in(text)
