@@ -11,6 +11,8 @@ from conduit.gateway.settings_change import checked, restore, write
 
 ORIGINS = dict.fromkeys(GatewaySettings.model_fields, "default")
 SETTINGS = GatewaySettings()
+TEXTS = {"default_price": "3/15", "rate_limits": "rpm=600", "trusted_proxies": "10.0.0.0/8"}
+"""Values of those that have none at first."""
 
 
 def test_values_are_written_in_the_type_of_their_setting() -> None:
@@ -78,7 +80,7 @@ def test_every_setting_that_can_be_set_is_read_back_as_it_was_written(
 ) -> None:
     value = getattr(SETTINGS, name)
     if value is None:
-        value = "10.0.0.0/8"  # the one of them that is a text
+        value = TEXTS[name]
     path = tmp_path / "gateway.toml"
     write(path, checked({name: value}, SETTINGS, ORIGINS))
     settings, origins = load({}, path)

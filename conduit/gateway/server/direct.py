@@ -181,6 +181,36 @@ class _Head:
         self.ended += 1
 
 
+class RequestReader:
+    """What all connections read with, one whole request at a time, and the handlers they go to."""
+
+    __slots__ = ("handlers", "head", "parser")
+
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self.handlers = {
+            b"POST %b HTTP/1.1" % path.encode(): each for path, each in handlers.items()
+        }
+        self.head = _Head()
+        self.parser: httptools.HttpRequestParser | None = None
+
+    def reads(self, data: bytes) -> bool:
+        """Whether the parser finds nothing wrong, and it then tells of the data in `head`.
+
+        It is kept where it stands between two requests.
+        """
+        self.head.reset()
+        parser, self.parser = self.parser, None
+        if parser is None:
+            parser = httptools.HttpRequestParser(self.head)
+        try:
+            parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            return False
+        if self.head.ended == self.head.begun:
+            self.parser = parser
+        return True
+
+
 class DirectLine:
     """The short way on one connection: takes a request at a time and serves it in its own task."""
 
@@ -189,28 +219,24 @@ class DirectLine:
         "_carrier",
         "_elsewhere",
         "_ended",
-        "_handlers",
-        "_head",
         "_held",
         "_is_plain",
         "_late",
         "_loop",
-        "_parser",
         "_peer",
+        "_reader",
         "_request",
         "_task",
         "_wake",
     )
 
     def __init__(
-        self, carrier: Carrier, transport: asyncio.BaseTransport, handlers: Mapping[bytes, Handler]
+        self, carrier: Carrier, transport: asyncio.BaseTransport, reader: RequestReader
     ) -> None:
         self._carrier = carrier
-        self._handlers = handlers
+        self._reader = reader
         self._peer = Peer(transport)
         self._loop = asyncio.get_running_loop()
-        self._head = _Head()
-        self._parser: httptools.HttpRequestParser | None = None
         self._elsewhere = 0  # bytes of a request that aiohttp is to have yet; below 0: for good
         self._begun = b""  # the head of a plain request, and what has come of its body
         self._late: asyncio.TimerHandle | None = None  # when the rest should have come
@@ -294,15 +320,15 @@ class DirectLine:
         self._is_plain = False
         line_end = data.find(b"\r\n", 0, _LONGEST_LINE)
         head_end = data.find(b"\r\n\r\n", 0, _MOST_HEAD_BYTES)
-        if head_end < 0 or not data[:head_end].isascii() or not self._fed(data):
+        if head_end < 0 or not data[:head_end].isascii() or not self._reader.reads(data):
             return None
-        head = self._head
+        head = self._reader.head
         if head.ended == head.begun == 1:
             self._elsewhere = 0  # whoever reads it, nothing of another one is left behind
         elif head.begun == 1:
             length = int(head.fields.get(b"content-length", b"0"))
             self._elsewhere = max(head_end + 4 + length - len(data), 0) or -1
-        handler = self._handlers.get(data[:line_end])
+        handler = self._reader.handlers.get(data[:line_end])
         self._is_plain = handler is not None and _is_plain(head)
         if handler is None or not self._is_plain or self._elsewhere:
             return None
@@ -311,22 +337,8 @@ class DirectLine:
             [(str(name, "ascii"), str(value, "ascii")) for name, value in head.fields.items()]
         )
         body = head.body
-        head.reset()  # an idle connection keeps none of it
+        head.reset()
         return handler, DirectRequest(self._carrier, self._peer, path, headers, body)
-
-    def _fed(self, data: bytes) -> bool:
-        """Whether the parser finds nothing wrong; it is kept where it is between two requests."""
-        self._head.reset()
-        parser, self._parser = self._parser, None
-        if parser is None:
-            parser = httptools.HttpRequestParser(self._head)
-        try:
-            parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            return False
-        if self._head.ended == self._head.begun:
-            self._parser = parser
-        return True
 
     async def _serve_all(self) -> None:
         while True:
@@ -368,11 +380,6 @@ def _is_plain(head: _Head) -> bool:
         and b"host" in fields  # refused without it
         and fields.get(b"connection", _OPEN).lower() == _OPEN
     )
-
-
-def request_lines(handlers: Mapping[str, Handler]) -> dict[bytes, Handler]:
-    """Handlers by the request line, without its end, that asks for them."""
-    return {b"POST %b HTTP/1.1" % path.encode(): each for path, each in handlers.items()}
 
 
 def _address_in(name: object) -> str:

@@ -21,7 +21,7 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
 )
 from conduit.gateway.server.bare import BareResponse
-from conduit.gateway.server.direct import AVAILABLE, DirectLine, request_lines
+from conduit.gateway.server.direct import AVAILABLE, DirectLine, RequestReader
 from conduit.gateway.server.errors import EncodeError, error_headers, forget_trace, unexpected
 from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard, Guarded
 from conduit.gateway.server.headers import request_id
@@ -100,7 +100,7 @@ class EdgeServer(web.Server):
             handler_cancellation=True,
         )
         loop = asyncio.get_running_loop()
-        self.direct = request_lines(direct) if AVAILABLE else {}
+        self.reader = RequestReader(direct) if direct and AVAILABLE else None
         self.encode_error = encode_error
         self.max_head_bytes = options.max_head_bytes
         self.heads = DeadlineGuard(
@@ -167,8 +167,8 @@ class EdgeHandler(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         super().connection_made(transport)
-        if self._edge.direct:
-            self._direct = DirectLine(self, transport, self._edge.direct)
+        if self._edge.reader is not None:
+            self._direct = DirectLine(self, transport, self._edge.reader)
         _keep_little_unsent(transport)
         if (serving := self._task_handler) is not None:
             serving.add_done_callback(self._served)
