@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -26,13 +26,15 @@ from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.registry import Blocked
 from conduit.gateway.health.registry import Call as HealthCall
-from conduit.gateway.idempotency.turns import Turn
 from conduit.gateway.ledger.entries import AttemptOutcome, Hold, UsageSource
 from conduit.gateway.limits.limiter import Permit, Scope
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.cost import Bound
 from conduit.gateway.provider import Operation, Quirks
 from conduit.gateway.snapshot import AliasMapping, Credential, KeyGrant, Policy, Snapshot, Upstream
+
+if TYPE_CHECKING:  # it knows the database, which a translation offline has no use for
+    from conduit.gateway.idempotency.turns import Turn
 
 CLIENT_GONE_STATUS = 499
 """The status recorded for a caller that left before its answer; never sent."""
@@ -301,7 +303,7 @@ class Exchange(msgspec.Struct, eq=False):
     permit: Permit | None = None  # what it has taken of its key's rate limits
     recall: Recall | None = None  # what it has to do with answers that are kept
     idempotency_key: str | None = None  # under which its client has it answered once
-    turn: Turn | None = None  # its part in that, where there is such a key
+    turn: "Turn | None" = None  # its part in that, where there is such a key
 
     @property
     def last_attempt(self) -> Attempt | None:
