@@ -73,6 +73,12 @@ class GatewayProcess:
         except aiohttp.ClientError:
             return False
 
+    async def load_all(self, session: aiohttp.ClientSession) -> None:
+        """Have it load now what it would load some time after its start."""
+        for path in ("/openapi.json", "/socket.io/?EIO=4", "/admin/status"):
+            async with session.get(self.url + path) as response:
+                await response.read()
+
     def send(self, number: signal.Signals) -> None:
         assert self.process is not None, "it runs"
         self.process.send_signal(number)

@@ -162,6 +162,7 @@ async def flooded(home: Path, **environment: str) -> AsyncIterator[Flooded]:
         gateway = GatewayProcess(home, make_master_key(), free_port(), environment)
         await gateway.start(session)
         try:
+            await gateway.load_all(session)  # it is no reader that costs it
             provider = {"name": "flood", "type": "openai_compatible", "base_url": url}
             await gateway.admin(session, "POST", "/providers", provider)
             targets = [{"provider": "flood", "model": "*"}]
