@@ -82,8 +82,10 @@ class Case:
 HELD = "mock-ttft50-gap2000-n10"  # 18 s a stream: long enough to open thousands
 CASES = {
     "chat": Case("closed", "mock-size1000", 16),
-    # An alias of the gateway's own with three targets, by the lowest latency (`conduit_home.py`).
-    "ranked": Case("closed", "ranked-size1000", 16),
+    # By turns of a second, so that both meet the same moments of a busy machine. The latter is an
+    # alias of the gateway's own with three targets, by the lowest latency (`conduit_home.py`).
+    "one target": Case("closed", "mock-size1000", 16, seconds=1),
+    "three targets": Case("closed", "ranked-size1000", 16, seconds=1),
     "chat100k": Case("closed", "mock-size1000", 16, prompt_bytes=100_000),
     "rate20": Case("rate", "mock-size1000", 20, seconds=6),
     "burst": Case("closed", "mock-n100", 16, stream=True),

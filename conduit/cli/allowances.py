@@ -1,6 +1,7 @@
 """What commands on keys and on groups share: rate limits and budgets as options and as texts."""
 
-from typing import Annotated, cast
+from collections.abc import Iterable, Sequence
+from typing import Annotated, NamedTuple, cast
 
 import typer
 
@@ -9,7 +10,10 @@ from conduit.cli.call import Call
 from conduit.cli.failures import Failure
 from conduit.client.api import Record
 from conduit.core import people
+from conduit.core.ids import now_ms
 from conduit.core.limits import Limit, LimitKind, limit_in
+from conduit.core.periods import PERIODS
+from conduit.core.projections import projection_of
 
 Budget = Annotated[
     str | None, typer.Option("--budget", metavar="USD", help="Most that may be spent.")
@@ -20,9 +24,26 @@ Period = Annotated[
         "--budget-period", "--period", metavar="PERIOD", help="total, day, week or month."
     ),
 ]
+OtherPeriod = Annotated[
+    str | None,
+    typer.Option(
+        "--budget-period",
+        "--period",
+        metavar="PERIOD",
+        help="Of which budget: total, day, week, month, or all for none.  [default: of the only]",
+    ),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone", metavar="ZONE", help="Whose days its budget goes by: Europe/Berlin.  [UTC]"
+    ),
+]
 _RATE = "N[,burst=B][,shadow][,closed]"
 _USUAL = Limit("rpm", 1)
 _PLAIN = "N[,shadow][,closed]"
+_DAILY = "N[,timezone=ZONE][,shadow][,closed]"
+_NOTATIONS = {"rpm": _RATE, "tpm": _RATE, "rpd": _DAILY, "tpd": _DAILY}
 Rpm = Annotated[
     str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
 ]
@@ -30,10 +51,10 @@ Tpm = Annotated[
     str | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
 ]
 Rpd = Annotated[
-    str | None, typer.Option("--rpd", metavar=_PLAIN, help="Most requests a day, or none.")
+    str | None, typer.Option("--rpd", metavar=_DAILY, help="Most requests a day, or none.")
 ]
 Tpd = Annotated[
-    str | None, typer.Option("--tpd", metavar=_PLAIN, help="Most tokens a day, or none.")
+    str | None, typer.Option("--tpd", metavar=_DAILY, help="Most tokens a day, or none.")
 ]
 Concurrent = Annotated[
     str | None,
@@ -48,6 +69,14 @@ def spending_of(row: Record) -> str:
     return ", ".join(f"{people.money(b['spent'])} / {people.money(b['limit'])}" for b in budgets)
 
 
+def tell_projected(call: Call, budgets: Iterable[Record]) -> None:
+    """Say what budgets will have spent when their periods end, where that can be told."""
+    for budget in budgets:
+        projection = projection_of(budget, now_ms() / 1000)
+        if projection is not None and not call.options.quiet:
+            call.console.say(f"budget of {people.money(budget['limit'])}: {projection.text}", "dim")
+
+
 def limits_text(row: Record) -> str:
     return ", ".join(_limit(each) for each in row.get("limits") or ()) or "-"
 
@@ -56,7 +85,10 @@ def _limit(limit: Record) -> str:
     more = f" burst {limit['burst']:,}" if limit["burst"] is not None else ""
     shadow = " shadow" if limit["shadow"] else ""
     closed = " closed" if limit.get("on_store_down") == "closed" else ""
-    return f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{more}{shadow}{closed}"
+    zone = limit.get("timezone", "UTC")
+    where = "" if zone == "UTC" else f" {zone}"
+    counts = f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}"
+    return f"{counts}{more}{where}{shadow}{closed}"
 
 
 def limits_of(**texts: str | None) -> dict[str, Record | None]:
@@ -71,8 +103,9 @@ def _limit_of(kind: str, text: str) -> Record | None:
     try:
         limit = limit_in(cast(LimitKind, kind), text)
     except ValueError as error:
-        raise Failure(f"--{kind}: {error} ({_RATE})") from error
-    told = {name: getattr(limit, name) for name in ("burst", "shadow", "on_store_down")}
+        notation = _NOTATIONS.get(kind, _PLAIN)
+        raise Failure(f"--{kind}: {error} ({notation})") from error
+    told = {name: getattr(limit, name) for name in ("burst", "shadow", "timezone", "on_store_down")}
     said = {name: value for name, value in told.items() if value != getattr(_USUAL, name)}
     return {"kind": kind, "limit": limit.limit, **said}
 
@@ -84,16 +117,97 @@ def changed_limits(row: Record, changes: dict[str, Record | None]) -> list[Recor
     return [each for each in (kept | changes).values() if each is not None]
 
 
-def set_budget(call: Call, kind: str, row: Record, budget: str, period: str) -> None:
-    """Give a key or a group a budget of a period, change it, or take it away: `none`."""
-    old = next((b for b in row.get("budgets") or () if b["period"] == period), None)
-    if budget == "none":
-        if old is not None:
-            call.change("budgets.delete", old["id"])
-        return
-    limit = inputs.amount(budget, "--budget")
-    if old is not None:
-        call.change("budgets.update", old["id"], body={"limit": limit}, before=old)
-        return
-    scope = {"kind": kind, "id": row["id"]}
-    call.change("budgets.create", body={"scope": scope, "period": period, "limit": limit})
+def need_budget(budget: str | None, timezone: str | None) -> None:
+    """Refuse the time zone of a budget that is not given. Raises Failure."""
+    if budget is None and timezone is not None:
+        raise Failure("--timezone: it is that of a budget, so give --budget too")
+
+
+def budget_body(budget: str, period: str, timezone: str | None) -> Record:
+    """A new budget as the admin API is told of it. Raises Failure."""
+    body = {"period": _period(period), "limit": inputs.amount(budget, "--budget")}
+    return body if timezone is None else {**body, "timezone": timezone}
+
+
+class BudgetChange(NamedTuple):
+    """What `--budget` and `--period` of a change mean for the budgets that there are."""
+
+    old: tuple[Record, ...]  # what goes, or the one that is changed
+    body: Record | None  # None where they go
+
+    def apply(self, call: Call, kind: str, row: Record) -> None:
+        """Do it, and say on stderr what was changed."""
+        name = f"{kind} {row['name']}"
+        if self.body is None:
+            for each in self.old:
+                call.change("budgets.delete", each["id"])
+                _say(call, f"removed the budget of {name}: {_budget_text(each)}")
+            if not self.old:
+                _say(call, f"{name} has no such budget: nothing was removed")
+        elif self.old:
+            (old,) = self.old
+            call.change("budgets.update", old["id"], body=self.body, before=old)
+            after = people.money(self.body["limit"])
+            _say(call, f"changed the budget of {name}: {_budget_text(old)}, now {after}")
+        else:
+            scope = {"kind": kind, "id": row["id"]}
+            call.change("budgets.create", body={"scope": scope, **self.body})
+            _say(call, f"made a budget of {name}: {_budget_text(self.body)}")
+
+
+def budget_change(row: Record, budget: str | None, period: str | None) -> BudgetChange | None:
+    """What is to become of a key's or a group's budgets, before anything is changed.
+
+    Without a period it is the one that there is, whatever its period; a first one is for `total`.
+    Raises Failure where that leaves a choice.
+    """
+    if budget is None:
+        if period is not None:
+            raise Failure("--period: it is that of a budget, so give --budget too")
+        return None
+    body = None if budget == "none" else {"limit": inputs.amount(budget, "--budget")}
+    if period == "all" and body is not None:
+        raise Failure("--period: all is for --budget none")
+    old = tuple(row.get("budgets") or ())
+    if period == "all":
+        return BudgetChange(old, None)
+    if period is not None:
+        old = tuple(each for each in old if each["period"] == _period(period))
+    if len(old) > 1:
+        raise _ambiguous(row, old, everything=body is None, same_period=period is not None)
+    if body is not None and not old:
+        body = budget_body(str(budget), period or "total", None)
+    return BudgetChange(old, body)
+
+
+def _ambiguous(
+    row: Record, budgets: Sequence[Record], *, everything: bool, same_period: bool
+) -> Failure:
+    there = "; ".join(_budget_text(each) for each in budgets)
+    if same_period:
+        ids = ", ".join(each["id"] for each in budgets)
+        way = f"name one with conduit budgets: {ids}"
+    else:
+        periods = ", ".join(dict.fromkeys(each["period"] for each in budgets))
+        way = f"say which with --period: {periods}" + (", or all" if everything else "")
+    text = f"{row['name']} has {len(budgets)} budgets ({there}): {way}"
+    return Failure(text, code="ambiguous")
+
+
+def _budget_text(budget: Record) -> str:
+    """`$5.00 a day`, with its time zone where that is not UTC."""
+    period = budget["period"]
+    zone = budget.get("timezone", "UTC")
+    span = "in total" if period == "total" else f"a {period}"
+    return f"{people.money(budget['limit'])} {span}" + ("" if zone == "UTC" else f" ({zone})")
+
+
+def _period(text: str) -> str:
+    if text not in PERIODS:
+        raise Failure(f"--period: total, day, week or month is expected, not {text!r}")
+    return text
+
+
+def _say(call: Call, said: str) -> None:
+    if not call.options.dry_run:
+        call.narrate(said)

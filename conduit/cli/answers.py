@@ -35,6 +35,8 @@ class Reply:
     request_id: str | None = None
     whole: Record | None = None
     tool_calls: list[ToolCall] = field(default_factory=list)
+    reasoning: str = ""
+    provider: str | None = None
 
     @property
     def text(self) -> str:
@@ -52,6 +54,10 @@ class Reply:
             output_tokens=self.usage.output_tokens if self.usage else None,
             cost=self.cost,
             cut=cut,
+            provider=self.provider,
+            duration_ms=round(self.seconds * 1000) if self.seconds else None,
+            reasoning=self.reasoning or None,
+            tool_calls=[each.wire() for each in self.tool_calls] or None,
         )
 
 
@@ -72,7 +78,8 @@ def receive(
         show(_kept(answer.text(patience), reply.pieces))
         reply.seconds = time.monotonic() - began
         reply.usage, reply.finish_reason = answer.usage, answer.finish_reason
-        reply.tool_calls = answer.tool_calls
+        reply.tool_calls, reply.reasoning = answer.tool_calls, answer.reasoning
+        reply.provider = answer.headers.get("x-conduit-provider")
         reply.cost = answer.headers.get("x-conduit-cost")
     if reply.cost is None and with_cost:
         reply.cost = looked_up_cost(call, reply.request_id)

@@ -202,10 +202,12 @@ class Call:
         *names: str,
         query: Mapping[str, object] | None = None,
         whole: bool = False,
+        then: Callable[[Record], str | None] = lambda row: None,
     ) -> None:
         """Print a list, a page of it or all, and say on stderr when there is more.
 
-        A list that is short by its nature is shown `whole` unless it is limited.
+        A list that is short by its nature is shown `whole` unless it is limited. `then` gives the
+        command that a row asks for, if any; people are told the first one.
         """
         listing = self.options.listing
         parameters = dict(query or {})
@@ -213,7 +215,9 @@ class Call:
             view = replace(view, empty=_NO_MATCH)
         if self.options.filter is not None:
             if "filter" not in OPERATIONS[name].query:
-                self._show_filtered(name, view, names, parameters)
+                found = self._all_rows(name, names, parameters)
+                self.show_rows(found, view)
+                self._advise(filter(None, map(then, self._selected(found))))
                 return
             parameters["filter"] = self.options.filter
         if "limit" in OPERATIONS[name].query:
@@ -224,18 +228,21 @@ class Call:
         with self.console.waiting(f"waiting for {self.where.admin}"):
             first = self.gateway.call(name, *names, query=parameters)
         rows: Iterable[Record] = drained(self._following(first, name, names, parameters), rest)
+        steps: list[str] = []
+        rows = _noted(rows, then, steps)
         if listing.sort is not None:
             rows = ordered(list(rows), listing.sort)
         self.printer.rows(rows, view, next_cursor=lambda: rest.get("next_cursor"))
+        self._advise(steps)
         if rest.get("next_cursor"):
             self.console.say(
                 f"{rest['count']} of many - use --all or --cursor {rest['next_cursor']}", "dim"
             )
 
-    def _show_filtered(
-        self, name: str, view: View, names: Sequence[str], query: Mapping[str, object]
-    ) -> None:
-        self.show_rows(self._all_rows(name, names, query), view)
+    def _advise(self, steps: Iterable[str]) -> None:
+        """Tell a person who looks at a list the first step that its rows ask for."""
+        if self.printer.is_for_people and (step := next(iter(steps), None)) is not None:
+            self.console.next_step(step)
 
     def show_rows(self, rows: list[Record], view: View) -> None:
         """Print rows that are all here: `--filter`, `--sort`, `--limit` as for any list."""
@@ -491,3 +498,14 @@ def _counted(number: int, noun: str) -> str:
 def label_of(row: Record) -> str:
     """What people call a record: its name, its alias, or its id."""
     return str(row.get("name") or row.get("alias") or row["id"])
+
+
+def _noted(
+    rows: Iterable[Record], then: Callable[[Record], str | None], steps: list[str]
+) -> Iterator[Record]:
+    """The same rows; the commands that they ask for are left in `steps`."""
+    for row in rows:
+        step = then(row)
+        if step is not None:
+            steps.append(step)
+        yield row

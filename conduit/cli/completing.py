@@ -13,6 +13,7 @@ from conduit.cli.output import FORMATS
 from conduit.cli.program import COMPLETION_VARIABLE
 from conduit.client.contexts import Choice
 from conduit.core.capabilities import ABILITIES
+from conduit.core.groupings import BY_TAG, GROUPINGS
 from conduit.core.policies import FALLBACK_CAUSES, LONG_CONTEXT, STICKY, STRATEGIES, UNKNOWN_PRICE
 
 _KINDS_OF_OPTIONS = {
@@ -49,10 +50,14 @@ _WORDS_OF_OPTIONS = {
 }
 # Of an option that means something else in each command.
 _WORDS_OF_COMMANDS = {
-    ("usage", "--by"): ("model", "key", "group", "provider", "alias", "day", "hour"),
-    ("groups usage", "--by"): ("model", "key", "provider", "alias", "day", "hour"),
+    ("usage", "--by"): (*GROUPINGS, BY_TAG),
+    ("groups usage", "--by"): tuple(each for each in (*GROUPINGS, BY_TAG) if each != "group"),
     ("spend review", "--state"): ("open", "corrected", "all"),
     ("spend review", "--outcome"): ("recovered", "ambiguous", "cut", "client_gone", "stopped"),
+    ("usage", "--plot"): ("bar", "line"),
+    ("logs export", "--format"): ("jsonl", "csv"),
+    ("logs export", "--output"): ("jsonl", "csv"),
+    ("logs export", "-o"): ("jsonl", "csv"),
     ("keys usage", "--by"): ("model", "alias", "provider", "day"),
 }
 # Several of them between commas.

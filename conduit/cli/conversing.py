@@ -1,13 +1,14 @@
 """A conversation as the command line holds it: what is asked, with what, and what is kept."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from conduit.cli.answers import Reply, Show, receive
 from conduit.cli.call import Call
 from conduit.cli.failures import Failure
-from conduit.client.attachments import MOST_BYTES, AttachmentError, part_of
+from conduit.cli.output import Column, View
+from conduit.client.attachments import MOST_BYTES, AttachmentError, part_of, within_limit
 from conduit.client.chat import ChatRequest
 from conduit.client.conversations import (
     Conversation,
@@ -18,6 +19,19 @@ from conduit.client.conversations import (
     now,
 )
 from conduit.client.errors import ClientError
+from conduit.core import people
+
+CONVERSATIONS = View(
+    columns=(
+        Column("id", "id", firm=True),
+        Column("at", "at", lambda row: people.moment(row["at"]), spare=2),
+        Column("model", "model", spare=1),
+        Column("turns", "turns", right=True, spare=3),
+        Column("title", "title"),
+        Column("gateway", "url", wide=True),
+    ),
+    empty='no conversations yet; begin one with: conduit chat -m MODEL, or conduit chat "hello"',
+)
 
 
 @dataclass(slots=True)
@@ -41,7 +55,7 @@ class Session:
             part = part_of(given)
         except AttachmentError as error:
             raise Failure(f"--attach: {error}", code="bad_attachment") from error
-        if sum(map(_size_of, [*self.waiting, part])) > MOST_BYTES * 4 // 3:
+        if not within_limit([*self.waiting, part]):
             raise Failure(
                 f"--attach: more than {MOST_BYTES // 1024**2} MiB together", code="bad_attachment"
             )
@@ -56,8 +70,11 @@ class Session:
         content = [*words, *self.waiting] if self.waiting else text
         self.ask_again(Turn("user", content, now()), reply, show)
 
-    def ask_again(self, question: Turn, reply: Reply, show: Show) -> None:
-        """Ask a question that has been put together before."""
+    def ask_again(self, question: Turn, reply: Reply, show: Show, *, again: bool = False) -> None:
+        """Ask a question that has been put together before; `again`: one that was answered, too.
+
+        The question is kept once, with all its answers.
+        """
         request = ChatRequest(
             model=self.model,
             messages=[*self.conversation.messages(), question.message()],
@@ -69,15 +86,27 @@ class Session:
             receive(self.call, request, reply, show, with_cost=self.with_cost)
         except (ClientError, KeyboardInterrupt):
             if reply.text:
-                self._add(question, reply.turn(self.model, cut=True))
+                self._keep(question, reply.turn(self.model, cut=True), again=again)
             raise
-        self._add(question, reply.turn(self.model))
+        self._keep(question, reply.turn(self.model), again=again)
+
+    def _keep(self, question: Turn, answer: Turn, *, again: bool) -> None:
+        """Add an exchange; to a question that is kept already, the answer alone."""
+        if not again:
+            self._add(question, answer)
+            return
+        conversation = self.conversation
+        others = tuple(turn for turn in conversation.others if turn != question)
+        self.conversation = replace(
+            conversation, turns=(*conversation.turns, question), others=others
+        )
+        self._add(answer)
 
     def _add(self, *turns: Turn) -> None:
         self.waiting = []
         self.conversation = replace(self.conversation, model=self.model)
         if not self.keep:
-            self.conversation = replace(self.conversation, turns=(*self.conversation.turns, *turns))
+            self.conversation = self.conversation.extended(*turns)
             return
         try:
             self.conversation = self.store.append(self.conversation, *turns)
@@ -91,8 +120,8 @@ class Session:
         self.conversation = conversation
         if not self.keep:
             return
-        if conversation.turns:
-            self.store.save(conversation)
+        if self.store.joined(conversation).every():
+            self.conversation = self.store.save(conversation)
         else:
             self.store.delete(conversation.id)
 
@@ -137,23 +166,26 @@ def models_of(call: Call, key: str) -> list[str]:
     return [str(model["id"]) for model in call.gateway_at(call.client_target(key)).models()]
 
 
-def written(conversation: Conversation, path: Path) -> None:
-    """Export a conversation as Markdown, or as JSON where the name ends so. Raises OSError."""
-    from conduit.client.contexts import write_private  # noqa: PLC0415  # deferred: /save only
-
-    if path.suffix == ".json":
-        import json  # noqa: PLC0415  # deferred: /save only
-
-        text = json.dumps(conversation.messages(), indent=2, ensure_ascii=False) + "\n"
-    else:
-        titles = {"user": "You", "assistant": "Model"}
-        parts = [f"## {titles[turn.role]}\n\n{turn.text}\n" for turn in conversation.turns]
-        text = "\n".join([f"# {conversation.title}\n", *parts])
-    write_private(path, text)
-
-
-def _size_of(part: dict[str, Any]) -> int:
-    inner = part.get(part["type"])
-    if isinstance(inner, str):
-        return len(inner)
-    return sum(len(value) for value in inner.values()) if isinstance(inner, dict) else 0
+def show_conversations(
+    call: Call,
+    conversations: Iterable[Conversation],
+    found: Mapping[str, str] | None = None,
+) -> None:
+    """A line for each; `found` says by id where words that were looked for stand."""
+    view = CONVERSATIONS
+    if found is not None:
+        where = Column("found", "found")
+        view = View(columns=(*view.columns, where), empty="no conversation has all these words")
+    rows = [
+        {
+            "id": conversation.id,
+            "at": conversation.at,
+            "model": conversation.model,
+            "turns": len(conversation.turns),
+            "title": conversation.title,
+            "url": conversation.url,
+            **({} if found is None else {"found": found[conversation.id]}),
+        }
+        for conversation in conversations
+    ]
+    call.printer.rows(rows, view, next_cursor=lambda: None)

@@ -74,6 +74,7 @@ class Shown:
     exit_code: int
     code: str
     message: str
+    param: str | None = None
     hint: str | None = None
     request_id: str | None = None
     status: int | None = None
@@ -85,6 +86,7 @@ class Shown:
             "error": {
                 "code": self.code,
                 "message": self.message,
+                "param": self.param,
                 "hint": self.hint,
                 "request_id": self.request_id,
                 "status": self.status,
@@ -122,7 +124,7 @@ def shown(error: Exception, *, with_timeout: bool = False) -> Shown | None:
     """
     match error:
         case Failure():
-            return Shown(error.exit_code, error.code, error.message, error.hint)
+            return Shown(error.exit_code, error.code, error.message, hint=error.hint)
         case ContextError():
             return Shown(Exit.USAGE, "local_config", str(error))
         case ApiError():
@@ -130,6 +132,7 @@ def shown(error: Exception, *, with_timeout: bool = False) -> Shown | None:
                 exit_of_api_error(error),
                 error.code,
                 error.message,
+                error.param,
                 error.hint,
                 error.request_id,
                 error.status,
@@ -139,7 +142,9 @@ def shown(error: Exception, *, with_timeout: bool = False) -> Shown | None:
         case TimedOut() if with_timeout:
             return Shown(Exit.TIMEOUT, "timeout", error.message, retryable=True)
         case Unreachable():
-            return Shown(Exit.UNREACHABLE, "unreachable", error.message, error.hint, retryable=True)
+            return Shown(
+                Exit.UNREACHABLE, "unreachable", error.message, hint=error.hint, retryable=True
+            )
         case BrokenOff():
             return Shown(Exit.REFUSED, "incomplete", error.message, retryable=True)
         case ClientError():

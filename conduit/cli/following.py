@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from conduit.cli.call import Call
+from conduit.cli.failures import Exit, Failure
 from conduit.core import people
 
 Event = Mapping[str, Any]
+
+
+class _TimeIsOver(Exception):
+    """So much was to be followed, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,10 @@ class Wish:
 def follow(
     call: Call, wish: Wish, show: Callable[[Sequence[Event]], None], sum_up: Callable[[], None]
 ) -> None:
-    """Show events until Ctrl-C, which sums up. Raises Unreachable, ApiError."""
+    """Show events until Ctrl-C or the end of `--timeout`, which sum up.
+
+    Raises Unreachable, ApiError, and Failure at that end.
+    """
     token = call.gateway.target.master_key or ""
     # asyncio's own handler cancels the loop cleanly; ours would raise inside of it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,6 +47,11 @@ def follow(
     except KeyboardInterrupt:
         sum_up()
         raise
+    except _TimeIsOver as over:
+        sum_up()
+        raise Failure(
+            "the time of --timeout is over", code="timeout", exit_code=Exit.TIMEOUT
+        ) from over
 
 
 async def _follow(
@@ -59,13 +72,19 @@ async def _follow(
         max_offline_s=wish.max_offline_s,
         ca_file=call.target.ca_file,
     )
-    async with aclosing(stream) as items:
-        async for item in items:
-            if isinstance(item, Events):
-                show(item.events)
-                call.console.out.file.flush()
-            else:
-                _tell(call, item)
+    deadline = asyncio.timeout(call.left_s(0) if call.options.timeout_s else None)
+    try:
+        async with deadline, aclosing(stream) as items:
+            async for item in items:
+                if isinstance(item, Events):
+                    show(item.events)
+                    call.console.out.file.flush()
+                else:
+                    _tell(call, item)
+    except TimeoutError as error:
+        if deadline.expired():
+            raise _TimeIsOver from error
+        raise
 
 
 def _tell(call: Call, item: Any) -> None:

@@ -1,7 +1,6 @@
 """What people type, read: durations, moments, amounts, pairs and secrets."""
 
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +8,11 @@ from typing import Any
 
 from conduit.cli.failures import Failure
 from conduit.cli.files import text_of
+from conduit.core.counts import parse_count
 from conduit.core.filters import parse_filter
 from conduit.core.moments import parse_duration, parse_moment
 from conduit.core.money import format_usd, parse_usd
 
-_COUNT = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)([km]?)")
-_THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
 _PER = {"1": 1, "1k": 1_000, "1m": 1_000_000}
 
 
@@ -40,11 +38,10 @@ def moment(text: str, flag: str, *, ahead: bool) -> str:
 
 def count(text: str, flag: str) -> int:
     """A whole number of `50`, `100k` or `1M`, in powers of 1000. Raises Failure."""
-    match = _COUNT.fullmatch(text.strip().lower())
-    number = float(match[1]) * _THOUSANDS[match[2] or ""] if match is not None else 0.5
-    if not number.is_integer():
-        raise Failure(f"{flag}: a whole number such as 50, 100k or 1M is expected, not {text!r}")
-    return int(number)
+    try:
+        return parse_count(text)
+    except ValueError as error:
+        raise Failure(f"{flag}: {error}") from error
 
 
 def amount(text: str, flag: str) -> str:

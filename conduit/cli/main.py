@@ -162,7 +162,8 @@ def _usage_error(error: TyperException, arguments: list[str]) -> int:
         return Exit.USAGE
     hint = f"see: {context.command_path} --help" if context is not None else None
     message = error.format_message().rstrip(".")
-    return _tell(Shown(Exit.USAGE, "usage", message[:1].lower() + message[1:], hint), arguments)
+    lowered = message[:1].lower() + message[1:]
+    return _tell(Shown(Exit.USAGE, "usage", lowered, hint=hint), arguments)
 
 
 def _unexpected(error: Exception, arguments: list[str]) -> Shown:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from conduit.cli import inputs
 from conduit.cli.answers import Reply, looked_up_cost, printed, usage_line
-from conduit.cli.conversing import Session, models_of, written
+from conduit.cli.conversing import Session, models_of
 from conduit.cli.editor import run_editor
 from conduit.cli.failures import Failure, shown
 from conduit.cli.lines import LineReader
 from conduit.cli.main import tell_people
+from conduit.client.conversation_texts import export
 from conduit.client.conversations import Turn, now
 from conduit.client.errors import ClientError
 from conduit.core import people
@@ -31,9 +32,10 @@ HELP: Mapping[str, str] = {
     "/system [TEXT]": "set the system message, or remove it",
     "/set [NAME=VALUE]": "set a parameter, NAME= removes it, alone lists them",
     "/attach FILE": "send a file or an image's URL with the next question",
-    "/retry": "ask the last question again",
+    "/retry": "ask the last question again; the former answer is kept",
+    "/other": "show another answer to the last question, or go back to a former one",
     "/undo": "take the last question and its answer out",
-    "/edit": "write in $EDITOR, beginning with the last question, and ask that instead",
+    "/edit": "write in $EDITOR, beginning with the last question, and ask that as another way",
     "/copy": "put the last answer on the clipboard",
     "/save FILE": "write the conversation as Markdown, or as JSON to NAME.json",
     "/cost": "tokens and cost so far",
@@ -57,6 +59,7 @@ class Repl:
             "set": self._set,
             "attach": self._attach,
             "retry": self._retry,
+            "other": self._other,
             "undo": self._undo,
             "edit": self._edit,
             "copy": self._copy,
@@ -173,25 +176,41 @@ class Repl:
         self._ask_instead(self._last_question())
 
     def _ask_instead(self, question: Turn) -> None:
-        """Ask in place of the last exchange, which stays where no answer comes."""
+        """Ask in place of the last question, whose exchange is kept as another way."""
         session, reply = self._session, Reply()
         before = session.conversation
-        self._take_back()
+        last = self._last_question()
+        session.conversation = before.forked(before.turns.index(last))
+        again = question is last
         try:
-            session.ask_again(question, reply, printed(self._call, raw=self._raw))
+            session.ask_again(question, reply, printed(self._call, raw=self._raw), again=again)
         except (ClientError, KeyboardInterrupt):
             if not reply.text:
-                session.rewrite(before)
+                session.conversation = before
             raise
         self._account(reply)
 
-    def _take_back(self) -> None:
+    def _other(self, _: str) -> None:
         session = self._session
-        session.rewrite(session.conversation.without_last_exchange())
+        turns = session.conversation.turns
+        if not turns:
+            raise Failure("nothing has been asked yet")
+        at = next((i for i in reversed(range(len(turns))) if self._ways(i) > 1), None)
+        if at is None:
+            raise Failure("there is one answer", hint="/retry asks for another")
+        ways = session.conversation.ways(at)
+        place = (ways.index(turns[at]) + 1) % len(ways)
+        session.rewrite(session.conversation.showing(ways[place].id))
+        self._say(f"{place + 1} of {len(ways)}")
+        printed(self._call, raw=self._raw)(iter([session.conversation.turns[-1].text]))
+
+    def _ways(self, at: int) -> int:
+        return len(self._session.conversation.ways(at))
 
     def _undo(self, _: str) -> None:
         question = self._last_question()
-        self._take_back()
+        session = self._session
+        session.rewrite(session.conversation.without_last_exchange())
         self._say(f"taken out: {question.text[:60]}")
 
     def _edit(self, _: str) -> None:
@@ -221,7 +240,7 @@ class Repl:
         path = Path(given).expanduser()
         if path.exists():
             raise Failure(f"{given} exists already")
-        written(self._session.conversation, path)
+        export(self._session.conversation, path)
         self._say(f"written to {given}")
 
     def _cost(self, _: str) -> None:

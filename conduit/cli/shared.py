@@ -152,6 +152,9 @@ _BULK: Mapping[str, tuple[Any, Any]] = {
         None,
     ),
 }
+_UNASKED: Mapping[str, tuple[Any, Any]] = {
+    "yes": (Annotated[bool, typer.Option("--yes", "-y", help="For scripts: asks nothing.")], False)
+}
 _PAGED: Mapping[str, tuple[Any, Any]] = {
     "no_pager": (
         Annotated[bool, typer.Option("--no-pager", help="Print long output in one go.")],
@@ -184,7 +187,12 @@ SHARED_OPTIONS: Mapping[str, frozenset[str]] = {
 
 
 def shared_options(
-    own: Sequence[inspect.Parameter], group: Group | None, *, bulk: bool, paged: bool
+    own: Sequence[inspect.Parameter],
+    group: Group | None,
+    *,
+    bulk: bool = False,
+    paged: bool = False,
+    unasked: bool = False,
 ) -> dict[str, tuple[Any, Any]]:
     """The options that a command has beside its own."""
     shared = {
@@ -192,6 +200,7 @@ def shared_options(
         **(_GROUPS[group] if group is not None else {}),
         **(_BULK if bulk else {}),
         **(_PAGED if paged else {}),
+        **(_UNASKED if unasked else {}),
     }
     taken = {flag for parameter in own for flag in _flags(parameter)}
     if "output" in shared and "--output" in taken:

@@ -21,9 +21,10 @@ class Wanted:
     weights: Sequence[int]
     orders: Sequence[int]
     capabilities: Sequence[str]
+    params: Sequence[str] = ()
 
     def is_empty(self) -> bool:
-        return not (self.to or self.weights or self.orders or self.capabilities)
+        return not (self.to or self.weights or self.orders or self.capabilities or self.params)
 
 
 def new_targets(wanted: Wanted) -> list[dict[str, Any]]:
@@ -52,6 +53,7 @@ def _said_of(targets: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, An
         ("--weight", wanted.weights),
         ("--order", wanted.orders),
         ("--caps", wanted.capabilities),
+        ("--params", wanted.params),
     ):
         if len(given) > len(targets):
             raise Failure(f"{flag}: there are more of them than targets")
@@ -61,7 +63,22 @@ def _said_of(targets: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, An
         target["order"] = order
     for target, text in zip(targets, wanted.capabilities, strict=False):
         target["capabilities"] = capabilities_of(text)
+    for target, text in zip(targets, wanted.params, strict=False):
+        target["params"] = params_of(text)
     return targets
+
+
+def params_of(text: str) -> dict[str, Any]:
+    """`temperature=0.2,service_tier=flex`, or an object in JSON, by name. Raises Failure."""
+    if not text.lstrip().startswith("{"):
+        return inputs.pairs(inputs.names(text), "--params")
+    import json  # noqa: PLC0415  # deferred: few write it so
+
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise Failure(f"--params: this is no JSON ({error})") from error
+    return found
 
 
 def capabilities_of(text: str) -> dict[str, Any]:

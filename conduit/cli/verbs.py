@@ -61,13 +61,16 @@ def use_plain_params(params: list[Any]) -> list[Any]:
 
 # `--watch=2s` is `--watch --every 2s`: an option with a value that may be left out.
 _FLAGS_WITH_VALUE = {"--watch": "--every"}
+# `--plot` by itself is `--plot bar`.
+_USUAL_VALUES = {"--plot": "bar"}
 
 
 class PlainCommand(typer.core.TyperCommand):
     """A command whose parameters are read without pydantic."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [part for word in args for part in _spread(word)])
+        words = [part for word in args for part in _spread(word)]
+        return super().parse_args(ctx, _completed(words))
 
     def get_params(self, ctx: Any) -> list[Any]:
         return use_plain_params(super().get_params(ctx))
@@ -78,6 +81,17 @@ def _spread(word: str) -> list[str]:
     if not separator or flag not in _FLAGS_WITH_VALUE:
         return [word]
     return [flag, _FLAGS_WITH_VALUE[flag], value]
+
+
+def _completed(words: list[str]) -> list[str]:
+    """The words with the usual value after each flag that stands there without one."""
+    completed = []
+    for at, word in enumerate(words):
+        completed.append(word)
+        alone = at + 1 == len(words) or words[at + 1].startswith("-")
+        if alone and word in _USUAL_VALUES:
+            completed.append(_USUAL_VALUES[word])
+    return completed
 
 
 class NounGroup(typer.core.TyperGroup):
@@ -186,18 +200,20 @@ def verb(
     bulk: bool = False,
     paged: bool | None = None,
     passes_on: bool = False,
+    unasked: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Declare a command. The function gets a `Call`, then its own parameters.
 
     A `bulk` verb also takes `--filter`; one that is `paged`, as each `show` is, puts what is taller
     than the terminal into a pager; one that `passes_on` takes options it does not know among its
-    arguments. A function's own option takes the place of a shared one.
+    arguments. One that is `unasked` takes `--yes` though it asks nothing, as its siblings do that
+    ask. A function's own option takes the place of a shared one.
     """
     with_pager = name == "show" if paged is None else paged
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function).parameters.values())[1:]
-        shared = shared_options(own, group, bulk=bulk, paged=with_pager)
+        shared = shared_options(own, group, bulk=bulk, paged=with_pager, unasked=unasked)
 
         def run(**given: Any) -> None:
             chosen = {option: given.pop(option) for option in shared}

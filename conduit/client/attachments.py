@@ -2,9 +2,12 @@
 
 import base64
 import mimetypes
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from conduit.core import people
 
 MOST_BYTES = 20 * 1024 * 1024
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -80,3 +83,39 @@ def _inlined(name: str, content: bytes) -> str:
     if "\0" in text:
         raise AttachmentError(f"{name} is no text")
     return f"{name}:\n\n{text}"
+
+
+def within_limit(parts: Iterable[dict[str, Any]]) -> bool:
+    """Whether parts may go along with one question."""
+    # Data is written in base64, which makes four characters of three bytes.
+    return sum(map(_size_of, parts)) <= MOST_BYTES * 4 // 3
+
+
+def described(part: dict[str, Any]) -> str:
+    """What a part is, in a few words: `image PNG 12 kB`, `file report.pdf 1.2 MB`."""
+    kind = part.get("type")
+    if kind == "image_url":
+        url = str(part.get("image_url", {}).get("url", ""))
+        if not url.startswith("data:"):
+            return f"image {url}"
+        format_ = url[5:].partition(";")[0].partition("/")[2]
+        return f"image {format_.upper()} {_bytes_of(url)}"
+    if kind == "input_audio":
+        audio = part.get("input_audio", {})
+        return f"audio {str(audio.get('format', '')).upper()} {_bytes_of(str(audio.get('data')))}"
+    if kind == "file":
+        file = part.get("file", {})
+        return f"file {file.get('filename', '')} {_bytes_of(str(file.get('file_data')))}"
+    name, separator, _ = str(part.get("text", "")).partition(":\n\n")
+    return f"text {name}" if separator and "\n" not in name else "text"
+
+
+def _bytes_of(data: str) -> str:
+    return people.size(len(data.partition(",")[2] or data) * 3 // 4)
+
+
+def _size_of(part: dict[str, Any]) -> int:
+    inner = part.get(part["type"])
+    if isinstance(inner, str):
+        return len(inner)
+    return sum(len(value) for value in inner.values()) if isinstance(inner, dict) else 0

@@ -19,7 +19,13 @@ from conduit.client.blocking import (
     describe,
     unreachable,
 )
-from conduit.client.chat_answer import AnswerReader, Usage, chat_error, usage_of
+from conduit.client.chat_answer import (
+    AnswerReader,
+    Usage,
+    chat_error,
+    reasoning_of,
+    usage_of,
+)
 from conduit.client.errors import ApiError
 from conduit.client.tool_calls import ToolCall
 
@@ -81,6 +87,11 @@ class ChatAnswer(AbstractContextManager["ChatAnswer"]):
         return self._reader.tool_calls.all
 
     @property
+    def reasoning(self) -> str:
+        """What the model has thought so far."""
+        return "".join(self._reader.reasoning)
+
+    @property
     def finish_reason(self) -> str | None:
         return self._reader.finish_reason
 
@@ -134,6 +145,7 @@ class ChatAnswer(AbstractContextManager["ChatAnswer"]):
         if not isinstance(self.whole, dict):
             raise error_of(status, self.headers, b"")
         self._reader.usage = usage_of(self.whole)
+        self._reader.reasoning = [reasoning_of(self.whole)]
         for choice in self.whole.get("choices") or ():
             self._reader.tool_calls.take_whole(choice.get("message") or {})
 

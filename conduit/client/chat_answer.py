@@ -14,6 +14,7 @@ GATEWAY_CODES = frozenset(
         "budget_held",
         "conflict",
         "database_unavailable",
+        "deadline_exceeded",
         "head_too_large",
         "idempotency_in_progress",
         "idempotency_key_reused",
@@ -52,7 +53,9 @@ GATEWAY_CODES = frozenset(
 )
 """Of an answer that does not say whose its error is."""
 
-_STREAM_CODES = frozenset({"budget_exceeded", "request_cancelled", "server_shutting_down"})
+_STREAM_CODES = frozenset(
+    {"budget_exceeded", "deadline_exceeded", "request_cancelled", "server_shutting_down"}
+)
 """With which the gateway itself ends a stream; its head cannot say whose the error is."""
 
 _SOURCE = "x-conduit-error-source"
@@ -68,8 +71,8 @@ class AnswerReader:
     """Takes a stream's bytes as they come and gives its text.
 
     `usage`, `finish_reason` and `tool_calls` are known once the text has ended, `ended` says
-    whether the end mark has come. Raises ProviderFailed where the stream tells of an error or is
-    none.
+    whether the end mark has come, `reasoning` holds what the model has thought so far. Raises
+    ProviderFailed where the stream tells of an error or is none.
     """
 
     def __init__(self, headers: Mapping[str, str]) -> None:
@@ -77,6 +80,7 @@ class AnswerReader:
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.tool_calls = ToolCalls()
+        self.reasoning: list[str] = []
         self.ended = False
         self._pending = b""
         self._parts: list[str] = []
@@ -110,6 +114,7 @@ class AnswerReader:
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
             delta = choice.get("delta") or {}
             self.tool_calls.take(choice.get("index") or 0, delta)
+            self.reasoning += _reasoning_in(delta)
             text = delta.get("content")
             if isinstance(text, str) and text:
                 yield text
@@ -123,6 +128,18 @@ class AnswerReader:
             status=502,
             retryable=True,
         )
+
+
+def _reasoning_in(message: Record) -> list[str]:
+    """What a message, or a piece of one, tells of the model's thinking; it has two names."""
+    text = message.get("reasoning_content") or message.get("reasoning")
+    return [text] if isinstance(text, str) else []
+
+
+def reasoning_of(answer: Record) -> str:
+    """What a whole answer tells of the model's thinking."""
+    messages = (choice.get("message") or {} for choice in answer.get("choices") or ())
+    return "".join(piece for message in messages for piece in _reasoning_in(message))
 
 
 def usage_of(answer: Record) -> Usage | None:

@@ -23,6 +23,7 @@ from conduit.client.declared_prices import (
     checked_price,
     declared_price,
 )
+from conduit.core.aliases import taken_by
 
 Action = Literal["add", "change", "remove", "note"]
 Section = Literal["providers", "mappings", "prices", "groups", "keys"]
@@ -155,7 +156,7 @@ def plan(wanted: Document, present: Document, *, prune: bool = False) -> list[St
         if section not in wanted:
             continue
         held = {_name(section, each): each for each in present.get(section, ())}
-        meant = {_name(section, each): each for each in wanted[section]}
+        meant = {_name(section, each): each for each in _in_order(section, wanted[section])}
         for name, entry in meant.items():
             steps += makers[section](entry, held.get(name))
         if section == "providers":
@@ -416,6 +417,39 @@ def _with_shown_source(
 def _reference(source: str) -> dict[str, Any]:
     kind, _, reference = source.partition(":")
     return {kind: reference}
+
+
+def _in_order(section: str, entries: Sequence[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """The entries as they stand; a mapping after those that it falls back to, for a gateway takes
+    no fallback to what is not there.
+    """
+    if section != "mappings":
+        return entries
+    by_alias = {entry["alias"]: entry for entry in entries}
+    ordered: dict[str, Mapping[str, Any]] = {}
+    begun: set[str] = set()
+
+    def put(alias: str) -> None:
+        if alias in begun:  # or they lead in a circle, which the gateway refuses
+            return
+        begun.add(alias)
+        for fallback in _fallbacks_of(by_alias[alias]):
+            before = taken_by(fallback, by_alias)
+            if before is not None:
+                put(before)
+        ordered[alias] = by_alias[alias]
+
+    for alias in by_alias:
+        put(alias)
+    return ordered.values()
+
+
+def _fallbacks_of(entry: Mapping[str, Any]) -> Iterator[str]:
+    """The aliases that a mapping falls back to, of what is formed as the gateway wants it."""
+    fallbacks = entry.get("fallbacks")
+    for each in fallbacks if isinstance(fallbacks, list) else ():
+        if isinstance(each, dict) and isinstance(each.get("alias"), str):
+            yield each["alias"]
 
 
 def _mapping_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> Iterator[Step]:

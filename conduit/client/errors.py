@@ -35,10 +35,11 @@ class BrokenOff(ClientError):
 class ApiError(ClientError):
     """An error envelope of the admin API, field by field."""
 
-    def __init__(  # the fields of the envelope
+    def __init__(  # noqa: PLR0913  # the fields of the envelope
         self,
         code: str,
         message: str,
+        param: str | None = None,
         hint: str | None = None,
         request_id: str | None = None,
         status: int = 500,
@@ -46,6 +47,7 @@ class ApiError(ClientError):
     ) -> None:
         super().__init__(message)
         self.code = code
+        self.param = param
         self.hint = hint
         self.request_id = request_id
         self.status = status
@@ -68,6 +70,7 @@ def error_of_envelope(status: int, body: object) -> ApiError:
     return kind(
         code=str(fields.get("code") or "unexpected_answer"),
         message=str(fields.get("message") or f"the gateway answered with status {status}"),
+        param=_text(fields.get("param")),
         hint=_text(fields.get("hint")),
         request_id=_text(fields.get("request_id")),
         status=status,

@@ -18,7 +18,7 @@ from conduit.client.errors import ApiError, AuthenticationFailed
 NAMESPACE = "/admin"
 _INBOX_EVENTS = 10_000
 _CLOSE_S = 2.0
-_SLICE_S = 1.0
+_SLICE_S = 2.0
 
 # The library's log lines quote packets, and the first one holds the token.
 _wire_logger = logging.getLogger(f"{__name__}.wire")

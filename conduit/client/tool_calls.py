@@ -16,6 +16,11 @@ class ToolCall:
     name: str = ""
     arguments: str = ""
 
+    def wire(self) -> Record:
+        """The call as a message of the conversation carries it."""
+        function = {"name": self.name, "arguments": self.arguments or "{}"}
+        return {"id": self.id, "type": "function", "function": function}
+
     def add(self, piece: Record) -> None:
         """Take a piece of it in."""
         function = _object(piece.get("function"))

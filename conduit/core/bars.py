@@ -15,6 +15,14 @@ def spark(values: Sequence[float | None], bars: str, top: float | None = None) -
     return "".join(_bar(value, bars, highest) for value in values)
 
 
+def gathered(values: Sequence[float], most: int) -> list[float]:
+    """The values in `most` columns at most, in their order: several in one are added up."""
+    sums = [0.0] * min(len(values), most)
+    for place, value in enumerate(values):
+        sums[place * len(sums) // len(values)] += value
+    return sums
+
+
 def _bar(value: float | None, bars: str, highest: float) -> str:
     if value is None:
         return " "

@@ -23,6 +23,7 @@
     │   ├── IdempotencyInProgressError 409  a request with this Idempotency-Key is being answered
     │   └── ReplyNotKeptError         409  it was answered, and the answer cannot be given again
     ├── RequestCancelledError         409  an operator ended the request
+    ├── DeadlinePassedError           504  the client wanted its answer sooner
     ├── LimitError                    429
     │   ├── InsufficientQuotaError    429  the budget is spent: do not retry
     │   ├── BudgetExceededError       429  a stream outgrew what the budget can pay
@@ -268,6 +269,7 @@ class UpstreamAuthError(UpstreamFailure):
 
     code = "upstream_auth_error"
     retryable = False
+    should_retry = False
 
 
 class UpstreamRateLimitedError(UpstreamFailure):
@@ -309,6 +311,13 @@ class UpstreamBusyError(UpstreamFailure):
 class UpstreamTimeoutError(UpstreamFailure):
     status = 504
     code = "upstream_timeout"
+
+
+class DeadlinePassedError(ConduitError):
+    """The time that the client gave its request is over, which says nothing of the provider."""
+
+    status = 504
+    code = "deadline_exceeded"
 
 
 class UnavailableError(ConduitError):
@@ -361,6 +370,7 @@ def admin_envelope(error: ConduitError, request_id: str | None) -> Mapping[str, 
         "error": {
             "code": error.code,
             "message": error.message,
+            "param": error.param,
             "hint": error.hint,
             "request_id": request_id,
             "status": error.status,

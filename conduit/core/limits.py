@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
+from conduit.core.counts import parse_count
+from conduit.core.periods import known_zone
+
 LimitKind = Literal["rpm", "tpm", "rpd", "tpd", "concurrent"]
 KINDS: Final[tuple[LimitKind, ...]] = get_args(LimitKind)
 LARGEST_LIMIT: Final = 10**12
@@ -68,13 +71,18 @@ def limits_in(text: str | None) -> tuple[Limit, ...]:
 
 
 def limit_in(kind: LimitKind, text: str) -> Limit:
-    """The limit of a kind in a text like `600,burst=20,shadow,closed`. Raises ValueError."""
+    """The limit of a kind in a text like `600,burst=20,shadow,closed`. Raises ValueError.
+
+    A limit a day may tell whose day: `5000,timezone=Europe/Berlin`.
+    """
     number, *words = text.split(",")
     limit = Limit(kind, _whole(number))
     for word in words:
         name, _, value = word.partition("=")
         if name == "burst" and value and kind in ("rpm", "tpm"):
             limit = replace(limit, burst=_whole(value))
+        elif name == "timezone" and kind in ("rpd", "tpd"):
+            limit = replace(limit, timezone=known_zone(value))
         elif word == "shadow":
             limit = replace(limit, shadow=True)
         elif word in STORE_DOWN:
@@ -87,6 +95,7 @@ def limit_in(kind: LimitKind, text: str) -> Limit:
 
 
 def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= LARGEST_LIMIT:
-        raise ValueError(f"a whole number above 0 is expected, not {text!r}")
-    return int(text)
+    number = parse_count(text)
+    if not 0 < number <= LARGEST_LIMIT:
+        raise ValueError(f"a number above 0 is expected, {LARGEST_LIMIT:,} at most, not {text!r}")
+    return number

@@ -3,6 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 
 def normal_network(text: str) -> str:
     """A network or a single address in its usual form: `192.0.2.7` → `192.0.2.7/32`.
@@ -10,6 +12,12 @@ def normal_network(text: str) -> str:
     Raises ValueError; host bits are refused, as they are most often a slip.
     """
     return str(ipaddress.ip_network(text.strip()))
+
+
+def networks_of(text: str | None) -> tuple[Network, ...]:
+    """The networks in a list like "10.0.0.0/8, 2001:db8::/32". Raises ValueError."""
+    names = [name.strip() for name in (text or "").split(",")]
+    return tuple(ipaddress.ip_network(name) for name in names if name)
 
 
 def is_within(address: str | None, networks: tuple[str, ...]) -> bool:

@@ -1,25 +1,20 @@
 """The gateway's settings: what there is, and what each may be."""
 
-import ipaddress
-import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from conduit.core.call_settings import CallSettings
 from conduit.core.keys import refuse_weak_master_key
 from conduit.core.limits import limits_in
 from conduit.core.money import format_usd, parse_usd
+from conduit.core.networks import networks_of
 from conduit.core.paths import data_folder
+from conduit.core.service_urls import password_of, refuse_no_redis, refuse_raw_password
 
 PREFIX = "CONDUIT_"
-
 
 RESTART_ONLY = frozenset(
     {
@@ -36,6 +31,7 @@ RESTART_ONLY = frozenset(
         "log_format",
         "proxy_from_environment",
         "upstream_client",
+        "stream_buffer_bytes",
         "head_timeout_s",
         "idle_timeout_s",
         "max_incomplete_heads",
@@ -44,21 +40,18 @@ RESTART_ONLY = frozenset(
 """Settings that are read once, when a gateway starts."""
 
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-# RFC 3986, 3.2.1, less the apostrophe: what is taken for a password here is hidden as one.
-_USER_INFO = re.compile(r"[A-Za-z0-9\-._~%!$&()*+,;=:]*")
-_REDIS_URL = re.compile(
-    rf"(rediss?://({_USER_INFO.pattern}@)?[^@/?#\s]+(/\d*)?|unix://[^@?\s]+)(\?(?!.*password=)\S*)?"
-)
-
-
 class SettingsError(Exception):
-    """A setting that cannot be used; the message is one line that names it and its origin."""
+    """A setting that cannot be used; the message is one line that names it and its origin.
+
+    `setting` is its name, None where it is no matter of a single one.
+    """
+
+    def __init__(self, message: str, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(CallSettings):
     """All that a gateway can be told before it starts."""
 
     model_config = SettingsConfigDict(
@@ -143,32 +136,6 @@ class GatewaySettings(BaseSettings):
         ge=1024,
         le=1024**3,
         description="Largest answer of a provider that is not streamed.",
-    )
-
-    connect_timeout_s: float = Field(
-        default=5.0, gt=0, le=600, description="Seconds to wait for a connection to a provider."
-    )
-
-    first_event_timeout_s: float = Field(
-        default=300.0, gt=0, le=3600, description="Seconds to wait for the beginning of an answer."
-    )
-
-    gap_timeout_s: float = Field(
-        default=120.0, gt=0, le=3600, description="Seconds that a stream may stay silent."
-    )
-
-    total_timeout_s: float = Field(
-        default=600.0,
-        gt=0,
-        le=86400,
-        description="Seconds that an answer may take in all when it is not streamed.",
-    )
-
-    client_stall_timeout_s: float = Field(
-        default=60.0,
-        gt=0,
-        le=3600,
-        description="Seconds after which a client that takes no bytes is cut off.",
     )
 
     head_timeout_s: float = Field(
@@ -265,117 +232,20 @@ class GatewaySettings(BaseSettings):
         ),
     )
 
-    max_attempts: int = Field(
-        default=3, ge=1, le=10, description="Most dispatches for one request, over all targets."
-    )
-
-    retry_budget_ratio: float = Field(
-        default=0.2,
-        ge=0,
-        le=1,
-        description="Most retries in flight, as a share of all calls in flight.",
-    )
-
-    retry_budget_floor: int = Field(
-        default=3, ge=0, le=10_000, description="Retries in flight that are always allowed."
-    )
-
-    retry_base_s: float = Field(
-        default=0.25,
-        ge=0,
-        le=60,
-        description=(
-            "Seconds before the first retry at a target that failed, at most; doubled each time, "
-            "a random part of it."
-        ),
-    )
-
-    retry_cap_s: float = Field(
-        default=8.0, ge=0, le=600, description="Longest pause before a retry, in seconds."
-    )
-
-    retry_after_most_s: float = Field(
-        default=10.0,
-        ge=0,
-        le=600,
-        description="Longest Retry-After of a provider that a request waits for, in seconds.",
-    )
-
-    throttle_wait_s: float = Field(
-        default=2.0,
-        ge=0,
-        le=60,
-        description="Seconds that a request waits at most for targets that are at their limits.",
-    )
-
-    throttle_queue: int = Field(
-        default=64,
-        ge=0,
-        le=100_000,
-        description="Most requests that wait for one target that is at its limits.",
-    )
-
-    breakers: bool = Field(
-        default=True,
-        description="Whether targets and credentials that fail are left out for a while.",
-    )
-
-    breaker_failures: int = Field(
-        default=5, ge=1, le=10_000, description="Failures in a row that open a target's breaker."
-    )
-
-    breaker_ratio: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="Share of failed calls within the window that opens a target's breaker.",
-    )
-
-    breaker_ratio_calls: int = Field(
-        default=20,
-        ge=1,
-        le=100_000,
-        description="Fewest calls within the window of which that share is taken.",
-    )
-
-    breaker_window_s: int = Field(
-        default=30, ge=1, le=3600, description="Seconds of the window of that share."
-    )
-
-    breaker_open_s: float = Field(
-        default=30.0,
-        gt=0,
-        le=3600,
-        description="Seconds that a breaker stays open the first time; longer each time in a row.",
-    )
-
-    breaker_open_most_s: float = Field(
-        default=300.0, gt=0, le=86_400, description="Most seconds that a breaker stays open."
-    )
-
-    breaker_successes: int = Field(
-        default=3,
-        ge=1,
-        le=1_000,
-        description="Good probes, one at a time, after which a breaker closes.",
-    )
-
-    probe_interval_s: float = Field(
-        default=30.0,
-        ge=0,
-        le=86_400,
-        description=(
-            "Seconds between questions, which cost nothing, to providers whose breakers are open; "
-            "0 asks none."
-        ),
-    )
-
     held_money_wait_s: float = Field(
         default=2.0,
         ge=0,
         le=60,
         description=(
             "Seconds to wait for money that running calls hold before answering budget_held."
+        ),
+    )
+
+    strict_holds: bool = Field(
+        default=False,
+        description=(
+            "Whether a call holds a token for each byte of its input, and an output that it did "
+            "not limit as a whole."
         ),
     )
 
@@ -513,6 +383,15 @@ class GatewaySettings(BaseSettings):
         description="Seconds that live calls may take to finish after SIGTERM.",
     )
 
+    stop_grace_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        description=(
+            "Seconds from SIGTERM to SIGKILL, as whatever runs the gateway has it; for a warning."
+        ),
+    )
+
     proxy_from_environment: bool = Field(
         default=False, description="Whether providers are reached through HTTPS_PROXY and its like."
     )
@@ -544,25 +423,15 @@ class GatewaySettings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _has_an_encoded_password(cls, value: str | None) -> str | None:
-        """One that is not would be taken for another part of the URL, and shown as such."""
-        scheme, found, rest = (value or "").partition("://")
-        before_host = rest.rpartition("@")[0]
-        if found and not scheme.startswith("sqlite"):
-            if not _USER_INFO.fullmatch(before_host):
-                raise ValueError(
-                    "the special characters of a password are written percent-encoded: "
-                    "@ is %40, / is %2F, ? is %3F, # is %23, ' is %27"
-                )
-            if "password=" in rest:
-                raise ValueError("the password is written before the host: USER:PASSWORD@HOST")
+        if value is not None:
+            refuse_raw_password(value)
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis(cls, value: str | None) -> str | None:
-        if value is not None and not _REDIS_URL.fullmatch(value):
-            example = "redis://127.0.0.1:6379/0, with a password percent-encoded"
-            raise ValueError(f"a URL is expected such as {example}")
+        if value is not None:
+            refuse_no_redis(value)
         return value
 
     @field_validator("rate_limits")
@@ -586,15 +455,11 @@ class GatewaySettings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _has_one_master_key(self) -> "GatewaySettings":
-        if self.master_key is not None and self.master_key_file is not None:
-            raise ValueError("master_key and master_key_file are both set: keep one of them")
-        return self
-
-    @model_validator(mode="after")
-    def _has_one_sealing_key(self) -> "GatewaySettings":
-        if self.sealing_key is not None and self.sealing_key_file is not None:
-            raise ValueError("sealing_key and sealing_key_file are both set: keep one of them")
+    def _has_one_of_each_key(self) -> "GatewaySettings":
+        for key in ("master_key", "sealing_key"):
+            file = f"{key}_file"
+            if getattr(self, key) is not None and getattr(self, file) is not None:
+                raise ValueError(f"{key} and {file} are both set: keep one of them")
         return self
 
     def database_location(self) -> str:
@@ -603,8 +468,8 @@ class GatewaySettings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """What is secret of the settings, to be kept out of logs. Raises SettingsError."""
-        found = [self.supplied_master_key(), _password_of(self.database_url)]
-        found.append(_password_of(self.redis_url))
+        found = [self.supplied_master_key()]
+        found += [password_of(self.database_url), password_of(self.redis_url)]
         if self.sealing_key is not None:
             found.append(self.sealing_key.get_secret_value())
         return [secret for secret in found if secret]
@@ -627,17 +492,3 @@ class GatewaySettings(BaseSettings):
 def reason_of(error: OSError | ValueError) -> str:
     """Why a file cannot be used; the message around it names the file."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
-
-
-def _password_of(url: str | None) -> str | None:
-    try:
-        password = urlsplit(url or "").password
-    except ValueError:  # no URL at all, which the database's opening will say
-        return None
-    return unquote(password) if password else None
-
-
-def networks_of(text: str | None) -> tuple[Network, ...]:
-    """The networks in a list like "10.0.0.0/8, 2001:db8::/32". Raises ValueError."""
-    names = [name.strip() for name in (text or "").split(",")]
-    return tuple(ipaddress.ip_network(name) for name in names if name)

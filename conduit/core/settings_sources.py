@@ -81,7 +81,7 @@ def load(
     try:
         return GatewaySettings(**values), origins  # type: ignore[arg-type]  # validated just here
     except ValidationError as error:
-        raise SettingsError(_first_line(error, origins)) from None
+        raise _first_of(error, origins) from None
 
 
 def settings_file(config_file: str | Path | None = None) -> Path:
@@ -142,8 +142,9 @@ def _toml(path: Path, *, required: bool) -> Mapping[str, object]:
         raise SettingsError(f"the configuration file {path} cannot be read: {reason}") from error
 
 
-def _first_line(error: ValidationError, origins: Mapping[str, str]) -> str:
-    return _lines(error, origins)[0]
+def _first_of(error: ValidationError, origins: Mapping[str, str]) -> SettingsError:
+    place = error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"]
+    return SettingsError(_lines(error, origins)[0], str(place[0]) if place else None)
 
 
 def _lines(error: ValidationError, origins: Mapping[str, str]) -> list[str]:
@@ -169,7 +170,7 @@ def validated(settings: GatewaySettings, changes: Mapping[str, object]) -> Gatew
     try:
         return GatewaySettings(**given)
     except ValidationError as error:
-        raise SettingsError(_first_line(error, {})) from None
+        raise _first_of(error, {}) from None
 
 
 def is_settable(name: str) -> bool:

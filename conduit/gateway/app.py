@@ -15,13 +15,14 @@ from conduit.core.errors import AuthenticationError, ConduitError, UnavailableEr
 from conduit.core.events import EventKind
 from conduit.core.ids import new_ulid, now_ms
 from conduit.core.keys import digest_of
+from conduit.core.networks import networks_of
 from conduit.core.paths import data_folder
 from conduit.core.redaction import LiveSecrets
-from conduit.core.settings import GatewaySettings, networks_of
+from conduit.core.settings import GatewaySettings
 from conduit.core.settings_sources import SettingsSource, views
 from conduit.gateway import machine, rules
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
-from conduit.gateway.active_probes import ActiveProbes
+from conduit.gateway.active_probes import ActiveProbes, Pauses
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
 from conduit.gateway.body_store import FOLDER, BodyStore
@@ -52,7 +53,9 @@ from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
 from conduit.gateway.parts import Gateway
+from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start, book_in_force
+from conduit.gateway.probe_books import ProbeBooks
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.reach import Reach
 from conduit.gateway.record_retention import RecordRetention
@@ -123,7 +126,11 @@ async def open_gateway(
         keyring = Keyring(database, known_keys)
         await keyring.load()
         upstreams = open_client(
-            settings.upstream_client, ClientOptions(trust_env=settings.proxy_from_environment)
+            settings.upstream_client,
+            ClientOptions(
+                trust_env=settings.proxy_from_environment,
+                buffer_bytes=settings.stream_buffer_bytes,
+            ),
         )
         stack.push_async_callback(upstreams.close)
         endpoints = Endpoints(upstreams)
@@ -389,10 +396,14 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         tokens=gateway.tokens,
         settings=lambda: views(gateway.settings, gateway.origins),
         reload_settings=gateway.reload_settings,
+        reload_others=lambda: gateway.reload_others(),
+        ask_model=_probe_books(gateway).ask,
         change_settings=gateway.change_settings,
         state=gateway.state,
         check_ledger=gateway.check_ledger,
         client_ip=gateway.addresses.of,
+        rotation=gateway.rotation,
+        max_attempts=lambda: gateway.settings.max_attempts,
         unknown_price=lambda: rules.unknown_price(gateway.settings),
         revisions_kept=lambda: gateway.settings.config_revisions,
         doubt=gateway.in_doubt.set,
@@ -445,7 +456,28 @@ def _active_probes(gateway: Gateway) -> ActiveProbes:
         gateway.health,
         lambda: gateway.configuration.snapshot,
         reach,
-        lambda: gateway.settings.probe_interval_s if gateway.settings.breakers else 0.0,
+        lambda: _probe_pauses(gateway.settings),
+        _probe_books(gateway).ask,
+    )
+
+
+def _probe_books(gateway: Gateway) -> ProbeBooks:
+    find = price_of(gateway)
+
+    def rates_of(provider: str, model: str) -> Rates | None:
+        snapshot = gateway.configuration.snapshot
+        upstream = snapshot.upstreams.get(provider)
+        vendor = None if upstream is None else upstream.provider.type.prices
+        return find(snapshot.rates, provider, vendor, model)
+
+    return ProbeBooks(gateway.ledger, rates_of)
+
+
+def _probe_pauses(settings: GatewaySettings) -> Pauses:
+    return Pauses(
+        settings.probe_interval_s if settings.breakers else 0.0,
+        settings.probe_jitter,
+        asks_models=settings.probe_calls,
     )
 
 

@@ -4,15 +4,16 @@ Settings that can change while the gateway runs are in it: a change makes a new 
 requests that have come in by the old one keep it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from conduit.gateway.limits.limiter import Scope
 from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pipeline import Stages
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.body import BodyLimits
 from conduit.gateway.shedding import Shedder
-from conduit.gateway.snapshot import Snapshot
+from conduit.gateway.snapshot import KeyGrant, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class Entrance:
     """`counting` are the stages of a call whose tokens are to be counted only.
 
     `snapshot` gives the configuration in force; a request asks once and keeps the answer.
+    `limit_headers` tell how the rate limits of a key stand, and those of further scopes, for what
+    has taken nothing of them.
     """
 
     stages: Stages
@@ -30,6 +33,8 @@ class Entrance:
     body_limits: BodyLimits
     client_stall_timeout_s: float
     shedder: Shedder
+    max_hops: int
+    limit_headers: Callable[[KeyGrant, tuple[Scope, ...]], Mapping[str, str]]
 
 
 class CurrentEntrance:

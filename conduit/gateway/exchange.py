@@ -78,6 +78,10 @@ class Relay(Protocol):
 
     async def write(self, data: bytes) -> None: ...
 
+    def push(self, data: bytes) -> bool:
+        """Write without waiting; False where that cannot be: nothing was written then."""
+        ...
+
 
 class ClientGone(Exception):
     """The caller hung up, or takes no bytes any more."""
@@ -98,6 +102,7 @@ class Candidate:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     order: int = 0
     weight: int = 1
+    name: str = field(init=False, compare=False, repr=False)
     bound: Bound = field(init=False, compare=False, repr=False)
     can: Capabilities = field(init=False, compare=False, repr=False)
     quirks: Quirks = field(init=False, compare=False, repr=False)
@@ -107,6 +112,7 @@ class Candidate:
         kind = self.upstream.provider.type
         can = capabilities_of(kind, self.model, self.rates, self.overrides)
         quirks = replace(kind.quirks, schema=False) if can.schema is False else kind.quirks
+        object.__setattr__(self, "name", f"{self.upstream.name}/{self.model}")
         object.__setattr__(self, "bound", Bound(self.rates))
         object.__setattr__(self, "can", can)
         object.__setattr__(self, "quirks", quirks)
@@ -125,10 +131,12 @@ class Places:
     A candidate lives as long as its snapshot, and so it is looked up once and not for each request.
     """
 
-    __slots__ = ("found", "token", "trace")
+    __slots__ = ("found", "token", "traced", "traced_around")
 
     def __init__(self) -> None:
-        self.trace: str | None = None  # of requests that it served alone and at the first try
+        # Pieces of a trace that are always the same, see routing/trace.py.
+        self.traced: str | None = None
+        self.traced_around: tuple[str, str] | None = None
         self.token: object = None
         self.found: list[Place] = []
 
@@ -146,7 +154,8 @@ class WhyNot:
 class Decision:
     """What routing made of an alias: candidates in order, and why others are not among them.
 
-    `caching` is how answers of the alias are kept, None where they are not.
+    `caching` is how answers of the alias are kept, None where they are not. `refusal` is what a
+    client is told that asks for it, where no candidate can do what the request needs.
     """
 
     alias: str
@@ -155,21 +164,19 @@ class Decision:
     mapping: AliasMapping | None = None
     caching: Caching | None = None
     scopes: tuple[Scope, ...] = ()  # of the mapping and the gateway, where they have rate limits
+    refusal: ConduitError | None = None
     too_long: bool = False  # no candidate has room for the prompt, and another alias may have
     smallest_window: int | None = field(init=False, compare=False)  # in tokens, of those known
+    policy: Policy = field(init=False, compare=False)
+    strategy: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        mapping = self.mapping
+        object.__setattr__(self, "policy", _NO_POLICY if mapping is None else mapping.policy)
+        object.__setattr__(self, "strategy", "simple" if mapping is None else mapping.strategy)
         windows = [each.can.context_tokens for each in self.candidates]
         smallest = min((each for each in windows if each is not None), default=None)
         object.__setattr__(self, "smallest_window", smallest)
-
-    @property
-    def policy(self) -> Policy:
-        return _NO_POLICY if self.mapping is None else self.mapping.policy
-
-    @property
-    def strategy(self) -> str:
-        return "simple" if self.mapping is None else self.mapping.strategy
 
 
 class Ranked(msgspec.Struct, eq=False):
@@ -209,6 +216,7 @@ class Course(msgspec.Struct, eq=False):
     counted: int = 0
     unsure: int = 0
     waited_s: float = 0.0
+    passed_over: list[Leg] = msgspec.field(default_factory=list)  # which can do nothing for it
 
 
 class Assumed(StrEnum):
@@ -233,6 +241,7 @@ class Attempt(msgspec.Struct, eq=False):
     after_s: float = 0.0  # for how long it was waited with
     siblings: Sequence[Ranked] = ()
     begun: HealthCall | None = None
+    ends_at: float | None = None  # when its client waits no longer, by the monotonic clock
     id: str = msgspec.field(default_factory=lambda: new_id("att"))
     began: float = msgspec.field(default_factory=time.monotonic)
     hold: Hold | None = None
@@ -319,6 +328,22 @@ class Exchange(msgspec.Struct, eq=False):
         if self.key is None:
             raise AssertionError("the pipeline authenticates first")
         return self.key
+
+    def waits_s(self, most_s: float) -> float:
+        """`most_s`, or what is left of the time that the client gave where that is less."""
+        if self.ends_at is None:
+            return most_s
+        return min(most_s, max(self.ends_at - time.monotonic(), 0.0))
+
+    def is_late(self, shortest_s: float) -> bool:
+        """Whether too little is left of the time that the client gave to begin an attempt.
+
+        That is less than `shortest_s`, or than half of all that it gave where this is less.
+        """
+        if self.ends_at is None:
+            return False
+        least_s = min(shortest_s, (self.ends_at - self.began) / 2)
+        return self.ends_at - time.monotonic() < least_s
 
     def elapsed_ms(self) -> int:
         return int((time.monotonic() - self.began) * 1000)

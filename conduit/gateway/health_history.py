@@ -18,6 +18,7 @@ from conduit.core import people
 from conduit.core.errors import UnavailableError
 from conduit.core.ids import new_id, now_ms
 from conduit.gateway.health.registry import Change
+from conduit.gateway.pausing import pause
 from conduit.gateway.storage import health_changes
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
 from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange, WantedChanges
@@ -127,7 +128,7 @@ class HealthHistory:
             if not some:
                 break
             deleted += some
-            await self._pause(_PRUNING_PAUSE_S)
+            await pause(_PRUNING_PAUSE_S, self._stopping)
         return deleted
 
     async def close(self) -> None:
@@ -147,7 +148,7 @@ class HealthHistory:
             await self._gather()
             await self._write()
             if self._trouble is not None:
-                await self._pause(self._backoff_s)
+                await pause(self._backoff_s, self._stopping)
                 self._backoff_s = min(self._backoff_s * 2, _LONGEST_BACKOFF_S)
             elif not self._stopping.is_set() and self._must_prune():
                 await self._prune()
@@ -159,7 +160,7 @@ class HealthHistory:
             async with asyncio.timeout(max(0.0, self._prune_at - time.monotonic())):
                 await self._due.wait()
         if self._trouble is None:
-            await self._pause(self._limits.gathered_s)
+            await pause(self._limits.gathered_s, self._stopping)
 
     async def _write(self) -> None:
         """All that waits, or as much as the database takes."""
@@ -212,12 +213,6 @@ class HealthHistory:
             return
         except Exception:  # what is too old does no harm
             logger.exception("the history of health could not be pruned")
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, unless the end comes first."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
 
     def _storable(self, change: Change) -> StoredHealthChange:
         """Clients may choose the name of a model, and what they choose may be a pasted key."""

@@ -1,7 +1,8 @@
 """Log lines on standard error, as text or JSON, with secrets taken out.
 
-A line has a time, a level, the logger's name, a message and, for an error, its trace: these fields
-and no others, whatever a caller attaches to a record. Requests are not logged; they are records.
+A line has a time, a level, the logger's name, a message, where there are several processes the
+number of the worker and, for an error, its trace: these fields and no others, whatever a caller
+attaches to a record. Requests are not logged; they are records.
 """
 
 import json
@@ -32,10 +33,11 @@ _BREAKS_OF_TRACES = {code: text for code, text in _UNPRINTABLE.items() if chr(co
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, scrub: Scrub) -> None:
+    def __init__(self, scrub: Scrub, worker: int | None) -> None:
         super().__init__(datefmt=_TIME)
         self.converter = time.gmtime
         self._scrub = scrub
+        self._worker = worker
 
     def message_of(self, record: logging.LogRecord) -> str:
         return self._scrub(record.getMessage()).translate(_UNPRINTABLE)
@@ -53,19 +55,22 @@ class _Formatter(logging.Formatter):
 class _TextFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = self.formatTime(record, _TIME)
-        line = f"{at} {record.levelname:<7} {record.name}: {self.message_of(record)}"
+        by = "" if self._worker is None else f"worker {self._worker} "
+        line = f"{at} {record.levelname:<7} {by}{record.name}: {self.message_of(record)}"
         trace = self.trace_of(record)
         return line if trace is None else f"{line}\n{trace}"
 
 
 class _JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, str | int] = {
             "at": self.formatTime(record, _TIME),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": self.message_of(record),
         }
+        if self._worker is not None:
+            line["worker"] = self._worker
         trace = self.trace_of(record)
         if trace is not None:
             line["trace"] = trace
@@ -80,10 +85,20 @@ class _Handler(logging.StreamHandler[TextIO]):
             print(f"a log line of {record.name} could not be written: {kind}", file=sys.stderr)
 
 
-def set_up(form: Literal["text", "json"], level: str, scrub: Scrub = scrubbed) -> None:
-    """Send all log records to standard error in the given form, without what `scrub` removes."""
+def set_up(
+    form: Literal["text", "json"],
+    level: str,
+    scrub: Scrub = scrubbed,
+    *,
+    worker: int | None = None,
+) -> None:
+    """Send all log records to standard error in the given form, without what `scrub` removes.
+
+    `worker` is the number of this process where there are several.
+    """
     handler = _Handler(sys.stderr)
-    handler.setFormatter(_JsonFormatter(scrub) if form == "json" else _TextFormatter(scrub))
+    formatter = _JsonFormatter if form == "json" else _TextFormatter
+    handler.setFormatter(formatter(scrub, worker))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

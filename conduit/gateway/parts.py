@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,10 +33,12 @@ from conduit.gateway.metrics import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.routes.health import Readiness
+from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.seat import Seat
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.shedding import Shedder, told_of
 from conduit.gateway.state import GatewayState, LedgerReport
+from conduit.gateway.stopping import grace_warning
 from conduit.gateway.storage.engine import (
     Database,
 )
@@ -75,9 +78,12 @@ class Gateway:
     seat: Seat | None = None
     """Which of several processes this is; None for the only one."""
     draining: bool = False
+    rotation: Rotation = field(default_factory=Rotation)
     in_doubt: asyncio.Event = field(default_factory=asyncio.Event)
     """Set where a change may have been committed without anybody being told."""
     on_settings: Callable[[], None] = lambda: None
+    reload_others: Callable[[], None] = lambda: None
+    """Has the other processes, if there are any, read their settings too."""
     _changing_settings: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def reload_settings(self) -> SettingsReload:
@@ -98,7 +104,8 @@ class Gateway:
         logging.getLogger().setLevel(self.settings.log_level.upper())
         self.on_settings()
         changed = [name for name in differing if name not in RESTART_ONLY]
-        return SettingsReload(changed=changed, restart_needed=fixed)
+        workers = 1 if self.seat is None else self.seat.count
+        return SettingsReload(changed=changed, restart_needed=fixed, workers=workers)
 
     async def change_settings(self, changes: Mapping[str, object]) -> SettingsReload:
         """Write settings into their file and put them in force; None is the default.
@@ -150,13 +157,17 @@ class Gateway:
             event_seq=self.bus.last_seq,
             database=scrubbed(self.settings.database_location()),
             rss_bytes=machine.resident_bytes(),
-            warnings=self.warnings,
+            warnings=self._warnings_now(),
             shedding=self.shedder.state(),
             worker=1 if self.seat is None else self.seat.number,
             workers=1 if self.seat is None else self.seat.count,
             rate_limits=limits_in(self.settings.rate_limits),
             limiter=self.limiter.state(),
         )
+
+    def _warnings_now(self) -> tuple[str, ...]:
+        warning = grace_warning(self.settings, os.environ)
+        return self.warnings if warning is None else (*self.warnings, warning)
 
     async def check_ledger(self) -> LedgerReport:
         """The invariants of everything written up to now."""

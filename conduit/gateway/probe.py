@@ -17,6 +17,7 @@ from conduit.core.errors import (
     InvalidRequestError,
     UnsupportedParameterError,
     UpstreamFailure,
+    UpstreamRejectedError,
 )
 from conduit.gateway.conversation import ChatResponse, Choice, FinishReason, Text, ToolCall, Usage
 from conduit.gateway.dialects.bridges.choice import bridge_between
@@ -109,7 +110,8 @@ class Probed:
     """How a provider answered; `error` is None where it did what was asked.
 
     Where it answered and did something else, `settled` is False and `found` says what: it may be
-    able to all the same.
+    able to all the same. An error is `unsure` where the provider may have worked, and bill it, and
+    `rejected` where it was there and did not take the question.
     """
 
     latency_ms: int
@@ -117,6 +119,12 @@ class Probed:
     error: str | None = None
     found: str = ""
     settled: bool = True
+    unsure: bool = False
+    rejected: bool = False
+
+
+class _SpoiltError(UpstreamFailure):
+    """An answer had come, and was none: it may be billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +154,14 @@ async def probe(reach: Reach, question: Question) -> Probed:
     try:
         answer = await _ask(reach, question)
     except TransportError as error:
-        return Probed(elapsed_ms(), error=reach.hidden(str(error)))
+        return Probed(elapsed_ms(), error=reach.hidden(str(error)), unsure=error.sent)
     except ConduitError as error:
-        return Probed(elapsed_ms(), error=error.message)
+        return Probed(
+            elapsed_ms(),
+            error=error.message,
+            unsure=isinstance(error, _SpoiltError),
+            rejected=isinstance(error, UpstreamRejectedError),
+        )
     return Probed(elapsed_ms(), answer.usage, found=answer.found, settled=answer.settled)
 
 
@@ -194,9 +207,12 @@ async def _send(
         if not 200 <= response.status < 300:
             raise await reach.refusal(response, _LIMIT_BYTES)
         asked = _Asked(call, bridge, sending, encoded)
-        if call.stream:
-            return await _streamed(reach, asked, response)
-        return _judged(reach, question, asked, await response.read(_LIMIT_BYTES))
+        try:
+            if call.stream:
+                return await _streamed(reach, asked, response)
+            return _judged(reach, question, asked, await response.read(_LIMIT_BYTES))
+        except UpstreamFailure as error:
+            raise _SpoiltError(error.message) from error
     finally:
         response.close()
 

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -17,6 +16,7 @@ from conduit.core import people
 from conduit.core.errors import UnavailableError
 from conduit.core.events import EventKind
 from conduit.core.ids import at_ms_of, first_id, now_ms
+from conduit.gateway.pausing import pause
 from conduit.gateway.storage import installation, requests
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
 from conduit.gateway.storage.requests import ID_PREFIX
@@ -110,7 +110,7 @@ class RecordRetention:
             if some < self._pace.rows:
                 break
             spent_s = time.monotonic() - began
-            await self._pause(max(spent_s * self._pace.rests, self._pace.shortest_rest_s))
+            await pause(max(spent_s * self._pace.rests, self._pace.shortest_rest_s), self._stopping)
         if deleted:
             facts = {"before_ms": before_ms, "deleted": deleted, "bodies": 0}
             self._publish(EventKind.REQUESTS_PURGED, facts)
@@ -130,7 +130,7 @@ class RecordRetention:
         return max(bounds, default=None)
 
     async def _run(self) -> None:
-        await self._pause(self._pace.first_s)
+        await pause(self._pace.first_s, self._stopping)
         while not self._stopping.is_set():
             try:
                 await self.sweep()
@@ -142,10 +142,4 @@ class RecordRetention:
                 logger.exception("old records could not be deleted")
             else:
                 self._trouble = None
-            await self._pause(self._pace.every_s)
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, unless the end comes first."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
+            await pause(self._pace.every_s, self._stopping)

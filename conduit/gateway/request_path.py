@@ -21,7 +21,7 @@ from conduit.gateway.stages.admit import Admit, HoldRules, cost_at
 from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
-from conduit.gateway.stages.decode import decode, input_tokens_of
+from conduit.gateway.stages.decode import decode, input_tokens_of, most_input_tokens_of
 from conduit.gateway.stages.keep import DecodeAndKeep
 from conduit.gateway.stages.limit import RateLimits
 from conduit.gateway.stages.recall import AnswerFromCache
@@ -61,8 +61,12 @@ def make_stages(gateway: Gateway) -> Stages:
     limits = RateLimits(gateway.limiter)
     admit = Admit(
         gateway.ledger,
-        HoldRules(settings.held_money_wait_s, settings.default_max_output_tokens),
-        input_tokens_of,
+        HoldRules(
+            settings.held_money_wait_s,
+            settings.default_max_output_tokens,
+            strict=settings.strict_holds,
+        ),
+        most_input_tokens_of if settings.strict_holds else input_tokens_of,
         limits.check,
         priced_now(gateway),
     )
@@ -80,6 +84,8 @@ def make_stages(gateway: Gateway) -> Stages:
         unpriced=gateway.notifications.note_unpriced,
     )
     resolve.limits = limits_in(settings.rate_limits)
+    attempts = Attempts(rules.retry_rules(settings), gateway.health, resolve.decide, cost_at)
+    attempts.rotation = gateway.rotation
     keeping = DecodeAndKeep(
         by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
     )
@@ -92,7 +98,7 @@ def make_stages(gateway: Gateway) -> Stages:
         replay=ReplayReply(gateway.turns, admit.refuse_spent, limits.take_request),
         limit=limits.take,
         recall=AnswerFromCache(gateway.cache, settings.first_event_timeout_s),
-        next_attempt=Attempts(rules.retry_rules(settings), gateway.health, resolve.decide, cost_at),
+        next_attempt=attempts,
         hold=admit.hold,
         settled=settle.settled,
         call=Call(
@@ -100,6 +106,7 @@ def make_stages(gateway: Gateway) -> Stages:
             gateway.tokens.headers,
             RelayAnswer(gateway.ledger, settle, settings.answer_limit_bytes),
             rules.deadlines(settings),
+            settings.shortest_attempt_s,
         ),
         recorded=record.recorded,
     )
@@ -121,7 +128,12 @@ def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
         next_attempt=Attempts(retrying, gateway.health, resolve.decide, cost_at),
         hold=count.nothing_to_hold,
         settled=count.nothing_to_settle,
-        call=count.Count(gateway.endpoints.of, gateway.tokens.headers, deadlines),
+        call=count.Count(
+            gateway.endpoints.of,
+            gateway.tokens.headers,
+            deadlines,
+            RateLimits(gateway.limiter).headers,
+        ),
         recorded=count.nothing_to_record,
     )
 
@@ -170,4 +182,6 @@ def make_entrance(gateway: Gateway) -> Entrance:
         body_limits=BodyLimits(settings.body_limit_bytes, settings.body_timeout_s),
         client_stall_timeout_s=settings.client_stall_timeout_s,
         shedder=gateway.shedder,
+        max_hops=settings.max_hops,
+        limit_headers=RateLimits(gateway.limiter).headers,
     )

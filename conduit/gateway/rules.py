@@ -59,9 +59,11 @@ def retry_rules(settings: GatewaySettings) -> RetryRules:
         base_s=settings.retry_base_s,
         cap_s=settings.retry_cap_s,
         retry_after_most_s=settings.retry_after_most_s,
+        retry_after_share=settings.retry_after_share,
         queue_s=settings.throttle_wait_s,
         queue_length=settings.throttle_queue,
         total_s=settings.total_timeout_s,
+        shortest_s=settings.shortest_attempt_s,
     )
 
 
@@ -74,14 +76,18 @@ def health_rules(settings: GatewaySettings) -> HealthRules:
         window_s=settings.breaker_window_s,
         open_s=settings.breaker_open_s,
         open_most_s=settings.breaker_open_most_s,
+        jitter=settings.breaker_jitter,
         successes=settings.breaker_successes,
     )
-    return HealthRules(settings.breakers, breaker)
+    return HealthRules(
+        settings.breakers, breaker, settings.breaker_pool_ratio, settings.throttle_factor
+    )
 
 
 def deadlines(settings: GatewaySettings) -> Deadlines:
     """How long each step of a call to a provider may take."""
     return Deadlines(
+        pool_s=settings.pool_timeout_s,
         connect_s=settings.connect_timeout_s,
         first_event_s=settings.first_event_timeout_s,
         gap_s=settings.gap_timeout_s,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from aiohttp import web
@@ -45,9 +46,10 @@ from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.parts import Gateway
 from conduit.gateway.sealing import SealingKeyError
-from conduit.gateway.seat import BACKLOG, READY, Seat, order_of
+from conduit.gateway.seat import BACKLOG, READY, RELOAD, Seat, order_of
 from conduit.gateway.server.descriptors import allow_many_connections
 from conduit.gateway.server.runner import GatewayRunner
+from conduit.gateway.stopping import ENDING_S, grace_warning
 from conduit.gateway.storage.engine import DatabaseError, outages_reported
 from conduit.gateway.storage.ledger import StorageFailedError
 
@@ -72,9 +74,8 @@ _OPERATORS_MATTERS = (
 )
 _PORTS_TRIED = 100
 _YOUNG_OBJECTS = 20_000
-_STOPPING_S = 5.0
-_SIGNALS_TO_END = 3
-"""One to begin, and one for each thing that is waited for."""
+_SIGNALS_TO_END = 2
+"""One to begin, and one to end the waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def serve(
     try:
         read_settings = SettingsSource(overrides, config_file)
         settings, _ = read_settings()
-        logs.set_up(settings.log_format, settings.log_level, secrets.scrub)
+        worker = None if seat is None else seat.number
+        logs.set_up(settings.log_format, settings.log_level, secrets.scrub, worker=worker)
         logs.log_crashes()
         for name in unknown_variables() if seat is None else ():
             logger.warning("the variable %s is no setting of Conduit: is it misspelt?", name)
@@ -178,16 +180,19 @@ class _Run:
             found = await self._prepare(gateway)
             app = make_app(gateway, await master_access(gateway))
             options = edge_options(gateway, allow_many_connections())
-            runner = GatewayRunner(app, encode_error, options, shutdown_timeout=_STOPPING_S)
+            runner = GatewayRunner(app, encode_error, options, shutdown_timeout=ENDING_S)
             await runner.setup()
             try:
                 calm_collector()
                 listening = await self._listen(gateway.settings, runner)
                 self._announce(announcement(gateway, found, listening))
                 logger.info("listening on %s", listening.url)
+                warning = grace_warning(gateway.settings, os.environ)
+                if warning is not None and (self._seat is None or self._seat.number == 1):
+                    logger.warning("%s", warning)
                 if self._seat is not None:
-                    sys.stdout.buffer.write(READY)
-                    sys.stdout.flush()
+                    _say_to_parent(READY)
+                    gateway.reload_others = partial(_say_to_parent, RELOAD)
                 await self._signals.get()
                 await self._drain(gateway, runner)
             finally:
@@ -275,27 +280,34 @@ class _Run:
             if self._seat is not None
             else sys.stdin is not None and sys.stdin.isatty()
         )
+        hurried = False
         if settings.drain_accept_s and not on_terminal:
-            await self._unless_signalled(asyncio.sleep(settings.drain_accept_s))
+            hurried = await self._unless_signalled(asyncio.sleep(settings.drain_accept_s))
         for site in list(runner.sites):
             await site.stop()
         gateway.live.closed = True
-        if len(gateway.live):
+        if len(gateway.live) and not hurried:
             logger.info("waiting for %d calls to finish", len(gateway.live))
             await self._unless_signalled(gateway.live.wait_until_empty(settings.drain_s))
         if stopped := gateway.live.stop_all(ShuttingDownError("the gateway is shutting down")):
             logger.warning("%d calls were ended before they had finished", stopped)
-            await gateway.live.wait_until_empty(_STOPPING_S)
+            await gateway.live.wait_until_empty(ENDING_S)
 
-    async def _unless_signalled(self, waiting: Coroutine[Any, Any, object]) -> None:
-        """Wait for it, or for the next signal, whichever is first."""
-        tasks = {
-            asyncio.create_task(waiting),
-            asyncio.create_task(self._signals.get()),
-        }
-        _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    async def _unless_signalled(self, waiting: Coroutine[Any, Any, object]) -> bool:
+        """Wait for it, or for the next signal, whichever is first; whether one came."""
+        signalled = asyncio.create_task(self._signals.get())
+        tasks = {asyncio.create_task(waiting), signalled}
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
+        return signalled in done
+
+
+def _say_to_parent(word: bytes) -> None:
+    """By a worker's standard output, which is a pipe that its parent reads."""
+    with contextlib.suppress(BrokenPipeError):  # the parent has ended, which ends the worker
+        sys.stdout.buffer.write(word)
+        sys.stdout.flush()
 
 
 @asynccontextmanager

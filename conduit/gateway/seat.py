@@ -10,6 +10,9 @@ from conduit.core.settings_sources import CommandDefault
 READY: Final = b"ready\n"
 """What a worker writes to its standard output once it accepts."""
 
+RELOAD: Final = b"reload\n"
+"""What it writes there to have the other workers read their settings, as it has just done."""
+
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
 

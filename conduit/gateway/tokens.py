@@ -134,12 +134,28 @@ def upper_estimate(
 
     `utf8_bytes` are those of texts, tools and schemas, not of media inside data URLs. Three bytes
     a token is high for prose and code in every script, but not for columns of numbers, whose
-    tokens may be as short as a byte and a half. A caller that knows the size of the model's
-    context should not hold more than that.
+    tokens may be as short as a byte and a half: `most_of` is never too low. A caller that knows
+    the size of the model's context should not hold more than that.
     """
     per_image = _DENSE_IMAGE_TOKENS if _DENSE_IMAGE_MODEL in model else _IMAGE_TOKENS
     media = images * per_image + audios * _AUDIO_TOKENS + files * _FILE_TOKENS
     return -(-utf8_bytes // 3) + media
+
+
+def most_of(utf8_bytes: int, images: int, audio: tuple[int, int], files: tuple[int, int]) -> int:
+    """The tokens that an input is never more than, for strict holds: a token is a byte at least.
+
+    `audio` and `files` are how many there are, and the bytes of all as they are sent: at 32 tokens
+    a second no recording has more tokens than bytes, and neither has a file of text, so that the
+    table counts only for those that are short or that the provider fetches itself. Each picture
+    counts as much as the dearest model takes it for.
+    """
+    return (
+        utf8_bytes
+        + images * _DENSE_IMAGE_TOKENS
+        + max(audio[0] * _AUDIO_TOKENS, audio[1])
+        + max(files[0] * _FILE_TOKENS, files[1])
+    )
 
 
 def usual_media(images: int, audios: int, files: int) -> int:

@@ -20,7 +20,7 @@ from conduit.core.paths import data_folder
 from conduit.core.settings import GatewaySettings, SettingsError
 from conduit.gateway.ledger.shared_opening import take_for_workers
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start
-from conduit.gateway.seat import BACKLOG, READY, Seat
+from conduit.gateway.seat import BACKLOG, READY, RELOAD, Seat
 from conduit.gateway.storage.engine import create_engine
 from conduit.gateway.storage.migrate import migrate
 from conduit.gateway.storage.postgresql import is_postgresql
@@ -106,6 +106,8 @@ class _Slot:
     number: int
     process: asyncio.subprocess.Process | None = None
     is_ready: bool = False
+    reload_due: bool = False
+    """Whether it is to read its settings once more as soon as it listens."""
     code: int = 0
 
 
@@ -157,12 +159,18 @@ class _Workers:
         self._stopping.set()
         self._tell(number)
 
-    def _reload(self) -> None:
-        """One that has just begun reads its settings anyway, and would be ended by the signal."""
-        self._tell(signal.SIGHUP, only_ready=True)
-
-    def _tell(self, number: signal.Signals, *, only_ready: bool = False) -> None:
+    def _reload(self, *, besides: _Slot | None = None) -> None:
+        """One that has just begun would be ended by the signal: it has it once it listens."""
+        self._tell(signal.SIGHUP, only_ready=True, besides=besides)
         for slot in self._slots:
+            slot.reload_due = slot is not besides and not slot.is_ready
+
+    def _tell(
+        self, number: signal.Signals, *, only_ready: bool = False, besides: _Slot | None = None
+    ) -> None:
+        for slot in self._slots:
+            if slot is besides:
+                continue
             runs = slot.process is not None and slot.process.returncode is None
             if slot.process is not None and runs and (slot.is_ready or not only_ready):
                 with contextlib.suppress(ProcessLookupError):
@@ -222,13 +230,19 @@ class _Workers:
     async def _heard_ready(
         self, slot: _Slot, process: asyncio.subprocess.Process, ready: asyncio.Event
     ) -> bool:
-        """Whether it came to accept; returns when it has ended."""
+        """Whether it came to accept; hears its other words too, and returns when it has ended."""
         assert process.stdout is not None, "it is a pipe"
         was_ready = False
         async for line in process.stdout:
             if line == READY:
                 was_ready = slot.is_ready = True
                 ready.set()
+                if slot.reload_due:  # asked for while it began, maybe after it had read them
+                    slot.reload_due = False
+                    with contextlib.suppress(ProcessLookupError):
+                        process.send_signal(signal.SIGHUP)
+            elif line == RELOAD:
+                self._reload(besides=slot)
         slot.is_ready = False
         return was_ready
 

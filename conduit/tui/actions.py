@@ -4,8 +4,8 @@ An action's id is `owner.verb`. Its owner, the app or a screen, has a method `do
 it and may say through `why_not(action)` why it cannot be done now.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 APP = "app"
 
@@ -86,12 +86,23 @@ APP_ACTIONS: tuple[Action, ...] = (
     Action("app.previous", "Previous screen", ("minus",)),
     Action("app.back", "Back in history", ("left_square_bracket",)),
     Action("app.forward", "Forward in history", ("right_square_bracket",)),
+    Action("app.undo", "Undo what was just done", ("u",), changes=True, commands=("undo",)),
     Action("app.messages", "Messages so far, with request ids", commands=("messages",)),
     Action("app.theme", "Choose a theme", commands=("theme",)),
     Action("app.context", "Switch to another context", commands=("context",)),
     Action("app.reconnect", "Connect again now", commands=("reconnect",)),
     Action("app.quit", "Quit", ("ctrl+q",), "quit", 2, always=True, commands=("q", "quit", "exit")),
 )
+
+
+def with_those_of_app(actions: Sequence[Action]) -> list[Action]:
+    """All that can be done on a screen: a key that it has itself is no key of the app there."""
+    taken = {key for action in actions for key in action.keys}
+    of_app = (
+        replace(action, keys=tuple(key for key in action.keys if key not in taken))
+        for action in APP_ACTIONS
+    )
+    return [*actions, *of_app]
 
 
 def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:

@@ -11,31 +11,33 @@ from contextlib import suppress
 from typing import Any
 
 from textual import events
-from textual.app import App
 from textual.driver import Driver
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import Input, TextArea
 
 from conduit.client import contexts
-from conduit.client.errors import ApiError, ClientError
+from conduit.client.errors import ClientError
 from conduit.core.redaction import redacted
 from conduit.tui import collector
 from conduit.tui import glyphs as glyph_tables
-from conduit.tui.actions import APP, APP_ACTIONS, Action
+from conduit.tui.actions import APP, APP_ACTIONS, Action, with_those_of_app
 from conduit.tui.clipboard import Copied, copy
 from conduit.tui.farewell import Farewell, farewell_of
 from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
 from conduit.tui.places import PLACES, START, Place, place_named
+from conduit.tui.saying import SayingApp
 from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
 from conduit.tui.store import Rhythm, Store, label_of
-from conduit.tui.themes import THEMES
+from conduit.tui.stylesheet import ParsedOnce
+from conduit.tui.themes import THEMES, register_with
 from conduit.tui.trail import Chord, Trail
 from conduit.tui.widgets.bars import AsciiScrollBar
 from conduit.tui.widgets.command_line import CommandLine
 from conduit.tui.widgets.frame import FrameScreen, bindings_of, clock_time
+from conduit.tui.widgets.helping import PRESS, help_choices
 from conduit.tui.widgets.picker import Choice, Picker
-from conduit.tui.widgets.secrets import SecretText
+from conduit.tui.widgets.secrets import hidden
 
 MakeLink = Callable[..., GatewayLink]
 _SETTLE_S = 0.02
@@ -49,7 +51,7 @@ _OPEN_S = 10.0
 _OPEN_POLL_S = 0.02
 
 
-class ConduitApp(App[None]):
+class ConduitApp(SayingApp):
     """`conduit-tui`."""
 
     CSS_PATH = "app.tcss"
@@ -86,8 +88,8 @@ class ConduitApp(App[None]):
         # Of this run: the first frame is already that of the screen that was asked for.
         self.DEFAULT_MODE = self._first  # type: ignore[misc]
         super().__init__(driver_class=driver_class())
-        for theme in THEMES.values():
-            self.register_theme(theme)
+        self.stylesheet = ParsedOnce(self.get_css_variables())
+        register_with(self)
         self.theme = look.theme
         for place in PLACES:
             self.add_mode(place.name, place.load_screen)
@@ -110,7 +112,8 @@ class ConduitApp(App[None]):
         self.trail.visit(self._first)
         self._redrawing = self.set_interval(1 / self.look.flush_hz, self._draw_changes)
         self.store.wakes(self._redrawing.resume)
-        self.set_interval(_CLOCK_S, self._watch_clock)
+        # Not a timer of Textual's: by its messages a quiet second would cost several times as much.
+        self._clock = asyncio.create_task(self._watch_clock(), name="clock")
         # The network's libraries come after the first frame.
         self.call_after_refresh(self.link.start)
         if self._check is not None:
@@ -137,6 +140,7 @@ class ConduitApp(App[None]):
         self.exit(return_code=_SIGNALLED + number)
 
     async def on_unmount(self) -> None:
+        self._clock.cancel()
         await self.link.stop()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -233,7 +237,7 @@ class ConduitApp(App[None]):
 
     def actions(self) -> list[Action]:
         """What can be done here: the screen's first."""
-        return [*self.frame.ACTIONS, *APP_ACTIONS]
+        return with_those_of_app(self.frame.ACTIONS)
 
     def why_not(self, action: Action) -> str | None:
         """Why an action cannot be done now, or None."""
@@ -241,6 +245,8 @@ class ConduitApp(App[None]):
             reason = self.frame.why_not(action)
             if reason is not None:
                 return reason
+        if action.id == "app.undo" and (reason := self.why_no_undo()) is not None:
+            return reason
         return self.link.why_no_change() if action.changes else None
 
     def perform(self, id: str) -> None:
@@ -305,6 +311,12 @@ class ConduitApp(App[None]):
         if self.screen is self.frame:
             picker = Picker("palette", [*self._offers(), *self._record_offers()])
             _ = self.push_screen(picker, self._run_offer)
+            self.attempt(self._read_for(picker), "Read the records", group="palette")
+
+    async def _read_for(self, picker: Picker) -> None:
+        for table in (place.table for place in PLACES if place.table):
+            if await self.link.load_missing(table) and self.screen is picker:
+                picker.offer([*self._offers(), *self._record_offers()])
 
     def _offers(self) -> Iterator[Choice]:
         """All that can be done, and all places."""
@@ -329,11 +341,14 @@ class ConduitApp(App[None]):
             self.go(id.removeprefix(_GO))
         elif id.startswith(_OPEN):
             self.open_record(*id.removeprefix(_OPEN).split(" ", 1))
+        elif id.startswith(PRESS):
+            self.call_later(self.simulate_key, id.removeprefix(PRESS))
         else:
             self.call_later(self.perform, id)
 
     def do_goto(self) -> None:
-        options = {p.letter: (p.title, lambda name=p.name: self.go(name)) for p in PLACES}
+        ordered = sorted(PLACES, key=lambda p: (p.part_of is not None, p.rank))
+        options = {p.letter: (p.title, lambda name=p.name: self.go(name)) for p in ordered}
         self.ask_key("go to", options)
 
     def do_previous(self) -> None:
@@ -355,10 +370,10 @@ class ConduitApp(App[None]):
             self.go(name, remember=False)
 
     def do_help(self) -> None:
-        if self.screen is self.frame:
-            _ = self.push_screen(
-                Picker(f"help: {self.here}", list(self._offers())), self._run_offer
-            )
+        if not isinstance(self.screen, Picker):
+            what = self.here if self.screen is self.frame else "this dialog"
+            choices = help_choices(self.screen, self._offers())
+            _ = self.push_screen(Picker(f"help: {what}", choices), self._run_offer)
 
     def do_messages(self) -> None:
         choices = [
@@ -484,34 +499,7 @@ class ConduitApp(App[None]):
         if await there and action is not None:
             self.call_after_refresh(self.perform, action.id)
 
-    # What is said
-
-    def tell(
-        self,
-        text: str,
-        *,
-        severity: Any = "information",
-        hint: str | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        """Say something in a toast, and keep it for `:messages`."""
-        self.store.say(text, severity=severity, hint=hint, request_id=request_id)
-        shown = text if hint is None else f"{text}\n{hint}"
-        self.notify(shown, severity=severity, markup=False)
-
-    def report(self, error: ClientError, what: str = "") -> None:
-        """Tell of an error of the gateway or the way to it."""
-        request_id = error.request_id if isinstance(error, ApiError) else None
-        hint = error.hint if isinstance(error, ApiError) else None
-        text = redacted(f"{what}: {error.message}" if what else error.message)
-        self.tell(text, severity="error", hint=hint, request_id=request_id)
-
-    def crashed(self, what: str, error: BaseException) -> None:
-        """Tell of a fault of ours; the trace is in the journal."""
-        path = write_trace(what, error)
-        summary = redacted(f"{type(error).__name__}: {error}".splitlines()[0])
-        where = f"details: {path}" if path else None
-        self.tell(f"{what}: {summary}", severity="error", hint=where)
+    # Copying
 
     def copy_text(self, text: str) -> None:
         """Copy, and say which way it went."""
@@ -534,15 +522,9 @@ class ConduitApp(App[None]):
         super().delay_update(delay)
 
     def export_screenshot(self, *, title: str | None = None, simplify: bool = False) -> str:
-        """An SVG of the screen, without the secret that may stand on it."""
-        secrets = list(self.screen.query(SecretText))
-        for secret in secrets:
-            secret.exported = True
-        try:
+        """An SVG of the screen, without the secrets that may stand on it or beneath."""
+        with hidden(self.screen_stack):
             return super().export_screenshot(title=title, simplify=simplify)
-        finally:
-            for secret in secrets:
-                secret.exported = False
 
     def _draw_changes(self) -> None:
         """Draw what has changed, and rest where nothing has until the store wakes the timer.
@@ -560,7 +542,12 @@ class ConduitApp(App[None]):
         frame.show_store()
         frame.refresh_frame()
 
-    def _watch_clock(self) -> None:
+    async def _watch_clock(self) -> None:
+        while True:
+            await asyncio.sleep(_CLOCK_S)
+            self._second_passed()
+
+    def _second_passed(self) -> None:
         """What comes about by time alone: a link goes stale, a new size never reached the screen.
 
         Textual tells the screen of a size by a timer that goes off once; on a busy machine it may

@@ -32,20 +32,26 @@ MOST_ROWS = 5_000
 _PAGE_ROWS = 1_000
 _GATHER_S = 0.25
 _TRAFFIC_RELOAD_S = 5.0
+ANOTHER_GATEWAY = "another gateway is looked at now"
 _LATENCY_PROBE_S = 30.0
 _REFUSED_SUBSCRIPTION_S = 5.0
 _LONGEST_PAUSE_S = 2.0
 
 # Which tables an event of a noun makes outdated.
 _CHANGED_BY: Mapping[str, tuple[str, ...]] = {
-    "key": ("keys", "budgets"),
-    "budget": ("budgets", "keys"),
-    "provider": ("providers",),
-    "credential": ("providers",),
-    "mapping": ("mappings",),
-    "price": ("prices",),
+    "key": ("keys", "budgets", "groups"),
+    "group": ("groups", "keys"),
+    "budget": ("budgets", "keys", "groups"),
+    "provider": ("providers", "models", "deployments"),
+    "credential": ("providers", "models"),
+    "mapping": ("mappings", "models"),
+    "price": ("prices", "models"),
+    "price_book": ("prices", "models"),
+    "notification": ("notifications",),
 }
-_SPENT_BY_TRAFFIC = frozenset({"keys", "budgets"})
+_SPENT_BY_TRAFFIC = frozenset({"keys", "budgets", "groups"})
+_LISTED_BY: Mapping[str, str] = {"deployments": "health.deployments"}
+"""The operation that lists a table, where it is not called so."""
 
 
 class Refused(ClientError):
@@ -104,6 +110,8 @@ class GatewayLink:
     ) -> Record:
         """Run an operation that changes nothing. Raises ClientError."""
         connection = await self._open()
+        if not self.is_current:
+            raise Refused(f"not sent: {ANOTHER_GATEWAY}")
         try:
             return await connection.call(name, *names, query=query, body=body)
         except AuthenticationFailed as error:
@@ -119,9 +127,16 @@ class GatewayLink:
 
     def why_no_change(self) -> str | None:
         """Why nothing may be changed now, or None."""
+        if not self.is_current:
+            return ANOTHER_GATEWAY
         if self.target.read_only:
             return f"context {self.target.name!r} is read-only"
         return self.store.connectivity.why_no_change()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this gateway is looked at still."""
+        return self.epoch == self.store.epoch
 
     def watch(self, tables: Collection[str]) -> None:
         """These tables are looked at now: load them when they are outdated, keep them fresh."""
@@ -141,14 +156,15 @@ class GatewayLink:
     async def load(self, name: str) -> None:
         """Load a table with all its pages. A failure stands in the table, it is not raised."""
         store, epoch = self.store, self.epoch
+        operation = _LISTED_BY.get(name, f"{name}.list")
         store.loading(name)
         rows: list[Record] = []
         query: dict[str, object] = {}
-        if "limit" in OPERATIONS[f"{name}.list"].query:
+        if "limit" in OPERATIONS[operation].query:
             query["limit"] = _PAGE_ROWS
         try:
             while True:
-                page = await self.call(f"{name}.list", query=query)
+                page = await self.call(operation, query=query)
                 rows += page["data"]
                 query["cursor"] = page.get("next_cursor")
                 if not query["cursor"] or len(rows) >= MOST_ROWS:
@@ -157,6 +173,14 @@ class GatewayLink:
             store.fail(name, error.message, epoch=epoch)
             return
         store.fill(name, rows, epoch=epoch, truncated=bool(query["cursor"]))
+
+    async def load_missing(self, name: str) -> bool:
+        """Load a table that no screen has asked for yet; False where one has."""
+        table = self.store.table(name)
+        if table.is_loaded or table.loading:
+            return False
+        await self.load(name)
+        return True
 
     # The supervised tasks
 

@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         master_key = _master_key(options)
+        if options.show_virtual_key:
+            return _show_virtual_key(_target(options, master_key))
         _require_terminal()
         return _run(_target(options, master_key), _look(options))
     except Trouble as trouble:
@@ -70,9 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         help="master key; bare: ask for it; -: read it from standard input",
     )
     add("--master-key-file", metavar="PATH", help="file that holds the master key")
-    add("-c", "--core-api", metavar="URL", help="where clients' calls go, if not to the admin API")
-    add("-a", "--admin-api", metavar="URL", help="gateway to look at")
+    add("-c", "--core-api", metavar="URL", help="gateway, where its clients call it")
+    add("-a", "--admin-api", metavar="URL", help="its admin API  [default: at the same address]")
     add("-C", "--context", metavar="NAME", help="context to use")
+    add(
+        "-s",
+        "--show-virtual-key",
+        action="store_true",
+        help="print the virtual key of its chats, making one if there is none, and exit",
+    )
     add("--screen", choices=NAMES, default=START, help="screen to begin with")
     add("--theme", choices=THEME_NAMES, help="colours  [default: conduit-dark]")
     add("--ascii", action="store_true", help="draw with ASCII signs only")
@@ -141,7 +149,10 @@ def _require_terminal() -> None:
 def _target(options: argparse.Namespace, master_key: str | None) -> Target:
     """The gateway that is meant. Raises Trouble."""
     try:
-        choice = Choice(url=options.admin_api, context=options.context)
+        admin_api = options.admin_api
+        if admin_api is None and options.context is None:  # which knows both addresses
+            admin_api = options.core_api
+        choice = Choice(url=admin_api, context=options.context)
         found = contexts.resolve(contexts.load(), choice, os.environ)
         core_url = contexts.normalized(options.core_api) if options.core_api else None
     except ContextError as error:
@@ -153,6 +164,21 @@ def _target(options: argparse.Namespace, master_key: str | None) -> Target:
             hint="conduit up (on this machine), conduit auth login, or --master-key-file",
         )
     return target_of(found, core_url=core_url, master_key=master_key)
+
+
+def _show_virtual_key(target: Target) -> int:
+    """The key on standard output, what is known of it on standard error; an exit code."""
+    from conduit.tui.chat.showing import shown  # noqa: PLC0415  # deferred: rare
+
+    try:
+        secret, details = shown(target)
+    except ClientError as error:
+        farewell = farewell_of(error)
+        sys.stderr.write(f"{farewell.text}\n")
+        return farewell.exit_code
+    sys.stderr.write("".join(f"{line}\n" for line in details))
+    sys.stdout.write(f"{secret}\n")
+    return 0
 
 
 def _look(options: argparse.Namespace) -> Look:

@@ -19,6 +19,10 @@ class Place:
     screen: str
     nouns: tuple[str, ...]
     table: str | None = None
+    rank: int = 1
+    """Where there is no room in the tab strip for all, the highest go first."""
+    part_of: str | None = None
+    """The screen under whose tab this one is shown, which has none of its own."""
 
     @property
     def module(self) -> str:
@@ -57,12 +61,47 @@ PLACES = (
         ("providers", "provider", "credentials"),
         "providers",
     ),
+    Place("images", "Images", "f5", "i", "ImagesScreen", ("images", "image"), rank=3),
+    Place("video", "Video", "f6", "v", "VideoScreen", ("video", "videos"), rank=3),
     Place("keys", "Keys", "f7", "k", "KeysScreen", ("keys", "key", "budgets"), "keys"),
+    Place(
+        "groups", "Groups", "", "g", "GroupsScreen", ("groups", "group"), "groups", part_of="keys"
+    ),
     Place("overview", "Overview", "f8", "h", "OverviewScreen", ("overview", "health", "status")),
+    Place("config", "Config", "f9", "s", "ConfigScreen", ("config", "setting"), "config"),
+    Place(
+        "prices",
+        "Prices",
+        "",
+        "r",
+        "PricesScreen",
+        ("prices", "price"),
+        "prices",
+        part_of="config",
+    ),
+    Place("cache", "Cache", "", "a", "CacheScreen", ("cache",), part_of="config"),
+    Place(
+        "notifications",
+        "Notifications",
+        "",
+        "n",
+        "NotificationsScreen",
+        ("notifications", "notification"),
+        part_of="config",
+    ),
+    Place("contexts", "Contexts", "", "t", "ContextsScreen", ("contexts",), part_of="config"),
     Place("live", "Live", "", "l", "LiveScreen", ("live", "events", "logs", "requests")),
+    Place("usage", "Usage", "", "u", "UsageScreen", ("usage", "spending")),
+    Place("security", "Security", "", "x", "SecurityScreen", ("security", "limits"), rank=2),
 )
 START = "overview"
 NAMES = tuple(place.name for place in PLACES)
+TABS = tuple(place for place in PLACES if not place.part_of)
+
+
+def tab_of(name: str) -> str:
+    """The place whose tab stands out while the place of this name is shown."""
+    return next((place.part_of or place.name for place in PLACES if place.name == name), name)
 
 
 def place_named(word: str) -> Place | None:

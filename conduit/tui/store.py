@@ -33,11 +33,36 @@ REQUEST_FINISHED = "request.finished"
 STATS_SAMPLED = "stats.sampled"
 
 
+@dataclass(eq=False)
+class Laid:
+    """How a record looks with a change that the gateway has not confirmed yet.
+
+    Once sent, it counts for the version that it was sent with alone: a newer one has it already, or
+    it will be refused.
+    """
+
+    id: str
+    looks: Callable[[Record], Record]
+    sent: bool = False
+    version: object = None
+
+    def over(self, row: Record) -> Record:
+        counts = not self.sent or self.version == row.get("version")
+        return self.looks(row) if counts else row
+
+
 @dataclass(slots=True)
 class Table:
-    """Records of one noun by id, in the gateway's order. `revision` counts its changes."""
+    """Records of one noun by id, in the gateway's order. `revision` counts its changes.
+
+    `rows` are what is shown: what is `known` from the gateway, with what was `laid` over it.
+    """
 
     rows: dict[str, Record] = field(default_factory=dict)
+    known: dict[str, Record] = field(default_factory=dict)
+    laid: list[Laid] = field(default_factory=list)
+    meanwhile: dict[str, Record | None] = field(default_factory=dict)
+    """What changes answered while the table was being loaded; None: it is gone."""
     revision: int = 0
     loaded_ms: int | None = None
     loading: bool = False
@@ -54,6 +79,38 @@ class Table:
         if name in self.rows:
             return self.rows[name]
         return next((row for row in self.rows.values() if label_of(row) == name), None)
+
+    def is_unconfirmed(self, id: str) -> bool:
+        """Whether a record is shown as the gateway has not confirmed it yet."""
+        return any(change.id == id for change in self.laid)
+
+    def show(self) -> None:
+        """Show what is known with what is laid over it."""
+        self.rows = dict(self.known)
+        for change in self.laid:
+            if change.id in self.rows:
+                self.rows[change.id] = change.over(self.rows[change.id])
+        self.revision += 1
+
+    def keep(self, id: str, row: Record | None) -> None:
+        """Take up what a change answered."""
+        if self.loading:
+            self.meanwhile[id] = row
+        if row is None:
+            self.known.pop(id, None)
+        else:
+            self.known[id] = row
+        self.show()
+
+    def with_answers(self, listed: dict[str, Record]) -> dict[str, Record]:
+        """A list that was asked for, with what changes answered until it came."""
+        for key, row in self.meanwhile.items():
+            if row is None:
+                listed.pop(key, None)
+            elif row.get("version", 0) >= listed.get(key, row).get("version", 0):
+                listed[key] = row
+        self.meanwhile.clear()
+        return listed
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +252,9 @@ class Store:
         return self.tables.setdefault(name, Table())
 
     def loading(self, name: str) -> None:
-        self.table(name).loading = True
+        table = self.table(name)
+        table.loading = True
+        table.meanwhile.clear()
         self._changed()
 
     def fill(
@@ -205,10 +264,10 @@ class Store:
         if epoch != self.epoch:
             return False
         table = self.table(name)
-        fresh = {id_of(row): row for row in rows}
-        if not table.is_loaded or fresh != table.rows or list(fresh) != list(table.rows):
-            table.rows = fresh
-            table.revision += 1
+        fresh = table.with_answers({id_of(row): row for row in rows})
+        if not table.is_loaded or fresh != table.known or list(fresh) != list(table.known):
+            table.known = fresh
+            table.show()
         table.loaded_ms = self.wall_ms()
         table.loading = table.outdated = False
         table.error = None
@@ -230,9 +289,7 @@ class Store:
         """Add or replace one record, as the gateway answered a change with it."""
         if epoch != self.epoch:
             return False
-        table = self.table(name)
-        table.rows[id_of(row)] = row
-        table.revision += 1
+        self.table(name).keep(id_of(row), row)
         self._changed()
         return True
 
@@ -240,10 +297,28 @@ class Store:
         if epoch != self.epoch:
             return False
         table = self.table(name)
-        if table.rows.pop(id, None) is not None:
-            table.revision += 1
+        if id in table.known:
+            table.keep(id, None)
             self._changed()
         return True
+
+    def lay(self, table: Table, changes: Iterable[Laid]) -> None:
+        """Show changes before the gateway has confirmed them."""
+        table.laid += changes
+        table.show()
+        self._changed()
+
+    def lift(self, table: Table, change: Laid) -> None:
+        """Show a record without a change: as it is known."""
+        if change in table.laid:
+            table.laid.remove(change)
+            table.show()
+            self._changed()
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        """Whether anything is shown that the gateway has not confirmed yet."""
+        return any(table.laid for table in self.tables.values())
 
     def set_status(self, status: Record, *, epoch: int) -> bool:
         if epoch != self.epoch:
@@ -335,7 +410,8 @@ def id_of(record: Record) -> str:
     """What tells a record from others of its noun; prices and types have no id of their own."""
     found = record.get("id")
     if found is None and "provider" in record:
-        found = f"{record['provider']}/{record.get('model', '')}"
+        credential = f"/{record['credential']}" if "credential" in record else ""
+        found = f"{record['provider']}/{record.get('model', '')}{credential}"
     return str(found if found is not None else record.get("name", ""))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from textual.app import App
 from textual.theme import Theme
 
 # What Textual itself draws: its cursors, borders and selections, in our tokens.
@@ -171,6 +172,12 @@ THEMES: Mapping[str, Theme] = {
     },
     "ansi": _ansi(),
 }
+
+
+def register_with(app: App[None]) -> None:
+    """Let an application choose from them by name."""
+    for theme in THEMES.values():
+        app.register_theme(theme)
 
 
 def text_pairs(name: str) -> list[tuple[str, str, str]]:

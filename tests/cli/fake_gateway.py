@@ -374,6 +374,7 @@ class Handler(BaseHTTPRequestHandler):
         error = {
             "code": refusal.code,
             "message": refusal.message,
+            "param": "name",
             "hint": refusal.hint,
             "request_id": "req_TEST",
             "status": refusal.status,

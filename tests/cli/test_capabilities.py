@@ -79,3 +79,28 @@ def test_a_shell_is_offered_the_next_capability(shell: Shell) -> None:
     assert "vision" in offered(shell, "conduit models list --capability ")
     assert offered(shell, "conduit models list --capability vision,to") == ["vision,tools"]
     assert offered(shell, "conduit mappings add x --caps tools,too") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "params"),
+    [
+        ("temperature=0.2,service_tier=flex", {"temperature": 0.2, "service_tier": "flex"}),
+        ('{"stop": ["a", "b"]}', {"stop": ["a", "b"]}),
+    ],
+)
+def test_fields_that_a_target_is_sent_are_named_in_two_ways(
+    conduit: Conduit, gateway: FakeGateway, text: str, params: dict[str, object]
+) -> None:
+    add = ("mappings", "add", "fast", "--to", "a/m", "--to", "b/n")
+    assert conduit(*add, "--params", text).code == 0
+    first, second = gateway.requests("POST")[-1].body["targets"]
+    assert first["params"] == params
+    assert "params" not in second
+    assert conduit(*add, *("--params", text) * 3).code == 2
+
+
+@pytest.mark.parametrize("text", ["temperature", "{broken"])
+def test_what_is_no_field_is_refused(conduit: Conduit, text: str) -> None:
+    outcome = conduit("mappings", "add", "fast", "--to", "a/m", "--params", text)
+    assert outcome.code == 2
+    assert "--params" in outcome.err

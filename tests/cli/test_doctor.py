@@ -152,6 +152,12 @@ def test_a_watch_survives_a_gateway_that_goes_away(lonely_shell: Shell) -> None:
         assert process.wait(30) == 130
 
 
+def test_a_watch_ends_with_the_time_that_it_was_given(shell: Shell) -> None:
+    outcome = shell("status", "--watch=10ms", "--timeout", "2s")
+    assert outcome.code == 124
+    assert outcome.out
+
+
 def test_a_watch_on_a_terminal_takes_the_screen_and_ends_with_ctrl_c(shell: Shell) -> None:
     with Terminal(shell, "status", "--watch=10ms") as terminal:
         terminal.until("\x1b[H\x1b[2J")

@@ -70,6 +70,14 @@ def test_a_tail_shows_events_as_they_happen(lonely_shell: Shell) -> None:
         assert tail.wait(30) == 130
 
 
+@pytest.mark.usefixtures("started")
+def test_a_tail_ends_with_the_time_that_it_was_given(lonely_shell: Shell) -> None:
+    outcome = lonely_shell("events", "tail", "--type", "key.*", "--timeout", "2s")
+    assert outcome.code == 124
+    assert "0 events" in outcome.err
+    assert "--timeout" in outcome.err
+
+
 def test_a_tail_that_must_not_reconnect_ends_with_its_connection(
     lonely_shell: Shell, started: Outcome
 ) -> None:

@@ -71,6 +71,7 @@ def test_each_error_of_the_gateway_has_its_code(
     assert json.loads(outcome.err)["error"] == {
         "code": error,
         "message": "so it is",
+        "param": "name",
         "hint": "do this",
         "request_id": "req_TEST",
         "status": status,

@@ -113,6 +113,7 @@ def test_a_breaker_is_closed_and_reset_by_model_and_credential(
     assert conduit(*order, "--dry-run").code == 0
     assert deployments[1]["breaker"] == "open"
     assert conduit(*order).code == 0
+    assert conduit(*order, "--yes").code == 0
     assert gateway.seen[-1].body == {"provider": "azure", "model": "a/b", "credential": "default"}
     assert deployments[1]["breaker"] == "closed"
 
@@ -171,3 +172,29 @@ def test_programs_are_told_the_provider_that_people_read_in_the_target(
     assert providers == [each["provider"] for each in deployments]
     table = shell("breakers", "list", CONDUIT_FORCE_TTY="200", NO_COLOR="1").out
     assert "PROVIDER" not in table.splitlines()[0].upper()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("breakers", "close", "openai"),
+        ("breakers", "reset", "openai"),
+        ("providers", "drain", "openai", "--no-wait"),
+        ("providers", "credentials", "primary", "openai", "default"),
+        ("providers", "credentials", "disable", "openai", "default"),
+        ("providers", "credentials", "enable", "openai", "default"),
+        ("route", "set-strategy", "fast", "random"),
+    ],
+    ids=" ".join,
+)
+def test_what_never_asks_takes_the_word_of_a_script_that_nobody_need_be_asked(
+    conduit: Conduit,
+    gateway: FakeGateway,
+    deployments: list[dict[str, Any]],
+    command: tuple[str, ...],
+) -> None:
+    gateway.add("providers", name="openai", type="openai")
+    gateway.add("credentials", name="default", state="ready", source="sealed", primary=False)
+    gateway.add("mappings", alias="fast", targets=[])
+    outcome = conduit(*command, "--yes", "--dry-run")
+    assert outcome.code == 0, outcome.err

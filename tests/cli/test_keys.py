@@ -232,6 +232,9 @@ def test_a_budget_is_named_by_its_key_where_that_has_one_alone(
     assert conduit("budgets", "delete", "key:ci", "--yes").code == 0
     assert [row["scope_name"] for row in gateway.tables["budgets"]] == ["web", "web"]
     assert conduit("budgets", "list", "-o", "table").out.count("key:web") == 2
+    piped = conduit("budgets", "list", "-o", "tsv").out.splitlines()
+    assert [line.split("\t")[:2] for line in piped] == [["web", "key"], ["web", "key"]]
+    assert conduit("budgets", "list", "-o", "csv").out.startswith("scope_name,scope.kind,period,")
 
 
 def test_a_key_gets_and_loses_leave_to_name_providers(
@@ -291,3 +294,22 @@ def test_a_key_is_bound_to_addresses_and_freed_again(
     assert gateway.requests("POST")[-1].body["allowed_ips"] == ["203.0.113.7", "10.0.0.0/8"]
     assert conduit("keys", "update", "ci", "--ips", "any").code == 0
     assert gateway.requests("PATCH")[-1].body == {"allowed_ips": []}
+
+
+def test_what_a_budget_is_projected_to_spend_is_said_beside_the_record(
+    conduit: Conduit, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_of_november_ms = 1_794_787_200_000  # 2026-11-16T00:00:00Z
+    monkeypatch.setattr("conduit.cli.allowances.now_ms", lambda: half_of_november_ms)
+    month = {"period": "month", "period_start": "2026-11-01T00:00:00Z", "timezone": "UTC"}
+    budget = {"limit": "50.00", "spent": "41.00", "held": "0.00", "mode": "hard", **month}
+    scope = {"kind": "key", "id": "key_1"}
+    budget = gateway.add("budgets", name="b", scope=scope, scope_name="ci", **budget)
+    gateway.add("keys", name="ci", budgets=[budget])
+    gateway.add("groups", name="eng", budgets=[budget], prepaid=None)
+    said = "budget of $50.00: projected $82.00 by 2026-12-01 00:00:00Z"
+    for words in (("keys", "show", "ci"), ("groups", "show", "eng")):
+        assert said in conduit(*words).err
+        assert said not in conduit(*words).out
+        assert conduit(*words, "-q").err == ""
+    assert said in conduit("budgets", "show", budget["id"]).err

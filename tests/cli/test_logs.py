@@ -218,6 +218,18 @@ def test_an_export_takes_what_comes_and_tells_of_its_progress(
     assert "exported 5 records" in outcome.err
 
 
+def test_an_export_takes_its_format_as_other_commands_do(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    gateway.add("requests", id="req_1", at=LATER)
+    wanted = conduit("logs", "export", "--since", "1d", "--format", "csv").out
+    for flag in ("-o", "--output"):
+        assert conduit("logs", "export", "--since", "1d", flag, "csv").out == wanted
+    refused = conduit("logs", "export", "--since", "1d", "-o", "records.csv")
+    assert refused.code == 2
+    assert "--out" in refused.err
+
+
 def test_a_file_in_the_place_of_a_format_is_told_what_takes_one(conduit: Conduit) -> None:
     outcome = conduit("config", "export", "-o", "prod.toml")
     assert outcome.code == 2

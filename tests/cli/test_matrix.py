@@ -183,7 +183,15 @@ def test_an_end_has_its_code_and_says_so_on_stderr_alone(
         assert re.search(r"^error: .+  \[\w+\]$", outcome.err, re.MULTILINE), outcome
     for outcome in (in_json, json_on_terminal):
         error = json.loads(outcome.err.splitlines()[-1])["error"]
-        assert set(error) == {"code", "message", "hint", "request_id", "status", "retryable"}
+        assert set(error) == {
+            "code",
+            "message",
+            "param",
+            "hint",
+            "request_id",
+            "status",
+            "retryable",
+        }
         assert (error["status"] is not None) is (error["request_id"] is not None)
     if end != "partial":
         assert [outcome.out for outcome in found] == [""] * 4

@@ -170,7 +170,7 @@ def test_commands_change_what_is_asked(shell: Shell, gateway: FakeGateway, tmp_p
             ],
         },
     ]
-    assert "## You\n\nread this\n\n## Model\n\nYes.\n" in saved.read_text()
+    assert "## You\n\nread this\n\n*Attached: text notes.txt*\n\n## other" in saved.read_text()
     assert kept(shell) == []
 
 
@@ -228,8 +228,8 @@ def test_every_command_is_in_the_help() -> None:
     assert {usage.split()[0] for usage in HELP} == {
         f"/{name}"
         for name in (
-            *("model", "system", "set", "attach", "retry", "undo", "edit", "copy", "save"),
-            *("cost", "new", "quit", "help"),
+            *("model", "system", "set", "attach", "retry", "other", "undo", "edit", "copy"),
+            *("save", "cost", "new", "quit", "help"),
         )
     }
 

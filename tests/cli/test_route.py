@@ -55,16 +55,20 @@ def explained(gateway: FakeGateway) -> dict[str, Any]:
         "alias": "fast",
         "strategy": "weighted",
         "sticky": "session",
-        "because": None,
+        "because": [],
         "chosen": {"provider": "openai", "model": "gpt-4o"},
+        "by_chance": True,
+        "cuts": False,
         "candidates": [first, second, third],
     }
     fallback: dict[str, Any] = {
         "alias": "slow",
         "strategy": "simple",
         "sticky": "off",
-        "because": "rate_limit",
+        "because": [{"alias": "fast", "on": "rate_limit"}],
         "chosen": None,
+        "by_chance": False,
+        "cuts": False,
         "candidates": [],
     }
     answer = {
@@ -107,6 +111,17 @@ def test_people_get_a_table_for_each_alias_on_the_way(
     assert "conduit route simulate fast" in outcome.err
 
 
+def test_every_way_to_an_alias_is_told(shell: Shell, explained: dict[str, Any]) -> None:
+    _, slow = explained["legs"]
+    slow["because"] += [{"alias": "fast", "on": "timeout"}, {"alias": "mid", "on": "error"}]
+    slow["cuts"] = True
+    table = shell("route", "explain", "fast", CONDUIT_FORCE_TTY="200", NO_COLOR="1").out
+    assert table.splitlines()[-1] == (
+        "falls back on rate_limit or timeout and from mid on error to slow: "
+        "simple, without the oldest turns of the prompt"
+    )
+
+
 def test_programs_get_what_the_api_answers(conduit: Conduit, explained: dict[str, Any]) -> None:
     assert json.loads(conduit("route", "explain", "fast", "--json").out) == explained
     assert conduit("route", "explain", "fast", "-q").out == "fast\n"
@@ -120,13 +135,15 @@ def test_the_question_says_what_was_asked(
     conduit("route", "explain", "fast")
     assert gateway.seen[-1].body == {"alias": "fast"}
     conduit(
-        *("route", "explain", "fast", "--key", "ci", "--tokens", "8k", "--caps", "vision,tools"),
+        *("route", "explain", "fast", "--key", "ci", "--tokens", "8k", "--max-tokens", "2k"),
+        *("--caps", "vision,tools"),
         *("--if-down", "openai", "--if-down", "azure", "--session", "s1", "--operation", "chat"),
     )
     assert gateway.seen[-1].body == {
         "alias": "fast",
         "key": "ci",
         "tokens": 8000,
+        "max_tokens": 2000,
         "caps": ["vision", "tools"],
         "if_down": ["openai", "azure"],
         "session": "s1",

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from conduit.cli.commands.usage import GROUPS
+from conduit.core.groupings import GROUPINGS
 from tests.cli.conftest import Conduit, Shell
 from tests.cli.fake_gateway import FakeGateway
 from tests.cli.test_completion import offered
@@ -66,8 +66,13 @@ def test_what_is_asked_for_reaches_the_gateway(conduit: Conduit, gateway: FakeGa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--by", "colour"), f"--by: {', '.join(GROUPS)} is expected, not 'colour'"),
+        (("--by", "colour"), f"--by: {', '.join(GROUPINGS)} or tag:NAME is expected, not 'colour'"),
+        (("--by", "tag:"), "or tag:NAME is expected, not 'tag:'"),
         (("--since", "soon"), "--since: neither a time nor a duration: 'soon'"),
+        (("--by", "day", "--plot", "pie"), "--plot: bar or line is expected, not 'pie'"),
+        (("--plot", "bar"), "say which, such as --by day"),
+        (("--by", "model", "--plot", "line"), "and not by model"),
+        (("--by", "day", "--plot", "bar", "-o", "csv"), "leave it out"),
     ],
 )
 def test_what_cannot_be_asked_for_is_refused_before_it_is_sent(
@@ -112,5 +117,40 @@ def test_a_narrow_terminal_leaves_the_bars_out_first(shell: Shell) -> None:
 
 
 def test_a_shell_is_offered_what_each_command_groups_by(shell: Shell) -> None:
-    assert offered(shell, "conduit usage --by ") == list(GROUPS)
+    assert offered(shell, "conduit usage --by ") == [*GROUPINGS, "tag:"]
+    assert offered(shell, "conduit usage --plot ") == ["bar", "line"]
+    for flag in ("--format", "--output", "-o"):
+        assert offered(shell, f"conduit logs export {flag} ") == ["jsonl", "csv"]
     assert offered(shell, "conduit keys usage ci --by ") == ["model", "alias", "provider", "day"]
+
+
+def test_rows_are_drawn_beside_one_another(shell: Shell) -> None:
+    outcome = shell("usage", "--by", "model", "--plot", "bar", CONDUIT_FORCE_TTY="80")
+    title, first, second = outcome.out.splitlines()
+    assert title == "cost, USD"
+    assert first.startswith("gpt-4o       $0.0031  \u2588")
+    assert second.startswith("gpt-4o-mini  $0.0010  \u2588")
+    assert len(first) == 80
+    assert first.count("\u2588") == pytest.approx(3 * second.count("\u2588"), abs=2)
+    assert "3 requests" in outcome.err
+
+
+def test_a_plot_of_no_kind_is_one_of_bars(shell: Shell) -> None:
+    bars = shell("usage", "--by", "model", "--plot", "bar").out
+    assert shell("usage", "--by", "model", "--plot").out == bars
+    assert shell("usage", "--plot", "--by", "model").out == bars
+    assert shell("usage", "--plot=bar", "--by", "model").out == bars
+
+
+@pytest.mark.parametrize("kind", ["bar", "line"])
+def test_days_are_drawn_upwards_in_the_width_that_there_is(shell: Shell, kind: str) -> None:
+    environment = {"CONDUIT_FORCE_TTY": "60", "PYTHONIOENCODING": "utf-8"}
+    drawn = shell("usage", "--by", "day", "--plot", kind, **environment).out
+    lines = drawn.splitlines()
+    assert len(lines) == 16
+    assert max(map(len, lines)) <= 60
+    assert "cost, USD" in lines[0]
+    assert "$0.00\u2524" in drawn
+    plain = shell("usage", "--by", "day", "--plot", kind, PYTHONIOENCODING="ascii").out
+    assert plain.isascii()
+    assert ("#" if kind == "bar" else "*") in plain

@@ -75,6 +75,7 @@ async def test_an_error_envelope_becomes_an_error_with_its_fields() -> None:
         error = {
             "code": "conflict",
             "message": "the key has changed",
+            "param": "name",
             "hint": "read it again",
             "request_id": "req_1",
             "status": 409,
@@ -86,8 +87,8 @@ async def test_an_error_envelope_becomes_an_error_with_its_fields() -> None:
         with pytest.raises(ApiError, match="the key has changed") as raised:
             await connection.call("keys.update", "ci", body={})
     error = raised.value
-    assert (error.code, error.hint, error.request_id) == ("conflict", "read it again", "req_1")
-    assert (error.status, error.retryable) == (409, False)
+    assert (error.code, error.param, error.hint) == ("conflict", "name", "read it again")
+    assert (error.request_id, error.status, error.retryable) == ("req_1", 409, False)
 
 
 async def test_a_refused_token_has_an_error_of_its_own() -> None:

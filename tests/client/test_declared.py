@@ -293,3 +293,20 @@ def test_the_limits_of_a_mapping_are_written_as_they_are_read() -> None:
     (step,) = plan(checked({"mappings": [{"alias": "fast", "limits": []}]}), document)
     assert (step.operation, step.body) == ("mappings.update", {"limits": []})
     assert "limits" not in document_of({"mappings": [{**row, "limits": []}]})["mappings"][0]
+
+
+def test_a_mapping_comes_after_those_that_it_falls_back_to() -> None:
+    def entry(alias: str, *fallbacks: str) -> dict[str, Any]:
+        to = [{"on": "error", "alias": each} for each in fallbacks]
+        return {"alias": alias, "targets": [], "fallbacks": to}
+
+    mappings = [
+        entry("a", "b", "vendor/big"),
+        entry("b", "c", "elsewhere"),
+        entry("vendor/*", "c"),
+        entry("c"),
+        entry("round", "again"),
+        entry("again", "round"),
+    ]
+    steps = plan({"mappings": mappings}, {})
+    assert [step.name for step in steps] == ["c", "b", "vendor/*", "a", "again", "round"]

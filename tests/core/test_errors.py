@@ -84,6 +84,7 @@ def test_an_error_carries_what_its_envelope_shows() -> None:
         "error": {
             "code": "conflict",
             "message": "the name is taken",
+            "param": "name",
             "hint": "choose another",
             "request_id": "req_1",
             "status": 409,

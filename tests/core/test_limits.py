@@ -11,6 +11,13 @@ def test_limits_are_read_from_a_line() -> None:
         Limit("tpd", 9000, shadow=True),
         Limit("concurrent", 5, on_store_down="closed"),
     )
+    assert limits_in("rpd=5,timezone=Europe/Berlin,shadow") == (
+        Limit("rpd", 5, shadow=True, timezone="Europe/Berlin"),
+    )
+    assert limits_in("tpm=100k,burst=2K tpd=1M") == (
+        Limit("tpm", 100_000, 2000),
+        Limit("tpd", 1_000_000),
+    )
     assert limits_in(None) == limits_in(" ") == ()
 
 
@@ -20,11 +27,17 @@ def test_limits_are_read_from_a_line() -> None:
         ("rpm", "no limit"),
         ("rph=5", "no limit"),
         ("rpm=0", "above 0"),
-        ("rpm=5.5", "above 0"),
+        ("rpm=5.5", "whole number"),
+        ("rpm=k", "whole number"),
+        ("rpm=0k", "above 0"),
+        ("rpm=5kk", "whole number"),
         ("rpm=5 rpm=6", "twice"),
         ("rpm=5,burst=6", "at most"),
         ("rpd=5,burst=2", "requests a day"),
         ("rpm=5,open", "'open'"),
+        ("rpd=5,timezone=Mars/Olympus", "no time zone"),
+        ("tpd=5,timezone", "no time zone"),
+        ("tpm=5,timezone=UTC", "tokens a minute"),
         ("rpm=9999999999999", "above 0"),
     ],
 )

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from conduit.core.settings import SettingsError, networks_of
+from conduit.core.networks import networks_of
+from conduit.core.settings import SettingsError
 from conduit.core.settings_sources import CommandDefault, load, unknown_variables
 
 OWN = {"drain_accept_s": CommandDefault(0.0, "conduit up")}

@@ -22,6 +22,10 @@ from tests.fakes.upstream import FakeUpstream
 from tests.migrated import migrated
 
 UPSTREAM_SECRET = marked("upstream")
+UPSTREAM_CLIENTS = ("http1", "aiohttp")
+with_every_upstream_client = pytest.mark.parametrize(
+    "upstream_client", UPSTREAM_CLIENTS, indirect=True
+)
 
 
 class Admin:
@@ -140,7 +144,15 @@ async def fake() -> AsyncIterator[FakeUpstream]:
 
 
 @pytest.fixture
-async def running(tmp_path: Path, fake: FakeUpstream) -> AsyncIterator[Running]:
-    async with running_gateway(tmp_path / "home") as gateway:
+def upstream_client(request: pytest.FixtureRequest) -> str:
+    """Which HTTP client calls the providers: our own, unless the test wants it with every one."""
+    return str(getattr(request, "param", UPSTREAM_CLIENTS[0]))
+
+
+@pytest.fixture
+async def running(
+    tmp_path: Path, fake: FakeUpstream, upstream_client: str
+) -> AsyncIterator[Running]:
+    async with running_gateway(tmp_path / "home", upstream_client=upstream_client) as gateway:
         await connect_fake(gateway, fake)
         yield gateway

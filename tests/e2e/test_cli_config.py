@@ -153,8 +153,8 @@ async def test_a_settings_file_is_checked_without_a_gateway(cli: Cli, tmp_path: 
     bad = await cli("config", "validate", str(file), "--json")
     assert bad.code == 9
     assert [line.split()[1] for line in bad.json["problems"]] == [
-        "port:",
         "max_attempts:",
+        "port:",
         "nonsense:",
     ]
     assert (await cli("config", "validate", str(tmp_path / "gone.toml"))).code == 2

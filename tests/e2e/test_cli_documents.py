@@ -200,3 +200,24 @@ async def test_a_null_parameter_is_exported_as_json_alone(cli: Cli, running: Run
     assert "-o json" in as_toml.err
     exported = json.loads((await cli("config", "export", "-o", "json")).ok().out)
     assert exported["mappings"][1]["targets"][0]["params"] == {"top_p": None}
+
+
+async def test_mappings_that_fall_back_to_each_other_may_stand_in_any_order(
+    cli: Cli, running: Running, tmp_path: Path
+) -> None:
+    def mapping(alias: str, *fallbacks: str) -> dict[str, object]:
+        targets = [{"provider": "fake", "model": "m"}]
+        to = [{"on": "error", "alias": each} for each in fallbacks]
+        return {"alias": alias, "targets": targets, "fallbacks": to}
+
+    path = tmp_path / "wanted.json"
+    mappings = [mapping("a", "b"), mapping("b", "w/any"), mapping("w/*", "c"), mapping("c")]
+    path.write_text(json.dumps({"mappings": mappings}))
+    (await cli("config", "import", str(path), "--yes")).ok()
+    assert (await running.admin("GET", "/mappings/a"))["fallbacks"][0]["alias"] == "b"
+    # The other way round, from the end.
+    mappings = [mapping("c", "b"), mapping("w/*"), mapping("b", "a"), mapping("a", "w/any")]
+    path.write_text(json.dumps({"mappings": mappings}))
+    (await cli("config", "import", str(path), "--yes")).ok()
+    assert (await cli("config", "diff", str(path))).out.count("alias") == 0
+    assert (await running.admin("GET", "/mappings/c"))["fallbacks"][0]["alias"] == "b"

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from openai import APIStatusError
 
 from tests.e2e.cli import Cli
 from tests.e2e.conftest import UPSTREAM_SECRET, Running
@@ -69,7 +70,8 @@ async def test_an_explanation_follows_strategy_fallbacks_and_what_if(cli: Cli) -
     first, second = explained["legs"]
     assert [each["rank"] for each in first["candidates"]] == [1, 2]
     assert [each["cost"] for each in first["candidates"]] == ["0.001512", "0.004024"]
-    assert (second["alias"], second["because"]) == ("last", "error")
+    assert second["alias"] == "last"
+    assert second["because"] == [{"alias": "fast", "on": "error"}]
     what_if = ("route", "explain", "fast", "--if-down", "fake")
     down = (await cli(*what_if, "-o", "table", CONDUIT_FORCE_TTY="200", NO_COLOR="1")).ok()
     assert "> 1   spare/fake" in down.out
@@ -78,6 +80,16 @@ async def test_an_explanation_follows_strategy_fallbacks_and_what_if(cli: Cli) -
     nothing = await cli(*what_if, "--if-down", "spare", "--check")
     assert (nothing.code, "nothing would take it now" in nothing.err) == (9, True)
     assert (await cli("route", "explain", "no-such-alias")).code == 5
+    for verb in ("explain", "simulate"):
+        unknown = await cli("route", verb, "fast", "--if-down", "nosuch")
+        assert (unknown.code, unknown.out) == (2, "")
+        assert "there is no provider 'nosuch'" in unknown.err
+
+
+async def test_the_limit_of_an_answer_counts_in_its_cost(cli: Cli) -> None:
+    await add(cli, "fast", "--to", "fake/fake")
+    explained = await cli("route", "explain", "fast", "--max-tokens", "2k", "--json")
+    assert explained.ok().json["legs"][0]["candidates"][0]["cost"] == "0.005"
 
 
 async def test_a_key_that_may_not_use_an_alias_is_told_so(cli: Cli) -> None:
@@ -178,6 +190,28 @@ async def test_a_record_tells_its_route(cli: Cli, running: Running) -> None:
         *("logs", "show", record["id"], "--no-pager"), CONDUIT_FORCE_TTY="160", NO_COLOR="1"
     )
     assert "fell back on error to last: simple" in table.ok().out
+
+
+async def test_the_record_of_a_request_that_nobody_could_serve_tells_why(
+    cli: Cli, running: Running
+) -> None:
+    await add(cli, "fast", "--to", "spare/fake-n1")
+    (await cli("providers", "disable", "spare")).ok()
+    with pytest.raises(APIStatusError, match="the provider is disabled"):
+        await ask(running, "fast")
+    record = await running.last_record()
+    assert (record["status"], record["attempts"]) == (503, 0)
+    shown = (await cli("logs", "show", record["id"], "--json")).ok().json
+    (leg,), called = shown["route"]["legs"], shown["route"]["attempts"]
+    (why,) = leg["left_out"]
+    assert (why["provider"], why["state"], why["reason"], called) == (
+        *("spare", "left_out", "the provider is disabled"),
+        [],
+    )
+    table = await cli(
+        *("logs", "show", record["id"], "--no-pager"), CONDUIT_FORCE_TTY="160", NO_COLOR="1"
+    )
+    assert "the provider is disabled" in table.ok().out
 
 
 async def test_credentials_have_shares_and_caps(cli: Cli, running: Running) -> None:

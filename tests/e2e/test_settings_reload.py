@@ -49,7 +49,7 @@ async def test_the_next_request_sees_a_changed_setting(settled: Running, home: P
     assert await large_call(settled, key) == 413
     write_settings(home, body_limit_bytes=10_000, port=5000)
     answer = await settled.admin("POST", "/config/reload", status=200)
-    assert answer == {"changed": ["body_limit_bytes"], "restart_needed": []}
+    assert answer == {"changed": ["body_limit_bytes"], "restart_needed": [], "workers": 1}
     assert await large_call(settled, key) == 200
     shown = {row["name"]: row for row in (await settled.admin("GET", "/config"))["data"]}
     assert shown["body_limit_bytes"]["value"] == 10_000
@@ -60,13 +60,14 @@ async def test_settings_that_are_wrong_change_nothing(settled: Running, home: Pa
     write_settings(home, body_limit_bytes=10_000, max_attempts="many")
     answer = await settled.admin("POST", "/config/reload", status=422)
     assert "max_attempts" in answer["error"]["message"]
+    assert answer["error"]["param"] == "max_attempts"
     assert await large_call(settled, await settled.key()) == 413
 
 
 async def test_what_counts_at_the_start_waits_for_a_restart(settled: Running, home: Path) -> None:
     write_settings(home, body_limit_bytes=1024, port=6000)
     answer = await settled.admin("POST", "/config/reload", status=200)
-    assert answer == {"changed": [], "restart_needed": ["port"]}
+    assert answer == {"changed": [], "restart_needed": ["port"], "workers": 1}
     shown = {row["name"]: row for row in (await settled.admin("GET", "/config"))["data"]}
     assert shown["port"]["value"] == 5000
 

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Running, connect_fake, running_gateway
+from tests.e2e.conftest import (
+    Running,
+    connect_fake,
+    running_gateway,
+    with_every_upstream_client,
+)
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.upstream import FakeUpstream
 
@@ -46,6 +51,7 @@ async def until(condition: Any, within_s: float = WITHIN_S) -> None:
             await asyncio.sleep(0.01)
 
 
+@with_every_upstream_client
 @pytest.mark.parametrize("fault", ["cut_fin", "cut_rst", "cut_in_event", "error_event"])
 async def test_a_stream_that_breaks_ends_with_an_error_frame_and_no_end_mark(
     running: Running, fault: str
@@ -71,8 +77,16 @@ async def test_an_error_as_first_event_is_an_error_answer(running: Running) -> N
     await running.ledger_holds()
 
 
-async def test_a_silent_provider_meets_its_deadline(tmp_path: Path, fake: FakeUpstream) -> None:
-    async with running_gateway(tmp_path, first_event_timeout_s=0.3, gap_timeout_s=0.3) as running:
+@with_every_upstream_client
+async def test_a_silent_provider_meets_its_deadline(
+    tmp_path: Path, fake: FakeUpstream, upstream_client: str
+) -> None:
+    async with running_gateway(
+        tmp_path,
+        first_event_timeout_s=0.3,
+        gap_timeout_s=0.3,
+        upstream_client=upstream_client,
+    ) as running:
         await connect_fake(running, fake)
         key = await running.key()
         status, text = await stream(running, key, "fake-silent")
@@ -92,6 +106,7 @@ async def test_a_silent_provider_meets_its_deadline(tmp_path: Path, fake: FakeUp
         await running.ledger_holds()
 
 
+@with_every_upstream_client
 @pytest.mark.parametrize("streamed", [True, False])
 async def test_a_client_that_hangs_up_closes_the_upstream_and_is_settled(
     running: Running, fake: FakeUpstream, streamed: bool
@@ -139,6 +154,7 @@ async def test_a_server_that_sends_no_end_mark_gets_one_from_us(running: Running
     assert record["output_tokens"] > 0
 
 
+@with_every_upstream_client
 async def test_the_next_target_serves_when_the_first_one_fails(
     running: Running, fake: FakeUpstream
 ) -> None:
@@ -173,6 +189,7 @@ async def test_a_request_that_is_wrong_is_not_tried_elsewhere(
     assert len(fake.requests) == 1
 
 
+@with_every_upstream_client
 async def test_a_chunk_leaves_when_it_arrives(running: Running, fake: FakeUpstream) -> None:
     gate = asyncio.Event()
     fake.script(Behaviour(chunks=3, gate=gate))

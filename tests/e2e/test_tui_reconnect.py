@@ -64,6 +64,10 @@ class Served:
         found: list[dict[str, Any]] = page["data"]
         return found
 
+    async def admin(self, method: str, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = await self.gateway.admin(self._session, method, path)
+        return found
+
     async def restart(self) -> None:
         await self.gateway.start(self._session)
 

@@ -2,11 +2,14 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 
 from conduit.core.money import parse_usd
 from tests.e2e.cli import Cli
 from tests.e2e.conftest import Running
+from tests.fakes.behaviour import Behaviour
+from tests.fakes.upstream import FakeUpstream
 
 COSTS = {"one": parse_usd("0.000212"), "two": parse_usd("0.000052")}  # 12 tokens in, 100 or 20 out
 
@@ -56,3 +59,30 @@ async def test_usage_is_what_the_calls_cost(running: Running, tmp_path: Path) ->
     refused = await cli("usage", "--by", "colour")
     assert refused.code == 2
     assert "model, key, group, provider, alias, day, hour" in refused.err
+
+
+async def test_calls_to_which_a_provider_gives_one_id_are_rows_of_their_own(
+    running: Running, fake: FakeUpstream
+) -> None:
+    key = await running.key("one")
+    answer = {
+        "id": "chatcmpl-always-the-same",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "fake",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "hello"},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 100, "total_tokens": 112},
+    }
+    fake.default = Behaviour(raw_body=json.dumps(answer).encode())
+    for _ in range(5):
+        await ask(running, key, 100)
+    total = (await running.admin("GET", "/usage"))["total"]
+    assert (total["requests"], total["attempts"]) == (5, 5)
+    assert parse_usd(total["cost"]) == 5 * COSTS["one"]
+    await running.ledger_holds()

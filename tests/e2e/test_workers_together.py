@@ -120,6 +120,23 @@ async def test_a_change_in_one_worker_is_in_force_in_all_of_them(
         assert revisions[0] == revisions[1]
 
 
+async def test_a_reload_by_one_worker_is_one_of_all_and_the_log_tells_them_apart(
+    location: str, tmp_path: Path
+) -> None:
+    async with running_workers(tmp_path, location) as workers, each_met(workers) as met:
+        (workers.process.home / "gateway.toml").write_text("body_limit_bytes = 4096\n")
+        reloaded = await met.admin(1, "POST", "/config/reload")
+        assert reloaded["changed"] == ["body_limit_bytes"]  # type: ignore[index]
+        assert reloaded["workers"] == 2  # type: ignore[index]
+        async with asyncio.timeout(SOON_S):
+            while "4096" not in str(await met.admin(2, "GET", "/config?limit=200")):
+                await asyncio.sleep(0.01)
+        log = (workers.process.home / "gateway.log").read_text()
+        assert "worker 1 conduit.gateway.run: listening on" in log
+        assert "worker 2 conduit.gateway.run: settings read again; changed: body_limit_b" in log
+        assert "conduit.gateway.workers: 2 workers listen" in log
+
+
 async def test_a_change_is_found_without_having_been_heard_of(
     location: str, tmp_path: Path
 ) -> None:

@@ -19,30 +19,54 @@ ERROR = {
         "code": "insufficient_quota",
     }
 }
+REFUSALS = {
+    401: {
+        "error": {
+            "message": "the key is not one of ours",
+            "type": "authentication_error",
+            "param": None,
+            "code": "invalid_api_key",
+        }
+    },
+    403: {
+        "error": {
+            "message": "the key may not use this model",
+            "type": "permission_error",
+            "param": None,
+            "code": "permission_denied",
+        }
+    },
+}
 
 
 class AnsweringServer:
-    """`pieces` feeds the answer that runs; `END` ends it. `asked` holds the bodies that came."""
+    """`pieces` feeds the answer that runs; `END` ends it. `asked` holds the bodies that came.
+
+    A piece is a text, or a whole delta; one with `error` is an event by itself. A model for which
+    `by_model` has a queue is answered from that.
+    """
 
     def __init__(self) -> None:
         self.pieces: asyncio.Queue[Any] = asyncio.Queue()
+        self.by_model: dict[str, asyncio.Queue[Any]] = {}
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.refusal: int | None = None
         self.hung_up = asyncio.Event()
         self.url = ""
 
-    def say(self, *texts: str, end: bool = True) -> None:
-        for text in texts:
-            self.pieces.put_nowait(text)
+    def say(self, *pieces: str | dict[str, Any], end: bool = True, model: str = "") -> None:
+        queue = self.by_model.setdefault(model, asyncio.Queue()) if model else self.pieces
+        for piece in pieces:
+            queue.put_nowait(piece)
         if end:
-            self.pieces.put_nowait(END)
+            queue.put_nowait(END)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
         self.keys.append(request.headers["authorization"])
         if self.refusal is not None:
-            return web.json_response(ERROR, status=self.refusal)
+            return web.json_response(REFUSALS.get(self.refusal, ERROR), status=self.refusal)
         response = web.StreamResponse(
             headers={
                 "content-type": "text/event-stream",
@@ -52,10 +76,9 @@ class AnsweringServer:
         )
         await response.prepare(request)
         try:
-            while (piece := await self.pieces.get()) is not END:
-                await response.write(
-                    _event({"choices": [{"index": 0, "delta": {"content": piece}}]})
-                )
+            queue = self.by_model.get(self.asked[-1]["model"], self.pieces)
+            while (piece := await queue.get()) is not END:
+                await response.write(_event(_chunk_of(piece)))
         except (asyncio.CancelledError, ConnectionResetError):
             self.hung_up.set()
             raise
@@ -63,6 +86,13 @@ class AnsweringServer:
         await response.write(_event({"choices": [], "usage": usage}))
         await response.write(b"data: [DONE]\n\n")
         return response
+
+
+def _chunk_of(piece: str | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(piece, dict) and "error" in piece:
+        return piece
+    delta = piece if isinstance(piece, dict) else {"content": piece}
+    return {"choices": [{"index": 0, "delta": delta}]}
 
 
 def _event(chunk: dict[str, Any]) -> bytes:

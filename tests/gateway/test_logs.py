@@ -92,6 +92,15 @@ def test_a_line_has_these_fields_and_no_others(capsys: pytest.CaptureFixture[str
     assert json.loads(line).keys() == {"at", "level", "logger", "message"}
 
 
+def test_one_of_several_workers_says_which_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("json", "text"):
+        set_up(form, "info", worker=2)
+        logging.getLogger("conduit.test").info("x")
+    as_json, as_text = capsys.readouterr().err.splitlines()
+    assert json.loads(as_json)["worker"] == 2
+    assert as_text.endswith("INFO    worker 2 conduit.test: x")
+
+
 def test_a_name_cannot_begin_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("text", "info")
     logging.getLogger("conduit.test").info("key %s", "a\r\n2026-01-01 ERROR forged\x1b[31m\u2028b")

@@ -11,7 +11,12 @@ from conduit.gateway.settings_change import checked, restore, write
 
 ORIGINS = dict.fromkeys(GatewaySettings.model_fields, "default")
 SETTINGS = GatewaySettings()
-TEXTS = {"default_price": "3/15", "rate_limits": "rpm=600", "trusted_proxies": "10.0.0.0/8"}
+VALUES = {
+    "default_price": "3/15",
+    "rate_limits": "rpm=600",
+    "stop_grace_s": 150.0,
+    "trusted_proxies": "10.0.0.0/8",
+}
 """Values of those that have none at first."""
 
 
@@ -80,7 +85,7 @@ def test_every_setting_that_can_be_set_is_read_back_as_it_was_written(
 ) -> None:
     value = getattr(SETTINGS, name)
     if value is None:
-        value = TEXTS[name]
+        value = VALUES[name]
     path = tmp_path / "gateway.toml"
     write(path, checked({name: value}, SETTINGS, ORIGINS))
     settings, origins = load({}, path)

@@ -16,6 +16,8 @@ import aiohttp
 import pytest
 
 from conduit.core.keys import make_master_key
+from tests.conftest import SOAKING
+from tests.e2e.conftest import UPSTREAM_CLIENTS
 from tests.e2e.processes import ROOT, START_S, GatewayProcess, free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
@@ -26,6 +28,9 @@ MOST_A_READER = 600_000  # bytes of the gateway's memory: 60 MB for a hundred
 LOADED_LATER = 8_000_000
 FIRST_BYTES = 20_000
 RECEIVE_BUFFER = 65_536
+every_client = pytest.mark.parametrize(
+    "client", UPSTREAM_CLIENTS if SOAKING else UPSTREAM_CLIENTS[:1]
+)
 ASKS: dict[str, dict[str, object]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "hello"}]},
     "/v1/messages": {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 100},
@@ -180,11 +185,12 @@ async def flooded(home: Path, **environment: str) -> AsyncIterator[Flooded]:
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", list(ASKS))
+@every_client
 async def test_stalled_readers_of_streams_cost_little(
-    tmp_path: Path, soaking: bool, path: str
+    tmp_path: Path, soaking: bool, path: str, client: str
 ) -> None:
     count = 100 if soaking else 20
-    async with flooded(tmp_path / "home") as scene:
+    async with flooded(tmp_path / "home", CONDUIT_UPSTREAM_CLIENT=client) as scene:
         for _ in range(4):
             await scene.read(
                 path, "flood-8000000", stream=True

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from conduit.client.errors import AuthenticationFailed, Unreachable
 from conduit.tui.app import ConduitApp
@@ -12,6 +13,7 @@ from conduit.tui.journal import journal_file
 from conduit.tui.session import Look
 from conduit.tui.widgets.detailed import DetailedScreen
 from conduit.tui.widgets.records import RecordsScreen
+from tests.tui.made import cache
 from tests.tui.support import (
     SIZES,
     Answer,
@@ -30,6 +32,11 @@ NOTHING: Mapping[str, Answer] = {
     "keys.list": page(),
     "providers.list": page(),
     "mappings.list": page(),
+    "config.list": page(),
+    "prices.list": page(),
+    "notifications.list": page(),
+    "cache.show": cache(),
+    "groups.list": page(),
 }
 
 
@@ -92,6 +99,21 @@ def list_of(app: ConduitApp) -> RecordsScreen:
 def sent(app: ConduitApp, *operations: str) -> list[tuple[str, tuple[str, ...], Any]]:
     """The calls of these operations."""
     return [call for call in link_of(app).calls if call[0] in operations]
+
+
+async def at_field(name: str, app: ConduitApp, pilot: Pilot[Any]) -> None:
+    """Go to a field of the form that is shown, with the cursor at its end."""
+    field = app.screen.query_one(f"#field-{name}")
+    field.focus()
+    await until(lambda: app.focused is field, pilot)
+    if isinstance(field, Input):
+        await pilot.press("end")
+
+
+async def fill(name: str, text: str, app: ConduitApp, pilot: Pilot[Any]) -> None:
+    """Type a text into a field of the form instead of what stands there."""
+    await at_field(name, app, pilot)
+    await pilot.press("ctrl+u", *text)
 
 
 async def back(app: ConduitApp, pilot: Pilot[Any]) -> None:

@@ -115,6 +115,8 @@ class StandIn:
             app.router.add_route(operation.method, operation.path, handler_of(admin, operation))
         app.router.add_get("/admin/whoami", self._whoami)
         app.router.add_get("/admin/status", self._status)
+        app.router.add_get("/admin/usage", self._usage)
+        app.router.add_get("/admin/health/{table}", self._list)
         app.router.add_get("/admin/{table}", self._list)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/standin", self._obey)
@@ -197,6 +199,9 @@ class StandIn:
 
     async def _status(self, _: web.Request) -> web.Response:
         return web.json_response({**_STATUS, "boot": self.bus.boot})
+
+    async def _usage(self, _: web.Request) -> web.Response:
+        return web.json_response({"total": {"requests": 0, "cost": "0.00"}, "groups": []})
 
     async def _list(self, request: web.Request) -> web.Response:
         table = request.match_info["table"]

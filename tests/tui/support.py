@@ -14,6 +14,7 @@ from conduit.tui.app import ConduitApp
 from conduit.tui.gateway import GatewayLink
 from conduit.tui.session import DEFAULT_LOOK, Look, Target
 from conduit.tui.store import Store
+from tests.tui.made import report
 
 NOW_MS = 1_795_212_131_000  # 2026-11-20T22:02:11Z
 TARGET = Target(
@@ -26,6 +27,18 @@ SIZES = {"80x24": (80, 24), "120x40": (120, 40)}
 PATIENCE_S = 60.0
 
 Answer = Record | ClientError | Callable[..., Any]
+
+
+class ByQuery:
+    """An answer that depends on the query: `answer(query)` makes it. `queries` holds all so far."""
+
+    def __init__(self, answer: Callable[[Mapping[str, Any]], Any]) -> None:
+        self.answer = answer
+        self.queries: list[dict[str, Any]] = []
+
+    def __call__(self, query: Mapping[str, Any]) -> Any:
+        self.queries.append(dict(query))
+        return self.answer(query)
 
 
 class FrozenClock:
@@ -69,6 +82,8 @@ class FakeLink(GatewayLink):
         answer = self.answers[name]
         if isinstance(answer, AuthenticationFailed):
             self._refused(answer)
+        if isinstance(answer, ByQuery):
+            answer = answer(query or {})
         if isinstance(answer, ClientError):
             raise answer
         if callable(answer):
@@ -83,8 +98,18 @@ def page(*rows: Record) -> Record:
     return {"data": list(rows), "next_cursor": None}
 
 
-def refusal(status: int, message: str, code: str = "refused") -> ApiError:
-    return ApiError(code, message, request_id="req_0000000000TEST", status=status)
+def refusal(status: int, message: str, code: str = "refused", param: str | None = None) -> ApiError:
+    return ApiError(code, message, param, request_id="req_0000000000TEST", status=status)
+
+
+BESIDES: Mapping[str, Answer] = {
+    "budgets.list": page(),
+    "groups.list": page(),
+    "health.deployments": page(),
+    "notifications.list": page(),
+    "usage.show": report({"by": "day"}),
+}
+"""What is read beside a screen's own records, where a test has nothing to say of it."""
 
 
 def make_app(
@@ -95,6 +120,7 @@ def make_app(
     connected: bool = True,
 ) -> ConduitApp:
     """The whole application over a fake link; `connected` says whether it is LIVE."""
+    answers = {**BESIDES, **answers} if answers else answers
     store = Store(clock=FrozenClock(), wall_ms=lambda: NOW_MS)
     app = ConduitApp(target, look, store=store, make_link=partial(FakeLink, answers=answers))
     if connected:
@@ -130,6 +156,13 @@ async def until_shown(text: str, pilot: Pilot[Any]) -> None:
         await until(lambda: text in screen_text(app), pilot)
     except TimeoutError:
         raise AssertionError(f"{text!r} is not on the screen:\n{screen_text(app)}") from None
+
+
+async def until_said(text: str, pilot: Pilot[Any]) -> None:
+    """Wait until something was told, however a toast breaks it into lines."""
+    app = pilot.app
+    assert isinstance(app, ConduitApp)
+    await until(lambda: any(text in message.text for message in app.store.messages), pilot)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from conduit import __version__
-from conduit.core.keys import make_master_key
+from conduit.core.keys import is_virtual_key, make_master_key
 from conduit.tui.main import main
 from tests.e2e.conftest import Running, running_gateway
 from tests.e2e.processes import free_port
@@ -139,11 +139,13 @@ def test_a_dumb_terminal_is_refused_without_a_single_escape(environment: dict[st
     assert "\x1b" not in said
 
 
+@pytest.mark.parametrize("option", ["-a", "-c"])
 def test_no_gateway_is_one_sentence_and_the_exit_code_of_unreachable(
-    environment: dict[str, str],
+    environment: dict[str, str], option: str
 ) -> None:
+    """The admin API is where clients call the gateway, unless another address is given."""
     url = f"http://127.0.0.1:{free_port()}"
-    code, said = run("-a", url, environment=environment, terminal=True)
+    code, said = run(option, url, environment=environment, terminal=True)
     assert code == 3, said
     assert f"error: no answer from the gateway at {url}" in said
     assert "conduit up" in said
@@ -161,6 +163,7 @@ def test_no_key_is_told_before_anything_is_asked(environment: dict[str, str]) ->
     [
         (("-C", "nowhere"), "there is no context 'nowhere'"),
         (("-a", "ftp://x"), "a gateway's URL begins with http:// or https://"),
+        (("-c", "ftp://x"), "a gateway's URL begins with http:// or https://"),
         (("-k", "a", "--master-key-file", "b"), "give one of --master-key and --master-key-file"),
         (("--master-key-file", "/nonexistent/key"), "--master-key-file /nonexistent/key"),
         (("-k", "-"), "standard input holds no single key"),
@@ -170,7 +173,7 @@ def test_no_key_is_told_before_anything_is_asked(environment: dict[str, str]) ->
 def test_what_cannot_be_meant_is_a_usage_error(
     environment: dict[str, str], arguments: tuple[str, ...], said: str
 ) -> None:
-    terminal = arguments[0] in ("-C", "-a")
+    terminal = arguments[0] in ("-C", "-a", "-c")
     code, text = run(*arguments, environment=environment, terminal=terminal)
     assert code == 2
     assert said in text
@@ -202,3 +205,35 @@ async def test_a_wrong_key_is_one_sentence_and_the_exit_code_of_not_permitted(
     assert code == 4, said
     assert "error: " in said
     assert environment["CONDUIT_MASTER_KEY"] not in said
+
+
+async def test_the_key_of_its_chats_is_printed_with_its_details(
+    gateway: Running, environment: dict[str, str]
+) -> None:
+    environment["CONDUIT_MASTER_KEY"] = gateway.master_key
+    outcome = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "conduit.tui.main", "-s", "-a", gateway.url],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert is_virtual_key(outcome.stdout.removesuffix("\n"))
+    assert "name     conduit-tui-" in outcome.stderr
+    assert "$0.00 of $5.00, total" in outcome.stderr
+    assert outcome.stdout.strip() not in outcome.stderr
+    known = {**environment, "CONDUIT_API_KEY": outcome.stdout.strip()}
+    again = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "conduit.tui.main", "-s", "-a", gateway.url],
+        cwd=ROOT,
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert again.stdout == outcome.stdout
+    assert outcome.stderr.splitlines()[0] == again.stderr.splitlines()[0]

@@ -18,6 +18,7 @@ from tests.tui.support import (
     refusal,
     screen_text,
     until,
+    until_said,
     until_shown,
 )
 
@@ -157,7 +158,7 @@ async def test_a_refused_move_is_taken_back_and_told() -> None:
         pilot,
     ):
         await pilot.press("enter", "J")
-        await until_shown("fast is in its former order", pilot)
+        await until_said("fast is shown as it was: mapping fast is at version 2", pilot)
         assert order(app) == ["gpt-4o-mini", "llama-3.1-8b", "mystery"]
         assert app.store.messages[-1].request_id == "req_0000000000TEST"
 
@@ -252,7 +253,8 @@ async def test_what_is_no_target_is_said_before_it_is_sent() -> None:
 
 
 async def test_a_target_that_the_gateway_refuses_is_said_at_the_field() -> None:
-    refused = refusal(422, "targets.0.provider: there is no provider nix", "invalid")
+    message = "targets.0.provider: there is no provider nix"
+    refused = refusal(422, message, "invalid", "targets.0.provider")
     async with on_screen("mappings", {**DATA, "mappings.create": refused}) as (_, pilot):
         await pilot.press("a")
         await until_shown("new mapping", pilot)

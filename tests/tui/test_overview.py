@@ -11,6 +11,7 @@ from conduit.tui.session import Look
 from conduit.tui.store import Sample
 from conduit.tui.traffic import Mark
 from conduit.tui.widgets.charts import SPAN_MS, series
+from tests.tui.allowed import alert, budget, deployment
 from tests.tui.events import event, figures, finished, key, provider
 from tests.tui.snapshots import assert_looks
 from tests.tui.support import (
@@ -38,7 +39,41 @@ KEYS = page(
     key("demo", limit="5", spent="5"),
     key("free"),
 )
-DATA = {"providers.list": PROVIDERS, "keys.list": KEYS}
+BUDGETS = page(
+    budget("key", "ci", "50", "41"),
+    budget("key", "web", "99", "12.9"),
+    budget("gateway", "", "100", "41.2"),
+    budget("group", "eng", "5", "5"),
+)
+DEPLOYMENTS = page(
+    deployment("openai-main", "gpt-4o"),
+    deployment("anthropic", "claude-sonnet", breaker="half_open"),
+    deployment("groq", "llama-70b", breaker="open", until="2026-11-20T22:02:38Z"),
+    deployment("old", "x"),
+    deployment("old", "y", breaker="open", until="2026-11-20T22:12:11Z"),
+)
+ALERTS = page(
+    alert(58, "budget_threshold", 'key "ci" has reached 80 % of its budget: $41.00 of $50.00'),
+    alert(
+        59,
+        "credential_failed",
+        "credential default of sealed-one was refused",
+        severity="critical",
+        subject={"kind": "credential", "id": "sealed-one/default", "name": "default"},
+    ),
+)
+SPENT = {
+    "total": {"requests": 2, "cost": "120.22"},
+    "groups": [{"group": "2026-11-19", "cost": "79.02"}, {"group": "2026-11-20", "cost": "41.20"}],
+}
+DATA: dict[str, Any] = {
+    "providers.list": PROVIDERS,
+    "keys.list": KEYS,
+    "budgets.list": BUDGETS,
+    "health.deployments": DEPLOYMENTS,
+    "notifications.list": ALERTS,
+    "usage.show": SPENT,
+}
 EMPTY = {"providers.list": page(), "keys.list": page()}
 LOST = Unreachable("no answer from the gateway at http://gateway.invalid:5000: timed out")
 STATES = ["data", "empty", "loading", "error", "offline"]
@@ -79,6 +114,7 @@ async def arranged(app: ConduitApp, state: str, pilot: Pilot[Any]) -> None:
     if state in ("data", "offline"):
         app.store.receive([*samples(), *requests()])
         await until_shown("516", pilot)
+        await until_shown("ALERT", pilot)
     if state == "offline":
         app.store.connectivity.lost("connection refused", 4)
         await until_shown("connection refused", pilot)
@@ -91,7 +127,7 @@ def answers_of(state: str) -> dict[str, Any]:
         case "loading":
             return {}
         case "error":
-            return {"providers.list": LOST, "keys.list": LOST}
+            return dict.fromkeys(DATA, LOST)
         case _:
             return DATA
 
@@ -147,6 +183,16 @@ async def test_providers_show_their_state_as_a_word() -> None:
         assert "errors" in lines["groq"]
         assert "off" in lines["old"]
         assert "sealed" in lines["sealed-one"]
+
+
+async def test_keys_which_it_does_not_show_are_not_read() -> None:
+    async with running(make_app(DATA)) as pilot:
+        await until_shown("openai-main", pilot)
+        app: Any = pilot.app
+        await until(lambda: app.store.table("providers").is_loaded, pilot)
+        asked = {call[0] for call in app.link.calls}
+        assert "budgets.list" in asked
+        assert "keys.list" not in asked
 
 
 async def test_a_gap_is_a_line_between_the_requests() -> None:

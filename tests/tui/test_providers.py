@@ -91,6 +91,32 @@ async def test_a_provider_shows_as_a_word_why_it_cannot_be_used() -> None:
             assert word in line
 
 
+async def test_a_credential_that_calls_leave_out_says_why_and_how_it_is_used_again() -> None:
+    out = {"state": "invalid_key", "reason": "the provider refused its credential", "model": None}
+    whole = {**ONE, "left_out": [{**out, "until": "2100-01-01T00:00:00Z"}]}
+    past = {**ONE, "left_out": [{**out, "until": "2001-01-01T00:00:00Z"}]}
+    partly = {**ONE, "left_out": [{**whole["left_out"][0], "state": "no_permission", "model": "m"}]}
+    rows = [
+        provider(name, credentials=[credential])
+        for name, credential in (("a-whole", whole), ("b-partly", partly), ("c-past", past))
+    ]
+    async with on_screen("providers", {**DATA, "providers.list": page(*rows)}, "120x40") as (
+        app,
+        pilot,
+    ):
+        await until_shown("conduit breakers reset a-whole", pilot)
+        text = screen_text(app)
+        assert "until 2100-01-01" in text
+        for line, word in zip(text.splitlines()[3:6], ["invalid key", "up", "up"], strict=True):
+            assert word in line
+        await pilot.press("j")
+        await until_shown("breakers reset b-partly", pilot)
+        assert "not allowed" in screen_text(app)
+        await pilot.press("j")
+        await until(lambda: "breakers reset" not in screen_text(app), pilot)
+        assert "invalid key" not in screen_text(app).splitlines()[5]
+
+
 # Testing and models
 
 

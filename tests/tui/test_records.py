@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 
+from conduit.client.api import OPERATIONS
 from conduit.client.errors import Unreachable
 from conduit.tui import clipboard
 from conduit.tui.actions import RECORD_VERBS, listed
@@ -27,6 +29,7 @@ from tests.tui.support import (
     running,
     screen_text,
     until,
+    until_said,
     until_shown,
 )
 
@@ -108,7 +111,7 @@ def shown(app: ConduitApp) -> list[str]:
 
 
 def changes(app: ConduitApp) -> list[tuple[str, tuple[str, ...], Any]]:
-    return [call for call in link_of(app).calls if not call[0].endswith(".list")]
+    return [call for call in link_of(app).calls if not OPERATIONS[call[0]].idempotent]
 
 
 async def test_records_stand_in_the_order_of_the_gateway_until_they_are_sorted() -> None:
@@ -163,12 +166,48 @@ async def test_marked_records_are_changed_together_each_with_its_version() -> No
         assert not list_of(app).grid.marked
 
 
+async def test_several_are_not_gone_on_with_at_another_gateway() -> None:
+    async with listing({"keys.delete": {}}) as (app, pilot):
+        await until_shown("gamma", pilot)
+        first = link_of(app)
+        await pilot.press("asterisk", "D")
+        await until_shown("Delete 3 keys", pilot)
+
+        def switch(id: str, body: Any) -> Any:
+            app.link = app._linked()
+            app.store.connectivity.connected()
+            return {}
+
+        first.answers["keys.delete"] = switch
+        await pilot.press("y")
+        await until_shown("stopped after 1 of 3", pilot)
+        calls = [*first.calls, *link_of(app).calls]
+        asked = [call[1] for call in calls if call[0] == "keys.delete"]
+        assert asked == [("key_beta",)]
+
+
+async def test_what_is_agreed_to_is_not_done_at_a_gateway_that_was_chosen_meanwhile() -> None:
+    async with listing({"keys.delete": {}}) as (app, pilot):
+        await until_shown("gamma", pilot)
+        first = link_of(app)
+        await pilot.press("D")
+        await until_shown("Delete the key beta", pilot)
+        app.link = app._linked()
+        app.store.connectivity.connected()
+        app.store.put("keys", ROWS[0], epoch=app.store.epoch)
+        await pilot.press("y")
+        await until_shown("stopped after 0 of 1", pilot)
+        calls = [*first.calls, *link_of(app).calls]
+        assert not [call for call in calls if call[0] == "keys.delete"]
+        assert "key_beta" in app.store.table("keys").rows
+
+
 async def test_a_conflict_is_told_with_the_record_and_changes_nothing_here() -> None:
     refused = refusal(409, "key beta is at version 2, not 1", "conflict")
     async with listing({"keys.update": refused}) as (app, pilot):
         await until_shown("gamma", pilot)
         await pilot.press("x")
-        await until_shown("beta: key beta is at version 2", pilot)
+        await until_said("beta is shown as it was: key beta is at version 2", pilot)
         assert app.store.table("keys").rows["key_beta"]["enabled"]
         assert app.store.messages[-1].request_id == "req_0000000000TEST"
 
@@ -341,18 +380,23 @@ async def test_what_the_gateway_refuses_stands_at_the_fields_it_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "by_field", "rest"),
+    ("message", "param", "by_field", "rest"),
     [
-        ("name: is taken", {"name": "is taken"}, ""),
-        ("budget.limit: too small; x: odd", {"limit": "too small"}, "x: odd"),
-        ("no colon here", {}, "no colon here"),
-        ("targets.0.name: a: b", {"name": "a: b"}, ""),
+        ("name: is taken", "name", {"name": "is taken"}, ""),
+        ("there is a key ci already", "name", {"name": "there is a key ci already"}, ""),
+        ("name: none of a; b; c", "name", {"name": "none of a; b; c"}, ""),
+        ("budget.limit: too small; x: odd", "budget.limit", {"limit": "too small"}, "x: odd"),
+        ("x: odd; name: is taken", "x", {"name": "is taken"}, "x: odd"),
+        ("x: odd", "x", {}, "x: odd"),
+        ("name: is said in words", None, {}, "name: is said in words"),
+        ("limits.0.limit: too small", "limits.0.limit", {}, "limits.0.limit: too small"),
+        ("name.0.x: a: b", "name.0.x", {"name": "a: b"}, ""),
     ],
 )
 def test_a_refusal_is_taken_apart_by_field(
-    message: str, by_field: dict[str, str], rest: str
+    message: str, param: str | None, by_field: dict[str, str], rest: str
 ) -> None:
-    assert faults_of(message, {"name", "limit"}) == (by_field, rest)
+    assert faults_of(message, {"name", "limit"}, param) == (by_field, rest)
 
 
 async def test_a_form_with_something_typed_is_not_left_by_one_escape() -> None:
@@ -393,6 +437,17 @@ async def test_a_new_secret_is_dots_until_it_is_revealed_and_never_in_the_store(
         assert not [message for message in app.store.messages if SECRET in message.text]
         await pilot.press("q")
         await until(lambda: SECRET not in screen_text(app), pilot)
+
+
+async def test_a_picture_hides_a_secret_beneath_another_dialog_too() -> None:
+    async with secret_shown() as (app, pilot):
+        await pilot.press("q")
+        await until_shown(SECRET, pilot)
+        await until_shown(SECRET, pilot)
+        await app.push_screen(ModalScreen())
+        await until_shown(SECRET, pilot)
+        assert SECRET not in app.export_screenshot()
+        await until_shown(SECRET, pilot)
 
 
 async def test_a_secret_that_was_not_kept_is_closed_by_the_second_escape_only() -> None:

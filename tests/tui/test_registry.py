@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conduit.tui.actions import APP_ACTIONS
+from conduit.tui.actions import APP_ACTIONS, with_those_of_app
 from conduit.tui.places import PLACES
 from conduit.tui.session import Look
 from conduit.tui.widgets.picker import Choice, Picker
@@ -21,9 +21,17 @@ def test_no_two_actions_have_one_id() -> None:
 
 @pytest.mark.parametrize("screen", LOADED, ids=lambda screen: screen.PLACE)
 def test_on_one_screen_no_key_means_two_things(screen: Any) -> None:
-    keys = [key for action in (*screen.ACTIONS, *APP_ACTIONS) for key in action.keys]
+    keys = [key for action in with_those_of_app(screen.ACTIONS) for key in action.keys]
     keys += [place.key for place in PLACES if place.key]
     assert sorted(keys) == sorted(set(keys))
+
+
+def test_only_undoing_leaves_its_key_to_screens_that_have_it_for_something_else() -> None:
+    without = set()
+    for screen in LOADED:
+        now = {action.id: action.keys for action in with_those_of_app(screen.ACTIONS)}
+        without |= {each.id for each in APP_ACTIONS if each.keys != now[each.id]}
+    assert without == {"app.undo"}
 
 
 @pytest.mark.parametrize("screen", LOADED, ids=lambda screen: screen.PLACE)

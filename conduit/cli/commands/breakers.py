@@ -44,14 +44,14 @@ def open_breakers(
     _order(call, "breakers.open", body, f"nothing is sent to {target} for {for_}", then=again)
 
 
-@verb(noun, "close", "change")
+@verb(noun, "close", "change", unasked=True)
 def close(call: Call, target: Target, credential: Credential = None) -> None:
     """Send to some targets again."""
     body = order_of(target, credential)
     _order(call, "breakers.close", body, f"{target} is sent to again")
 
 
-@verb(noun, "reset", "change")
+@verb(noun, "reset", "change", unasked=True)
 def reset(call: Call, target: Target, credential: Credential = None) -> None:
     """Forget every trouble of some targets and of their credentials."""
     body = order_of(target, credential)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import inputs
+from conduit.cli.allowances import tell_projected
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
@@ -32,8 +33,9 @@ def _scope_of(budget: Record) -> str:
 
 VIEW = View(
     columns=(
-        Column("scope", "scope.id", _scope_of),
-        Column("name", "scope_name", wide=True),
+        Column("scope", "scope_name", _scope_of),
+        Column("kind", "scope.kind", wide=True, told=True),
+        Column("scope id", "scope.id", wide=True),
         Column("period", "period"),
         Column("limit", "limit", lambda b: people.money(b["limit"]), right=True),
         Column("spent", "spent", lambda b: people.money(b["spent"]), right=True, tone=_tone),
@@ -98,8 +100,10 @@ def list_budgets(call: Call) -> None:
 
 @verb(noun, "show", "output")
 def show(call: Call, budget: Budget) -> None:
-    """Show a budget."""
-    call.printer.record(_find(call, budget), VIEW)
+    """Show a budget, and on stderr what it is projected to spend."""
+    found = _find(call, budget)
+    call.printer.record(found, VIEW)
+    tell_projected(call, [found])
 
 
 @verb(noun, "create", "change")

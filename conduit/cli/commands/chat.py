@@ -11,27 +11,20 @@ from conduit.cli import inputs
 from conduit.cli.answers import Reply, first_fence, printed, unprinted, usage_line
 from conduit.cli.call import Call
 from conduit.cli.client_keys import virtual_key
-from conduit.cli.conversing import Session, conversation_of, default_model
+from conduit.cli.conversing import (
+    Session,
+    conversation_of,
+    default_model,
+    show_conversations,
+)
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
-from conduit.cli.output import Column, View
+from conduit.cli.output import View
 from conduit.cli.templates import ChatTemplate, read_template
 from conduit.cli.verbs import Noun, verb
 from conduit.client.conversations import Conversations
-from conduit.core import people
 
 noun = Noun("Ask a model.")
-VIEW = View(
-    columns=(
-        Column("id", "id", firm=True),
-        Column("at", "at", lambda row: people.moment(row["at"]), spare=2),
-        Column("model", "model", spare=1),
-        Column("turns", "turns", right=True, spare=3),
-        Column("title", "title"),
-        Column("gateway", "url", wide=True),
-    ),
-    empty='no conversations yet; begin one with: conduit chat -m MODEL, or conduit chat "hello"',
-)
 
 
 @verb(noun, "", "output")
@@ -99,7 +92,7 @@ def chat(
     On a terminal and without a prompt it is a conversation; /help there tells the commands.
     """
     if listed:
-        _list(call)
+        show_conversations(call, Conversations().all())
         return
     form = Form(_schema(schema), _tools(tools), code=code, raw=raw, usage=usage)
     shape = _template(template)
@@ -223,21 +216,6 @@ def _require_fit(schema: dict[str, Any], text: str) -> None:
             code="schema_mismatch",
             exit_code=Exit.REFUSED,
         )
-
-
-def _list(call: Call) -> None:
-    rows = [
-        {
-            "id": conversation.id,
-            "at": conversation.at,
-            "model": conversation.model,
-            "turns": len(conversation.turns),
-            "title": conversation.title,
-            "url": conversation.url,
-        }
-        for conversation in Conversations().all()
-    ]
-    call.printer.rows(rows, VIEW, next_cursor=lambda: None)
 
 
 def _prompt(words: list[str], *, stdin_taken: bool) -> str:

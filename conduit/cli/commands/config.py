@@ -18,6 +18,8 @@ from conduit.client.api import Record
 from conduit.client.contexts import config_file, credentials_file
 from conduit.client.declared import SECTIONS
 from conduit.client.errors import Unreachable
+from conduit.client.setting_values import typed
+from conduit.core import people
 from conduit.core.paths import config_folder, data_folder, state_folder
 
 noun = Noun("The gateway's settings and configuration; those of this client are under context.")
@@ -138,18 +140,7 @@ def set_setting(
 ) -> None:
     """Set a setting in the gateway's settings file, and put it in force."""
     row = _setting(_settings(call), setting)
-    _change(call, {setting: _typed(value, row["value"])}, [row])
-
-
-def _typed(text: str, present: Any) -> Any:
-    """The value as a number or a truth where the setting holds one, or may: else the text."""
-    if isinstance(present, str):
-        return text
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if isinstance(value, int | float) else text
+    _change(call, {setting: typed(value, row["value"])}, [row])
 
 
 @verb(noun, "unset", "change")
@@ -180,6 +171,8 @@ def _change(call: Call, values: Mapping[str, Any], rows: Sequence[Record]) -> No
 def _show_reloaded(call: Call, row: Record) -> None:
     changed, later = row["changed"], row["restart_needed"]
     said = f"changed: {', '.join(changed)}" if changed else "nothing in force has changed"
+    if (others := row.get("workers", 1) - 1) > 0:
+        said += f"; {people.counted(others, 'other worker')} told to read them too"
     then = f"restart the gateway for {', '.join(later)}" if later else None
     call.show_changed(row, RELOADED, said, then=then)
 

@@ -368,8 +368,9 @@ def convert(
 @contextmanager
 def _nothing_left(target: str) -> Iterator[None]:
     """Take a file away that opening it has made, where nothing was copied into it."""
-    path = Path(target).expanduser()
-    was_there = "://" in target or path.exists()
+    location = target.removeprefix("sqlite:///")
+    path = Path(location).expanduser()
+    was_there = "://" in location or path.exists()
     try:
         yield
     except Failure:

@@ -11,6 +11,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import plain
 from conduit.cli.failures import Failure
 from conduit.cli.output import Column, View, cell
+from conduit.cli.tails import MaxOffline, refuse_an_end
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
@@ -139,14 +140,10 @@ def tail(
         bool,
         typer.Option("--reconnect/--no-reconnect", help="After a lost connection; or exit 3."),
     ] = True,
-    max_offline: Annotated[
-        str,
-        typer.Option("--max-offline", metavar="TIME", help="Without a connection, exit 3 then."),
-    ] = "5m",
+    max_offline: MaxOffline = "5m",
 ) -> None:
     """Follow events; -o jsonl gives each as a line of JSON."""
-    if call.printer.format == "csv" or call.options.shape.query is not None:
-        raise Failure("a tail has no end: it is written as table, tsv, jsonl, id or --format")
+    refuse_an_end(call)
     max_offline_s = inputs.duration_s(max_offline, "--max-offline") if reconnect else 0.0
     from conduit.cli.following import (  # noqa: PLC0415  # deferred: loads asyncio
         Wish,

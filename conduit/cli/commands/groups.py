@@ -8,18 +8,25 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.allowances import (
     Budget,
+    BudgetChange,
     Concurrent,
+    OtherPeriod,
     Period,
     Rpd,
     Rpm,
+    Timezone,
     Tpd,
     Tpm,
+    budget_body,
+    budget_change,
     changed_limits,
     limits_of,
     limits_text,
-    set_budget,
+    need_budget,
     spending_of,
+    tell_projected,
 )
+from conduit.cli.attempt_filters import SinceOrEver, Until
 from conduit.cli.call import Call
 from conduit.cli.commands import keys, usage
 from conduit.cli.console import Tone
@@ -121,8 +128,10 @@ def list_groups(call: Call) -> None:
 
 @verb(noun, "show", "output")
 def show(call: Call, name: Name) -> None:
-    """Show a group."""
-    call.printer.record(call.find("groups", name), DETAIL)
+    """Show a group, and on stderr what its budgets are projected to spend."""
+    group = call.find("groups", name)
+    call.printer.record(group, DETAIL)
+    tell_projected(call, group["budgets"])
 
 
 @verb(noun, "create", "change")
@@ -133,6 +142,7 @@ def create(
     models: Models = None,
     budget: Budget = None,
     period: Period = "total",
+    timezone: Timezone = None,
     rpm: Rpm = None,
     tpm: Tpm = None,
     rpd: Rpd = None,
@@ -149,13 +159,13 @@ def create(
         body["limits"] = [each for each in limits.values() if each is not None]
     if prepaid:
         body["prepaid"] = True
-    if budget is not None:
-        inputs.amount(budget, "--budget")  # before anything is made
+    need_budget(budget, timezone)
+    given = None if budget is None else budget_body(budget, period, timezone)
     group = call.change("groups.create", body=body)
     if group is None:
         return
-    if budget is not None:
-        set_budget(call, "group", group, budget, period)
+    if given is not None:
+        BudgetChange((), given).apply(call, "group", group)
         group = call.fetch("groups.show", group["id"])
     call.show_changed(
         group,
@@ -176,7 +186,7 @@ def update(
         str | None,
         typer.Option("--budget", metavar="USD", help="Most that may be spent, or none."),
     ] = None,
-    period: Period = "total",
+    period: OtherPeriod = None,
     rpm: Rpm = None,
     tpm: Tpm = None,
     rpd: Rpd = None,
@@ -185,25 +195,26 @@ def update(
 ) -> None:
     """Change a group's name, description, models, budget or limits.
 
-    A limit that is not named stays; none takes it away.
+    A limit that is not named stays; none takes it away. --budget changes the budget that there is.
     """
     body = _said(description, models)
     if rename is not None:
         body["name"] = rename
     limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if not body and budget is None and not limits:
+    if not body and budget is None and period is None and not limits:
         raise Failure(
             "nothing to change: give --name, --description, --models, --budget, or a limit such "
             "as --rpm"
         )
     group = call.find("groups", name)
+    budgeted = budget_change(group, budget, period)
     if limits:
         body["limits"] = changed_limits(group, limits)
     if body:
         changed = call.change("groups.update", group["id"], body=body, before=group)
         group = changed if changed is not None else group
-    if budget is not None:
-        set_budget(call, "group", group, budget, period)
+    if budgeted is not None:
+        budgeted.apply(call, "group", group)
     if not call.options.dry_run:
         fresh = call.fetch("groups.show", group["id"])
         call.show_changed(fresh, VIEW, f"updated group {fresh['name']}")
@@ -345,15 +356,11 @@ def members(call: Call, name: Name) -> None:
 def show_usage(
     call: Call,
     name: Name,
-    since: Annotated[
-        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago; or ever.")
-    ] = "30d",
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
-    ] = None,
+    since: SinceOrEver = "30d",
+    until: Until = None,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="WHAT", help=f"A row for each: {', '.join(usage.GROUPS)}."),
+        typer.Option("--by", metavar="WHAT", help=usage.WHAT),
     ] = None,
 ) -> None:
     """Sum up what the keys of a group have used and spent while they were in it."""

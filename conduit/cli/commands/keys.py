@@ -10,17 +10,23 @@ from conduit.cli import inputs
 from conduit.cli.allowances import (
     Budget,
     Concurrent,
+    OtherPeriod,
     Period,
     Rpd,
     Rpm,
+    Timezone,
     Tpd,
     Tpm,
+    budget_body,
+    budget_change,
     changed_limits,
     limits_of,
     limits_text,
-    set_budget,
+    need_budget,
     spending_of,
+    tell_projected,
 )
+from conduit.cli.attempt_filters import SinceOrEver, Until
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
@@ -157,8 +163,10 @@ def list_keys(
 
 @verb(noun, "show", "output")
 def show(call: Call, name: Name) -> None:
-    """Show a key."""
-    call.printer.record(call.find("keys", name), VIEW)
+    """Show a key, and on stderr what its budgets are projected to spend."""
+    key = call.find("keys", name)
+    call.printer.record(key, VIEW)
+    tell_projected(call, key["budgets"])
 
 
 @verb(noun, "create", "change")
@@ -169,6 +177,7 @@ def create(
     ] = None,
     budget: Budget = None,
     period: Period = "total",
+    timezone: Timezone = None,
     models: Models = None,
     expires: Expires = None,
     log_bodies: LogBodies = None,
@@ -198,8 +207,9 @@ def create(
     limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if limits:
         body["limits"] = [each for each in limits.values() if each is not None]
+    need_budget(budget, timezone)
     if budget is not None:
-        body["budget"] = {"limit": inputs.amount(budget, "--budget"), "period": period}
+        body["budget"] = budget_body(budget, period, timezone)
     with nullcontext() if out is None else NewFile(out) as file:
         key = call.change("keys.create", body=body)
         if key is not None:
@@ -272,7 +282,7 @@ def update(
         str | None,
         typer.Option("--budget", metavar="USD", help="Most that may be spent, or none."),
     ] = None,
-    period: Period = "total",
+    period: OtherPeriod = None,
     models: Models = None,
     expires: Annotated[
         str | None,
@@ -296,7 +306,7 @@ def update(
 ) -> None:
     """Change a key's name, budget, limits, models or expiry, what is kept of it, or what it may do.
 
-    A limit that is not named stays; none takes it away.
+    A limit that is not named stays; none takes it away. --budget changes the budget that there is.
     """
     body = _rights(models, log_bodies, direct, priority, ips) | notes_of(tags, metadata)
     if group is not None:
@@ -307,19 +317,20 @@ def update(
         never = expires == "never"
         body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
     limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if not body and budget is None and not limits:
+    if not body and budget is None and period is None and not limits:
         raise Failure(
             "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
             "--direct, --priority, --ips, --group, --tags, --metadata, or a limit such as --rpm"
         )
     key = call.find("keys", name)
+    budgeted = budget_change(key, budget, period)
     if limits:
         body["limits"] = changed_limits(key, limits)
     if body:
         changed = call.change("keys.update", key["id"], body=body, before=key)
         key = changed if changed is not None else key
-    if budget is not None:
-        set_budget(call, "key", key, budget, period)
+    if budgeted is not None:
+        budgeted.apply(call, "key", key)
     if not call.options.dry_run:
         fresh = call.fetch("keys.show", key["id"])
         call.show_changed(fresh, VIEW, f"updated key {fresh['name']}")
@@ -415,12 +426,8 @@ USAGE_VIEW = View(
 def usage(
     call: Call,
     name: Name,
-    since: Annotated[
-        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago; or ever.")
-    ] = "30d",
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
-    ] = None,
+    since: SinceOrEver = "30d",
+    until: Until = None,
     by: Annotated[
         str | None,
         typer.Option("--by", metavar="WHAT", help="A row for each: model, alias, provider or day."),

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import inputs
+from conduit.cli.attempt_filters import Until
 from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
 from conduit.cli.failures import Failure
 from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out
 from conduit.cli.output import Column, View, cell
 from conduit.cli.record_filters import filter_of
+from conduit.cli.tails import MaxOffline, refuse_an_end
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.blocking import TimedOut
@@ -155,9 +157,6 @@ Group = Annotated[
 ]
 Since = Annotated[
     str | None, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 10m.")
-]
-Until = Annotated[
-    str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
 ]
 
 
@@ -313,14 +312,10 @@ def tail(  # the words of `logs tail`
     no_follow: Annotated[
         bool, typer.Option("--no-follow", help="End after what there is already.")
     ] = False,
-    max_offline: Annotated[
-        str,
-        typer.Option("--max-offline", metavar="TIME", help="Without a connection, exit 3 then."),
-    ] = "5m",
+    max_offline: MaxOffline = "5m",
 ) -> None:
     """Follow requests as they end; -o jsonl gives each record as a line of JSON."""
-    if call.printer.format == "csv" or call.options.shape.query is not None:
-        raise Failure("a tail has no end: it is written as table, tsv, jsonl, id or --format")
+    refuse_an_end(call)
     wanted = filter_of(filter, key, model, provider, status, min_latency, error)
     max_offline_s = inputs.duration_s(max_offline, "--max-offline")
     lines = _Lines(call)
@@ -431,7 +426,7 @@ def export(  # the words of `logs export`
     ],
     until: Until = None,
     format: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="jsonl or csv.")
+        str, typer.Option("--format", "--output", "-o", metavar="FORMAT", help="jsonl or csv.")
     ] = "jsonl",
     out: Out = None,
     force: Force = False,
@@ -450,7 +445,10 @@ def export(  # the words of `logs export`
     An export that was broken off ends with exit code 1, and leaves no file of --out.
     """
     if format not in ("jsonl", "csv"):
-        raise Failure(f"--format: jsonl or csv is expected, not {format!r}")
+        raise Failure(
+            f"--format: jsonl or csv is expected, not {format!r}",
+            hint="a file is named with --out",
+        )
     query = {
         "filter": filter_of(
             filter, key, model, provider, status, min_latency, error, session, user

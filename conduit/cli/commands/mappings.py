@@ -105,6 +105,14 @@ Capabilities = Annotated[
         help="What the target at that place can do; also NAME=unknown, context_tokens=128k.",
     ),
 ]
+Params = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--params",
+        metavar="NAME=VALUE,…",
+        help="Fields that the target at that place is sent; an object in JSON as well.",
+    ),
+]
 Strategy = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}.")
 ]
@@ -181,6 +189,7 @@ def add(
     weight: Weight = None,
     order: Order = None,
     caps: Capabilities = None,
+    params: Params = None,
     cache_ttl: CacheTtl = None,
     cache_scope: CacheScope = None,
     strategy: Strategy = None,
@@ -200,7 +209,7 @@ def add(
     """Make an alias that clients may use as a model."""
     if not to:
         raise Failure("--to PROVIDER/MODEL is needed, once for each target")
-    wanted = Wanted(to, weight or [], order or [], caps or [])
+    wanted = Wanted(to, weight or [], order or [], caps or [], params or [])
     routing = Routing(
         strategy,
         fallback,
@@ -235,6 +244,7 @@ def update(
     weight: Weight = None,
     order: Order = None,
     caps: Capabilities = None,
+    params: Params = None,
     cache_ttl: CacheTtl = None,
     cache_scope: CacheScope = None,
     strategy: Strategy = None,
@@ -256,7 +266,7 @@ def update(
     conduit mappings update fast --caps vision,no-audio,context_tokens=128k
     conduit mappings update fast --strategy weighted --fallback rate_limit=other --sticky session
     """
-    wanted = Wanted(to or [], weight or [], order or [], caps or [])
+    wanted = Wanted(to or [], weight or [], order or [], caps or [], params or [])
     routing = Routing(
         strategy,
         fallback,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import inputs
+from conduit.cli import inputs, left_out
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin
@@ -25,7 +25,7 @@ def _cap(credential: Record, name: str) -> str:
 VIEW = View(
     columns=(
         Column("name", "name"),
-        Column("state", "state", tone=lambda c: "good" if c["state"] == "ready" else "warn"),
+        Column("state", "state", left_out.state_of, tone=left_out.tone_of, firm=True),
         Column("primary", "primary"),
         Column("source", "source"),
         Column("hint", "hint"),
@@ -35,6 +35,10 @@ VIEW = View(
         Column("rpm", "requests_per_minute", lambda c: _cap(c, "requests_per_minute"), right=True),
         Column("id", "id", wide=True),
         Column("created", "created_at", lambda c: people.moment(c["created_at"]), wide=True),
+        Column("left out", "left_out.state", wide=True, told=True),
+        Column("for", "left_out.model", wide=True),
+        Column("why", "left_out.reason", wide=True),
+        Column("until", "left_out.until", wide=True),
     ),
     empty="no credentials; add one with: conduit providers credentials add PROVIDER",
 )
@@ -133,7 +137,13 @@ def _limits(weight: int | None, max_in_flight: str | None, rpm: str | None) -> d
 @verb(noun, "list", "listing")
 def list_credentials(call: Call, provider: Provider) -> None:
     """List the credentials of a provider; secrets are never shown."""
-    call.show_list("credentials.list", VIEW, call.find("providers", provider)["id"])
+    owner = call.find("providers", provider)
+    call.show_list(
+        "credentials.list",
+        VIEW,
+        owner["id"],
+        then=lambda credential: left_out.undoing(owner["name"], [credential]),
+    )
 
 
 @verb(noun, "add", "change")
@@ -210,19 +220,19 @@ def try_credential(call: Call, provider: Provider, credential: Credential) -> No
         raise typer.Exit(Exit.NEGATIVE)
 
 
-@verb(noun, "primary", "change")
+@verb(noun, "primary", "change", unasked=True)
 def primary(call: Call, provider: Provider, credential: Credential) -> None:
     """Put a credential before the others: it is used whenever it is ready."""
     _change(call, provider, credential, {"primary": True}, "is used first now")
 
 
-@verb(noun, "enable", "change")
+@verb(noun, "enable", "change", unasked=True)
 def enable(call: Call, provider: Provider, credentials: Credentials) -> None:
     """Use credentials again."""
     call.each(credentials, lambda name: _switch(call, provider, name, enabled=True))
 
 
-@verb(noun, "disable", "change")
+@verb(noun, "disable", "change", unasked=True)
 def disable(call: Call, provider: Provider, credentials: Credentials) -> None:
     """Stop using credentials."""
     call.each(credentials, lambda name: _switch(call, provider, name, enabled=False))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import inputs
+from conduit.cli import inputs, left_out
 from conduit.cli.adding import Given, wishes
 from conduit.cli.call import Call
 from conduit.cli.commands import provider_credentials
@@ -29,7 +29,7 @@ noun.nest("credentials", provider_credentials.noun)
 def _tone(provider: Record) -> Tone:
     if not provider["enabled"]:
         return "dim"
-    usable = any(c["state"] == "ready" for c in provider["credentials"])
+    usable = any(map(left_out.is_usable, provider["credentials"]))
     return "good" if usable or not provider["credentials"] else "warn"
 
 
@@ -39,7 +39,7 @@ def _state(provider: Record) -> str:
 
 
 def _sources(provider: Record) -> str:
-    return ", ".join(f"{c['source']} ({c['state']})" for c in provider["credentials"])
+    return ", ".join(f"{c['source']} ({left_out.state_of(c)})" for c in provider["credentials"])
 
 
 def _address(kind: Record) -> str:
@@ -137,7 +137,11 @@ Import = Annotated[
 @verb(noun, "list", "listing")
 def list_providers(call: Call) -> None:
     """List providers."""
-    call.show_list("providers.list", VIEW)
+    call.show_list(
+        "providers.list",
+        VIEW,
+        then=lambda provider: left_out.undoing(provider["name"], provider["credentials"]),
+    )
 
 
 @verb(noun, "types", "listing")
@@ -319,7 +323,7 @@ def _switch(call: Call, name: str, *, enabled: bool) -> None:
         call.show_changed(provider, VIEW, f"{done} provider {provider['name']}")
 
 
-@verb(noun, "drain", "change")
+@verb(noun, "drain", "change", unasked=True)
 def drain_provider(
     call: Call,
     name: Name,

@@ -18,11 +18,12 @@ from conduit.cli.deployments import (
     target_of,
     total_cap,
 )
-from conduit.cli.failures import Exit
+from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
 from conduit.cli.policies import fallbacks_text, one_of, policy_text
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
+from conduit.client.errors import ApiError
 from conduit.core import people
 from conduit.core.policies import STRATEGIES
 
@@ -36,6 +37,10 @@ Key = Annotated[
 Tokens = Annotated[
     str | None,
     typer.Option("--tokens", metavar="N", help="How long its prompt is.  [default: 1000]"),
+]
+MaxTokens = Annotated[
+    str | None,
+    typer.Option("--max-tokens", metavar="N", help="What limit it sets to its answer."),
 ]
 Caps = Annotated[
     str | None, typer.Option("--caps", metavar="A,B", help="It needs: vision, tools, schema.")
@@ -118,7 +123,7 @@ def show(call: Call, alias: Alias) -> None:
     call.printer.record(call.find("mappings", alias), ROUTES)
 
 
-@verb(noun, "set-strategy", "change")
+@verb(noun, "set-strategy", "change", unasked=True)
 def set_strategy(
     call: Call,
     alias: Alias,
@@ -145,6 +150,7 @@ def explain(
     alias: Alias,
     key: Key = None,
     tokens: Tokens = None,
+    max_tokens: MaxTokens = None,
     caps: Caps = None,
     if_down: IfDown = None,
     session: Session = None,
@@ -158,8 +164,8 @@ def explain(
     Each alias on the way has a table: those that take a call now in the order in which they are
     tried, then the others and why not. The one that would be called is marked with >.
     """
-    question = _question(alias, key, tokens, caps, if_down, session, operation)
-    answer = call.consult("routes.explain", body=question)
+    question = _question(alias, key, tokens, max_tokens, caps, if_down, session, operation)
+    answer = _asked(call, "routes.explain", question)
     if call.printer.is_for_people and not call.options.shape.is_chosen:
         _show_legs(call, answer)
     else:
@@ -180,6 +186,7 @@ def _question(
     alias: str,
     key: str | None,
     tokens: str | None,
+    max_tokens: str | None,
     caps: str | None,
     if_down: list[str] | None,
     session: str | None,
@@ -190,6 +197,7 @@ def _question(
         "alias": alias,
         "key": key,
         "tokens": None if tokens is None else inputs.count(tokens, "--tokens"),
+        "max_tokens": None if max_tokens is None else inputs.count(max_tokens, "--max-tokens"),
         "caps": inputs.names(caps or "") or None,
         "if_down": if_down or None,
         "session": session,
@@ -198,21 +206,43 @@ def _question(
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _asked(call: Call, operation: str, question: Record) -> Record:
+    try:
+        return call.consult(operation, body=question)
+    except ApiError as error:
+        if error.param != "if_down":
+            raise
+        raise Failure(f"--if-down: {error.message}", hint=error.hint) from error
+
+
 def _show_legs(call: Call, answer: Record) -> None:
     for number, leg in enumerate(answer["legs"]):
         if number:
             call.console.data("")
-        call.console.data(call.console.out.toned(_heading(leg), "bold"))
+        heading = _heading(leg, answer["alias"])
+        call.console.data(call.console.out.toned(heading, "bold"))
         rows = [{**each, "chosen": _is(leg["chosen"], each)} for each in leg["candidates"]]
         call.printer.rows(rows, CANDIDATES, next_cursor=lambda: None)
 
 
-def _heading(leg: Record) -> str:
+def _heading(leg: Record, asked: str) -> str:
     sticky = "" if leg["sticky"] == "off" else f", sticky by {leg['sticky']}"
-    how = f"{leg['strategy']}{sticky}"
-    if leg["because"] is None:
+    cut = ", without the oldest turns of the prompt" if leg["cuts"] else ""
+    how = f"{leg['strategy']}{sticky}{cut}"
+    if not leg["because"]:
         return f"{leg['alias']}: {how}"
-    return f"falls back on {leg['because']} to {leg['alias']}: {how}"
+    return f"falls back {_ways(leg, asked)} to {leg['alias']}: {how}"
+
+
+def _ways(leg: Record, asked: str) -> str:
+    """On which causes, and from which alias where it is not the one that was asked for."""
+    causes: dict[str, list[str]] = {}
+    for way in leg["because"]:
+        causes.setdefault(way["alias"], []).append(way["on"])
+    return " and ".join(
+        f"{'' if alias == asked else f'from {alias} '}on {' or '.join(of_one)}"
+        for alias, of_one in causes.items()
+    )
 
 
 def _is(chosen: Record | None, candidate: Record) -> bool:
@@ -297,16 +327,17 @@ def simulate(
     ] = None,
     key: Key = None,
     tokens: Tokens = None,
+    max_tokens: MaxTokens = None,
     caps: Caps = None,
     if_down: IfDown = None,
     session: Session = None,
     operation: Operation = None,
 ) -> None:
     """Tell how many of many requests would go to each target first; nothing is sent."""
-    question = _question(alias, key, tokens, caps, if_down, session, operation)
+    question = _question(alias, key, tokens, max_tokens, caps, if_down, session, operation)
     if n is not None:
         question["n"] = inputs.count(n, "--n")
-    answer = call.consult("routes.simulate", body=question)
+    answer = _asked(call, "routes.simulate", question)
     view = _with_bars(call.console.out) if call.printer.is_for_people else SHARES
     if call.printer.format == "json" or call.options.shape.query is not None:
         call.printer.record(answer, view)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from conduit.cli import inputs
+from conduit.cli.attempt_filters import AtProvider, OfAlias, OfKey, OfModel, Until
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Failure
@@ -88,23 +89,11 @@ def review(
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="Time, or how long ago: 30d.")
     ] = None,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option("--key", metavar="NAME", help="Only of this key, deleted or not.")
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option("--provider", metavar="NAME", help="Only at this provider.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="Only of this model, as providers call it."),
-    ] = None,
-    alias: Annotated[
-        str | None,
-        typer.Option("--alias", metavar="NAME", help="Only of this model, as clients call it."),
-    ] = None,
+    until: Until = None,
+    key: OfKey = None,
+    provider: AtProvider = None,
+    model: OfModel = None,
+    alias: OfAlias = None,
 ) -> None:
     """List attempts whose charge is in doubt, the newest first, with what was charged and why.
 

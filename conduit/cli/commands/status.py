@@ -101,7 +101,7 @@ def _print(call: Call, found: Record) -> None:
 
 
 def _watch(call: Call, every_s: float) -> NoReturn:
-    """Until Ctrl-C; a gateway that does not answer is said to, and asked again."""
+    """Until Ctrl-C or the end of `--timeout`; a gateway that does not answer is asked again."""
     out = call.console.out
     while True:
         try:
@@ -114,7 +114,8 @@ def _watch(call: Call, every_s: float) -> NoReturn:
                 call.console.data(f"{call.gateway_name}  {_clock()}")
             _print(call, found)
         out.file.flush()
-        time.sleep(every_s)
+        time.sleep(min(every_s, call.left_s(every_s)))
+        call.left_s(0)  # raises once no time is left
 
 
 def _clock() -> str:

@@ -8,19 +8,21 @@ from typing import Annotated
 
 import typer
 
-from conduit.cli import inputs
+from conduit.cli import inputs, plots
+from conduit.cli.attempt_filters import AtProvider, OfAlias, OfKey, OfModel, SinceOrEver, Until
 from conduit.cli.call import Call
-from conduit.cli.console import Stream
+from conduit.cli.console import Stream, plain
 from conduit.cli.failures import Failure
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.errors import ApiError
 from conduit.core import people
-from conduit.core.bars import ASCII_BARS, UNICODE_BARS, meter, spark
+from conduit.core.bars import ASCII_BARS, UNICODE_BARS, gathered, meter, spark
+from conduit.core.groupings import BY_TAG, GROUPINGS, tag_in
 
 noun = Noun("What was used and spent.")
-GROUPS = ("model", "key", "group", "provider", "alias", "day", "hour")
+WHAT = f"A row for each: {', '.join(GROUPINGS)}, or {BY_TAG}NAME of keys."
 _STEPS = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
 _BAR_CELLS = 10
 _MOST_BARS = 60
@@ -66,28 +68,14 @@ def usage(
     call: Call,
     by: Annotated[
         str | None,
-        typer.Option("--by", metavar="WHAT", help=f"A row for each: {', '.join(GROUPS)}."),
+        typer.Option("--by", metavar="WHAT", help=WHAT),
     ] = None,
-    since: Annotated[
-        str, typer.Option("--since", metavar="WHEN", help="Time, or how long ago; or ever.")
-    ] = "30d",
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="WHEN", help="Time, or how long ago.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option("--key", metavar="NAME", help="Only of this key, deleted or not.")
-    ] = None,
-    provider: Annotated[
-        str | None, typer.Option("--provider", metavar="NAME", help="Only at this provider.")
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="NAME", help="Only of this model, as providers call it."),
-    ] = None,
-    alias: Annotated[
-        str | None,
-        typer.Option("--alias", metavar="NAME", help="Only of this model, as clients call it."),
-    ] = None,
+    since: SinceOrEver = "30d",
+    until: Until = None,
+    key: OfKey = None,
+    provider: AtProvider = None,
+    model: OfModel = None,
+    alias: OfAlias = None,
     group: Annotated[
         str | None,
         typer.Option("--group", metavar="NAME", help="Only of this group of keys, deleted or not."),
@@ -95,6 +83,14 @@ def usage(
     timezone: Annotated[
         str, typer.Option("--timezone", metavar="ZONE", help="Whose days and hours are meant.")
     ] = "UTC",
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot",
+            metavar="[bar|line]",
+            help="Draw what each row cost, with --by; by itself: bar.",
+        ),
+    ] = None,
 ) -> None:
     """Sum up what was used and spent, exactly, from the ledger.
 
@@ -109,22 +105,18 @@ def usage(
         "group": None if group is None else _id_of(call, "groups", group),
         "timezone": None if timezone == "UTC" else timezone,
     }
-    show_usage(call, by, since, until, wanted)
+    if plot is None:
+        show_usage(call, by, since, until, wanted)
+        return
+    kind = _kind_of(call, plot, by)
+    _plot(call, kind, _fetched(call, by, since, until, wanted))
 
 
 def show_usage(
     call: Call, by: str | None, since: str, until: str | None, wanted: Mapping[str, str | None]
 ) -> None:
     """Print what was used and spent of what is `wanted`. Raises Failure."""
-    if by is not None and by not in GROUPS:
-        raise Failure(f"--by: {', '.join(GROUPS)} is expected, not {by!r}")
-    query = {
-        "since": None if since == "ever" else inputs.moment(since, "--since", ahead=False),
-        "until": None if until is None else inputs.moment(until, "--until", ahead=False),
-        "by": by,
-        **wanted,
-    }
-    used = call.fetch("usage.show", query=query)
+    used = _fetched(call, by, since, until, wanted)
     if call.printer.format == "json" or call.options.shape.query is not None:
         call.printer.record(used, View(COLUMNS))
         return
@@ -132,6 +124,20 @@ def show_usage(
     rows = used["groups"] if by is not None else [total]
     call.printer.rows(rows, _view(call, used), next_cursor=lambda: None)
     _tell(call, used)
+
+
+def _fetched(
+    call: Call, by: str | None, since: str, until: str | None, wanted: Mapping[str, str | None]
+) -> Record:
+    if by is not None and by not in GROUPINGS and tag_in(by) is None:
+        raise Failure(f"--by: {', '.join(GROUPINGS)} or {BY_TAG}NAME is expected, not {by!r}")
+    query = {
+        "since": None if since == "ever" else inputs.moment(since, "--since", ahead=False),
+        "until": None if until is None else inputs.moment(until, "--until", ahead=False),
+        "by": by,
+        **wanted,
+    }
+    return call.fetch("usage.show", query=query)
 
 
 def _id_of(call: Call, noun: str, given: str) -> str:
@@ -204,12 +210,53 @@ def _tell(call: Call, used: Record) -> None:
 
 
 def _line(used: Record, bars: str) -> str:
+    return spark(gathered(_over_time(used), _MOST_BARS), bars)
+
+
+def _over_time(used: Record) -> list[float]:
     """The cost of every day or hour from the first to the last, those without any too."""
     step = _STEPS[used["by"]]
     moments = [datetime.fromisoformat(row["group"]) for row in used["groups"]]
     places = [round((moment - moments[0]) / step) for moment in moments]
-    length = places[-1] + 1
-    sums = [0.0] * min(length, _MOST_BARS)
+    costs = [0.0] * (places[-1] + 1)
     for place, row in zip(places, used["groups"], strict=True):
-        sums[place * len(sums) // length] += float(row["cost"])  # money is drawn, not counted
-    return spark(sums, bars)
+        costs[place] += float(row["cost"])  # money is drawn, not counted
+    return costs
+
+
+def _kind_of(call: Call, given: str, by: str | None) -> plots.PlotKind:
+    """The kind of plot that was asked for. Raises Failure where it cannot be drawn."""
+    shape = call.options.shape
+    if given not in ("bar", "line"):
+        raise Failure(f"--plot: bar or line is expected, not {given!r}")
+    if by is None:
+        raise Failure("--plot draws the rows of --by: say which, such as --by day")
+    if given == "line" and by not in _STEPS:
+        raise Failure(f"--plot line goes from day to day or hour to hour, and not by {by}")
+    if shape.format is not None or shape.is_chosen:
+        raise Failure("--plot draws: leave it out to have the figures in another form")
+    return "bar" if given == "bar" else "line"
+
+
+def _plot(call: Call, kind: plots.PlotKind, used: Record) -> None:
+    rows, out = used["groups"], call.console.out
+    if not rows:
+        call.console.say(_EMPTY)
+        return
+    title = "cost, USD"
+    if used["by"] in _STEPS:
+        series = plots.Series(title, _labels(used), _over_time(used), people.money)
+        drawn = plots.upright(series, kind, out.columns, unicode=out.unicode)
+    else:
+        labels = [plain(row["group"] or "-") for row in rows]
+        series = plots.Series(title, labels, [float(row["cost"]) for row in rows], people.money)
+        drawn = plots.sideways(series, out.columns, unicode=out.unicode)
+    call.console.data(drawn)
+    _tell(call, used)
+
+
+def _labels(used: Record) -> list[str]:
+    """`11-20` of a day, `20 14:00` of an hour, one for each value of `_over_time`."""
+    step, first = _STEPS[used["by"]], datetime.fromisoformat(used["groups"][0]["group"])
+    form = "%m-%d" if used["by"] == "day" else "%d %H:%M"
+    return [(first + number * step).strftime(form) for number in range(len(_over_time(used)))]

@@ -6,10 +6,14 @@ from conduit.core.resources.fields import Resource
 
 
 class ErrorView(Resource):
-    """`hint` is the next step for a person; `retryable`: the same call may succeed later."""
+    """`param` is the field that is wrong, `hint` the next step for a person.
+
+    `retryable`: the same call may succeed later.
+    """
 
     code: str = Field(examples=["validation_failed"])
     message: str = Field(examples=["name: there is no such field"])
+    param: str | None = Field(examples=["name"])
     hint: str | None
     request_id: str | None = Field(examples=["req_01JABCDEFGHJKMNPQRSTVWXYZ0"])
     status: int = Field(ge=400, le=599)

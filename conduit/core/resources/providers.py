@@ -55,11 +55,26 @@ class NewCredential(Resource):
     requests_per_minute: int | None = Field(default=None, ge=1, le=100_000_000)
 
 
+class LeftOut(Resource):
+    """Why calls leave a credential out for a while, by what its provider answered to some.
+
+    `state` is "invalid_key", "no_quota", "no_permission" or "throttled"; `model` is null where no
+    call goes out with the credential, or the one model that it concerns. It is tried again at
+    `until`, or once an operator resets it.
+    """
+
+    state: str
+    reason: str
+    model: str | None
+    until: Time
+
+
 class CredentialView(Resource):
     """A credential without its secret; `source` is "sealed", "env:NAME" or "file:PATH".
 
     `primary` marks the one that comes first. Those of its position that are ready share the calls
-    by their weights; the others are used where none of those can be.
+    by their weights; the others are used where none of those can be. `state` is whether it could be
+    used, `left_out` why it is not for a while, what concerns all of its calls first.
     """
 
     id: str
@@ -75,6 +90,7 @@ class CredentialView(Resource):
     max_in_flight: int | None
     requests_per_minute: int | None
     state: CredentialState
+    left_out: list[LeftOut] = Field(default_factory=list)
     created_at: Time
     version: int
 
@@ -197,8 +213,9 @@ class ProbeCheck(Resource):
 class ProbeView(Resource):
     """How a model answered; `cost` is in USD, null where its usage or its price is not known.
 
-    What a probe costs is the provider's to bill: it is in no budget and in no request record. Where
-    `checks` were asked for, tokens and cost are of all of them, and `ok` is of the first.
+    A probe is held, settled and recorded for the key `system`, and no budget but the gateway's
+    covers it. Where `checks` were asked for, tokens and cost are of all of them, and `ok` is of the
+    first.
     """
 
     ok: bool

@@ -14,15 +14,16 @@ Session = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 class RouteQuestion(Resource):
     """A request that is not sent.
 
-    `key` is the virtual key that would send it, `tokens` how long its prompt is, `caps` what it
-    needs, `if_down` which providers are taken as down, and `session` what sticky routing would know
-    it by.
+    `key` is the virtual key that would send it, `tokens` how long its prompt is, `max_tokens` the
+    limit that it sets to its answer, `caps` what it needs, `if_down` which providers are taken as
+    down, and `session` what sticky routing would know it by.
     """
 
     alias: Alias
     operation: Literal["chat", "completion", "embedding", "rerank", "moderation"] = "chat"
     key: Name | None = None
     tokens: int = Field(default=1000, ge=0, le=100_000_000)
+    max_tokens: int | None = Field(default=None, ge=1, le=100_000_000)
     caps: list[Capability] = Field(default_factory=list, max_length=16)
     if_down: list[Name] = Field(default_factory=list, max_length=64)
     session: Session | None = None
@@ -56,21 +57,34 @@ class RouteTarget(Resource):
     model: str
 
 
+class RouteWay(Resource):
+    """How an alias is come to: from which one, and on which cause."""
+
+    alias: str
+    on: str
+
+
 class RouteLeg(Resource):
-    """An alias on the way; `because` is the cause for which the one before falls back to it."""
+    """The alias that is asked for, or one that the request may fall back to.
+
+    `because` is every way to it, of none for the one asked for. With `by_chance`, chance decides
+    which target is `chosen`. `cuts` says that the oldest turns of the prompt would be left out.
+    """
 
     alias: str
     strategy: str
     sticky: str
-    because: str | None
+    because: list[RouteWay]
     chosen: RouteTarget | None
+    by_chance: bool
+    cuts: bool
     candidates: list[RouteCandidate]
 
 
 class RouteExplanation(Resource):
     """`chosen` is where the request would go first; null where nothing takes it now.
 
-    `by_chance` says that the strategy draws: each request may go elsewhere.
+    `by_chance` says that chance decided it: each request may go elsewhere.
     """
 
     alias: str
@@ -87,7 +101,10 @@ class RouteShare(Resource):
 
 
 class RouteDistribution(Resource):
-    """How many of `n` requests would go to each target first, all being as it is now."""
+    """How many of `n` requests would go to each target first, all being as it is now.
+
+    `strategy` is of the alias that takes them, which may be one that is fallen back to.
+    """
 
     alias: str
     strategy: str

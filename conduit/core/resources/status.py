@@ -120,10 +120,14 @@ class SettingsPatch(Resource):
 
 
 class SettingsReload(Resource):
-    """Settings that have changed, and those that count only after a restart."""
+    """Settings that have changed, and those that count only after a restart.
+
+    `workers` is how many processes read them: the one that answers, and the others a moment later.
+    """
 
     changed: list[str]
     restart_needed: list[str]
+    workers: int = 1
 
 
 class EventView(Resource):

@@ -1,7 +1,7 @@
 """What keys are found by, and what their makers note of them."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -9,7 +9,8 @@ from conduit.core.resources.fields import JsonObject
 
 MOST_METADATA_BYTES = 8 * 1024
 
-TagName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+TAG_NAME: Final = "[A-Za-z0-9][A-Za-z0-9._/-]{0,62}"
+TagName = Annotated[str, StringConstraints(pattern=f"^{TAG_NAME}$")]
 TagValue = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/@:+-]{0,128}$")]
 Tags = Annotated[
     dict[TagName, TagValue], Field(max_length=50, examples=[{"team": "a", "env": "ci"}])

@@ -1,10 +1,29 @@
 """What was used and spent, summed over the attempts of the ledger."""
 
-from typing import Literal
+import re
+from typing import Annotated, Final
 
+from pydantic import AfterValidator, Field
+
+from conduit.core.groupings import BY_TAG, GROUPINGS
 from conduit.core.resources.fields import Resource, Time, TimeZone, UsdSum
+from conduit.core.resources.tags import TAG_NAME
 
-SpentBy = Literal["model", "key", "group", "provider", "alias", "day", "hour"]
+_PATTERN: Final = rf"^({'|'.join(GROUPINGS)}|{BY_TAG}{TAG_NAME})$"
+
+
+def _grouping(text: str) -> str:
+    if re.fullmatch(_PATTERN, text) is None:
+        raise ValueError(f"{', '.join(GROUPINGS)} or {BY_TAG}NAME is expected")
+    return text
+
+
+SpentBy = Annotated[
+    str,
+    AfterValidator(_grouping),
+    Field(json_schema_extra={"pattern": _PATTERN, "examples": ["model", "tag:team"]}),
+]
+"""What attempts are summed by: `tag:team` is the value that their keys have now of that tag."""
 
 
 class AttemptSums(Resource):
@@ -35,8 +54,8 @@ class AttemptGroup(AttemptSums):
     """The attempts that have `group` in common: a name, a day, or the time an hour begins.
 
     `key_id` is null where the groups are not keys, and `group_id` where they are not groups of
-    keys; the names of both may have been given again. Attempts of keys without a group have the
-    empty name.
+    keys; the names of both may have been given again. Attempts of keys without a group, or without
+    the tag that is meant, have the empty name.
     """
 
     group: str

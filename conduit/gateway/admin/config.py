@@ -29,17 +29,20 @@ async def _update(call: Call[SettingsPatch, None]) -> SettingsReload:
                 former = {"value": before.get(name)}
                 note(connection, Change("setting", name, former, {"value": value}))
     except SettingsError as error:
-        raise ValidationFailedError(f"nothing has changed: {error}") from error
+        param = error.setting and f"values.{error.setting}"
+        raise ValidationFailedError(f"nothing has changed: {error}", param=param) from error
     await admin.configuration.pass_over()
     return reload
 
 
 async def _reload(call: Call[None, None]) -> SettingsReload:
-    """Credentials that are references are looked up again too."""
+    """Credentials that are references are looked up again too, and by every worker."""
     try:
         reload = call.admin.reload_settings()
     except SettingsError as error:
-        raise ValidationFailedError(f"nothing has changed: {error}") from error
+        message = f"nothing has changed: {error}"
+        raise ValidationFailedError(message, param=error.setting) from error
+    call.admin.reload_others()
     await call.admin.configuration.reload()
     return reload
 

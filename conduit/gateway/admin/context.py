@@ -28,8 +28,10 @@ from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.pricing.unknown import UnknownPrice
+from conduit.gateway.probe import Probed, Question, probe
 from conduit.gateway.reach import Reach
 from conduit.gateway.routing.resolve import PriceOf
+from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage.engine import Database
@@ -72,6 +74,10 @@ class BudgetLedger(Protocol):
         """Have the balances as they are now, before anybody is told of them."""
         ...
 
+    def is_bounded(self, alias: str) -> bool:
+        """Whether a hard budget, of the alias or the gateway, covers the calls of any key."""
+        ...
+
     def overspent_keys(self) -> Collection[str]:
         """The ids of keys that have spent a budget up."""
         ...
@@ -92,7 +98,9 @@ class AdminContext:
     `settings` and `state` are asked anew for every answer, `change_settings` writes the settings
     file and reloads, `check_ledger` runs the invariants. `client_ip` tells where a request comes
     from, `revisions_kept` how many changes the history holds. `doubt` is called where nobody can
-    tell whether a change was committed.
+    tell whether a change was committed, `reload_others` has the other workers read the settings.
+    `rotation` is that of the requests, `max_attempts` how many calls one of them may make.
+    `ask_model` probes a model, and books what that costs.
     """
 
     database: Database
@@ -119,9 +127,13 @@ class AdminContext:
     state: Callable[[], GatewayState]
     check_ledger: Callable[[], Awaitable[LedgerReport]]
     client_ip: Callable[[web.BaseRequest], str]
+    rotation: Rotation = field(default_factory=Rotation)
+    max_attempts: Callable[[], int] = lambda: 3
     unknown_price: Callable[[], UnknownPrice] = UnknownPrice
     revisions_kept: Callable[[], int] = lambda: USUALLY_KEPT
     doubt: Callable[[], None] = lambda: None
+    reload_others: Callable[[], None] = lambda: None
+    ask_model: Callable[[Reach, Question], Awaitable[Probed]] = probe
 
     model_lists: ModelLists = field(default_factory=ModelLists)
     """What providers listed a moment ago."""

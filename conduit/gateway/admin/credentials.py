@@ -1,6 +1,6 @@
 """Admin operations on the credentials of providers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -11,6 +11,7 @@ from conduit.core.resources.fields import Page, time_text
 from conduit.core.resources.providers import (
     CredentialPatch,
     CredentialView,
+    LeftOut,
     NewCredential,
     SealedCredential,
 )
@@ -25,6 +26,7 @@ from conduit.gateway.configuration import (
     secret_in,
     source_of,
 )
+from conduit.gateway.health.facts import LeftOutFacts, credentials_left_out
 from conduit.gateway.sealing import Place, SealedError, SealingKey
 from conduit.gateway.storage import credentials, providers
 from conduit.gateway.storage.credentials import StoredCredential
@@ -41,7 +43,8 @@ async def _list(call: Call[None, ListQuery]) -> Page[CredentialView]:
     async with reading(admin.database) as connection:
         provider = await providers.find(connection, call.names["provider"])
         found = await credentials.page(connection, provider.id, call.query.window())
-    return page(found, [view(admin, each) for each in found.rows])
+    out = left_out(admin)
+    return page(found, [view(admin, each, out) for each in found.rows])
 
 
 async def _create(call: Call[NewCredential, None]) -> CredentialView:
@@ -51,7 +54,7 @@ async def _create(call: Call[NewCredential, None]) -> CredentialView:
         credential = new_credential(admin, provider, wanted)
         await credentials.insert(connection, credential)
     await admin.announce(EventKind.CREDENTIAL_CREATED, facts(provider, credential))
-    return view(admin, credential)
+    return view(admin, credential, left_out(admin))
 
 
 async def _show(call: Call[None, None]) -> CredentialView:
@@ -59,7 +62,7 @@ async def _show(call: Call[None, None]) -> CredentialView:
     async with reading(admin.database) as connection:
         provider = await providers.find(connection, call.names["provider"])
         credential = await credentials.find(connection, provider.id, call.names["credential"])
-    return view(admin, credential)
+    return view(admin, credential, left_out(admin))
 
 
 async def _update(call: Call[CredentialPatch, None]) -> CredentialView:
@@ -76,7 +79,7 @@ async def _update(call: Call[CredentialPatch, None]) -> CredentialView:
             connection, credential, changes, version=patch.version
         )
     await admin.announce(EventKind.CREDENTIAL_UPDATED, facts(provider, credential))
-    return view(admin, credential)
+    return view(admin, credential, left_out(admin))
 
 
 async def _delete(call: Call[None, None]) -> None:
@@ -258,7 +261,15 @@ def _seal(admin: AdminContext, secret: str, credential_id: str, *, version: int)
     return _sealing_key(admin).seal(secret, place_of(credential_id), version)
 
 
-def view(admin: AdminContext, credential: StoredCredential) -> CredentialView:
+LeftOutById = Mapping[str, Sequence[LeftOutFacts]]
+
+
+def left_out(admin: AdminContext) -> LeftOutById:
+    """What is held against credentials at this moment, by their ids."""
+    return credentials_left_out(admin.health, admin.configuration.snapshot.upstreams)
+
+
+def view(admin: AdminContext, credential: StoredCredential, out: LeftOutById) -> CredentialView:
     # One that a reload has not seen yet is not usable yet either.
     standing = admin.configuration.standings.get(credential.id, Standing("missing"))
     return CredentialView(
@@ -274,9 +285,15 @@ def view(admin: AdminContext, credential: StoredCredential) -> CredentialView:
         max_in_flight=credential.max_in_flight,
         requests_per_minute=credential.requests_per_minute,
         state=standing.state,
+        left_out=[_left_out(each) for each in out.get(credential.id, ())],
         created_at=str(time_text(credential.created_at_ms)),
         version=credential.version,
     )
+
+
+def _left_out(facts: LeftOutFacts) -> LeftOut:
+    until = str(time_text(facts.until_ms))
+    return LeftOut(state=facts.state, reason=facts.reason, model=facts.model, until=until)
 
 
 def facts(provider: StoredProvider, credential: StoredCredential) -> dict[str, Any]:

@@ -106,6 +106,8 @@ async def _make(
                 after = await budgets.set_prepaid(connection, prepaid, after)
             await transactions.insert(connection, made, group.name, paid_in)
     except BaseException:
+        # Whatever ended it, a cancellation too: the transaction is rolled back, and a balance that
+        # was lowered above would go on refusing calls for money that nobody took out.
         if prepaid is not None:
             _enforce(admin, group, prepaid)
         raise

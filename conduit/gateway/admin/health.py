@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 
+from conduit.core.aliases import is_one_model
 from conduit.core.errors import NotFoundError
 from conduit.core.resources.fields import Name, Page, Time, time_ms, time_text
 from conduit.core.resources.health import (
@@ -17,7 +18,6 @@ from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
-from conduit.gateway.routing.resolve import REQUESTED_MODEL
 from conduit.gateway.snapshot import AliasMapping, Credential
 from conduit.gateway.storage.health_changes import StoredHealthChange, WantedChanges
 from conduit.gateway.storage.rows import page_of
@@ -140,7 +140,7 @@ def _of_mapping(
         upstream = admin.configuration.snapshot.upstreams.get(target.provider)
         if upstream is None or not upstream.enabled or upstream.lacks_credential:
             continue
-        if target.model == REQUESTED_MODEL:
+        if not is_one_model(target.model):
             continue  # which models that is, calls tell
         for credential in upstream.credentials or (None,):
             yield admin.health.of(upstream, credential, target.model), credential

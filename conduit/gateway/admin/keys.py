@@ -29,6 +29,7 @@ from conduit.core.resources.keys import (
     UsageSums,
 )
 from conduit.core.resources.limits import RateLimitView
+from conduit.core.resources.tags import TAG_NAME
 from conduit.gateway.admin import budgets as budget_operations
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
@@ -44,7 +45,7 @@ from conduit.gateway.storage.requests import Span, Used
 _PATH = "/admin/keys"
 _ONE = _PATH + "/{key}"
 _MOST_GROUPS = 1000
-_TAG_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_TAG_NAME = re.compile(TAG_NAME)
 
 
 class KeyQuery(ListQuery):

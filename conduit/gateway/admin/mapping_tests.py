@@ -2,6 +2,7 @@
 
 import asyncio
 
+from conduit.core.aliases import model_asked_for
 from conduit.core.errors import ValidationFailedError
 from conduit.core.resources.mappings import MappingTest, MappingTestRequest, TargetView
 from conduit.core.resources.providers import ProbeView
@@ -10,7 +11,6 @@ from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.probes import probed
 from conduit.gateway.probe import Question
 from conduit.gateway.provider import Operation
-from conduit.gateway.routing.resolve import REQUESTED_MODEL
 from conduit.gateway.storage import mappings
 from conduit.gateway.storage.engine import reading
 from conduit.gateway.storage.mappings import StoredMapping
@@ -27,7 +27,7 @@ async def _test(call: Call[MappingTestRequest, None]) -> MappingTest:
     turn = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(target: TargetView) -> ProbeView:
-        model = asked_for if target.model == REQUESTED_MODEL else target.model
+        model = model_asked_for(target.model, mapping.alias, asked_for)
         async with turn:
             question = Question(model, Operation(wanted.operation), target.params)
             return await _asked(admin, target.provider, question)

@@ -1,8 +1,10 @@
 """Admin operations on mappings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from conduit.core.aliases import taken_by
 from conduit.core.errors import ConflictError, ValidationFailedError
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
@@ -58,7 +60,7 @@ async def _create(call: Call[NewMapping, None]) -> MappingView:
         check_targets(mapping.targets, known)
         if mapping.fallbacks:
             stored = await mappings.everything(connection)
-            _refuse_cycle(mapping.alias, mapping.fallbacks, stored)
+            _check_fallbacks(mapping, stored, known)
         await mappings.insert(connection, mapping)
     await admin.announce(EventKind.MAPPING_CREATED, facts(mapping))
     [view] = await _views(admin, [mapping])
@@ -81,12 +83,12 @@ async def _update(call: Call[MappingPatch, None]) -> MappingView:
             changes[name] = [each.model_dump() for each in changes[name]]
     async with writing(admin.database, by=call.by) as connection:
         mapping = await mappings.find(connection, call.names["alias"])
+        known = {provider.name for provider in await providers.everything(connection)}
         if "targets" in changes:
-            known = {provider.name for provider in await providers.everything(connection)}
             check_targets(changes["targets"], known)
         if "fallbacks" in changes:
             stored = await mappings.everything(connection)
-            _refuse_cycle(mapping.alias, changes["fallbacks"], stored)
+            _check_fallbacks(replace(mapping, fallbacks=changes["fallbacks"]), stored, known)
         if patch.policy is not None:
             changes["policy"] = _policy(mapping, patch.policy)
         mapping = await mappings.change(
@@ -120,20 +122,38 @@ def check_targets(targets: Sequence[Mapping[str, Any]], known: set[str]) -> None
             raise ValidationFailedError(f"{param}: {error}", param=param) from error
 
 
-def _refuse_cycle(
-    alias: str, fallbacks: Sequence[Mapping[str, Any]], stored: Sequence[StoredMapping]
+def _check_fallbacks(
+    mapping: StoredMapping, stored: Sequence[StoredMapping], providers: Collection[str]
 ) -> None:
-    """Raise where following fallbacks from `alias` leads back to it."""
-    next_of = {mapping.alias: mapping.fallbacks for mapping in stored} | {alias: fallbacks}
-    ahead = [fallback["alias"] for fallback in fallbacks]
+    """Raise ValidationFailedError for a fallback to what nothing takes, and where following them
+    leads back to the mapping. A name means here what it means in a request.
+    """
+    every = {each.alias: each for each in stored} | {mapping.alias: mapping}
+    enabled = {alias: each for alias, each in every.items() if each.enabled}
+    for index, fallback in enumerate(mapping.fallbacks):
+        name = fallback["alias"]
+        # `provider/model` is for keys that may name a model directly.
+        if taken_by(name, every) is None and name.partition("/")[0] not in providers:
+            param = f"fallbacks.{index}.alias"
+            raise ValidationFailedError(
+                f"{param}: there is no mapping {name}, and no wildcard takes it",
+                hint=f"add it first: conduit mappings add {name} --to PROVIDER/MODEL",
+                param=param,
+            )
+    ahead = [fallback["alias"] for fallback in mapping.fallbacks]
     seen: set[str] = set()
     while ahead:
         name = ahead.pop()
-        if name == alias:
-            raise ValidationFailedError(f"fallbacks: they lead back to {alias}", param="fallbacks")
-        if name not in seen:
-            seen.add(name)
-            ahead.extend(fallback["alias"] for fallback in next_of.get(name, ()))
+        # One that is disabled does not take its name now, and will once it is enabled.
+        for own in {taken_by(name, every), taken_by(name, enabled)} - seen:
+            if own == mapping.alias:
+                by = "" if own == name else f", which takes {name}"
+                raise ValidationFailedError(
+                    f"fallbacks: they lead back to {own}{by}", param="fallbacks"
+                )
+            if own is not None:
+                seen.add(own)
+                ahead.extend(fallback["alias"] for fallback in every[own].fallbacks)
 
 
 def _policy(mapping: StoredMapping, given: MappingPolicy) -> dict[str, Any]:

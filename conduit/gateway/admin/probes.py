@@ -12,7 +12,7 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.cost import cost_of
 from conduit.gateway.pricing.lookup import rates_for
-from conduit.gateway.probe import Probed, Probing, Question, probe
+from conduit.gateway.probe import Probed, Probing, Question
 from conduit.gateway.provider import Operation
 from conduit.gateway.snapshot import Upstream
 
@@ -42,7 +42,7 @@ async def card_of(admin: AdminContext, upstream: Upstream, question: Question) -
 
 async def _asked(admin: AdminContext, upstream: Upstream, question: Question) -> Probed:
     try:
-        return await probe(admin.reach(upstream), question)
+        return await admin.ask_model(admin.reach(upstream), question)
     except InvalidRequestError as error:
         # Its base URL was good when it was stored, and is refused now.
         return Probed(0, error=error.message)

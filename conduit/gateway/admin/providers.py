@@ -15,6 +15,7 @@ from conduit.core.resources.fields import Page, time_text
 from conduit.core.resources.providers import NewProvider, ProviderPatch, ProviderView
 from conduit.gateway.admin import credentials as credential_operations
 from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.admin.credentials import LeftOutById
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
 from conduit.gateway.configuration import host_of
@@ -36,7 +37,8 @@ async def _list(call: Call[None, ListQuery]) -> Page[ProviderView]:
     async with reading(admin.database) as connection:
         found = await providers.page(connection, call.query.window())
         own = await credentials.of_providers(connection, [each.id for each in found.rows])
-    return page(found, [view(admin, each, own) for each in found.rows])
+    out = credential_operations.left_out(admin)
+    return page(found, [_view(admin, each, own, out) for each in found.rows])
 
 
 async def _create(call: Call[NewProvider, None]) -> ProviderView:
@@ -173,6 +175,15 @@ def view(
     admin: AdminContext, provider: StoredProvider, own: Sequence[StoredCredential]
 ) -> ProviderView:
     """The provider with those of the credentials that are its own."""
+    return _view(admin, provider, own, credential_operations.left_out(admin))
+
+
+def _view(
+    admin: AdminContext,
+    provider: StoredProvider,
+    own: Sequence[StoredCredential],
+    out: LeftOutById,
+) -> ProviderView:
     upstream = admin.configuration.snapshot.upstreams.get(provider.name)
     return ProviderView(
         id=provider.id,
@@ -183,7 +194,7 @@ def view(
         enabled=provider.enabled,
         simulated=upstream is not None and upstream.provider.type.simulated,
         credentials=[
-            credential_operations.view(admin, each)
+            credential_operations.view(admin, each, out)
             for each in own
             if each.provider_id == provider.id
         ],

@@ -3,7 +3,12 @@
 import asyncio
 from random import random
 
-from conduit.core.errors import ModelNotFoundError, NotFoundError, PermissionDeniedError
+from conduit.core.errors import (
+    InvalidRequestError,
+    ModelNotFoundError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from conduit.core.money import format_usd
 from conduit.core.resources.routes import (
     RouteCandidate,
@@ -14,6 +19,7 @@ from conduit.core.resources.routes import (
     RouteShare,
     RouteSimulation,
     RouteTarget,
+    RouteWay,
 )
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.health import deployment_view
@@ -23,60 +29,68 @@ from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use, who_may_not
 from conduit.gateway.routing.explain import ExplainedCandidate, ExplainedLeg, Explainer, Supposed
 from conduit.gateway.routing.lacking import Needs
-from conduit.gateway.routing.resolve import Question, find_mapping
-from conduit.gateway.routing.strategies import Draw
+from conduit.gateway.routing.resolve import Question
 from conduit.gateway.storage import keys
 from conduit.gateway.storage.engine import reading
 
 _PATH = "/admin/routes"
-_BY_CHANCE = frozenset({"random", "weighted"})
 
 
 async def _explain(call: Call[RouteQuestion, None]) -> RouteExplanation:
     admin, asked = call.admin, call.body
     supposed = await _supposed(admin, asked)
-    legs = _explainer(admin).explain(supposed, Draw(random, 0))
-    if legs is None:
+    explained = _explainer(admin).explain(supposed, random)
+    if explained is None:
         raise _no_such_model(asked.alias)
     return RouteExplanation(
         alias=asked.alias,
-        chosen=next((_target(leg) for leg in legs if leg.chosen is not None), None),
-        by_chance=legs[0].strategy in _BY_CHANCE and supposed.session is None,
-        legs=[_leg(leg) for leg in legs],
+        chosen=_target(explained.chosen),
+        by_chance=explained.by_chance,
+        legs=[_leg(leg) for leg in explained.legs],
     )
 
 
 async def _simulate(call: Call[RouteSimulation, None]) -> RouteDistribution:
     admin, asked = call.admin, call.body
     supposed = await _supposed(admin, asked)
-    mapping = find_mapping(admin.configuration.snapshot, asked.alias)
     # Thousands of draws take a while; other requests go on.
-    counts = await asyncio.to_thread(_explainer(admin).simulate, supposed, asked.n, random)
-    if counts is None:
+    simulated = await asyncio.to_thread(_explainer(admin).simulate, supposed, asked.n, random)
+    if simulated is None:
         raise _no_such_model(asked.alias)
     return RouteDistribution(
         alias=asked.alias,
-        strategy="simple" if mapping is None else mapping.strategy,
+        strategy=simulated.strategy,
         n=asked.n,
-        unserved=asked.n - sum(counts.values()),
+        unserved=asked.n - sum(simulated.counts.values()),
         shares=[
             RouteShare(provider=provider, model=model, count=count, share=count / asked.n)
-            for (provider, model), count in counts.items()
+            for (provider, model), count in simulated.counts.items()
         ],
     )
 
 
 def _explainer(admin: AdminContext) -> Explainer:
     return Explainer(
-        admin.configuration.snapshot, admin.health, admin.price_of, admin.unknown_price()
+        admin.configuration.snapshot,
+        admin.health,
+        admin.price_of,
+        admin.unknown_price(),
+        rotation=admin.rotation,
+        max_attempts=admin.max_attempts(),
     )
 
 
 async def _supposed(admin: AdminContext, asked: RouteQuestion) -> Supposed:
     """Raises NotFoundError for a key that there is not, PermissionDeniedError for one that may
-    not use the alias.
+    not use the alias, and InvalidRequestError where a provider is taken as down that there is not.
     """
-    must_be_priced = direct = False
+    for name in asked.if_down:
+        if name not in admin.configuration.snapshot.upstreams:
+            raise InvalidRequestError(
+                f"there is no provider {name!r}", param="if_down", hint="conduit providers list"
+            )
+    must_be_priced = admin.ledger.is_bounded(asked.alias)
+    direct = False
     session = asked.session
     if asked.key is not None:
         async with reading(admin.database) as connection:
@@ -87,7 +101,7 @@ async def _supposed(admin: AdminContext, asked: RouteQuestion) -> Supposed:
             raise PermissionDeniedError(
                 f"{who} may not use the model {asked.alias!r}", param="alias"
             )
-        must_be_priced = granted.has_hard_budget
+        must_be_priced = must_be_priced or granted.has_hard_budget
         direct = key.allow_direct
         session = session and f"{key.id}/{session}"
     question = Question(asked.alias, Operation(asked.operation), must_be_priced, direct)
@@ -96,17 +110,18 @@ async def _supposed(admin: AdminContext, asked: RouteQuestion) -> Supposed:
         None,
         *("caps" if name in asked.caps else None for name in ("vision", "tools", "schema")),
     )
-    return Supposed(question, needs, asked.tokens, frozenset(asked.if_down), session)
+    down = frozenset(asked.if_down)
+    return Supposed(question, needs, asked.tokens, down, session, asked.max_tokens)
 
 
 def _no_such_model(alias: str) -> ModelNotFoundError:
     return ModelNotFoundError(f"there is no model {alias!r}", param="alias")
 
 
-def _target(leg: ExplainedLeg) -> RouteTarget | None:
-    if leg.chosen is None:
+def _target(chosen: tuple[str, str] | None) -> RouteTarget | None:
+    if chosen is None:
         return None
-    provider, model = leg.chosen
+    provider, model = chosen
     return RouteTarget(provider=provider, model=model)
 
 
@@ -115,8 +130,10 @@ def _leg(leg: ExplainedLeg) -> RouteLeg:
         alias=leg.alias,
         strategy=leg.strategy,
         sticky=leg.sticky,
-        because=leg.because,
-        chosen=_target(leg),
+        because=[RouteWay(alias=way.alias, on=way.on) for way in leg.because],
+        chosen=_target(leg.chosen),
+        by_chance=leg.by_chance,
+        cuts=leg.cuts,
         candidates=[_candidate(each) for each in leg.candidates],
     )
 
@@ -145,7 +162,7 @@ OPERATIONS = (
         _explain,
         RouteExplanation,
         body=RouteQuestion,
-        errors=(NotFoundError, PermissionDeniedError),
+        errors=(InvalidRequestError, NotFoundError, PermissionDeniedError),
     ),
     AdminOperation(
         "routes.simulate",
@@ -155,6 +172,6 @@ OPERATIONS = (
         _simulate,
         RouteDistribution,
         body=RouteSimulation,
-        errors=(NotFoundError, PermissionDeniedError),
+        errors=(InvalidRequestError, NotFoundError, PermissionDeniedError),
     ),
 )

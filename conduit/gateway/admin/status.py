@@ -2,6 +2,7 @@
 
 from msgspec.structs import asdict
 
+from conduit.core.aliases import is_one_model
 from conduit.core.errors import UnavailableError
 from conduit.core.ids import now_ms
 from conduit.core.limits import Limit
@@ -24,7 +25,6 @@ from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.probes import rates_in_force
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.limits.scopes import gateway_scope
-from conduit.gateway.routing.resolve import REQUESTED_MODEL
 from conduit.gateway.shedding import SheddingState
 from conduit.gateway.storage import keys, mappings, providers
 from conduit.gateway.storage.engine import outages_reported, reading
@@ -80,7 +80,7 @@ def unpriced_warnings(admin: AdminContext) -> list[str]:
         policy = unknown.policy_for(mapping.policy.unknown_price)
         for target in mapping.targets:
             named = f"{target.provider}/{target.model}"
-            if policy == "default" or target.model == REQUESTED_MODEL:
+            if policy == "default" or not is_one_model(target.model):
                 continue
             if rates_in_force(admin, target.provider, target.model) is None:
                 missing.setdefault(policy, []).append(named)

@@ -10,10 +10,10 @@ from pydantic import StringConstraints
 
 from conduit.core.errors import NotFoundError
 from conduit.core.money import format_usd
+from conduit.core.periods import offsets_ms
 from conduit.core.resources.fields import Resource, Time, TimeZone, time_ms
 from conduit.core.resources.usage import AttemptGroup, AttemptSums, SpendingReport, SpentBy
 from conduit.gateway.admin.operation import AdminOperation, Call
-from conduit.gateway.ledger.periods import offsets_ms
 from conduit.gateway.storage import groups, keys, spending
 from conduit.gateway.storage.engine import USUAL_S, Transaction, reading
 from conduit.gateway.storage.requests import Span

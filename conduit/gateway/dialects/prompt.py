@@ -22,11 +22,18 @@ from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.dialects.request_units import message_units, texts_of, units_of
 from conduit.gateway.dialects.strict_json import raw_items
 from conduit.gateway.provider import Operation
-from conduit.gateway.tokens import tokens_per_kilobyte, upper_estimate, usual_media
+from conduit.gateway.tokens import most_of, tokens_per_kilobyte, upper_estimate, usual_media
 
 # What a chat template puts around a message; 3 to 5 with the known ones.
 _MOST_FRAMING: Final = 6
 _FRAMING: Final = 4
+
+_TOOL_PROMPT: Final = 2_048
+"""What a provider may write before a call with tools. Anthropic's own words are at most 346 tokens,
+and 735, 700 and 245 for its tools that use a computer, an editor and a shell."""
+
+_COUNTED: Final = frozenset({*openai_units.READ, "prompt", "input", "suffix"})
+"""The fields of OpenAI's calls that are in their units."""
 
 _MARGIN: Final = 120
 """Per cent: what is cut must fit, and the estimate of a text may be a fifth too low."""
@@ -45,6 +52,26 @@ def upper_tokens(units: InputUnits, model: str = "") -> int:
         audios=units.audio_clips,
         files=units.files,
         model=model,
+    )
+
+
+def most_tokens(call: ClientCall) -> int:
+    """What no honest count of a call's input exceeds: a token for each byte of what is sent.
+
+    To the units are added the fields that are in none, such as those that a server of one's own may
+    put into its template, and what providers write around messages and tools.
+    """
+    units = call.units
+    tokens = units.tokens + _MOST_FRAMING * (units.messages + 1)
+    if call.request is None and call.asked is None:
+        tokens += sum([len(raw) for name, raw in call.fields.items() if name not in _COUNTED])
+    if "tools" in call.fields or "functions" in call.fields:
+        tokens += _TOOL_PROMPT
+    return tokens + most_of(
+        units.text_bytes,
+        images=units.images,
+        audio=(units.audio_clips, units.audio_bytes),
+        files=(units.files, units.file_bytes),
     )
 
 

@@ -43,12 +43,12 @@ class Breaker:
         "_consecutive",
         "_draw",
         "_good",
-        "_is_open",
         "_probing",
         "_rules",
         "_seconds",
         "_successes",
         "is_held",
+        "is_open",
         "opened_in_a_row",
         "reopens_at",
     )
@@ -62,7 +62,7 @@ class Breaker:
 
     def reset(self) -> None:
         """Close it and forget everything."""
-        self._is_open = False
+        self.is_open = False
         self.is_held = False  # open by an operator's word, which no probe ends
         self._probing = False
         self._successes = 0
@@ -78,17 +78,17 @@ class Breaker:
         self._bad = [0] * size
 
     def state(self, now: float) -> BreakerState:
-        if not self._is_open:
+        if not self.is_open:
             return BreakerState.CLOSED
         return BreakerState.OPEN if now < self.reopens_at else BreakerState.HALF_OPEN
 
     def admits(self, now: float) -> bool:
         """Whether a call may begin now."""
-        return not self._is_open or (now >= self.reopens_at and not self._probing)
+        return not self.is_open or (now >= self.reopens_at and not self._probing)
 
     def begin(self, now: float) -> bool:
         """A call begins; whether it is a probe, which `end` is to be told."""
-        if not self._is_open or now < self.reopens_at or self._probing:
+        if not self.is_open or now < self.reopens_at or self._probing:
             return False
         self._probing = True
         return True
@@ -104,7 +104,7 @@ class Breaker:
         """A call ended well, badly, or (None) in a way that tells nothing; returns the former state
         where it has changed. `may_open` is asked where a share of failures would open it.
         """
-        if self._is_open:
+        if self.is_open:
             return self._probed(ok, now) if probe else None
         if ok is None:
             return None
@@ -120,8 +120,8 @@ class Breaker:
 
     def _probed(self, ok: bool | None, now: float) -> BreakerState | None:
         self._probing = False
-        if ok is None:
-            return None
+        if ok is None or (self.is_held and now < self.reopens_at):
+            return None  # what went out before an operator opened it does not undo their word
         if not ok:
             self._open(now)
             return BreakerState.HALF_OPEN
@@ -132,15 +132,17 @@ class Breaker:
         return BreakerState.HALF_OPEN
 
     def open_until(self, at: float) -> None:
-        """An operator's word: no call until then, and then probes."""
-        self._is_open = self.is_held = True
+        """An operator's word: no call until then, and then probes.
+
+        A probe that is in flight keeps its place until it ends, so that there is never another one.
+        """
+        self.is_open = self.is_held = True
         self._successes = 0
-        self._probing = False
         self.reopens_at = at
 
     def close(self, now: float) -> None:
         """Let calls through again; how often it has opened of late is kept in mind."""
-        self._is_open = self.is_held = False
+        self.is_open = self.is_held = False
         self._probing = False
         self._consecutive = 0
         self._closed_at = now
@@ -173,11 +175,11 @@ class Breaker:
 
     def _open(self, now: float) -> None:
         rules = self._rules
-        if not self._is_open and now - self._closed_at > rules.open_most_s:
+        if not self.is_open and now - self._closed_at > rules.open_most_s:
             self.opened_in_a_row = 0  # it has been well for long
         self.opened_in_a_row += 1
         pause = min(rules.open_s * self.opened_in_a_row, rules.open_most_s)
-        self._is_open = True
+        self.is_open = True
         self.is_held = False
         self._successes = 0
         self.reopens_at = now + pause * (1 + rules.jitter * (2 * self._draw() - 1))

@@ -18,7 +18,6 @@ _SMOOTHING: Final = 0.2
 _KNOWN_FOR_S: Final = 60.0
 """How long a speed counts as known after its last sample."""
 
-_LESS_ON_429: Final = 0.7
 _OUT_FOR_S: Final[Mapping[str, tuple[float, ...]]] = {
     "invalid_key": (10.0, 60.0, 300.0, 3600.0),
     "no_quota": (60.0, 300.0, 3600.0),
@@ -42,19 +41,16 @@ class Effect(StrEnum):
 class Average:
     """An exponentially weighted moving average that is forgotten when nothing new comes."""
 
-    __slots__ = ("_at", "_value")
+    __slots__ = ("known_until", "value")
 
     def __init__(self) -> None:
-        self._value: float | None = None
-        self._at = 0.0
+        self.value: float | None = None
+        self.known_until = 0.0
 
     def add(self, sample: float, now: float) -> None:
-        known = self.at(now)
-        self._value = sample if known is None else known + _SMOOTHING * (sample - known)
-        self._at = now
-
-    def at(self, now: float) -> float | None:
-        return self._value if now - self._at <= _KNOWN_FOR_S else None
+        known = self.value if now <= self.known_until else None
+        self.value = sample if known is None else known + _SMOOTHING * (sample - known)
+        self.known_until = now + _KNOWN_FOR_S
 
 
 class Out:
@@ -145,8 +141,9 @@ class CredentialHealth:
                 waiter.set_result(None)
                 return
 
-    def throttled(self) -> None:
-        self.cap = max(1.0, (self.cap or float(self.in_flight + 1)) * _LESS_ON_429)
+    def throttled(self, factor: float) -> None:
+        """Fewer calls at a time from now on: that share of what was in flight, one at least."""
+        self.cap = max(1.0, (self.cap or float(self.in_flight + 1)) * factor)
 
     def went_well(self) -> None:
         if self.cap is not None:
@@ -190,6 +187,14 @@ class Deployment:
         self.tokens_per_s = Average()
         self.last_error: str | None = None
         self.last_error_at_ms: int | None = None
+
+    def speeds_at(self, now: float) -> tuple[float | None, float | None]:
+        """Milliseconds to the first token and tokens a second, None where nothing new has come."""
+        ttft, tokens = self.ttft_ms, self.tokens_per_s
+        return (
+            ttft.value if now <= ttft.known_until else None,
+            tokens.value if now <= tokens.known_until else None,
+        )
 
     @property
     def name(self) -> str:

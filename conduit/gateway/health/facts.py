@@ -1,11 +1,13 @@
 """How deployments stand at one moment, for those who want to look at them."""
 
+from collections.abc import Iterator, Mapping
+
 import msgspec
 
 from conduit.core.ids import now_ms
 from conduit.gateway.health.deployments import Deployment
-from conduit.gateway.health.registry import Health
-from conduit.gateway.snapshot import Credential
+from conduit.gateway.health.registry import OUT_WORDS, THROTTLED_WORDS, Health
+from conduit.gateway.snapshot import Credential, Upstream
 
 
 class DeploymentFacts(msgspec.Struct, frozen=True):
@@ -39,7 +41,7 @@ def facts_of(
     blocked = health.blocked(deployment, credential, now)
     good, bad = deployment.breaker.counts(now)
     most = deployment.credential.most_in_flight(credential)
-    ttft_ms, tokens_per_s = deployment.ttft_ms.at(now), deployment.tokens_per_s.at(now)
+    ttft_ms, tokens_per_s = deployment.speeds_at(now)
     return DeploymentFacts(
         provider=deployment.credential.provider,
         model=deployment.model,
@@ -62,3 +64,51 @@ def facts_of(
         last_error=deployment.last_error,
         last_error_at_ms=deployment.last_error_at_ms,
     )
+
+
+class LeftOutFacts(msgspec.Struct, frozen=True, order=True):
+    """Why calls leave a credential out for a while: the whole of it, or for one `model`."""
+
+    model: str | None
+    state: str
+    reason: str
+    until_ms: int
+
+
+def credentials_left_out(
+    health: Health, upstreams: Mapping[str, Upstream]
+) -> dict[str, list[LeftOutFacts]]:
+    """What their providers' answers hold against credentials now, by their ids; what concerns the
+    whole credential first. Those against which nothing is held are not there.
+    """
+    now, at_ms = health.clock(), now_ms()
+    found: dict[str, set[LeftOutFacts]] = {}
+    for deployment in health.deployments() if health.rules.breakers else ():
+        own = deployment.credential
+        for model, state, words, until in _held_against(deployment, now):
+            upstream = upstreams.get(own.provider)
+            each = None if upstream is None else _credential_of(upstream, own.id)
+            # What is known of a secret that another one has taken the place of says nothing.
+            if upstream is not None and each is not None and own.serves(upstream, each):
+                until_ms = at_ms + int((until - now) * 1000)
+                found.setdefault(own.id, set()).add(LeftOutFacts(model, state, words, until_ms))
+    return {own: sorted(facts, key=_gravest_first) for own, facts in found.items()}
+
+
+def _gravest_first(facts: LeftOutFacts) -> tuple[bool, str, str]:
+    return facts.model is not None, facts.model or "", facts.state
+
+
+def _held_against(
+    deployment: Deployment, now: float
+) -> Iterator[tuple[str | None, str, str, float]]:
+    """The model, the state, the sentence of it, and until when."""
+    for model, out in ((None, deployment.credential.out), (deployment.model, deployment.out)):
+        if out.reason is not None and out.at(now):
+            yield model, out.reason, OUT_WORDS[out.reason], out.until
+    if now < deployment.throttled_until:
+        yield deployment.model, "throttled", THROTTLED_WORDS, deployment.throttled_until
+
+
+def _credential_of(upstream: Upstream, id: str) -> Credential | None:
+    return next((each for each in upstream.credentials if each.id == id), None)

@@ -69,10 +69,16 @@ class Change:
 
 
 class HealthRules(NamedTuple):
-    """`breakers` is whether anything that fails is left out at all."""
+    """`breakers` is whether anything that fails is left out at all.
+
+    Of an alias's deployments at most `pool_ratio` are left out for their share of failures. After a
+    rate limit a credential is left `throttle_factor` of its calls in flight.
+    """
 
     breakers: bool = True
     breaker: BreakerRules = BreakerRules()
+    pool_ratio: float = 0.5
+    throttle_factor: float = 0.7
 
 
 @dataclass(slots=True, eq=False)
@@ -155,24 +161,26 @@ class Health:
     ) -> Blocked | None:
         """Why no call may begin there now; None where one may."""
         own = deployment.credential
+        most: float | None = None if credential is None else credential.max_in_flight
         if breakers and self.rules.breakers:
-            if own.out.at(now):
-                return Blocked(str(own.out.reason), _OUT_WORDS[str(own.out.reason)], own.out.until)
-            if deployment.out.at(now):
-                words = _OUT_WORDS[str(deployment.out.reason)]
+            if own.out.reason is not None and own.out.at(now):
+                return Blocked(str(own.out.reason), OUT_WORDS[str(own.out.reason)], own.out.until)
+            if deployment.out.reason is not None and deployment.out.at(now):
+                words = OUT_WORDS[str(deployment.out.reason)]
                 return Blocked(str(deployment.out.reason), words, deployment.out.until)
-            if not deployment.breaker.admits(now):
+            if deployment.breaker.is_open and not deployment.breaker.admits(now):
                 return _breaker_blocks(deployment.breaker, now)
             if now < deployment.throttled_until:
-                words = "the provider's rate limit was reached"
+                words = THROTTLED_WORDS
                 until = deployment.throttled_until
                 return Blocked("throttled", words, until, can_wait=True, deployment=deployment)
-            most = own.most_in_flight(credential)
-        else:
-            most = None if credential is None else credential.max_in_flight
+            if own.cap is not None:
+                most = own.most_in_flight(credential)
         if most is not None and own.in_flight >= int(most):
             words = f"{own.in_flight} calls are in flight with its credential, which is the cap"
             return Blocked("full", words, now, can_wait=True, deployment=deployment)
+        if credential is None or credential.requests_per_minute is None:
+            return None
         free_at = own.free_at(credential, now)
         if free_at > now:
             words = "its credential's cap on calls a minute was reached"
@@ -259,7 +267,7 @@ class Health:
                 self._tell(own, model, before, "ready", because, None)
 
     def _throttle(self, deployment: Deployment, retry_after_s: float | None, now: float) -> None:
-        deployment.credential.throttled()
+        deployment.credential.throttled(self.rules.throttle_factor)
         if retry_after_s is None:
             retry_after_s = min(_FIRST_PAUSE_S * 2**deployment.pauses, _LONGEST_PAUSE_S)
             deployment.pauses = min(deployment.pauses + 1, 10)
@@ -270,7 +278,7 @@ class Health:
     ) -> None:
         before = out.reason or "ready"
         out.put(reason, now)
-        self._tell(own, model, before, reason, _OUT_WORDS[reason], self._at_ms(out.until, now))
+        self._tell(own, model, before, reason, OUT_WORDS[reason], self._at_ms(out.until, now))
 
     # What an operator may do.
 
@@ -340,11 +348,12 @@ class Health:
         return now_ms() + int((at - now) * 1000)
 
 
-_OUT_WORDS: Final[Mapping[str, str]] = {
+OUT_WORDS: Final[Mapping[str, str]] = {
     "invalid_key": "the provider refused its credential",
     "no_quota": "its credential has no quota left at the provider",
     "no_permission": "its credential may not use this model",
 }
+THROTTLED_WORDS: Final = "the provider's rate limit was reached"
 
 
 def _breaker_blocks(breaker: Breaker, now: float) -> Blocked:

@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -21,6 +20,7 @@ from conduit.core.errors import (
 from conduit.core.ids import now_ms
 from conduit.gateway.idempotency.replies import Reply, digest_of, seal, unseal
 from conduit.gateway.ledger.records import ReplyRecord
+from conduit.gateway.pausing import pause
 from conduit.gateway.sealing import SealedError, SealingKey
 from conduit.gateway.storage import idempotent_replies
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
@@ -200,7 +200,7 @@ class Turns:
             if not some:
                 break
             deleted += some
-            await self._pause(self._patience.pause_s)
+            await pause(self._patience.pause_s, self._stopping)
         return deleted
 
     def _opened(self, turn: Turn, at_ms: int, content: bytes) -> Reply | None:
@@ -264,16 +264,10 @@ class Turns:
 
     async def _sweep(self) -> None:
         while not self._stopping.is_set():
-            await self._pause(self._patience.sweep_s)
+            await pause(self._patience.sweep_s, self._stopping)
             try:
                 await self.delete_old()
             except UnavailableError:  # the next round deletes what this one could not
                 continue
             except Exception:  # what is too old does no harm
                 logger.exception("old replies could not be deleted")
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, unless the end comes first."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from conduit.core.errors import LedgerUnavailableError
+from conduit.core.ids import new_id
 from conduit.gateway.ledger.batches import Batch, Position
 from conduit.gateway.ledger.budgets import BudgetTerms, OpenBudgets
 from conduit.gateway.ledger.journal import Journal, journal_numbers, journal_path
@@ -21,6 +22,7 @@ from conduit.gateway.ledger.records import (
     BudgetClosed,
     BudgetOpened,
     CorrectRecord,
+    LimitRecord,
     Record,
     ReplyRecord,
     RequestRecord,
@@ -32,6 +34,7 @@ from conduit.gateway.storage.ledger import (
     StorageFailedError,
     StoredAdjustment,
     StoredBalance,
+    StoredLimit,
 )
 from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
 from conduit.gateway.storage.shared_ledger import SharedTables
@@ -78,25 +81,15 @@ def _apply(
     replies: list[ReplyRecord] = []
     for record in batch.records:
         match record:
-            case BudgetOpened():
-                _apply_run(writer, budgets, run, looked_up)
-                run = []
-                opened[record.budget_id] = open_balance(writer, budgets, record)
-            case BudgetClosed():
-                _apply_run(writer, budgets, run, looked_up)
-                run = []
-                budgets.remove(record.budget_id)
-                writer.delete_balances(record.budget_id)
-            case AdjustRecord():
-                _apply_run(writer, budgets, run, looked_up)
-                run = []
-                writer.add_adjustment(StoredAdjustment._make(msgspec.structs.astuple(record)))
-            case CorrectRecord():
-                _apply_run(writer, budgets, run, looked_up)
-                run = []
-                _apply_correction(writer, budgets, record)
             case ReplyRecord():
                 replies.append(record)
+            case BudgetOpened() | BudgetClosed() | LimitRecord() | AdjustRecord() | CorrectRecord():
+                _apply_run(writer, budgets, run, looked_up)
+                run = []
+                if isinstance(record, BudgetOpened):
+                    opened[record.budget_id] = open_balance(writer, budgets, record)
+                else:
+                    _apply_alone(writer, budgets, record)
             case _:
                 run.append(record)
     _apply_run(writer, budgets, run, looked_up)
@@ -106,7 +99,11 @@ def _apply(
 
 
 def open_balance(writer: LedgerWriter, budgets: OpenBudgets, opened: BudgetOpened) -> int:
-    """Begin a budget's balance with what the ledger holds of its period; returns what was spent."""
+    """Begin a budget's balance with what the ledger holds of its period; returns what was spent.
+
+    Only where a position that was lost brings the opening back are attempts of later periods there,
+    or adjustments.
+    """
     terms = BudgetTerms(
         opened.budget_id,
         opened.scope_kind,
@@ -117,13 +114,34 @@ def open_balance(writer: LedgerWriter, budgets: OpenBudgets, opened: BudgetOpene
         since_ms=opened.since_ms,
     )
     start_ms = terms.start_ms(opened.at_ms)
-    sums = writer.scope_spending(opened.scope_kind, opened.scope_id, start_ms)
-    # There are adjustments only where a position that was lost brings the opening back.
+    until_ms = terms.end_ms(opened.at_ms)
+    sums = writer.scope_spending(opened.scope_kind, opened.scope_id, start_ms, until_ms)
     adjusted = writer.adjusted().get((terms.id, start_ms), 0)
     spent, held = min(sums.spent + adjusted, INT64_MAX), min(sums.held, INT64_MAX)
     writer.set_balance(StoredBalance(terms.id, start_ms, spent, held))
     budgets.add(terms, start_ms)
     return spent
+
+
+def _apply_alone(
+    writer: LedgerWriter,
+    budgets: OpenBudgets,
+    record: BudgetClosed | LimitRecord | AdjustRecord | CorrectRecord,
+) -> None:
+    match record:
+        case BudgetClosed():
+            budgets.remove(record.budget_id)
+            writer.delete_balances(record.budget_id)
+        case LimitRecord():
+            limit = StoredLimit._make(msgspec.structs.astuple(record))
+            _, _, spent, held = writer.balance(limit.budget_id, limit.period_start_ms)
+            # More than the ledger knew of while the opening of the budget was on its way here.
+            taken = max(limit.taken_nanodollars, spent + held)
+            writer.put_in_force(limit._replace(taken_nanodollars=min(taken, INT64_MAX)))
+        case AdjustRecord():
+            writer.add_adjustment(StoredAdjustment._make(msgspec.structs.astuple(record)))
+        case CorrectRecord():
+            _apply_correction(writer, budgets, record)
 
 
 def _apply_run(
@@ -146,11 +164,22 @@ def _apply_run(
 
 
 def _apply_correction(writer: LedgerWriter, budgets: OpenBudgets, record: CorrectRecord) -> None:
-    """Add the difference wherever the attempt itself counted; once, however often it is read."""
+    """Add the difference wherever the attempt itself counted; once, however often it is read.
+
+    A budget that was set to nothing since would stand below nothing by it, and let more through
+    than its limit: it gets no more back than it has spent.
+    """
     found = writer.correct(StoredCorrection._make(msgspec.structs.astuple(record)))
-    if found is not None:
-        writer.add_to_balances(
-            [(*scope, record.nanodollars, 0) for scope in budgets.scopes_of(*found)]
+    if found is None:
+        return
+    scopes = list(budgets.scopes_of(*found))
+    writer.add_to_balances([(*scope, record.nanodollars, 0) for scope in scopes])
+    if record.nanodollars >= 0:
+        return
+    for budget_id, start_ms, spent, _ in writer.below_nothing(scopes):
+        adjustment_id = new_id("adj", record.at_ms)
+        writer.add_adjustment(
+            StoredAdjustment(adjustment_id, budget_id, start_ms, -spent, record.at_ms)
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from conduit.core.money import format_usd
-from conduit.gateway.ledger.periods import period_start_ms
+from conduit.core.periods import period_end_ms, period_start_ms
 
 Scope = tuple[str, int]  # (budget id, period start in ms): the key of a balance
 
@@ -42,6 +42,11 @@ class BudgetTerms:
     @property
     def hard(self) -> bool:
         return self.mode == "hard"
+
+    @property
+    def enforced_nanodollars(self) -> int | None:
+        """What holds may not pass; None where the budget only alerts."""
+        return self.limit_nanodollars if self.hard else None
 
     @property
     def label(self) -> str:
@@ -84,6 +89,10 @@ class BudgetTerms:
                 return self.since_ms if at_ms >= self.since_ms else 0
             case period:
                 return period_start_ms(period, self.timezone, at_ms)
+
+    def end_ms(self, at_ms: int) -> int | None:
+        """Where the next period begins; None where there is none."""
+        return None if self.prepaid else period_end_ms(self.period, self.timezone, at_ms)
 
 
 class OpenBudgets:

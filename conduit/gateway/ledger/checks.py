@@ -1,6 +1,6 @@
 """The invariants of the ledger, checked over the tables of one database and its journal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from conduit.core.ids import now_ms
@@ -12,13 +12,15 @@ from conduit.gateway.ledger.entries import Finding
 from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
 from conduit.gateway.ledger.records import INT64_MAX, BadLineError, decode_line
-from conduit.gateway.ledger.recovery import terms_of
+from conduit.gateway.ledger.recovery import is_in_force, terms_of
+from conduit.gateway.storage.corrections import CorrectedAttempt
 from conduit.gateway.storage.ledger import (
     Engine,
     LedgerReader,
     Spending,
     StoredBalance,
     StoredBudget,
+    StoredLimit,
 )
 from conduit.gateway.storage.ledger_tables import LedgerTables
 
@@ -26,8 +28,6 @@ from conduit.gateway.storage.ledger_tables import LedgerTables
 _DEADLINE_MS = 660_000
 # Streams have no total deadline; one that is open for a day was lost.
 _STREAM_DEADLINE_MS = 86_400_000
-# Calls may slip in between the row of a budget and its opening or change.
-_SLIP_MS = 1000
 _MOST_VIOLATIONS = 100
 _CHECK_S = 600.0
 _JOURNAL = "journal"
@@ -134,7 +134,8 @@ def _check(
 ) -> tuple[list[Finding], dict[str, int]]:
     violations: dict[str, list[str]] = {name: [] for name in _TITLES}
     counts = reader.counts()
-    counts["budgets"] = _check_budgets(reader, violations)
+    corrected = reader.corrected() if counts["corrections"] else []
+    counts["budgets"], unsettled = _check_budgets(reader, corrected, violations)
     violations["I3"] = [*reader.repeated(), *reader.malformed()]
     if seen is None:
         del violations["I4"]
@@ -143,14 +144,21 @@ def _check(
         violations["I4"] = sorted(set(ids) - reader.known(ids))
         counts["seen"] = len(ids)
     violations["I6"] = _check_ages(reader, at_ms)
-    return [_finding(name, found, counts) for name, found in violations.items()], counts
+    findings = [_finding(name, found, counts, unsettled) for name, found in violations.items()]
+    return findings, counts
 
 
-def _finding(name: str, violations: list[str], counts: dict[str, int]) -> Finding:
-    checked = counts["budgets"] if name in ("I1", "I2", "I5") else counts["attempts"]
-    of = "budget" if name in ("I1", "I2", "I5") else "attempt"
-    checked_text = f"{_counted(checked, of)} checked"
-    detail = _counted(len(violations), "violation") if violations else checked_text
+def _finding(name: str, violations: list[str], counts: dict[str, int], unsettled: int) -> Finding:
+    if violations:
+        detail = _counted(len(violations), "violation")
+    elif name == "I5":
+        detail = f"{_counted(counts['budgets'] - unsettled, 'budget')} checked"
+        if unsettled:
+            detail += f"; {_counted(unsettled, 'limit')} about to change"
+    elif name in ("I1", "I2"):
+        detail = f"{_counted(counts['budgets'], 'budget')} checked"
+    else:
+        detail = f"{_counted(counts['attempts'], 'attempt')} checked"
     return Finding(
         name, _TITLES[name], not violations, detail, tuple(violations[:_MOST_VIOLATIONS])
     )
@@ -167,17 +175,24 @@ def _check_ages(reader: LedgerReader, at_ms: int) -> list[str]:
     ]
 
 
-def _check_budgets(reader: LedgerReader, violations: dict[str, list[str]]) -> int:
-    """I1, I2 and I5, a balance at a time; the number of budgets. Those not open yet have none."""
+def _check_budgets(
+    reader: LedgerReader, corrected: Sequence[CorrectedAttempt], violations: dict[str, list[str]]
+) -> tuple[int, int]:
+    """I1, I2 and I5, a balance at a time; the number of budgets, of which those that are not open
+    yet have none, and of those whose stored limit has not come into force: I5 is not known of them.
+    """
     balances: dict[str, list[StoredBalance]] = {}
     for balance in reader.balances():
         balances.setdefault(balance.budget_id, []).append(balance)
     totals: dict[str, dict[str, Spending]] = {}
     adjusted, paid_in = reader.adjusted(), reader.paid_in()
+    in_force, unsettled = reader.limits_in_force(), 0
     for budget in reader.budgets():
         of_budget = balances.get(budget.id)
         if of_budget is None:
             continue
+        limit = in_force[budget.id] if is_in_force(budget, in_force) else None
+        unsettled += limit is None
         terms = terms_of(budget)
         if terms.prepaid and (paid := paid_in.get(terms.scope_id, 0)) != terms.limit_nanodollars:
             violations["I1"].append(
@@ -187,40 +202,68 @@ def _check_budgets(reader: LedgerReader, violations: dict[str, list[str]]) -> in
             )
         if terms.period == "total":
             if terms.scope_kind not in totals:
-                totals[terms.scope_kind] = reader.spending_by(terms.scope_kind)
+                totals[terms.scope_kind] = _totals(reader, terms.scope_kind, corrected)
             scope_id = "" if terms.scope_kind == "gateway" else terms.scope_id
             sums = {0: totals[terms.scope_kind].get(scope_id, _NOTHING)}
         else:
             first_ms = min(balance.period_start_ms for balance in of_budget)
-            sums = _sums_by_period(reader, terms, first_ms)
+            sums = _sums_by_period(reader, terms, first_ms, corrected)
         found = {balance.period_start_ms: balance for balance in of_budget}
         for start_ms in sorted(sums.keys() | found.keys()):
             balance = found.get(start_ms, StoredBalance(budget.id, start_ms, 0, 0))
             added = adjusted.get((budget.id, start_ms), 0)
-            _compare(budget, balance, sums.get(start_ms, _NOTHING).plus(added), violations)
-    return len(balances)
+            _compare(budget, balance, sums.get(start_ms, _NOTHING).plus(added), limit, violations)
+    return len(balances), unsettled
 
 
-def _sums_by_period(reader: LedgerReader, terms: BudgetTerms, first_ms: int) -> dict[int, Spending]:
+def _totals(
+    reader: LedgerReader, scope_kind: str, corrected: Sequence[CorrectedAttempt]
+) -> dict[str, Spending]:
+    """The sums of all time by scope; of what was corrected the excess by now."""
+    sums = reader.spending_by(scope_kind)
+    for attempt in corrected:
+        ids = {"key": attempt.key_id, "group": attempt.group_id, "mapping": attempt.alias}
+        scope_id = ids.get(scope_kind) or ""
+        sums[scope_id] = _with_corrections(sums[scope_id], attempt)
+    return sums
+
+
+def _sums_by_period(
+    reader: LedgerReader,
+    terms: BudgetTerms,
+    first_ms: int,
+    corrected: Sequence[CorrectedAttempt],
+) -> dict[int, Spending]:
     sums: dict[int, Spending] = {}
-    for held_at_ms, state, hold, cost in reader.amounts(terms.scope_kind, terms.scope_id, first_ms):
+    rows = reader.amounts(terms.scope_kind, terms.scope_id, first_ms)
+    for held_at_ms, state, hold, cost, is_attempt in rows:
         start_ms = terms.start_ms(held_at_ms)
         so_far = sums.get(start_ms, _NOTHING)
         done = state == "done"
         sums[start_ms] = Spending(
             so_far.spent + (cost if done else 0),
             so_far.held + (0 if done else hold),
-            so_far.excess + (max(cost - hold, 0) if done else 0),
-            min(so_far.first_held_at_ms or held_at_ms, held_at_ms),
-            max(so_far.last_held_at_ms or held_at_ms, held_at_ms),
+            so_far.excess + (max(cost - hold, 0) if done and is_attempt else 0),
         )
+    for attempt in corrected:
+        covered = terms.covers(attempt.key_id, attempt.alias, attempt.group_id)
+        if covered and attempt.held_at_ms >= first_ms:
+            start_ms = terms.start_ms(attempt.held_at_ms)
+            sums[start_ms] = _with_corrections(sums[start_ms], attempt)
     return sums
+
+
+def _with_corrections(sums: Spending, attempt: CorrectedAttempt) -> Spending:
+    """Sums that have the excess of an attempt as it was settled, with what it is by now."""
+    settled = max(attempt.cost - attempt.hold, 0)
+    return sums._replace(excess=sums.excess - settled + attempt.excess)
 
 
 def _compare(
     budget: StoredBudget,
     balance: StoredBalance,
     sums: Spending,
+    limit: StoredLimit | None,
     violations: dict[str, list[str]],
 ) -> None:
     name = f"budget {budget.id} of {budget.scope_kind} {budget.scope_name or budget.scope_id}"
@@ -236,21 +279,19 @@ def _compare(
                 f"{name}: the balance says ${format_usd(stored)}, "
                 f"the attempts ${format_usd(counted)}"
             )
-    taken = balance.spent_nanodollars + balance.held_nanodollars
-    over = taken - budget.limit_nanodollars - sums.excess
-    if budget.mode == "hard" and over > 0 and _admitted_under_present_terms(budget, sums):
+    if limit is not None and (over := _over(limit, balance.period_start_ms, sums)) > 0:
         violations["I5"].append(f"{name}: ${format_usd(over)} over its limit")
 
 
-def _admitted_under_present_terms(budget: StoredBudget, sums: Spending) -> bool:
-    """Whether a hold was granted since the limit is what it is.
+def _over(limit: StoredLimit, start_ms: int, sums: Spending) -> int:
+    """How much was held beyond the limit since that is in force; of a period before it, nothing.
 
-    A limit may be set below what is spent already; only a hold granted after that is wrong.
+    It may have been set below what had been taken.
     """
-    if sums.first_held_at_ms is None or sums.last_held_at_ms is None:
-        return False
-    slip_ms = 0 if sums.first_held_at_ms > budget.updated_at_ms else _SLIP_MS
-    return sums.last_held_at_ms > budget.updated_at_ms + slip_ms
+    if limit.limit_nanodollars is None or start_ms < limit.period_start_ms:
+        return 0
+    before = limit.taken_nanodollars if start_ms == limit.period_start_ms else 0
+    return sums.spent + sums.held - max(limit.limit_nanodollars, before) - sums.excess
 
 
-_NOTHING = Spending(0, 0, 0, None, None)
+_NOTHING = Spending(0, 0, 0)

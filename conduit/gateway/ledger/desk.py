@@ -13,17 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from conduit.core.errors import ConduitError, InsufficientQuotaError, LedgerUnavailableError
+from conduit.core.errors import ConduitError, InsufficientQuotaError
 from conduit.core.ids import now_ms
 from conduit.gateway.ledger.balances import Account, Place, obstacle
 from conduit.gateway.ledger.budgets import Scope
-from conduit.gateway.ledger.entries import (
-    EMPTY_USAGE,
-    AttemptOutcome,
-    Hold,
-    Settlement,
-    UsageSource,
-)
+from conduit.gateway.ledger.entries import Hold
+from conduit.gateway.ledger.journalled import unavailable, unused
 from conduit.gateway.ledger.postings import post
 from conduit.gateway.ledger.records import INT64_MAX, Claim
 from conduit.gateway.ledger.shared_terms import SharedTerms
@@ -119,7 +114,7 @@ class HoldingDesk:
     async def hold(self, claim: Claim, wait_s: float) -> Hold:
         """Hold a claim in all its budgets. See `entries.Ledger.hold`."""
         if self.damage is not None:
-            raise _unavailable(self.damage)
+            raise unavailable(self.damage)
         wanted = _Wanted(claim, wait_s, asyncio.get_running_loop().create_future())
         self._come.append(wanted)
         self._due.set()
@@ -128,7 +123,7 @@ class HoldingDesk:
     async def top_up(self, hold: Hold, nanodollars: int) -> bool:
         """Hold more for an attempt whose row is in the database. Raises LedgerUnavailableError."""
         if self.damage is not None:
-            raise _unavailable(self.damage)
+            raise unavailable(self.damage)
         more = _More(hold, nanodollars, asyncio.get_running_loop().create_future())
         self._more.append(more)
         self._due.set()
@@ -297,7 +292,7 @@ class HoldingDesk:
             self._waiting.append(wanted)
 
     def _refuse(self, due: _Round, reason: str) -> None:
-        error = _unavailable(reason)
+        error = unavailable(reason)
         for wanted in due.wanted:
             if not wanted.granted.done():
                 wanted.granted.set_exception(error)
@@ -333,22 +328,5 @@ def _grant(placed: Sequence[tuple[_Wanted, Claim, list[Place]]]) -> list[Claim]:
     return granted
 
 
-def unused(at_ms: int) -> Settlement:
-    """The end of a hold that was in vain: its call was never sent."""
-    return Settlement(
-        outcome=AttemptOutcome.STOPPED,
-        usage=EMPTY_USAGE,
-        usage_source=UsageSource.NONE,
-        cost_nanodollars=0,
-        billed_nanodollars=0,
-        at_ms=at_ms,
-        error_code=LedgerUnavailableError.code,
-    )
-
-
 def _scope(place: Place) -> Scope:
     return place.account.terms.id, place.start_ms
-
-
-def _unavailable(reason: str) -> LedgerUnavailableError:
-    return LedgerUnavailableError(f"no money can be held: {reason}", retry_after_s=1.0)

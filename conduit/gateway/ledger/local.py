@@ -2,33 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Self
 
 from conduit.core.errors import LedgerUnavailableError
 from conduit.core.ids import new_id, now_ms
-from conduit.gateway.ledger.applier import Applier
-from conduit.gateway.ledger.balances import (
-    Account,
-    Balance,
-    Balances,
-    Place,
-    Spending,
-    obstacle,
-)
+from conduit.gateway.ledger.balances import Account, Balance, Balances, Place, obstacle
 from conduit.gateway.ledger.budgets import SCOPE_KINDS, BudgetTerms
-from conduit.gateway.ledger.entries import (
-    EMPTY_USAGE,
-    AttemptOutcome,
-    Hold,
-    LedgerState,
-    Settlement,
-    UsageSource,
-)
-from conduit.gateway.ledger.journal import SHARE_FOR_REPLIES, Journal, JournalUnwritableError, Sync
-from conduit.gateway.ledger.lock import LedgerLock
+from conduit.gateway.ledger.entries import Hold, LedgerState, Settlement
+from conduit.gateway.ledger.journal import JournalUnwritableError, Sync
+from conduit.gateway.ledger.journalled import JournalledLedger, LedgerParts, unavailable
 from conduit.gateway.ledger.records import (
     INT64_MAX,
     AdjustRecord,
@@ -36,78 +19,57 @@ from conduit.gateway.ledger.records import (
     BudgetOpened,
     Claim,
     CorrectRecord,
-    ProgressRecord,
-    ReplyRecord,
-    RequestRecord,
+    LimitRecord,
     TopUpRecord,
     bounded,
 )
-from conduit.gateway.ledger.recovery import Recovery
-from conduit.gateway.ledger.storable import settle_record, storable_claim, storable_record
+from conduit.gateway.ledger.storable import settle_record, storable_claim
 from conduit.gateway.ledger.waiting import WaitingRoom
 
 MOST_UNAPPLIED_BYTES = 1 << 30
-_NOTE_TOKENS = 256
-_NOTE_S = 1.0
-# Request records that may wait in memory while the journal cannot be written; settlements always.
-_MOST_WAITING = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerParts:
-    """What opening a ledger puts together."""
-
-    balances: Balances
-    journal: Journal
-    applier: Applier
-    recovery: Recovery
-    lock: LedgerLock
-
-
-class LocalLedger:
+class LocalLedger(JournalledLedger):
     """Implements `entries.Ledger`; made by `opening.open_ledger`, belongs to one event loop."""
 
     def __init__(
         self,
         parts: LedgerParts,
+        balances: Balances,
         *,
         sync: Sync,
+        latest_ms: int = 0,
         most_unapplied_bytes: int = MOST_UNAPPLIED_BYTES,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
-        self.recovery = parts.recovery
-        self._balances = parts.balances
-        self._journal = parts.journal
-        self._applier = parts.applier
-        self._lock = parts.lock
-        self._sync = sync
-        self._most_unapplied_bytes = most_unapplied_bytes
-        self._clock_ms = clock_ms
-        self._open: dict[str, Hold] = {}
+        """`latest_ms` is when the youngest attempt was held: no budget opens in a period before."""
+        super().__init__(
+            parts,
+            balances,
+            sync=sync,
+            most_unapplied_bytes=most_unapplied_bytes,
+            clock_ms=clock_ms,
+        )
         self._held = 0
-        self._latest_ms = 0  # of the claims
-        self._dropped = 0
-        self._closed = False
-        self.unwritten = 0
-        """Records that were lost when the ledger was closed, because the disk did not take them."""
-        self._room = WaitingRoom(parts.balances, self._take, self._give_back)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
+        self._latest_ms = latest_ms
+        self._room = WaitingRoom(balances, self._take, self._give_back)
 
     # The request path
 
     async def hold(self, claim: Claim, *, wait_s: float = 2.0) -> Hold:
         """See `entries.Ledger`. A cancelled call holds nothing."""
         if (reason := self._unavailable()) is not None:
-            raise _unavailable(reason)
+            raise unavailable(reason)
         if claim.attempt_id in self._open:
             raise ValueError(f"attempt {claim.attempt_id} is held already")
         claim, places = self._balances.place(storable_claim(claim))
         blocking = obstacle(places, claim.hold_nanodollars)
+        while blocking is not None and blocking.waiters:
+            # Who has waited since the period before may find room in the one that begins now.
+            self._room.serve(blocking)
+            served, blocking = blocking, obstacle(places, claim.hold_nanodollars)
+            if blocking is served:
+                break
         if blocking is None:
             hold = self._take(claim, places)
         else:
@@ -116,21 +78,10 @@ class LocalLedger:
             self._journal.append_now(hold.claim)
         except JournalUnwritableError as error:
             self._give_back(hold)
-            raise _unavailable(f"the journal cannot be written ({error})") from error
+            raise unavailable(f"the journal cannot be written ({error})") from error
         if self._sync == "always":
             await self._sync_hold(hold)
         return hold
-
-    def affordable(
-        self, key_id: str, alias: str | None = None, group_id: str | None = None
-    ) -> int | None:
-        at_ms = self._clock_ms()
-        rooms = [
-            account.room(at_ms)
-            for account in self._balances.covering(key_id, alias, group_id)
-            if account.terms.hard
-        ]
-        return min(rooms, default=None)
 
     def exhausted(self, key_id: str, group_id: str | None = None) -> BudgetTerms | None:
         accounts = self._balances.covering(key_id, None, group_id)
@@ -142,24 +93,6 @@ class LocalLedger:
             if terms.mode == "hard" and account.present(at_ms).spent >= terms.limit_nanodollars:
                 return terms
         return None
-
-    def is_bounded(self, alias: str) -> bool:
-        others = self._balances.others
-        return bool(others) and any(
-            account.terms.hard and account.terms.covers("", alias, None) for account in others
-        )
-
-    def progress(self, hold: Hold, output_tokens: int) -> None:
-        """May be called for every chunk: a note is written every second or 256 tokens."""
-        now = time.monotonic()
-        if output_tokens - hold.noted_tokens < _NOTE_TOKENS and now - hold.noted_at < _NOTE_S:
-            return
-        # A note is of no use once it is late, so none waits for a full disk.
-        if hold.settled or self._journal.failure is not None:
-            return
-        hold.noted_tokens = output_tokens
-        hold.noted_at = now
-        self._journal.append(ProgressRecord(hold.claim.attempt_id, bounded(output_tokens)))
 
     async def top_up(self, hold: Hold, nanodollars: int) -> bool:
         """See `entries.Ledger`. A stream that runs goes before claims that wait."""
@@ -196,30 +129,6 @@ class LocalLedger:
         for place in places:
             if place.account.waiters:
                 self._room.serve(place.account)
-
-    def record(self, record: RequestRecord) -> None:
-        """See `entries.Ledger`."""
-        if self._journal.failure is not None and self._journal.waiting >= _MOST_WAITING:
-            self._dropped += 1
-            return
-        self._journal.append(storable_record(record))
-
-    def reply(self, record: ReplyRecord) -> None:
-        """Write a reply, with the settlement that came before it, by the time this returns.
-
-        What is given to the client then is not forgotten, whenever this process is killed. While
-        the disk is full it waits in memory, as settlements do.
-        """
-        self._journal.append(record)
-        self._journal.flush()
-        if self._sync == "always":
-            self._journal.sync_soon()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the journal may take what is not a matter of money."""
-        room = self._most_unapplied_bytes // SHARE_FOR_REPLIES
-        return self._journal.failure is None and self._unapplied_bytes() < room
 
     def state(self) -> LedgerState:
         reason = self._unavailable()
@@ -282,6 +191,7 @@ class LocalLedger:
         if _fixed(terms) != _fixed(account.terms):
             raise ValueError("the scope, period and timezone of a budget cannot be changed")
         account.terms = terms
+        self._put_in_force(account)
         self._room.serve(account)
 
     async def reset_spent(self, budget_id: str) -> int:
@@ -305,6 +215,7 @@ class LocalLedger:
                 f"nothing was reset: the journal cannot be written ({error})", retry_after_s=1.0
             ) from error
         balance.spent = 0
+        self._put_in_force(account)
         self._room.serve(account)
         if self._sync == "always":
             await self._synced()
@@ -331,18 +242,8 @@ class LocalLedger:
             start_ms = account.terms.start_ms(held_at_ms)
             if (balance := account.periods.get(start_ms)) is None:
                 continue  # of a period that is over, or before the first one that counts
-            balance.spent = min(balance.spent + record.nanodollars, INT64_MAX)
-            if balance.spent < 0:
-                self._journal.append(
-                    AdjustRecord(
-                        new_id("adj", record.at_ms),
-                        account.terms.id,
-                        start_ms,
-                        -balance.spent,
-                        record.at_ms,
-                    )
-                )
-                balance.spent = 0
+            # As it is applied: see `applier.apply`.
+            balance.spent = max(0, min(balance.spent + record.nanodollars, INT64_MAX))
             self._room.serve(account)
         if self._sync == "always":
             await self._synced()
@@ -351,23 +252,6 @@ class LocalLedger:
     async def refreshed(self) -> None:
         """Nothing to do: the balances are here, and nobody else changes them."""
 
-    def overspent_keys(self) -> set[str]:
-        """The ids of keys of which a budget is spent up, soft ones too."""
-        at_ms = self._clock_ms()
-        return {
-            account.terms.scope_id
-            for account in self._balances.of_keys()
-            if account.present(at_ms).spent >= account.terms.limit_nanodollars
-        }
-
-    def spent_past(self, percent: int) -> Iterator[Spending]:
-        """The open budgets of which at least such a share is spent, soft ones too.
-
-        Of the latest period that a budget counted in; whether that is over, the caller asks. They
-        may change while they are gone through.
-        """
-        return self._balances.spent_past(percent)
-
     def close_budget(self, budget_id: str) -> None:
         """Count no more for a budget and forget its balances; nothing to do if there is none."""
         account = self._balances.remove(budget_id)
@@ -375,25 +259,8 @@ class LocalLedger:
             self._journal.append(BudgetClosed(budget_id))
             self._room.serve(account)  # it is in nobody's way any more
 
-    def balance_of(self, budget_id: str, at_ms: int) -> tuple[int, int, int]:
-        """(spent, held, period start in ms) of the period that holds `at_ms`. Raises KeyError."""
-        account = self._account(budget_id)
-        balance = account.present(at_ms)
-        return balance.spent, balance.held, account.terms.start_ms(account.not_before(at_ms))
-
-    async def caught_up(self) -> None:
-        """Wait until everything written before this call is in the database.
-
-        Raises LedgerUnavailableError where a damaged journal prevents it.
-        """
-        await self._journal.drained()
-        await self._applier.caught_up()
-
     async def close(self, *, timeout_s: float = 10.0) -> None:
-        """Refuse further holds, write, apply within `timeout_s`, close all and free the lock.
-
-        What is not applied by then is applied at the next start.
-        """
+        """See `JournalledLedger`."""
         if self._closed:
             return
         self._closed = True
@@ -410,9 +277,17 @@ class LocalLedger:
         if (account := self._balances.get(budget_id)) is not None:
             balance = account.balance(account.first_ms)
             balance.spent = min(balance.spent + spent, INT64_MAX)
+            self._put_in_force(account)
             self._room.serve(account)
 
     # Inside
+
+    def _put_in_force(self, account: Account) -> None:
+        """What has been taken by now may be more than the limit; what is taken from now on, not."""
+        balance = account.balance(account.latest_ms)
+        taken = min(balance.spent + balance.held, INT64_MAX)
+        limit = account.terms.enforced_nanodollars
+        self._journal.append(LimitRecord(account.terms.id, limit, account.latest_ms, taken))
 
     def _take(self, claim: Claim, places: list[Place]) -> Hold:
         amount = claim.hold_nanodollars
@@ -437,64 +312,6 @@ class LocalLedger:
         hold.settled = True
         del self._open[hold.claim.attempt_id]
         self._held -= hold.nanodollars
-
-    async def _synced(self) -> None:
-        """Wait for the disk. Raises LedgerUnavailableError."""
-        try:
-            await self._journal.synced()
-        except JournalUnwritableError as error:
-            raise _unavailable(f"the journal cannot be synced ({error})") from error
-
-    async def _sync_hold(self, hold: Hold) -> None:
-        """Wait for the disk; a hold that was in vain settles at nothing."""
-        try:
-            await self._synced()
-        except (LedgerUnavailableError, asyncio.CancelledError):
-            self.settle(hold, self._unused())
-            raise
-
-    def _unused(self) -> Settlement:
-        return Settlement(
-            outcome=AttemptOutcome.STOPPED,
-            usage=EMPTY_USAGE,
-            usage_source=UsageSource.NONE,
-            cost_nanodollars=0,
-            billed_nanodollars=0,
-            at_ms=self._clock_ms(),
-            error_code=LedgerUnavailableError.code,
-        )
-
-    def _unavailable(self) -> str | None:
-        """Why no money can be held, None if it can."""
-        if self._closed:
-            return "the ledger is closed"
-        if (failure := self._journal.failure) is not None:
-            return f"the journal cannot be written ({failure})"
-        if (damage := self._applier.damage) is not None:
-            return damage
-        if self._unapplied_bytes() > self._most_unapplied_bytes:
-            return f"too much waits to be applied to the database: {self._warning()}"
-        return None
-
-    def _warning(self) -> str | None:
-        """What the operator should know although money can be held."""
-        if (trouble := self._applier.trouble) is not None:
-            return f"the database does not take the journal ({trouble})"
-        if self._dropped:
-            return f"{self._dropped} request records were dropped while the disk was full"
-        return None
-
-    def _unapplied_bytes(self) -> int:
-        return self._journal.bytes_written - self._applier.bytes_applied
-
-    def _account(self, budget_id: str) -> Account:
-        if (account := self._balances.get(budget_id)) is None:
-            raise KeyError(budget_id)
-        return account
-
-
-def _unavailable(reason: str) -> LedgerUnavailableError:
-    return LedgerUnavailableError(f"no money can be held: {reason}", retry_after_s=1.0)
 
 
 def _fixed(terms: BudgetTerms) -> tuple[str, str, str, str, int]:

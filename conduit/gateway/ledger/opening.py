@@ -8,7 +8,8 @@ from conduit.core.ids import now_ms
 from conduit.gateway.ledger.applier import INTERVAL_S, Applier, delete_before
 from conduit.gateway.ledger.binding import bind, read_binding
 from conduit.gateway.ledger.journal import ROTATE_BYTES, Journal, Sync, journal_numbers
-from conduit.gateway.ledger.local import MOST_UNAPPLIED_BYTES, LedgerParts, LocalLedger
+from conduit.gateway.ledger.journalled import LedgerParts
+from conduit.gateway.ledger.local import MOST_UNAPPLIED_BYTES, LocalLedger
 from conduit.gateway.ledger.lock import (
     FILE_NAME,
     LOOK_S,
@@ -58,6 +59,7 @@ async def open_ledger(
         await replay_workers(tables, folder)
         recovery, budgets, position = await recover(tables, journals, clock_ms())
         balances = await load_balances(tables)
+        latest_ms = await tables.read(lambda reader: reader.latest_held_at_ms())
         number = max(position.file, *journal_numbers(journals), 0) + 1
         if await tables.make_durable():
             delete_before(journals, number)
@@ -79,8 +81,10 @@ async def open_ledger(
     )
     journal.on_written = applier.wake
     ledger = LocalLedger(
-        LedgerParts(balances, journal, applier, recovery, lock),
+        LedgerParts(journal, applier, recovery, lock),
+        balances,
         sync=sync,
+        latest_ms=latest_ms,
         most_unapplied_bytes=limits.most_unapplied_bytes,
         clock_ms=clock_ms,
     )

@@ -143,6 +143,17 @@ class BudgetClosed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="
     budget_id: str
 
 
+class LimitRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="limit"):
+    """From here on holds go by this limit, None: by none; `taken_nanodollars` are spent and held
+    in the period by then.
+    """
+
+    budget_id: str
+    limit_nanodollars: int | None
+    period_start_ms: int
+    taken_nanodollars: int
+
+
 class AdjustRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="adjust"):
     """`nanodollars` are added to what a budget has spent in a period; negative for a reset."""
 
@@ -178,7 +189,7 @@ class ReplyRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="r
 
 
 AttemptRecord = Claim | TopUpRecord | ProgressRecord | SettleRecord
-BudgetRecord = BudgetOpened | BudgetClosed | AdjustRecord
+BudgetRecord = BudgetOpened | BudgetClosed | LimitRecord | AdjustRecord
 Record = AttemptRecord | RequestRecord | BudgetRecord | CorrectRecord | ReplyRecord
 
 _encode = msgspec.json.Encoder().encode

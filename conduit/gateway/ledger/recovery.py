@@ -1,7 +1,7 @@
 """What a start does about the last run: replay its journal, settle what it left open."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from conduit.gateway.storage.ledger import (
     StoredAttempt,
     StoredBalance,
     StoredBudget,
+    StoredLimit,
 )
 from conduit.gateway.storage.ledger_tables import LedgerTables
 
@@ -152,6 +153,7 @@ def _settle_open(
     open_uncounted(writer, stored, budgets, at_ms)
     attempts = writer.open_attempts()
     nanodollars = _settle(writer, budgets, attempts, at_ms)
+    put_limits_in_force(writer, stored)
     since_ms = min(
         (attempt.held_at_ms for attempt in attempts),
         default=at_ms,
@@ -186,6 +188,27 @@ def open_uncounted(
                 budget.since_ms,
             )
             open_balance(writer, budgets, opened)
+
+
+def put_limits_in_force(writer: LedgerWriter, stored: list[StoredBudget]) -> None:
+    """Go by the limits as they are stored from now on, whatever has been taken until now."""
+    in_force = writer.limits_in_force()
+    changed = {budget.id: budget for budget in stored if not is_in_force(budget, in_force)}
+    if not changed:
+        return
+    latest: dict[str, StoredBalance] = {}
+    for balance in sorted(writer.balances()):
+        latest[balance.budget_id] = balance
+    for budget_id in changed.keys() & latest.keys():
+        _, start_ms, spent, held = latest[budget_id]
+        limit = terms_of(changed[budget_id]).enforced_nanodollars
+        writer.put_in_force(StoredLimit(budget_id, limit, start_ms, min(spent + held, INT64_MAX)))
+
+
+def is_in_force(budget: StoredBudget, in_force: Mapping[str, StoredLimit]) -> bool:
+    """Whether the ledger goes by the limit that is stored."""
+    known = in_force.get(budget.id)
+    return known is not None and known.limit_nanodollars == terms_of(budget).enforced_nanodollars
 
 
 def _settle(

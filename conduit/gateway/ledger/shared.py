@@ -7,61 +7,43 @@ through the journal of this process, as with the ledger of a single one.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from conduit.core.errors import LedgerUnavailableError
 from conduit.core.ids import new_id, now_ms
-from conduit.gateway.ledger.applier import Applier
-from conduit.gateway.ledger.balances import Account, Spending
+from conduit.gateway.ledger.balances import Account
 from conduit.gateway.ledger.budgets import BudgetTerms
-from conduit.gateway.ledger.desk import HoldingDesk, unused
+from conduit.gateway.ledger.desk import HoldingDesk
 from conduit.gateway.ledger.entries import Hold, LedgerState, Settlement
-from conduit.gateway.ledger.journal import SHARE_FOR_REPLIES, Journal, JournalUnwritableError, Sync
-from conduit.gateway.ledger.lock import LedgerLock
-from conduit.gateway.ledger.records import (
-    INT64_MAX,
-    Claim,
-    CorrectRecord,
-    ProgressRecord,
-    ReplyRecord,
-    RequestRecord,
-    TopUpRecord,
-    bounded,
-)
-from conduit.gateway.ledger.recovery import Recovery
+from conduit.gateway.ledger.journal import JournalUnwritableError, Sync
+from conduit.gateway.ledger.journalled import JournalledLedger, LedgerParts, unavailable, unused
+from conduit.gateway.ledger.records import INT64_MAX, Claim, CorrectRecord, TopUpRecord, bounded
 from conduit.gateway.ledger.shared_terms import FRESH_S, SharedTerms
-from conduit.gateway.ledger.storable import settle_record, storable_claim, storable_record
+from conduit.gateway.ledger.storable import settle_record, storable_claim
 from conduit.gateway.storage.engine import USUAL_S
-from conduit.gateway.storage.ledger import StorageFailedError, StoredAdjustment
+from conduit.gateway.storage.ledger import StorageFailedError, StoredAdjustment, StoredLimit
 from conduit.gateway.storage.ledger_tables import LedgerTakenError
 from conduit.gateway.storage.shared_ledger import SharedTables, SharedWriter
 
 T = TypeVar("T")
 
 _REFRESHED_EVERY_S = 0.4
-_NOTE_TOKENS = 256
-_NOTE_S = 1.0
-_MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class SharedParts:
+class SharedParts(LedgerParts):
     """What opening a shared ledger puts together."""
 
     tables: SharedTables
     holding: SharedTables
     terms: SharedTerms
-    journal: Journal
-    applier: Applier
-    recovery: Recovery
-    lock: LedgerLock
 
 
-class SharedLedger:
+class SharedLedger(JournalledLedger):
     """Implements `entries.Ledger`; made by `shared_opening.open_shared`, of one event loop.
 
     What it says of balances without being awaited is up to a second old: the hold is what counts.
@@ -75,21 +57,16 @@ class SharedLedger:
         most_unapplied_bytes: int,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
-        self.recovery = parts.recovery
+        super().__init__(
+            parts,
+            parts.terms.balances,
+            sync=sync,
+            most_unapplied_bytes=most_unapplied_bytes,
+            clock_ms=clock_ms,
+        )
         self._tables = parts.tables
         self._terms = parts.terms
-        self._journal = parts.journal
-        self._applier = parts.applier
-        self._lock = parts.lock
-        self._sync = sync
-        self._most_unapplied_bytes = most_unapplied_bytes
-        self._clock_ms = clock_ms
-        self._open: dict[str, Hold] = {}
-        self._dropped = 0
-        self._closed = False
         self._tidying: set[asyncio.Task[None]] = set()
-        self.unwritten = 0
-        """Records that were lost when the ledger was closed, because the disk did not take them."""
         self._desk = HoldingDesk(
             parts.holding,
             parts.terms,
@@ -99,18 +76,12 @@ class SharedLedger:
         )
         self._refreshing = asyncio.create_task(self._refresh_now_and_then(), name="balances")
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
     # The request path
 
     async def hold(self, claim: Claim, *, wait_s: float = 2.0) -> Hold:
         """See `entries.Ledger`. A cancelled call holds nothing for long."""
         if (reason := self._unavailable()) is not None:
-            raise _unavailable(reason)
+            raise unavailable(reason)
         if claim.attempt_id in self._open:
             raise ValueError(f"attempt {claim.attempt_id} is held already")
         claim = storable_claim(claim)
@@ -121,25 +92,14 @@ class SharedLedger:
         try:
             self._journal.append_now(claim)
         except JournalUnwritableError as error:
-            raise _unavailable(f"the journal cannot be written ({error})") from error
+            raise unavailable(f"the journal cannot be written ({error})") from error
         self._begin(hold)
         if self._sync == "always":
             await self._sync_hold(hold)
         return hold
 
-    def affordable(
-        self, key_id: str, alias: str | None = None, group_id: str | None = None
-    ) -> int | None:
-        at_ms = self._clock_ms()
-        rooms = [
-            account.room(at_ms)
-            for account in self._terms.balances.covering(key_id, alias, group_id)
-            if account.terms.hard
-        ]
-        return min(rooms, default=None)
-
     def exhausted(self, key_id: str, group_id: str | None = None) -> BudgetTerms | None:
-        accounts = self._terms.balances.covering(key_id, None, group_id)
+        accounts = self._balances.covering(key_id, None, group_id)
         if not accounts:
             return None
         at_ms = self._clock_ms()
@@ -153,23 +113,6 @@ class SharedLedger:
             ):
                 return terms
         return None
-
-    def is_bounded(self, alias: str) -> bool:
-        others = self._terms.balances.others
-        return bool(others) and any(
-            account.terms.hard and account.terms.covers("", alias, None) for account in others
-        )
-
-    def progress(self, hold: Hold, output_tokens: int) -> None:
-        """May be called for every chunk: a note is written every second or 256 tokens."""
-        now = time.monotonic()
-        if output_tokens - hold.noted_tokens < _NOTE_TOKENS and now - hold.noted_at < _NOTE_S:
-            return
-        if hold.settled or self._journal.failure is not None:
-            return
-        hold.noted_tokens = output_tokens
-        hold.noted_at = now
-        self._journal.append(ProgressRecord(hold.claim.attempt_id, bounded(output_tokens)))
 
     async def top_up(self, hold: Hold, nanodollars: int) -> bool:
         """See `entries.Ledger`. Where the database does not answer there is no money."""
@@ -196,26 +139,6 @@ class SharedLedger:
         cost = bounded(settlement.cost_nanodollars)
         self._journal.append(settle_record(hold, settlement, cost))
 
-    def record(self, record: RequestRecord) -> None:
-        """See `entries.Ledger`."""
-        if self._journal.failure is not None and self._journal.waiting >= _MOST_WAITING:
-            self._dropped += 1
-            return
-        self._journal.append(storable_record(record))
-
-    def reply(self, record: ReplyRecord) -> None:
-        """See `LocalLedger.reply`."""
-        self._journal.append(record)
-        self._journal.flush()
-        if self._sync == "always":
-            self._journal.sync_soon()
-
-    @property
-    def has_room(self) -> bool:
-        """Whether the journal may take what is not a matter of money."""
-        room = self._most_unapplied_bytes // SHARE_FOR_REPLIES
-        return self._journal.failure is None and self._unapplied_bytes() < room
-
     def state(self) -> LedgerState:
         reason = self._unavailable()
         return LedgerState(
@@ -238,7 +161,7 @@ class SharedLedger:
 
     async def open_budget(self, terms: BudgetTerms) -> None:
         """Let a stored budget count, beginning with what the ledger holds of its present period."""
-        if self._terms.balances.get(terms.id) is not None:
+        if self._balances.get(terms.id) is not None:
             return  # another process has met it first
         await self.caught_up()
         await self._asked(self._tables.open_uncounted())
@@ -265,6 +188,8 @@ class SharedLedger:
                     new_id("adj", at_ms), budget_id, start_ms, -spent, at_ms
                 )
                 writer.add_adjustment(adjusting)
+                limit = account.terms.enforced_nanodollars
+                writer.put_in_force(StoredLimit(budget_id, limit, start_ms, held))
             self._terms.saw((budget_id, start_ms), 0, held)
             return spent
 
@@ -275,34 +200,15 @@ class SharedLedger:
     async def correct(
         self, record: CorrectRecord, key_id: str, alias: str, held_at_ms: int, group_id: str | None
     ) -> None:
-        """See `LocalLedger.correct`; the scopes are found again where it is applied.
-
-        A budget that was set to nothing since may stand below nothing by it.
-        """
+        """See `LocalLedger.correct`; the scopes are found again where it is applied."""
         await self.caught_up()
         try:
             self._journal.append_now(record)
         except JournalUnwritableError as error:
-            raise _unavailable(f"the journal cannot be written ({error})") from error
+            raise unavailable(f"the journal cannot be written ({error})") from error
         await self.caught_up()
         await self.refreshed()
         self._desk.wake()
-
-    def overspent_keys(self) -> set[str]:
-        """The ids of keys of which a budget is spent up, soft ones too."""
-        at_ms = self._clock_ms()
-        return {
-            account.terms.scope_id
-            for account in self._terms.balances.of_keys()
-            if account.present(at_ms).spent >= account.terms.limit_nanodollars
-        }
-
-    def spent_past(self, percent: int) -> Iterator[Spending]:
-        """The open budgets of which at least such a share is spent, soft ones too.
-
-        Of those that this process has to do with it is up to date; each tells of its own.
-        """
-        return self._terms.balances.spent_past(percent)
 
     def close_budget(self, budget_id: str) -> None:
         """Count no more for a budget whose row is gone, and forget its balances."""
@@ -310,12 +216,6 @@ class SharedLedger:
         task = asyncio.create_task(self._delete_orphaned(), name="orphaned balances")
         self._tidying.add(task)
         task.add_done_callback(self._tidying.discard)
-
-    def balance_of(self, budget_id: str, at_ms: int) -> tuple[int, int, int]:
-        """(spent, held, period start in ms) of the period that holds `at_ms`. Raises KeyError."""
-        account = self._account(budget_id)
-        balance = account.present(at_ms)
-        return balance.spent, balance.held, account.terms.start_ms(account.not_before(at_ms))
 
     async def refreshed(self) -> None:
         """Have all terms and balances as the database has them now, as far as it answers."""
@@ -331,16 +231,8 @@ class SharedLedger:
         if not self._terms.are_whole:
             await self._asked(self._tables.open_uncounted())
 
-    async def caught_up(self) -> None:
-        """Wait until everything that this process wrote before this call is in the database.
-
-        Raises LedgerUnavailableError where a damaged journal prevents it.
-        """
-        await self._journal.drained()
-        await self._applier.caught_up()
-
     async def close(self, *, timeout_s: float = 10.0) -> None:
-        """Refuse further holds, write, apply within `timeout_s`, close all and free the lock."""
+        """See `JournalledLedger`."""
         if self._closed:
             return
         self._closed = True
@@ -360,7 +252,7 @@ class SharedLedger:
     # Inside
 
     def _accounts_of(self, claim: Claim) -> tuple[Account, ...]:
-        return self._terms.balances.covering(claim.key_id, claim.alias, claim.group_id)
+        return self._balances.covering(claim.key_id, claim.alias, claim.group_id)
 
     def _begin(self, hold: Hold) -> None:
         self._open[hold.claim.attempt_id] = hold
@@ -369,16 +261,8 @@ class SharedLedger:
         """Nobody is left who would use it."""
         self.settle(hold, unused(self._clock_ms()))
 
-    async def _sync_hold(self, hold: Hold) -> None:
-        """Wait for the disk; a hold that was in vain settles at nothing."""
-        try:
-            await self._journal.synced()
-        except JournalUnwritableError as error:
-            self._give_back(hold)
-            raise _unavailable(f"the journal cannot be synced ({error})") from error
-        except asyncio.CancelledError:
-            self._give_back(hold)
-            raise
+    def _damage(self) -> str | None:
+        return super()._damage() or self._desk.damage
 
     async def _refresh_now_and_then(self) -> None:
         """Keep what is asked for no older than a second; the rest is read when it is asked for."""
@@ -401,36 +285,4 @@ class SharedLedger:
         try:
             return await answer
         except (StorageFailedError, LedgerTakenError, TimeoutError) as error:
-            raise _unavailable(f"the database does not answer ({error})") from error
-
-    def _unavailable(self) -> str | None:
-        """Why no money can be held, None if it can."""
-        if self._closed:
-            return "the ledger is closed"
-        if (failure := self._journal.failure) is not None:
-            return f"the journal cannot be written ({failure})"
-        if (damage := self._applier.damage or self._desk.damage) is not None:
-            return damage
-        if self._unapplied_bytes() > self._most_unapplied_bytes:
-            return f"too much waits to be applied to the database: {self._warning()}"
-        return None
-
-    def _warning(self) -> str | None:
-        """What the operator should know although money can be held."""
-        if (trouble := self._applier.trouble) is not None:
-            return f"the database does not take the journal ({trouble})"
-        if self._dropped:
-            return f"{self._dropped} request records were dropped while the disk was full"
-        return None
-
-    def _unapplied_bytes(self) -> int:
-        return self._journal.bytes_written - self._applier.bytes_applied
-
-    def _account(self, budget_id: str) -> Account:
-        if (account := self._terms.balances.get(budget_id)) is None:
-            raise KeyError(budget_id)
-        return account
-
-
-def _unavailable(reason: str) -> LedgerUnavailableError:
-    return LedgerUnavailableError(f"no money can be held: {reason}", retry_after_s=1.0)
+            raise unavailable(f"the database does not answer ({error})") from error

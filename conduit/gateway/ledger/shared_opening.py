@@ -137,7 +137,7 @@ async def open_shared(
     )
     journal.on_written = applier.wake
     return SharedLedger(
-        SharedParts(tables, holding, terms, journal, applier, recovery, lock),
+        SharedParts(journal, applier, recovery, lock, tables, holding, terms),
         sync=sync,
         most_unapplied_bytes=limits.most_unapplied_bytes,
         clock_ms=clock_ms,

@@ -7,7 +7,12 @@ from conduit.core.ids import now_ms
 from conduit.gateway.ledger.balances import Account, Balance, Balances
 from conduit.gateway.ledger.budgets import SCOPE_KINDS, OpenBudgets, Scope
 from conduit.gateway.ledger.records import Claim
-from conduit.gateway.ledger.recovery import open_uncounted, terms_of
+from conduit.gateway.ledger.recovery import (
+    is_in_force,
+    open_uncounted,
+    put_limits_in_force,
+    terms_of,
+)
 from conduit.gateway.storage.ledger import LedgerReader, LedgerWriter
 from conduit.gateway.storage.shared_ledger import present_balances
 
@@ -63,12 +68,18 @@ class SharedTerms:
                 self.counting.add(terms, account.first_ms)
             self.saw((budget_id, latest_ms), spent, held)
         self.revision = revision
-        counted = (budget.scope_kind in SCOPE_KINDS for budget in stored.values())
-        return sum(counted) <= len(self._ids)
+        in_force = reader.limits_in_force()
+        return all(
+            budget.id in self._ids and is_in_force(budget, in_force)
+            for budget in stored.values()
+            if budget.scope_kind in SCOPE_KINDS
+        )
 
     def open_uncounted(self, writer: LedgerWriter) -> None:
         """See `storage.shared_ledger.Terms`."""
-        open_uncounted(writer, writer.budgets(), self.counting, self._clock_ms())
+        stored = writer.budgets()
+        open_uncounted(writer, stored, self.counting, self._clock_ms())
+        put_limits_in_force(writer, stored)
         self.load(writer, writer.fence().revision)
 
     def forget(self, budget_id: str) -> None:

@@ -118,6 +118,16 @@ class Limiter:
         now = self._clock()
         return Permit(self._clock, self._take(wanted, now), now)
 
+    def headers(self, *scopes: Scope) -> Mapping[str, str]:
+        """How the limits stand, as far as it is known here, for an answer that took nothing.
+
+        A day that has not been counted yet is left out.
+        """
+        now = self._clock()
+        meters = [meter for _, meter in self._of(scopes)]
+        known = [each for each in meters if not isinstance(each, DayMeter) or each.is_loaded()]
+        return rate_limit_headers([meter.standing(now) for meter in known])
+
     async def look(self, *scopes: Scope) -> Mapping[str, Standings]:
         """The standings of each scope, by its id."""
         return {scope.id: self.standings(scope) for scope in scopes}

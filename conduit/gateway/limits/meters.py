@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from conduit.core.limits import Limit
-from conduit.gateway.ledger.periods import period_start_ms
+from conduit.core.periods import period_start_ms
 
 _MINUTE_NS: Final = 60 * 10**9
 _MS_NS: Final = 10**6
@@ -123,13 +123,14 @@ class DayMeter:
     restart forgets nothing.
     """
 
-    __slots__ = ("_start_ms", "_used", "exceeded", "limit")
+    __slots__ = ("_first_ns", "_start_ms", "_used", "exceeded", "limit")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.exceeded = 0
         self._start_ms: int | None = None
         self._used = 0
+        self._first_ns: int | None = None  # when the day was first taken of, on the steady clock
 
     def start_ms(self, now: Now) -> int:
         return period_start_ms("day", self.limit.timezone, now.at_ms)
@@ -139,6 +140,8 @@ class DayMeter:
 
     def load(self, start_ms: int, used: int) -> None:
         """Begin with what the books hold of a day."""
+        if start_ms != self._start_ms:
+            self._first_ns = None
         self._start_ms, self._used = start_ms, used
 
     def used_since(self) -> tuple[int | None, int]:
@@ -153,10 +156,14 @@ class DayMeter:
 
     def take(self, amount: int, now: Now) -> None:
         self._used = self._today(now) + amount
+        # Where Redis decides, answers may come in another order than they were asked for.
+        if self._first_ns is None or now.mono_ns < self._first_ns:
+            self._first_ns = now.mono_ns
 
     def correct(self, amount: int, now: Now, taken: Now) -> None:
         used = self._today(now)
-        if self.start_ms(taken) == self._start_ms:  # a call belongs to the day that it began in
+        # A call belongs to the day that it was counted in, whatever the wall clock said of it.
+        if self._first_ns is not None and taken.mono_ns >= self._first_ns:
             self._used = max(0, used + amount)
 
     def end(self) -> None:
@@ -174,11 +181,13 @@ class DayMeter:
         start_ms = self.start_ms(now)
         # A clock that was set back does not bring a day back whose count is gone.
         if self._start_ms is None or start_ms > self._start_ms:
-            self._start_ms, self._used = start_ms, 0
+            self._start_ms, self._used, self._first_ns = start_ms, 0, None
         return self._used
 
     def _next_ms(self, now: Now) -> int:
         start_ms = self.start_ms(now)
+        if self._start_ms is not None:  # the day that is counted, where the clock was set back
+            start_ms = max(start_ms, self._start_ms)
         return next_day_ms(self.limit.timezone, start_ms)
 
 

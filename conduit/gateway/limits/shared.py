@@ -17,7 +17,7 @@ from typing import Final
 from conduit.core.errors import ConduitError, LimiterUnavailableError, UnavailableError
 from conduit.core.ids import new_ulid
 from conduit.core.limits import Limit
-from conduit.gateway.ledger.periods import period_start_ms
+from conduit.core.periods import period_start_ms
 from conduit.gateway.limits.limiter import (
     CountSince,
     Exceeded,

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -22,6 +21,7 @@ from conduit.gateway.ledger.balances import Spending
 from conduit.gateway.notifications import notices
 from conduit.gateway.notifications.notices import DAY_MS, EXPIRY_DAYS, READY, THRESHOLDS, Notice
 from conduit.gateway.notifications.unusual import UnusualRules, UnusualSpend
+from conduit.gateway.pausing import pause
 from conduit.gateway.storage import keys, notifications
 from conduit.gateway.storage.engine import Database, Transaction, outages_reported, reading, writing
 from conduit.gateway.storage.keys import StoredKey
@@ -153,7 +153,7 @@ class NotificationWatch:
                 async with writing(self._database) as connection:
                     await notifications.remove(connection, doomed)
             deleted += len(doomed)
-            await self._pause(_PRUNING_PAUSE_S)
+            await pause(_PRUNING_PAUSE_S, self._stopping)
         return deleted
 
     async def close(self) -> None:
@@ -314,7 +314,7 @@ class NotificationWatch:
     async def _run(self) -> None:
         while not self._stopping.is_set():
             await self._round()
-            await self._pause(self._rules.budgets_every_s)
+            await pause(self._rules.budgets_every_s, self._stopping)
         await self._round()
 
     async def _round(self) -> None:
@@ -341,12 +341,6 @@ class NotificationWatch:
         if now >= self._prune_at:
             self._prune_at = now + self._rules.pruned_every_s
             await self.prune()
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait, unless the end comes first."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
 
 
 def facts(notification: StoredNotification) -> dict[str, Any]:

@@ -6,7 +6,7 @@ it comes with the request, or from the data folder at the start. Nothing is down
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cached_property
 from importlib.resources import files
@@ -103,7 +103,38 @@ class _BookFile(msgspec.Struct, forbid_unknown_fields=True):
     generated_from: str
     license: str
     units: str
-    vendors: dict[str, _Vendor]
+    vendors: dict[str, msgspec.Raw]
+
+
+class _Vendors(Mapping[str, _Vendor]):
+    """The vendors of a book, each read when it is first asked for: a gateway uses a few of them."""
+
+    def __init__(self, encoded: dict[str, msgspec.Raw]) -> None:
+        self._encoded = encoded
+        self._read: dict[str, _Vendor] = {}
+
+    def __getitem__(self, name: str) -> _Vendor:
+        found = self._read.get(name)
+        if found is None:
+            found = self._read[name] = self._decoded(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._encoded)
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._encoded
+
+    def passing(self) -> Iterator[tuple[str, _Vendor]]:
+        """Every vendor in turn, none of which is kept that was not asked for."""
+        for name in self._encoded:
+            yield name, self._read.get(name) or self._decoded(name)
+
+    def _decoded(self, name: str) -> _Vendor:
+        return msgspec.json.decode(self._encoded[name], type=_Vendor)
 
 
 class PriceBook:
@@ -116,11 +147,14 @@ class PriceBook:
     """
 
     def __init__(self, encoded: bytes) -> None:
-        """`encoded` is the JSON of a book. Raises msgspec.DecodeError if it is not one."""
+        """`encoded` is the JSON of a book. Raises msgspec.DecodeError if it is not one.
+
+        What it has of each vendor is read, and found to be right or wrong, when it is asked for.
+        """
         book = msgspec.json.decode(encoded, type=_BookFile)
         self.version = book.version
         self.generated_from = book.generated_from
-        self._vendors = book.vendors
+        self._vendors = _Vendors(book.vendors)
         self._found: dict[tuple[str, str], Rates | None] = {}
 
     @classmethod
@@ -136,10 +170,13 @@ class PriceBook:
         self._found = {}
 
     def check(self) -> None:
-        """Raise ValueError for what only a look-up would meet: a book of this release has none."""
+        """Read it all. A book of this release has nothing wrong in it.
+
+        Raises msgspec.DecodeError, and ValueError for what only a look-up would meet.
+        """
         if _VERSION.fullmatch(self.version) is None:
             raise ValueError(f"its version is a date, and not {self.version[:40]!r}")
-        for name, vendor in self._vendors.items():
+        for name, vendor in self._vendors.passing():
             for other in vendor.fallback:
                 if other not in self._vendors:
                     raise ValueError(f"{name} falls back to {other}, which it does not have")
@@ -156,7 +193,7 @@ class PriceBook:
 
     @property
     def row_count(self) -> int:
-        return sum(len(vendor.models) for vendor in self._vendors.values())
+        return sum(len(vendor.models) for _, vendor in self._vendors.passing())
 
     @property
     def vendors(self) -> tuple[str, ...]:
@@ -169,7 +206,7 @@ class PriceBook:
 
     def rows(self) -> Iterator[tuple[str, str, Rates]]:
         """Vendor, model and rates of every row."""
-        for vendor_name, vendor in self._vendors.items():
+        for vendor_name, vendor in self._vendors.passing():
             for model, row in vendor.models.items():
                 yield vendor_name, model, self._rates(vendor, row)
 

@@ -113,7 +113,7 @@ class Simulator:
             _check_model(operation, call.model)
             match operation:
                 case Operation.CHAT:
-                    return self._chat(request_from(read_object(body).values))
+                    return self._chat(_checked(read_object(body).values))
                 case Operation.COMPLETION:
                     return self._completion(read_object(body).values)
                 case Operation.EMBEDDING:
@@ -155,6 +155,15 @@ class Simulator:
 
 
 PROVIDERS: Final[tuple[Provider, ...]] = (Simulator(),)
+
+
+def _checked(fields: Mapping[str, Any]) -> ChatRequest:
+    # Deferred: a start need not wait for it where there is a real provider.
+    from conduit.gateway.providers._simulated_checks import check_chat  # noqa: PLC0415
+
+    request = request_from(fields)
+    check_chat(fields)
+    return request
 
 
 def chat_events(request: ChatRequest, *, created_s: int) -> Iterator[StreamEvent]:

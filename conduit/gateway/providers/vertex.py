@@ -14,11 +14,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from conduit.core.errors import UpstreamAuthError
 from conduit.gateway.dialects.openai.http import bearer, operation_path
@@ -189,18 +184,14 @@ def _assertion(key: _KeyFile, now_s: int) -> str:
         "exp": now_s + _ASSERTION_LIFE_S,
     }
     signed = b".".join(_base64(msgspec.json.encode(part)) for part in (header, claims))
-    signature = _private_key(key.private_key).sign(signed, PKCS1v15(), SHA256())
-    return b".".join((signed, _base64(signature))).decode()
+    # Deferred: most gateways have no such account, and the library is large.
+    from conduit.gateway.providers._service_account import rs256_signature  # noqa: PLC0415
 
-
-def _private_key(text: str) -> RSAPrivateKey:
     try:
-        key = load_pem_private_key(text.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise _malformed("its private_key cannot be read") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise _malformed("its private_key is not an RSA key")
-    return key
+        signature = rs256_signature(key.private_key, signed)
+    except ValueError as error:
+        raise _malformed(str(error)) from None
+    return b".".join((signed, _base64(signature))).decode()
 
 
 def _base64(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from conduit.core.errors import RequestTimeoutError
+from conduit.core.errors import ConduitError, RequestTimeoutError
 from conduit.gateway.dialects.chat_call import ReadCall, reader_in
 from conduit.gateway.dialects.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
 from conduit.gateway.dialects.whole_calls import read_moderation, read_rerank
@@ -93,7 +93,7 @@ async def serve(
         read_call=route.read_call,
     )
     request[REQUEST_ID] = exchange.id
-    told = told_by(request.headers)
+    told = told_by(request.headers, entrance.max_hops)
     exchange.hops = told.hops
     if told.timeout_s is not None:
         exchange.ends_at = exchange.began + told.timeout_s
@@ -105,7 +105,13 @@ async def serve(
     relay = HttpRelay(request, entrance.client_stall_timeout_s)
     with entrance.live.entered(exchange):
         stages = entrance.counting if route.counts else entrance.stages
-        await _run(stages, exchange, incoming, relay)
+        try:
+            await _run(stages, exchange, incoming, relay)
+        except ConduitError as error:
+            if exchange.key is not None and exchange.permit is None:  # or it has told them already
+                standing = entrance.limit_headers(exchange.key, exchange.scopes)
+                error.headers = {**standing, **error.headers}
+            raise
     if relay.response is None:
         raise RequestTimeoutError("the request was not completed by its sender")
     return relay.response

@@ -9,7 +9,6 @@ from conduit.core.errors import InvalidRequestError, RequestLoopError
 TIMEOUT_HEADER: Final = "x-conduit-timeout-ms"
 HOPS_HEADER: Final = "x-conduit-hops"
 IDEMPOTENCY_HEADER: Final = "idempotency-key"
-MOST_HOPS: Final = 3
 _LONGEST_KEY_BYTES: Final = 255
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
@@ -28,8 +27,11 @@ class Told(NamedTuple):
 NOTHING: Final = Told(None, 0)
 
 
-def told_by(headers: Mapping[str, str]) -> Told:
-    """Raises InvalidRequestError for a value that is none, and RequestLoopError."""
+def told_by(headers: Mapping[str, str], most_hops: int) -> Told:
+    """Raises InvalidRequestError for a value that is none, and RequestLoopError.
+
+    The latter from `most_hops` on.
+    """
     timeout, hops = headers.get(TIMEOUT_HEADER), headers.get(HOPS_HEADER)
     key = headers.get(IDEMPOTENCY_HEADER)
     if timeout is None and hops is None and key is None:
@@ -37,7 +39,7 @@ def told_by(headers: Mapping[str, str]) -> Told:
     if key is not None:
         _refuse_unfit(key)
     passed = _number(HOPS_HEADER, hops or "0")
-    if passed >= MOST_HOPS:
+    if passed >= most_hops:
         raise RequestLoopError(
             f"the request has come through {passed} gateways: do they send it in a circle?"
         )

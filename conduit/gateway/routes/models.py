@@ -16,7 +16,7 @@ from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use
 from conduit.gateway.routing.resolve import find_mapping
 from conduit.gateway.server.headers import client_key_of
-from conduit.gateway.snapshot import AliasMapping, Snapshot
+from conduit.gateway.snapshot import AliasMapping, KeyGrant, Snapshot
 
 _ANTHROPIC: Final = "anthropic-version"
 _METHODS: Final[Mapping[Operation, tuple[str, ...]]] = {
@@ -35,46 +35,62 @@ def routes() -> list[web.RouteDef]:
 
 
 async def list_models(request: web.Request) -> web.Response:
-    snapshot, mappings = await _usable(request)
+    snapshot, key = await _asked_by(request)
+    mappings = _usable(snapshot, key)
     if _ANTHROPIC in request.headers:
-        return web.json_response(_anthropic_page(mappings))
+        return _answer(request, key, _anthropic_page(mappings))
     data = [_model(snapshot, mapping, mapping.alias) for mapping in mappings]
-    return web.json_response({"object": "list", "data": data})
+    return _answer(request, key, {"object": "list", "data": data})
 
 
 async def show_model(request: web.Request) -> web.Response:
-    snapshot, mapping, name = await _named(request)
+    snapshot, key = await _asked_by(request)
+    mapping, name = _named(request, snapshot, key)
     if _ANTHROPIC in request.headers:
-        return web.json_response(_anthropic_model(mapping, name))
-    return web.json_response(_model(snapshot, mapping, name))
+        return _answer(request, key, _anthropic_model(mapping, name))
+    return _answer(request, key, _model(snapshot, mapping, name))
 
 
 async def list_gemini_models(request: web.Request) -> web.Response:
-    snapshot, mappings = await _usable(request)
+    snapshot, key = await _asked_by(request)
+    mappings = _usable(snapshot, key)
     found = [_gemini_model(snapshot, mapping, mapping.alias) for mapping in mappings]
-    return web.json_response({"models": found})
+    return _answer(request, key, {"models": found})
 
 
 async def show_gemini_model(request: web.Request) -> web.Response:
-    return web.json_response(_gemini_model(*await _named(request)))
+    snapshot, key = await _asked_by(request)
+    mapping, name = _named(request, snapshot, key)
+    return _answer(request, key, _gemini_model(snapshot, mapping, name))
 
 
-async def _usable(request: web.Request) -> tuple[Snapshot, list[AliasMapping]]:
+async def _asked_by(request: web.Request) -> tuple[Snapshot, KeyGrant]:
     entrance = request.app[ENTRANCE].now
     key = await entrance.stages.authenticate(client_key_of(request), entrance.addresses.of(request))
-    snapshot = entrance.snapshot()
-    return snapshot, [each for each in snapshot.mappings.values() if may_use(key, each.alias)]
+    return entrance.snapshot(), key
 
 
-async def _named(request: web.Request) -> tuple[Snapshot, AliasMapping, str]:
-    entrance = request.app[ENTRANCE].now
-    key = await entrance.stages.authenticate(client_key_of(request), entrance.addresses.of(request))
+def _answer(request: web.Request, key: KeyGrant, body: object) -> web.Response:
+    return web.json_response(body, headers=_limit_headers(request, key))
+
+
+def _limit_headers(request: web.Request, key: KeyGrant) -> Mapping[str, str]:
+    """How the key's rate limits stand: nothing is taken of them here."""
+    return request.app[ENTRANCE].now.limit_headers(key, ())
+
+
+def _usable(snapshot: Snapshot, key: KeyGrant) -> list[AliasMapping]:
+    return [each for each in snapshot.mappings.values() if may_use(key, each.alias)]
+
+
+def _named(request: web.Request, snapshot: Snapshot, key: KeyGrant) -> tuple[AliasMapping, str]:
     name = request.match_info["model"]
-    snapshot = entrance.snapshot()
     mapping = find_mapping(snapshot, name)
     if mapping is None or not may_use(key, name):
-        raise ModelNotFoundError(f"there is no model {name!r}", param="model")
-    return snapshot, mapping, name
+        error = ModelNotFoundError(f"there is no model {name!r}", param="model")
+        error.headers = _limit_headers(request, key)
+        raise error
+    return mapping, name
 
 
 def _model(snapshot: Snapshot, mapping: AliasMapping, name: str) -> dict[str, Any]:

@@ -139,6 +139,22 @@ class HttpRelay:
         if transport.get_write_buffer_size() > _READ_AHEAD_BYTES:
             await self._wait_for_reader(transport, self._request.writer.drain())
 
+    def push(self, data: bytes) -> bool:
+        """Write one piece of a stream, unless it has to be waited for, or the client has gone.
+
+        A piece after which there is no room left is for `write`, which waits at once.
+        """
+        streamed, transport = self._streamed, self._transport
+        if (
+            streamed is None
+            or transport is None
+            or transport.is_closing()
+            or transport.get_write_buffer_size() + len(data) > _READ_AHEAD_BYTES
+        ):
+            return False
+        streamed.write_piece(transport, data)
+        return True
+
     async def _wait_for_reader(
         self, transport: asyncio.WriteTransport, waiting: Awaitable[None]
     ) -> None:

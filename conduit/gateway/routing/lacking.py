@@ -3,12 +3,13 @@
 "Surely" is False among the capabilities; what is not known is left to the provider to say.
 """
 
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from conduit.core.errors import UnsupportedParameterError
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.registry import DIALECTS
-from conduit.gateway.exchange import Candidate
+from conduit.gateway.exchange import Candidate, Decision, WhyNot
 from conduit.gateway.provider import Operation
 
 _NOTHING: Final = (b"null", b"[]", b"{}")
@@ -61,6 +62,23 @@ def lack_of(needs: Needs, candidate: Candidate) -> Lack | None:
     if needs.schema is not None and can.schema is False and not _can_emulate(needs, candidate):
         return Lack(needs.schema, "keeps to no JSON schema")
     return None
+
+
+def able(decision: Decision, needs: Needs) -> Decision:
+    """The decision without the candidates that surely lack what is needed, which may be all."""
+    lacks = [(each, lack_of(needs, each)) for each in decision.candidates]
+    if all(lack is None for _, lack in lacks):
+        return decision
+    why_nots = [
+        WhyNot(candidate.upstream.name, candidate.model, f"the model {lack.reason}")
+        for candidate, lack in lacks
+        if lack is not None
+    ]
+    return replace(
+        decision,
+        candidates=tuple(candidate for candidate, lack in lacks if lack is None),
+        why_nots=(*decision.why_nots, *why_nots),
+    )
 
 
 def refusal_of(lack: Lack, candidate: Candidate) -> UnsupportedParameterError:

@@ -36,31 +36,37 @@ def rank(health: Health, decision: Decision, asked: Asked, draw: Draw) -> list[R
     breakers = decision.policy.breakers
     if len(decision.candidates) == 1 and not asked.down:
         return [only(health, decision.candidates[0], breakers=breakers)]
+    now = health.clock()
     ready: list[Ranked] = []
     blocked: list[Ranked] = []
     for candidate in decision.candidates:
         if candidate.upstream.name in asked.down:
             blocked.append(Ranked(candidate, math.inf, _TAKEN_AS_DOWN))
             continue
-        ranked_alone = only(health, candidate, breakers=breakers)
-        (ready if ranked_alone.blocked is None else blocked).append(ranked_alone)
+        usable = usable_places(health, candidate, breakers=breakers, now=now)
+        if isinstance(usable, Blocked):
+            blocked.append(Ranked(candidate, math.inf, usable))
+        else:
+            ready.append(Ranked(candidate, 0.0, None, usable))
     if blocked:
         blocked.sort(key=_until)
     if len(ready) < 2:
         return ready + blocked
     session = asked.session if decision.policy.sticky != "off" else None
-    if decision.strategy == "simple" and session is None:  # which looks at nothing else
+    strategy = decision.strategy
+    if strategy == "simple" and session is None:  # which looks at nothing else
         return [ready[index] for index in in_tiers([each.candidate for each in ready])] + blocked
-    standings = [_standing(health, each.candidate, decision.strategy, asked) for each in ready]
+    cost_of = asked.cost_of if strategy == "lowest-cost" else None
+    standings = [_standing(each.candidate, now, cost_of) for each in ready]
     ranked = []
-    for index, score in ranking(decision.strategy, standings, draw, session):
+    for index, score in ranking(strategy, standings, draw, session):
         ready[index].score = score
         ranked.append(ready[index])
     return ranked + blocked
 
 
 def only(health: Health, candidate: Candidate, *, breakers: bool) -> Ranked:
-    """The one candidate there is, which nothing has to be compared with."""
+    """A candidate by itself, which has not been compared with others."""
     usable = usable_places(health, candidate, breakers=breakers)
     if isinstance(usable, Blocked):
         return Ranked(candidate, math.inf, usable)
@@ -72,21 +78,26 @@ def _until(ranked: Ranked) -> float:
     return ranked.blocked.until
 
 
-def _standing(health: Health, candidate: Candidate, strategy: str, asked: Asked) -> Standing:
-    """The candidate by all of its credentials: calls added up, the best of their speeds."""
-    now = health.clock()
-    in_flight = 0
-    ttft_ms = tokens_per_s = None
-    for each in places_of(health, candidate):
+def _standing(candidate: Candidate, now: float, cost_of: CostOf | None) -> Standing:
+    """The candidate by all of its credentials: calls added up, the best of their speeds.
+
+    Its places have just been looked up, as it takes a call.
+    """
+    places = candidate.places.found
+    deployment = places[0].deployment
+    in_flight = deployment.in_flight
+    ttft_ms, tokens_per_s = deployment.speeds_at(now)
+    for each in places[1:] if len(places) > 1 else ():
         in_flight += each.deployment.in_flight
-        ttft_ms = _known(min, ttft_ms, each.deployment.ttft_ms.at(now))
-        tokens_per_s = _known(max, tokens_per_s, each.deployment.tokens_per_s.at(now))
+        ttft_there, tokens_there = each.deployment.speeds_at(now)
+        ttft_ms = _known(min, ttft_ms, ttft_there)
+        tokens_per_s = _known(max, tokens_per_s, tokens_there)
     return Standing(
-        f"{candidate.upstream.name}/{candidate.model}",
+        candidate.name,
         candidate.order,
         candidate.weight,
         in_flight,
-        asked.cost_of(candidate) if strategy == "lowest-cost" else None,
+        None if cost_of is None else cost_of(candidate),
         ttft_ms,
         tokens_per_s,
     )
@@ -114,12 +125,22 @@ def places_of(health: Health, candidate: Candidate) -> list[Place]:
     return places.found
 
 
-def usable_places(health: Health, candidate: Candidate, *, breakers: bool) -> list[Place] | Blocked:
+def usable_places(
+    health: Health, candidate: Candidate, *, breakers: bool, now: float | None = None
+) -> list[Place] | Blocked:
     """Where a call to the candidate may go out now, or why nowhere: of the place that is next."""
-    now = health.clock()
+    if now is None:
+        now = health.clock()
+    looked_up = candidate.places
+    is_fresh = looked_up.token is health.token
+    places = looked_up.found if is_fresh else places_of(health, candidate)
+    if len(places) == 1:
+        place = places[0]
+        why = health.blocked(place.deployment, place.credential, now, breakers=breakers)
+        return places if why is None else why
     usable: list[Place] = []
     soonest: Blocked | None = None
-    for place in places_of(health, candidate):
+    for place in places:
         why = health.blocked(place.deployment, place.credential, now, breakers=breakers)
         if why is None:
             usable.append(place)

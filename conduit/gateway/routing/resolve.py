@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from conduit.core.aliases import model_asked_for, taken_by
 from conduit.gateway.exchange import Candidate, Decision, WhyNot
 from conduit.gateway.pricing import UNPRICED, Rates
 from conduit.gateway.pricing.unknown import FREE, UnknownPrice
@@ -10,7 +11,6 @@ from conduit.gateway.provider import Operation
 from conduit.gateway.routing.caching import caching_of
 from conduit.gateway.snapshot import AliasMapping, Snapshot, Target
 
-REQUESTED_MODEL = "*"
 """A target's model that stands for the name the client asked for."""
 
 PriceOf = Callable[[Mapping[tuple[str, str], Rates], str, str | None, str], Rates | None]
@@ -31,15 +31,8 @@ class Question(NamedTuple):
 
 def find_mapping(snapshot: Snapshot, alias: str) -> AliasMapping | None:
     """The mapping of exactly this alias, or the wildcard with the longest fitting start."""
-    exact = snapshot.mappings.get(alias)
-    if exact is not None:
-        return exact
-    fitting = [
-        mapping
-        for pattern, mapping in snapshot.mappings.items()
-        if pattern.endswith("*") and alias.startswith(pattern[:-1])
-    ]
-    return max(fitting, key=lambda mapping: len(mapping.alias), default=None)
+    own = taken_by(alias, snapshot.mappings)
+    return None if own is None else snapshot.mappings[own]
 
 
 def resolve(
@@ -62,7 +55,7 @@ def resolve(
         return _unknown_rates(policy, unknown, must_be_priced=question.must_be_priced)
 
     for target in sorted(mapping.targets, key=lambda target: target.order):
-        found = _consider(snapshot, question, target, rates_of)
+        found = _consider(snapshot, question, mapping.alias, target, rates_of)
         if isinstance(found, Candidate):
             candidates.append(found)
         else:
@@ -104,10 +97,11 @@ def _unknown_rates(policy: str, unknown: UnknownPrice, *, must_be_priced: bool) 
 def _consider(
     snapshot: Snapshot,
     question: Question,
+    alias: str,
     target: Target,
     rates_of: Callable[[str, str | None, str], Rates | str],
 ) -> Candidate | WhyNot:
-    model = question.alias if target.model == REQUESTED_MODEL else target.model
+    model = model_asked_for(target.model, alias, question.alias)
 
     def why_not(reason: str) -> WhyNot:
         return WhyNot(target.provider, model, reason)

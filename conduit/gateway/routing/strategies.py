@@ -8,15 +8,22 @@ those of weight 0 after the rest of their order, whatever the strategy.
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 NOMINAL_OUTPUT_TOKENS: Final = 256
 """How long an answer is taken to be when targets are compared by their speed."""
 
+TIE_BREAK: Final = 1e-6
+"""Less than this is added to a score by chance, so that it decides between equals alone."""
+
 _EXPLORED_FIRST_MS: Final = 1.0
+_SCORE: Final = itemgetter(1)
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """A target as strategies see it, at one moment.
 
     `ttft_ms` is the average time to the first token and `tokens_per_s` the average speed after it,
@@ -77,7 +84,7 @@ def weighted(standings: Sequence[Standing], draw: Draw) -> list[float]:
 
 def least_used(standings: Sequence[Standing], draw: Draw) -> list[float]:
     """The fewest calls in flight for its weight; chance decides between equals."""
-    return [each.in_flight / max(each.weight, 1) + draw.random() * 1e-6 for each in standings]
+    return [each.in_flight / max(each.weight, 1) + draw.random() * TIE_BREAK for each in standings]
 
 
 def lowest_cost(standings: Sequence[Standing], draw: Draw) -> list[float]:
@@ -91,10 +98,11 @@ def lowest_latency(standings: Sequence[Standing], draw: Draw) -> list[float]:
     Multiplied by the calls in flight and one more, so that a fast target is not run over (the
     "peak EWMA" of Finagle). What is not known, or not any more, is tried first.
     """
+    random = draw.random
     return [
         (_EXPLORED_FIRST_MS if (expected := expected_ms(each)) is None else expected)
         * (each.in_flight + 1)
-        + draw.random() * 1e-6
+        + random() * TIE_BREAK
         for each in standings
     ]
 
@@ -138,14 +146,24 @@ def ranking(
     strategy: str, standings: Sequence[Standing], draw: Draw, session: str | None = None
 ) -> list[tuple[int, float]]:
     """Indices into `standings` in the order in which they are tried, each with its score."""
+    if _are_equals(standings):
+        return sorted(enumerate(_scores(strategy, standings, draw, session)), key=_SCORE)
     tiers: dict[tuple[int, bool], list[int]] = {}
     for index, each in enumerate(standings):
         tiers.setdefault((each.order, each.weight == 0), []).append(index)
     ranked: list[tuple[int, float]] = []
     for _, members in sorted(tiers.items()):
         scores = _scores(strategy, [standings[index] for index in members], draw, session)
-        ranked += sorted(zip(members, scores, strict=True), key=lambda pair: pair[1])
+        ranked += sorted(zip(members, scores, strict=True), key=_SCORE)
     return ranked
+
+
+def _are_equals(standings: Sequence[Standing]) -> bool:
+    """Whether none comes before another one whatever the strategy."""
+    for each in standings:  # noqa: SIM110  # half as dear, and done for every request
+        if each.order != standings[0].order or not each.weight:
+            return False
+    return True
 
 
 def in_tiers(targets: Sequence[Tiered]) -> list[int]:

@@ -4,10 +4,20 @@ The same ranking is shown, with more about each candidate, by an explanation (`r
 """
 
 import math
+from typing import Final
 
 import msgspec
 
-from conduit.gateway.exchange import Attempt, Course, Exchange, Leg, Places, Ranked, WhyNot
+from conduit.gateway.exchange import (
+    Attempt,
+    Candidate,
+    Course,
+    Exchange,
+    Leg,
+    Ranked,
+    WhyNot,
+)
+from conduit.gateway.health.registry import Blocked
 
 
 class TracedCandidate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -21,7 +31,10 @@ class TracedCandidate(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class TracedLeg(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An alias on the way; `left_out` are targets that could not serve the request at all."""
+    """An alias on the way; `left_out` are targets that could not serve the request at all.
+
+    Those that were passed over, as they could do nothing for it, come last.
+    """
 
     alias: str
     strategy: str
@@ -50,46 +63,77 @@ class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
     trimmed: int = 0
 
 
+_MARKED: Final = 0.5
+"""A score that stands for any."""
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Trace).decode
 
 
 def trace_of(exchange: Exchange) -> str | None:
-    """The trace of an exchange as JSON; None where routing has not begun."""
+    """The trace of an exchange as JSON; None where routing has not begun.
+
+    One that was refused because nothing could serve it has why each candidate was left out.
+    """
     course = exchange.course
     if course is None:
-        return None
-    places = _of_one_place(exchange, course)
-    if places is None:
-        return _written(exchange, course)
-    if places.trace is None:
-        places.trace = _written(exchange, course)
-    return places.trace
+        decision = exchange.decision
+        if decision is None or decision.candidates:
+            return None
+        return _encode(Trace([_leg(Leg(decision, []))], [])).decode()
+    return _usual(exchange, course) or _written(exchange, course)
 
 
-def _of_one_place(exchange: Exchange, course: Course) -> Places | None:
-    """The places of the one candidate that there was, if it has one and served at the first try.
+def _usual(exchange: Exchange, course: Course) -> str | None:
+    """The trace of a request that was served at the first try, where nothing was left out.
 
-    Such traces are all the same, and nearly all traces are such.
+    Nearly all are such, and all but the scores is the same in each: so the pieces in between are
+    written once for a candidate and kept with it. None for other requests.
     """
-    leg = course.legs[0]
-    if len(course.legs) > 1 or len(leg.ranked) > 1 or len(exchange.attempts) != 1:
+    leg, attempts = course.legs[0], exchange.attempts
+    if len(course.legs) > 1 or len(attempts) != 1 or exchange.trimmed or leg.session is not None:
         return None
-    attempt, decision = exchange.attempts[0], leg.decision
+    attempt = attempts[0]
+    if attempt.error is not None or attempt.after_s or leg.decision.why_nots:
+        return None
     places = attempt.candidate.places
-    usual = (
-        attempt.error is None
-        and not attempt.after_s
-        and not exchange.trimmed
-        and leg.session is None
-        and len(places.found) == 1
-        and not decision.why_nots
-    )
-    return places if usual else None
+    if len(places.found) != 1:  # another credential next time
+        return None
+    scored = []
+    for each in leg.ranked:
+        if each.blocked is not None or each.score == math.inf:
+            return None
+        before = each.candidate.places.traced or _keep_before_score(each.candidate)
+        scored.append(f"{before}{each.score!r}}}")
+    head, tail = places.traced_around or _keep_around(leg, attempt)
+    return f"{head}{','.join(scored)}{tail}"
+
+
+def _keep_before_score(candidate: Candidate) -> str:
+    before, _ = _split(_scored(Ranked(candidate, _MARKED)))
+    candidate.places.traced = before
+    return before
+
+
+def _keep_around(leg: Leg, attempt: Attempt) -> tuple[str, str]:
+    """What stands before and after the candidates of requests that this attempt serves."""
+    candidate = attempt.candidate
+    alone = Leg(leg.decision, [Ranked(candidate, _MARKED)])
+    before, after = _split(Trace([_leg(alone)], [_attempt(attempt)]))
+    head = before.removesuffix(candidate.places.traced or _keep_before_score(candidate))
+    around = candidate.places.traced_around = head, after.removeprefix("}")
+    return around
+
+
+def _split(traced: Trace | TracedCandidate) -> tuple[str, str]:
+    """What is written before and after the only score; quotes within names are escaped."""
+    before, after = _encode(traced).decode().split(f'"score":{_MARKED}')
+    return f'{before}"score":', after
 
 
 def _written(exchange: Exchange, course: Course) -> str:
-    legs, attempts = [*map(_leg, course.legs)], [*map(_attempt, exchange.attempts)]
+    legs = [_leg(each) for each in (*course.legs, *course.passed_over)]
+    attempts = [*map(_attempt, exchange.attempts)]
     trace = Trace(legs, attempts, exchange.trimmed)
     return _encode(trace).decode()
 
@@ -104,19 +148,26 @@ def _leg(leg: Leg) -> TracedLeg:
     return TracedLeg(
         decision.alias,
         decision.strategy,
-        [*map(_candidate, leg.ranked)],
+        [
+            _scored(each) if each.blocked is None else _blocked(each, each.blocked)
+            for each in leg.ranked
+        ],
         [*map(_left_out, decision.why_nots)],
         leg.because,
         leg.session is not None,
     )
 
 
-def _candidate(ranked: Ranked) -> TracedCandidate:
-    candidate, blocked = ranked.candidate, ranked.blocked
-    name, model, score = candidate.upstream.name, candidate.model, ranked.score
-    if blocked is not None:
-        return TracedCandidate(name, model, None, blocked.state, blocked.reason)
-    return TracedCandidate(name, model, score if math.isfinite(score) else None)
+def _scored(ranked: Ranked) -> TracedCandidate:
+    score = ranked.score
+    return TracedCandidate(
+        ranked.candidate.upstream.name, ranked.candidate.model, None if score == math.inf else score
+    )
+
+
+def _blocked(ranked: Ranked, why: Blocked) -> TracedCandidate:
+    candidate = ranked.candidate
+    return TracedCandidate(candidate.upstream.name, candidate.model, None, why.state, why.reason)
 
 
 def _left_out(why: WhyNot) -> TracedCandidate:

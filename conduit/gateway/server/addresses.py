@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from conduit.core.settings import Network
+from conduit.core.networks import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 

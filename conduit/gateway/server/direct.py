@@ -330,6 +330,8 @@ class DirectLine:
             self._elsewhere = max(head_end + 4 + length - len(data), 0) or -1
         handler = self._reader.handlers.get(data[:line_end])
         self._is_plain = handler is not None and _is_plain(head)
+        if not self._is_plain:
+            self._reader.parser = None  # one that has seen the end of a connection reads no other
         if handler is None or not self._is_plain or self._elsewhere:
             return None
         path = data[5 : line_end - 9].decode()

@@ -1,9 +1,11 @@
 """Request ids, and the headers that every answer carries."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import hdrs, web
 
+from conduit.core.errors import AuthenticationError
 from conduit.core.ids import new_id
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -45,24 +47,38 @@ def own_id_headers(path: str, ident: str) -> dict[str, str]:
 
 
 def bearer_of(request: web.BaseRequest) -> str | None:
-    """The token of `Authorization: Bearer …`; None for another scheme or two such headers."""
-    headers = request.headers.getall(hdrs.AUTHORIZATION, ())
-    if len(headers) != 1:
-        return None
-    scheme, _, token = headers[0].partition(" ")
+    """The token of `Authorization: Bearer …`; None for another scheme.
+
+    Raises AuthenticationError for two such headers.
+    """
+    header = _only_one(hdrs.AUTHORIZATION, request.headers.getall(hdrs.AUTHORIZATION, ()))
+    scheme, _, token = (header or "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def client_key_of(request: web.BaseRequest) -> str | None:
-    """The virtual key of a request: a bearer token, or what Anthropic's or Google's SDKs send."""
+    """The virtual key of a request: a bearer token, or what Anthropic's or Google's SDKs send.
+
+    Raises AuthenticationError for two headers of a name.
+    """
     headers = request.headers
     if hdrs.AUTHORIZATION in headers:
         return bearer_of(request)
     for name in _KEY_HEADERS:
         found = headers.getall(name, ())
         if found:
-            return found[0].strip() if len(found) == 1 else None
+            return (_only_one(name, found) or "").strip()
     return None
+
+
+def _only_one(name: str, values: Sequence[str]) -> str | None:
+    """Which of two keys is meant cannot be told, and a proxy before may have looked at either."""
+    if len(values) > 1:
+        raise AuthenticationError(
+            f"the request has {len(values)} {name} headers: send one",
+            hint="a proxy or a client's own headers may have added one",
+        )
+    return values[0] if values else None
 
 
 def is_client_api(path: str) -> bool:

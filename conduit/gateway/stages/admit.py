@@ -25,7 +25,7 @@ from conduit.gateway.pricing.cost import (
 )
 from conduit.gateway.pricing.quantities import Quantities, quantities_bound
 from conduit.gateway.provider import Operation
-from conduit.gateway.routing.strategies import NOMINAL_OUTPUT_TOKENS
+from conduit.gateway.routing.costs import cost_to_compare
 from conduit.gateway.snapshot import KeyGrant
 from conduit.gateway.stages.decode import input_tokens_of
 
@@ -42,10 +42,15 @@ InputTokens = Callable[[ClientCall, Candidate], int]
 
 @dataclass(frozen=True, slots=True)
 class HoldRules:
-    """`wait_s` for held money, `default_output_tokens` where the model's largest is unknown."""
+    """`wait_s` for held money, `default_output_tokens` where the model's largest is unknown.
+
+    `strict` holds never grow: an output that nobody limits is held whole, also of a stream, and
+    where the model's largest is unknown what is held becomes its limit.
+    """
 
     wait_s: float
     default_output_tokens: int
+    strict: bool = False
 
 
 class Extent(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +115,8 @@ class Admit:
             attempt.candidate = self._priced_now(attempt.candidate)
         extent = self._extent(exchange, attempt)
         try:
-            attempt.hold = await self._take(exchange, attempt, extent, self._rules.wait_s)
+            wait_s = exchange.waits_s(self._rules.wait_s)
+            attempt.hold = await self._take(exchange, attempt, extent, wait_s)
         except InsufficientQuotaError as error:
             attempt.hold, extent = await self._take_capped(exchange, attempt, extent, error)
         attempt.output_cap = extent.cap
@@ -130,7 +136,7 @@ class Admit:
         self, exchange: Exchange, attempt: Attempt, whole: Extent, refusal: InsufficientQuotaError
     ) -> tuple[Hold, Extent]:
         """Hold what is left of the balance, and less where others have spent of it meanwhile."""
-        until = time.monotonic() + self._rules.wait_s
+        until = time.monotonic() + exchange.waits_s(self._rules.wait_s)
         most = whole.output_tokens
         while True:
             capped = self._capped(exchange, attempt, whole)
@@ -153,10 +159,12 @@ class Admit:
         limit, choices = output_cap(call, params), answers(call, params)
         if limit is not None:
             return Extent(input_tokens, limit * choices)
-        if call.stream:
+        rules = self._rules
+        if call.stream and not rules.strict:
             return Extent(input_tokens, STREAM_BLOCK_TOKENS * choices, can_top_up=True)
-        largest = rates.max_output_tokens or self._rules.default_output_tokens
-        return Extent(input_tokens, largest * choices, can_be_capped=True)
+        largest = rates.max_output_tokens or rules.default_output_tokens
+        cap = largest if rules.strict and rates.max_output_tokens is None else None
+        return Extent(input_tokens, largest * choices, cap, can_be_capped=True)
 
     def _capped(self, exchange: Exchange, attempt: Attempt, whole: Extent) -> Extent | None:
         """What is left of the balance as an output limit; None where that is no answer's worth."""
@@ -252,12 +260,7 @@ def _where_to_look(spent: BudgetTerms) -> str:
 
 
 def cost_at(exchange: Exchange, candidate: Candidate) -> int | None:
-    """The most in nano-dollars that the request costs at a candidate; None where it has no price.
-
-    For comparing candidates: where no limit is set, all answers are taken to be of one length.
-    """
-    if candidate.rates.source == "none":
-        return None
+    """What the request costs at a candidate, see `cost_to_compare`."""
     call = exchange.call
     limit = output_cap(call, candidate.params)
-    return candidate.bound(input_tokens_of(call, candidate), limit or NOMINAL_OUTPUT_TOKENS).whole
+    return cost_to_compare(candidate, input_tokens_of(call, candidate), limit)

@@ -5,7 +5,7 @@ The table of what is retried, and where, is in docs/reliability.md.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from random import random
 from typing import Final, NamedTuple
@@ -33,11 +33,16 @@ from conduit.gateway.exchange import (
 from conduit.gateway.health.deployments import CredentialHealth, Deployment, Effect
 from conduit.gateway.health.registry import Blocked, Health
 from conduit.gateway.routing.causes import cause_of, effect_of
+from conduit.gateway.routing.fallbacks import cause_of_none, next_alias, soonest
 from conduit.gateway.routing.ranks import Asked, choose, only, places_of, rank, usable_places
+from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.routing.sessions import session_of
 from conduit.gateway.routing.strategies import Draw
+from conduit.gateway.stages.failures import passed
 
-_SHORTEST_ATTEMPT_S: Final = 1.0
+_SHORTEST_PAUSE_S: Final = 1.0
+"""The least that a client is told to wait."""
+
 _LATE_S: Final = 0.002
 """A timer of the event loop may ring a millisecond early."""
 
@@ -53,7 +58,8 @@ class RetryRules(NamedTuple):
     all calls in flight at most, and never fewer than `budget_floor`. A deployment that failed is
     tried again after a random part of `base_s`, doubled each time, `cap_s` at most. A provider's
     rate limit is waited for where nothing else is left: by the request that met it for
-    `retry_after_most_s`, by those that come after it, `queue_length` of them, for `queue_s`.
+    `retry_after_most_s`, and `retry_after_share` of the time left to it, by those that come after
+    it, `queue_length` of them, for `queue_s`. None is begun with less than `shortest_s` left.
     """
 
     max_attempts: int = 3
@@ -62,9 +68,11 @@ class RetryRules(NamedTuple):
     base_s: float = 0.25
     cap_s: float = 8.0
     retry_after_most_s: float = 10.0
+    retry_after_share: float = 0.5
     queue_s: float = 2.0
     queue_length: int = 64
     total_s: float = 600.0
+    shortest_s: float = 1.0
 
 
 CostOf = Callable[[Exchange, Candidate], int | None]
@@ -94,7 +102,8 @@ class Attempts:
         self._cost_of = cost_of
         self._sleep = sleep
         self._draw = draw
-        self._turns: dict[str, int] = {}
+        self.rotation = Rotation()
+        """The turns of aliases that go round; of all where they are counted together."""
 
     async def __call__(self, exchange: Exchange) -> Attempt | None:
         course = exchange.course
@@ -130,36 +139,29 @@ class Attempts:
         if len(decision.candidates) == 1:
             alone = only(self._health, decision.candidates[0], breakers=policy.breakers)
             return Leg(decision, [alone], because, session)
-        turn = self._turn(decision) if decision.strategy == "round-robin" else 0
+        turn = self.rotation.take(decision) if decision.strategy == "round-robin" else 0
         asked = Asked(partial(self._cost_of, exchange), session)
         ranked = rank(self._health, decision, asked, Draw(self._draw, turn))
         return Leg(decision, ranked, because, session)
 
-    def _turn(self, decision: Decision) -> int:
-        """Counted by the mapping's alias: where it ends in `*`, clients choose the other one."""
-        alias = decision.alias if decision.mapping is None else decision.mapping.alias
-        turn = self._turns[alias] = self._turns.get(alias, -1) + 1
-        return turn
-
     async def _first(self, exchange: Exchange, course: Course) -> Attempt:
         """No candidate takes a call now: another alias, a short wait, or a refusal."""
-        blocked = _soonest(course.waiting)
-        cause = "rate_limit" if blocked is not None and blocked.can_wait else "error"
-        if course.legs[0].decision.too_long:
-            cause = "context_window"
+        cause = cause_of_none(course.legs[0].decision, course.waiting)
         fallen = self._fall_back(exchange, course, cause)
         if fallen is not None:
             return fallen
         attempt = await self._wait_for_room(exchange, course)
         if attempt is None:
+            if exchange.is_late(self._rules.shortest_s):
+                raise passed()
             raise _nothing_takes_it(exchange, course.legs[0], self._health.clock())
         return attempt
 
     async def _wait_for_room(self, exchange: Exchange, course: Course) -> Attempt | None:
         """Wait a little where a rate limit or a cap is all that is in the way."""
         rules, clock = self._rules, self._health.clock
-        ends = clock() + rules.queue_s
-        while (blocked := _soonest(course.waiting)) is not None and blocked.can_wait:
+        ends = clock() + exchange.waits_s(rules.queue_s)
+        while (blocked := soonest(course.waiting)) is not None and blocked.can_wait:
             left = ends - clock()
             if left <= 0 or blocked.until > ends:
                 return None
@@ -203,6 +205,16 @@ class Attempts:
     async def _next(
         self, exchange: Exchange, course: Course, last: Attempt, error: ConduitError
     ) -> Attempt:
+        attempt = await self._following(exchange, course, last, error)
+        if attempt is None:
+            self._tell_when_again(course, error)
+            raise error
+        return attempt
+
+    async def _following(
+        self, exchange: Exchange, course: Course, last: Attempt, error: ConduitError
+    ) -> Attempt | None:
+        """None where nothing is left to try."""
         course.unsure += last.is_unsure
         if last.ask_again:  # over a field of ours, so it does not count against the limit
             course.counted -= 1
@@ -215,14 +227,12 @@ class Attempts:
         cause = cause_of(error)
         another = self._another_alias(exchange, course, cause)
         most = self._rules.max_attempts - (another is not None)
-        if course.counted >= self._rules.max_attempts or course.unsure > 1:
-            # Another round by the client's SDK would only repeat what was tried here.
-            error.should_retry = False if error.status >= 500 else error.should_retry
-            raise error
+        if self._is_used_up(course):
+            return None
         if not _may_move_on(error, course.unsure) and another is None:
-            raise error
-        if self._left_s(exchange) < _SHORTEST_ATTEMPT_S or not self._is_affordable():
-            raise error
+            return None
+        if self._left_s(exchange) < self._rules.shortest_s or not self._is_affordable():
+            return None
         attempt = None
         if _may_move_on(error, course.unsure) and course.counted < most:
             self._with_another_credential(exchange, course, last, error)
@@ -231,9 +241,21 @@ class Attempts:
             attempt = self._fall_back(exchange, course, cause)
         if attempt is None and _may_repeat(error, course.unsure):
             attempt = await self._again(exchange, course, error, cause)
-        if attempt is None:
-            raise error
         return attempt
+
+    def _is_used_up(self, course: Course) -> bool:
+        """Whether as much was sent as ever is for one request."""
+        return course.counted >= self._rules.max_attempts or course.unsure > 1
+
+    def _tell_when_again(self, course: Course, error: ConduitError) -> None:
+        """What a client's SDK is to do with the last error of a request."""
+        if isinstance(error, UpstreamRateLimitedError) and error.retry_after_s is None:
+            pauses = self._pauses(course.legs[0].ranked)  # where the client's next one begins
+            error.retry_after_s = max(min(pauses, default=0.0), _SHORTEST_PAUSE_S)
+        told_when = error.retry_after_s is not None and not self._is_used_up(course)
+        if error.status >= 500 and not told_when:
+            # Another round by the SDK would only repeat what was tried here.
+            error.should_retry = False
 
     def _with_another_credential(
         self, exchange: Exchange, course: Course, last: Attempt, error: ConduitError
@@ -257,10 +279,10 @@ class Attempts:
         course.waiting = list(course.legs[-1].ranked)
         if isinstance(error, UpstreamRateLimitedError) or error.retry_after_s is not None:
             soonest = self._soonest_pause(course, error)
-            if soonest > min(rules.retry_after_most_s, left / 2):
+            if soonest > min(rules.retry_after_most_s, left * rules.retry_after_share):
                 return None
             pause = max(pause, soonest + _LATE_S)
-        if pause > left - _SHORTEST_ATTEMPT_S:
+        if pause > left - rules.shortest_s:
             return None
         began = self._health.clock()
         deployment = _known(course.last.deployment if course.last is not None else None)
@@ -279,13 +301,17 @@ class Attempts:
 
     def _soonest_pause(self, course: Course, error: ConduitError) -> float:
         """Seconds until some deployment takes a call again."""
+        pauses = self._pauses(course.waiting)
+        return max(min(pauses, default=0.0), 0.0 if len(pauses) > 1 else error.retry_after_s or 0.0)
+
+    def _pauses(self, candidates: Iterable[Ranked]) -> list[float]:
+        """The seconds that the provider of each deployment of theirs has asked to be left alone."""
         now = self._health.clock()
-        pauses = [
+        return [
             max(each.deployment.throttled_until - now, 0.0)
-            for ranked in course.waiting
+            for ranked in candidates
             for each in places_of(self._health, ranked.candidate)
         ]
-        return max(min(pauses, default=0.0), 0.0 if len(pauses) > 1 else error.retry_after_s or 0.0)
 
     def _left_s(self, exchange: Exchange) -> float:
         ends_at = exchange.ends_at
@@ -346,26 +372,26 @@ class Attempts:
             because=because,
             is_retry=because is not None and bool(exchange.attempts),
             siblings=leg.ranked,
+            ends_at=exchange.ends_at,
         )
         return attempt
 
     def _another_alias(self, exchange: Exchange, course: Course, cause: str) -> str | None:
         """The alias to fall back to for a cause, of those not tried yet."""
-        mapping = course.legs[-1].decision.mapping
-        if mapping is None or not cause:
-            return None
-        taken = {leg.decision.alias for leg in course.legs}
-        for fallback in mapping.fallbacks:
-            if fallback.on == cause and fallback.alias not in taken:
-                return fallback.alias
-        return None
+        taken = {leg.decision.alias for leg in (*course.legs, *course.passed_over)}
+        return next_alias(course.legs[-1].decision.mapping, cause, taken)
 
     def _fall_back(self, exchange: Exchange, course: Course, cause: str) -> Attempt | None:
-        """Go on with another alias, and from that one to the next while none takes the call."""
+        """Go on with another alias, and from that one to the next while none takes the call.
+
+        One that can do nothing for the request is passed over: the client did not ask for it.
+        """
         while (alias := self._another_alias(exchange, course, cause)) is not None:
             decision = self._decide(exchange, alias)
-            if decision is None:
-                return None
+            if decision is None or decision.refusal is not None:
+                nothing = decision or Decision(alias, (), ())
+                course.passed_over.append(Leg(nothing, [], cause))
+                continue
             leg = self._leg(exchange, decision, cause)
             course.legs.append(leg)
             course.waiting = list(leg.ranked)
@@ -382,12 +408,6 @@ def _known(deployment: Deployment | None) -> Deployment:
 
 def _credential(attempt: Attempt) -> CredentialHealth:
     return _known(attempt.deployment).credential
-
-
-def _soonest(waiting: list[Ranked]) -> Blocked | None:
-    """What is in the way of the candidate that takes a call soonest, waiting allowed first."""
-    found = [each.blocked for each in waiting if each.blocked is not None]
-    return min(found, key=lambda each: (not each.can_wait, each.until), default=None)
 
 
 def _may_move_on(error: ConduitError, unsure: int) -> bool:
@@ -411,7 +431,7 @@ def _nothing_takes_it(exchange: Exchange, leg: Leg, now: float) -> ConduitError:
     alias = leg.decision.alias
     blocked = [each.blocked for each in leg.ranked if each.blocked is not None]
     soonest = min((each.until for each in blocked), default=now)
-    wait_s = max(soonest - now, _SHORTEST_ATTEMPT_S)
+    wait_s = max(soonest - now, _SHORTEST_PAUSE_S)
     reasons = "; ".join(
         f"{each.candidate.upstream.name}: {each.blocked.reason}"
         for each in leg.ranked

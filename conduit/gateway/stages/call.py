@@ -20,7 +20,7 @@ from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.provider import OutgoingRequest
 from conduit.gateway.reach import Authorize
 from conduit.gateway.snapshot import Upstream
-from conduit.gateway.stages.failures import scrub_for, transport_failure
+from conduit.gateway.stages.failures import passed, scrub_for, transport_failure
 from conduit.gateway.stages.keep import KeptRelay, KeptResponse, note_sent
 from conduit.gateway.stages.relay import Asked, RelayAnswer
 from conduit.gateway.upstream import Deadlines, Endpoint, TransportError, UpstreamResponse
@@ -39,10 +39,13 @@ class Call:
         authorize: Authorize,
         relay_answer: RelayAnswer,
         deadlines: Deadlines,
+        shortest_s: float = 1.0,
     ) -> None:
+        """No attempt begins with less than `shortest_s` left; see `Exchange.is_late`."""
         self._endpoint_of = endpoint_of
         self._authorize = authorize
         self._relay_answer = relay_answer
+        self._shortest_s = shortest_s
         self._whole = deadlines
         self._streamed = Deadlines(
             pool_s=deadlines.pool_s,
@@ -92,6 +95,9 @@ class Call:
             failure = UpstreamFailure(f"the provider {upstream.name!r} cannot be called: {error}")
             attempt.failed(failure, AttemptOutcome.REFUSED, Assumed.NOTHING)
             return
+        if exchange.is_late(self._shortest_s):
+            attempt.failed(passed(), AttemptOutcome.REFUSED, Assumed.NOTHING)
+            return
         kept = exchange.kept
         if kept is not None:
             note_sent(kept, attempt, request, headers)
@@ -124,6 +130,7 @@ class Call:
         left = max(ends_at - time.monotonic(), _SHORTEST_S)
         return replace(
             usual,
+            pool_s=min(usual.pool_s, left),
             connect_s=min(usual.connect_s, left),
             first_event_s=min(usual.first_event_s, left),
             total_s=left if usual.total_s is None else min(usual.total_s, left),

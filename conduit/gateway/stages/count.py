@@ -3,7 +3,7 @@
 A provider of the client's own dialect counts for nothing; where there is none, it is estimated.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
@@ -17,7 +17,7 @@ from conduit.gateway.exchange import Assumed, Attempt, Exchange, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.provider import CountingProvider, OutgoingRequest
 from conduit.gateway.reach import Authorize
-from conduit.gateway.snapshot import Upstream
+from conduit.gateway.snapshot import KeyGrant, Upstream
 from conduit.gateway.stages.call import headers_for, refusal
 from conduit.gateway.stages.failures import transport_failure
 from conduit.gateway.stages.relay import answer_headers
@@ -37,10 +37,12 @@ class Count:
         endpoint_of: Callable[[Upstream], Endpoint],
         authorize: Authorize,
         deadlines: Deadlines,
+        limit_headers: Callable[[KeyGrant], Mapping[str, str]] = lambda _key: {},
     ) -> None:
         self._endpoint_of = endpoint_of
         self._authorize = authorize
         self._deadlines = deadlines
+        self._limit_headers = limit_headers
 
     async def __call__(self, exchange: Exchange, attempt: Attempt, relay: Relay) -> None:
         call, provider = exchange.call, attempt.candidate.upstream.provider
@@ -53,6 +55,7 @@ class Count:
             attempt.failed(error, AttemptOutcome.REFUSED, Assumed.NOTHING)
             return
         headers = answer_headers(exchange, attempt)
+        headers |= self._limit_headers(exchange.granted_key)
         headers["content-type"] = "application/json"
         if estimated:
             headers["x-conduit-estimated"] = "true"

@@ -10,7 +10,7 @@ from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.exchange import Attempt, Exchange, Relay
 from conduit.gateway.provider import OutgoingRequest
 from conduit.gateway.stages.decode import decode
-from conduit.gateway.upstream import UpstreamResponse
+from conduit.gateway.upstream import Take, UpstreamResponse
 
 _JSON = {"content-type": "application/json"}
 _CLIENT_GONE = "client_gone"
@@ -92,6 +92,9 @@ class KeptResponse:
         self._gathered.add(piece)
         return piece
 
+    def pipe(self, take: Take) -> None:
+        """All pieces are given by iterating."""
+
     async def read(self, limit: int) -> bytes:
         body = await self._response.read(limit)
         self._gathered.add(body)
@@ -121,3 +124,7 @@ class KeptRelay:
         if response is not None:
             response.body.add(data)
         await self._relay.write(data)
+
+    def push(self, data: bytes) -> bool:
+        """Never: what is written is gathered."""
+        return False

@@ -3,6 +3,8 @@
 Those of the key and the group are looked at before its body; all are taken once its size is known.
 """
 
+from collections.abc import Mapping
+
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.ledger.entries import AttemptOutcome
@@ -24,6 +26,12 @@ class RateLimits:
     def check(self, key: KeyGrant) -> None:
         """Refuse a request of a key that is at a limit already. Raises RateLimitedError."""
         self._limiter.check(*scopes_of(key))
+
+    def headers(self, key: KeyGrant, others: tuple[Scope, ...] = ()) -> Mapping[str, str]:
+        """How the limits of a key, its group and `others` stand, where nothing is taken of them."""
+        if not (key.limits or (key.group is not None and key.group.limits) or others):
+            return {}
+        return self._limiter.headers(*scopes_of(key), *others)
 
     async def take(self, exchange: Exchange) -> None:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""

@@ -105,8 +105,7 @@ class Recording:
 def _note_failure(exchange: Exchange, error: BaseException) -> None:
     match error:
         case ConduitError():
-            if exchange.permit is not None:
-                error.headers = exchange.permit.headers()
+            error.headers = {**error.headers, **_headers_of_error(exchange)}
             exchange.error = exchange.error or error
             exchange.status = exchange.status or error.status
             exchange.outcome = exchange.outcome or "failed"
@@ -121,6 +120,17 @@ def _note_failure(exchange: Exchange, error: BaseException) -> None:
         case _:
             exchange.status = 500
             exchange.outcome = "failed"
+
+
+def _headers_of_error(exchange: Exchange) -> dict[str, str]:
+    """The gateway's own headers on an answer that is an error, as far as they can be told."""
+    headers = {
+        "x-conduit-attempts": str(len(exchange.attempts)),
+        "x-conduit-config": str(exchange.snapshot.revision),
+    }
+    if exchange.permit is not None:
+        headers |= exchange.permit.headers()
+    return headers
 
 
 def record_of(exchange: Exchange) -> RequestRecord:

@@ -22,6 +22,7 @@ from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome, Ledger
 from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
+from conduit.gateway.stages.at_once import AtOnce
 from conduit.gateway.stages.failures import scrub_for, transport_failure
 from conduit.gateway.stages.remember import RememberingRelay
 from conduit.gateway.stages.settle import Settle
@@ -142,22 +143,26 @@ class RelayAnswer:
         relay: Relay,
         reader: AnswerStream,
     ) -> None:
-        # The loop runs for every piece of every stream: what it does not need, it does not call.
-        feed, write, output = reader.feed, relay.write, reader.output
-        look_at = 0
+        # The loop runs for every piece that is not dealt with at once: what it does not need, it
+        # does not call.
+        write, output = relay.write, reader.output
+        at_once = AtOnce(reader, relay.push)
+        read = at_once.read
         async for piece in response:
-            data, failure = feed(piece)
+            data, failure = read(piece)
             if reader.done:
                 break
-            if output.deltas >= look_at:
-                look_at = self._account(attempt, output)  # before what it pays for is given away
+            if output.deltas >= at_once.look_at:
+                # Before what it pays for is given away.
+                at_once.look_at = self._account(attempt, output)
                 if attempt.can_top_up and attempt.output_tokens >= attempt.held_output_tokens:
-                    look_at = await self._top_up(attempt, output)
+                    at_once.look_at = await self._top_up(attempt, output)
             # Until the first event parses nothing leaves, comments included: another candidate
             # may still have to answer.
             if data and (attempt.answering or reader.started):
                 if not attempt.answering:
                     await self._begin(exchange, attempt, relay)
+                    response.pipe(at_once.take)
                 await write(data)
             if failure is not None:
                 raise failure

@@ -46,6 +46,10 @@ class RememberingRelay:
             self._gather(data)
         await self._relay.write(data)
 
+    def push(self, data: bytes) -> bool:
+        """Never: what is written is gathered."""
+        return False
+
     def _gather(self, data: bytes) -> None:
         self._pieces.append(data)
         self._room_bytes -= len(data)

@@ -8,20 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from conduit.core.errors import IdempotencyKeyReusedError, ReplyNotKeptError
-from conduit.core.money import format_usd
 from conduit.gateway.exchange import Exchange, Relay
 from conduit.gateway.idempotency.replies import Reply, digest_of_asked
 from conduit.gateway.idempotency.turns import LARGEST_BODY_BYTES, Turn, Turns
-from conduit.gateway.stages.keep import KeptRelay
-from conduit.gateway.stages.relay import own_ids
+from conduit.gateway.stages.again import LARGE_BODY_BYTES, give_again
 from conduit.gateway.stages.remember import lasting_headers
 
 REPLAYED_HEADER: Final = "idempotent-replayed"
-
-_LARGE_BODY_BYTES: Final = 256 * 1024
-"""From here on the digest is made in a thread, so that nobody waits for it."""
-
-_PIECE_BYTES: Final = 64 * 1024
 
 
 class ReplayReply:
@@ -66,9 +59,8 @@ class ReplayReply:
             )
         await self._take_request(exchange)
         turn.replayed = reply
-        if exchange.kept is not None:
-            relay = KeptRelay(exchange.kept, relay)
-        await _replay(exchange, reply, reply.body, relay)
+        told = {REPLAYED_HEADER: "true"}
+        await give_again(exchange, relay, reply.headers, reply.body, told)
         return None
 
 
@@ -102,6 +94,10 @@ class KeepingRelay:
             self._end(None if self._room_bytes < 0 else b"".join(self._pieces))
         await self._relay.write(data)
 
+    def push(self, data: bytes) -> bool:
+        """Never: what is written is gathered."""
+        return False
+
     def _end(self, body: bytes | None) -> None:
         exchange, turn = self._exchange, self._turn
         if exchange.outcome != "succeeded" or turn.over:
@@ -114,36 +110,6 @@ class KeepingRelay:
 async def _asked(exchange: Exchange) -> bytes:
     call, incoming = exchange.call, exchange.incoming
     path = "" if incoming is None else incoming.path
-    if len(call.body) > _LARGE_BODY_BYTES:
+    if len(call.body) > LARGE_BODY_BYTES:
         return await asyncio.to_thread(digest_of_asked, path, call.dialect, call.body)
     return digest_of_asked(path, call.dialect, call.body)
-
-
-async def _replay(exchange: Exchange, reply: Reply, body: bytes, relay: Relay) -> None:
-    headers = {
-        **own_ids(exchange),
-        **reply.headers,
-        "x-conduit-attempts": "0",
-        REPLAYED_HEADER: "true",
-    }
-    if exchange.permit is not None:
-        headers |= exchange.permit.headers()
-    if not exchange.call.stream:
-        headers["x-conduit-cost"] = format_usd(0)
-        _succeeded(exchange)
-        await relay.answer(200, headers, body)
-        return
-    *pieces, last = [
-        body[start : start + _PIECE_BYTES] for start in range(0, len(body), _PIECE_BYTES)
-    ]
-    await relay.start(headers)
-    for piece in pieces:
-        await relay.write(piece)
-    _succeeded(exchange)
-    await relay.write(last)
-
-
-def _succeeded(exchange: Exchange) -> None:
-    """Noted before the last byte leaves, as of every answer."""
-    exchange.status = 200
-    exchange.outcome = "succeeded"

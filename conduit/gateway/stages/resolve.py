@@ -1,6 +1,6 @@
 """Which targets may serve the request, and the row in which they are tried."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from conduit.core.errors import (
@@ -11,7 +11,6 @@ from conduit.core.errors import (
     PriceUnknownError,
 )
 from conduit.core.limits import Limit
-from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.prompt import Prompt, surely_fits
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
 from conduit.gateway.limits.limiter import Scope
@@ -21,15 +20,18 @@ from conduit.gateway.pricing.cost import prices_grade
 from conduit.gateway.pricing.unknown import FREE, UnknownPrice
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use, who_may_not
-from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
+from conduit.gateway.routing.fallbacks import cause_of_none, falls_back_on
+from conduit.gateway.routing.lacking import able, lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
+from conduit.gateway.routing.room import may_be_cut, room_in, widest_window, with_room
 from conduit.gateway.snapshot import KeyGrant, Snapshot
 
 _DEARER_TIERS = frozenset({"priority", "fast"})
 """Grades of service that providers bill above the price of the model."""
 
 _REMEMBERED_DECISIONS = 4096
-_TOO_LONG = "context_window"
+_COME_AGAIN_S = 5.0
+"""When an operator may have enabled a provider again."""
 
 
 class Resolve:
@@ -71,18 +73,17 @@ class Resolve:
         decision = self.decide(exchange, alias)
         if decision is None:
             raise ModelNotFoundError(f"there is no model {alias!r}", param="model")
+        exchange.decision = decision
+        if decision.refusal is not None:
+            raise decision.refusal
         if not decision.candidates and not _falls_back(decision):
             raise _nothing_left(decision)
-        exchange.decision = decision
         exchange.caching = decision.caching
         exchange.scopes = decision.scopes
         self._started(exchange)
 
     def decide(self, exchange: Exchange, alias: str) -> Decision | None:
-        """The candidates of an alias for a request; None where nothing fits it.
-
-        Raises UnsupportedParameterError where none of them can do what the request needs.
-        """
+        """The candidates of an alias for a request; None where nothing fits it."""
         key = exchange.granted_key
         must_be_priced = self._must_be_priced(key, exchange.call.model)
         question = Question(alias, exchange.operation, must_be_priced, key.allow_direct)
@@ -90,9 +91,19 @@ class Resolve:
         if decision is None:
             return None
         if must_be_priced and (tier := exchange.call.service_tier) in _DEARER_TIERS:
-            decision = _of_known_grade(decision, str(tier))
+            graded = _of_known_grade(decision, str(tier))
+            if decision.candidates and not graded.candidates:
+                return replace(graded, refusal=_unknown_grade(str(tier)))
+            decision = graded
         if not exchange.call.plain:  # which needs nothing but text
-            decision = _able(decision, exchange.call)
+            needs = needs_of(exchange.call)
+            left = able(decision, needs)
+            if decision.candidates and not left.candidates:
+                first = decision.candidates[0]
+                lack = lack_of(needs, first)
+                assert lack is not None, "none of them is able"
+                return replace(left, refusal=refusal_of(lack, first))
+            decision = left
         return _with_room(decision, exchange)
 
     def _must_be_priced(self, key: KeyGrant, alias: str) -> bool:
@@ -126,48 +137,25 @@ class Resolve:
                 self._unpriced(each.upstream.name, each.model)
 
 
-def _of_known_grade(decision: Decision, tier: str) -> Decision:
-    """The decision without the candidates that do not say what a dearer grade of service costs.
+def _unknown_grade(tier: str) -> PriceUnknownError:
+    return PriceUnknownError(
+        f"the price of service_tier {tier!r} is not known, and a hard budget covers the call",
+        hint=f"conduit prices set PROVIDER/MODEL … --service-tier {tier}=2",
+        param="service_tier",
+    )
 
-    Raises PriceUnknownError where none does.
-    """
+
+def _of_known_grade(decision: Decision, tier: str) -> Decision:
+    """The decision without the candidates that do not say what a dearer grade of service costs."""
     known = tuple(each for each in decision.candidates if prices_grade(each.rates, tier))
     if len(known) == len(decision.candidates):
         return decision
-    if not known:
-        raise PriceUnknownError(
-            f"the price of service_tier {tier!r} is not known, and a hard budget covers the call",
-            hint=f"conduit prices set PROVIDER/MODEL … --service-tier {tier}=2",
-            param="service_tier",
-        )
     left_out = [
         WhyNot(each.upstream.name, each.model, f"the price of service_tier {tier!r} is not known")
         for each in decision.candidates
         if each not in known
     ]
     return replace(decision, candidates=known, why_nots=(*decision.why_nots, *left_out))
-
-
-def _able(decision: Decision, call: ClientCall) -> Decision:
-    """The decision without the candidates that surely lack what the call needs.
-
-    Raises UnsupportedParameterError where none is left, naming what the first one lacks.
-    """
-    needs = needs_of(call)
-    lacks = [(each, lack_of(needs, each)) for each in decision.candidates]
-    if all(lack is None for _, lack in lacks):
-        return decision
-    able = tuple(candidate for candidate, lack in lacks if lack is None)
-    why_nots = [
-        WhyNot(candidate.upstream.name, candidate.model, f"the model {lack.reason}")
-        for candidate, lack in lacks
-        if lack is not None
-    ]
-    if not able:
-        candidate, lack = lacks[0]
-        assert lack is not None, "none of them is able"
-        raise refusal_of(lack, candidate)
-    return replace(decision, candidates=able, why_nots=(*decision.why_nots, *why_nots))
 
 
 def _with_room(decision: Decision, exchange: Exchange) -> Decision:
@@ -183,49 +171,21 @@ def _with_room(decision: Decision, exchange: Exchange) -> Decision:
     if surely_fits(exchange.call.units, smallest - answer):
         return decision
     prompt = exchange.prompt = exchange.prompt or Prompt(exchange.call)
-    windows = [each.can.context_tokens for each in decision.candidates]
-    room = [prompt.fits(window, answer) for window in windows]
+    room = room_in(decision, prompt, answer)
     if all(room):
         return decision
-    if any(room):
-        return _only_with_room(decision, room, prompt)
-    mapping = decision.mapping
-    if mapping is not None and any(each.on == _TOO_LONG for each in mapping.fallbacks):
-        return replace(_only_with_room(decision, room, prompt), too_long=True)
-    if decision.policy.long_context != "drop_oldest":
-        return decision
-    trimmed = prompt.trimmed(max(window or 0 for window in windows), answer)
+    if any(room) or not may_be_cut(decision):
+        return with_room(decision, room, prompt.tokens)
+    trimmed = prompt.trimmed(widest_window(decision), answer)
     if trimmed is None or not trimmed.dropped:
         return decision
     exchange.call, exchange.trimmed = trimmed.call, trimmed.dropped
     prompt = exchange.prompt = Prompt(trimmed.call)
-    room = [prompt.fits(window, answer) for window in windows]
-    return _only_with_room(decision, room, prompt) if any(room) else decision
-
-
-def _only_with_room(decision: Decision, room: Sequence[bool], prompt: Prompt) -> Decision:
-    pairs = list(zip(decision.candidates, room, strict=True))
-    why_nots = [
-        WhyNot(
-            each.upstream.name,
-            each.model,
-            f"the prompt of about {prompt.tokens} tokens does not fit its "
-            f"{each.can.context_tokens}",
-        )
-        for each, fits in pairs
-        if not fits
-    ]
-    return replace(
-        decision,
-        candidates=tuple(each for each, fits in pairs if fits),
-        why_nots=(*decision.why_nots, *why_nots),
-    )
+    return with_room(decision, room_in(decision, prompt, answer), prompt.tokens)
 
 
 def _falls_back(decision: Decision) -> bool:
-    mapping = decision.mapping
-    cause = _TOO_LONG if decision.too_long else "error"
-    return mapping is not None and any(each.on == cause for each in mapping.fallbacks)
+    return falls_back_on(decision, cause_of_none(decision, ()))
 
 
 def _nothing_left(decision: Decision) -> ConduitError:
@@ -237,4 +197,7 @@ def _nothing_left(decision: Decision) -> ConduitError:
             hint=f"conduit prices set {first.provider}/{first.model} --input … --output …",
             param="model",
         )
-    return NoTargetError(f"no provider can serve the model {decision.alias!r} now ({reasons})")
+    return NoTargetError(
+        f"no provider can serve the model {decision.alias!r} now ({reasons})",
+        retry_after_s=_COME_AGAIN_S,
+    )

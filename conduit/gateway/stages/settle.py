@@ -10,7 +10,6 @@ from types import TracebackType
 from conduit.core.ids import now_ms
 from conduit.gateway.conversation import Usage
 from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange
-from conduit.gateway.health.breaker import BreakerState
 from conduit.gateway.health.deployments import Effect
 from conduit.gateway.health.registry import Call, Health, Speed
 from conduit.gateway.ledger.entries import (
@@ -88,23 +87,19 @@ def observe(health: Health, exchange: Exchange, attempt: Attempt, begun: Call) -
         effect_of(error, attempt.status),
         retry_after_s=error.retry_after_s,
         error=f"{error.code}: {error.message}",
-        may_open=lambda: _half_would_be_left(health, attempt),
+        may_open=lambda: _enough_would_be_left(health, attempt),
     )
 
 
-def _half_would_be_left(health: Health, attempt: Attempt) -> bool:
-    """Whether at least half of the alias's candidates would still take calls."""
-    now = health.clock()
+def _enough_would_be_left(health: Health, attempt: Attempt) -> bool:
+    """Whether as many of the alias's candidates would still take calls as the rules ask for."""
     siblings = [
         each.deployment
         for ranked in attempt.siblings
         for each in places_of(health, ranked.candidate)
     ]
-    is_open = [
-        each is attempt.deployment or each.breaker.state(now) is not BreakerState.CLOSED
-        for each in siblings
-    ]
-    return len(siblings) < 2 or 2 * sum(is_open) <= len(is_open)
+    is_open = [each is attempt.deployment or each.breaker.is_open for each in siblings]
+    return len(siblings) < 2 or sum(is_open) <= health.rules.pool_ratio * len(is_open)
 
 
 def _speed(exchange: Exchange, attempt: Attempt) -> Speed:

@@ -111,6 +111,31 @@ class WantedCharges:
     alias: str | None = None
 
 
+class CorrectedAttempt(NamedTuple):
+    """A done attempt whose cost was corrected; `changes` are in the order in which they came."""
+
+    key_id: str
+    group_id: str | None
+    alias: str
+    held_at_ms: int
+    hold: int
+    cost: int
+    changes: tuple[int, ...]
+
+    @property
+    def excess(self) -> int:
+        """What the attempt costs by now without having been held.
+
+        A higher cost was never held, though the hold had been as large: what the attempt left of it
+        may have been spent by others. A lower one takes away from that first, and then gives back
+        what others can hold.
+        """
+        excess = max(self.cost - self.hold, 0)
+        for change in self.changes:
+            excess = max(excess + change, 0)
+        return excess
+
+
 _CHARGED = tuple(ledger.c[field.name] for field in fields(StoredCharge))
 
 
@@ -159,6 +184,37 @@ def post(connection: Connection, correction: StoredCorrection) -> Row[Any] | Non
         .values({cost: cost + correction.nanodollars})
     )
     return attempt
+
+
+def corrected(connection: Connection) -> list[CorrectedAttempt]:
+    """The done attempts that have corrections, by the rows of the ledger."""
+    change = ledger.alias("change")
+    described = ("key_id", "group_id", "alias", "held_at_ms")
+    amounts = ("hold_nanodollars", "cost_nanodollars")
+    statement = (
+        select(
+            ledger.c.attempt_id,
+            change.c.cost_nanodollars.label("more"),
+            *(ledger.c[name] for name in (*described, *amounts)),
+        )
+        .join(change, change.c.adjusts == ledger.c.attempt_id)
+        .where(change.c.adjusts.is_not(None), ledger.c.state == "done")
+        .order_by(ledger.c.attempt_id, change.c.settled_at_ms, change.c.attempt_id)
+    )
+    found: dict[str, CorrectedAttempt] = {}
+    for row in connection.execute(statement):
+        before = found.get(row.attempt_id)
+        changes = (row.more,) if before is None else (*before.changes, row.more)
+        found[row.attempt_id] = CorrectedAttempt(
+            row.key_id,
+            row.group_id,
+            row.alias,
+            row.held_at_ms,
+            row.hold_nanodollars,
+            row.cost_nanodollars,
+            changes,
+        )
+    return list(found.values())
 
 
 def _row(attempt: dict[str, Any], correction: StoredCorrection) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from sqlalchemy import Row, case, delete, or_, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
@@ -16,6 +16,7 @@ from conduit.gateway.storage.rows import (
     insert_row,
     read_page,
     refuse_stale,
+    row_named,
 )
 from conduit.gateway.storage.schema import credentials, providers
 
@@ -54,7 +55,7 @@ def _credential(row: Row[Any]) -> StoredCredential:
 async def insert(connection: AsyncConnection, credential: StoredCredential) -> None:
     """Raises ConflictError where the provider has a credential of that name."""
     taken = f"the provider has a credential named {credential.name} already"
-    await insert_row(connection, credentials, credential, taken=taken)
+    await insert_row(connection, credentials, credential, taken=taken, param="name")
     label = await _label(connection, credential)
     note(connection, Change("credential", label, None, told(credential)))
 
@@ -95,15 +96,9 @@ async def of_providers(
 
 async def find(connection: AsyncConnection, provider_id: str, name_or_id: str) -> StoredCredential:
     """Raises NotFoundError."""
-    found = await connection.execute(
-        select(credentials)
-        .where(
-            credentials.c.provider_id == provider_id,
-            or_(credentials.c.id == name_or_id, credentials.c.name == name_or_id),
-        )
-        .order_by(case((credentials.c.id == name_or_id, 0), else_=1))
-    )
-    if (row := found.first()) is None:
+    of_provider = select(credentials).where(credentials.c.provider_id == provider_id)
+    row = await row_named(connection, of_provider, credentials.c.name, name_or_id)
+    if row is None:
         raise NotFoundError(f"the provider has no credential {name_or_id}")
     return _credential(row)
 

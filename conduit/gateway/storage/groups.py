@@ -10,15 +10,18 @@ from typing import Any
 from sqlalchemy import Row, case, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from conduit.core.errors import ConflictError, NotFoundError
+from conduit.core.errors import NotFoundError
 from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.rows import (
     Found,
     Window,
     change_row,
     insert_row,
+    live,
     read_page,
     refuse_stale,
+    refuse_taken_name,
+    row_named,
 )
 from conduit.gateway.storage.schema import groups
 
@@ -43,35 +46,22 @@ def _group(row: Row[Any]) -> StoredGroup:
     return StoredGroup(**row._mapping)
 
 
-def _live() -> Any:  # noqa: ANN401  # the type of a select over a whole table
-    return select(groups).where(groups.c.deleted_at_ms.is_(None))
-
-
 async def insert(connection: AsyncConnection, group: StoredGroup) -> None:
     """Raises ConflictError where a group that is not deleted has the name."""
-    await _refuse_taken(connection, group.name)
+    await refuse_taken_name(connection, groups, "group", group.name)
     await insert_row(connection, groups, group, taken="the group exists already")
     note(connection, Change("group", group.name, None, told(group)))
 
 
-async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
-    # Not a unique index, as the names of deleted groups are free again.
-    if (await connection.execute(_live().where(groups.c.name == name))).first() is not None:
-        raise ConflictError(f"there is a group named {name} already")
-
-
 async def page(connection: AsyncConnection, window: Window) -> Found[StoredGroup]:
     """Groups by name."""
-    return await read_page(connection, _live(), groups.c.name, _group, window)
+    return await read_page(connection, live(groups), groups.c.name, _group, window)
 
 
 async def find(connection: AsyncConnection, name_or_id: str) -> StoredGroup:
     """Raises NotFoundError, for deleted groups too."""
-    is_id = groups.c.id == name_or_id
-    found = await connection.execute(
-        _live().where(or_(is_id, groups.c.name == name_or_id)).order_by(case((is_id, 0), else_=1))
-    )
-    if (row := found.first()) is None:
+    row = await row_named(connection, live(groups), groups.c.name, name_or_id)
+    if row is None:
         raise NotFoundError(f"there is no group {name_or_id}")
     return _group(row)
 
@@ -118,7 +108,7 @@ async def change(
     """Raises ConflictError where `version` is not the present one, or a new name is taken."""
     refuse_stale(f"group {group.name}", group.version, version)
     if (name := changes.get("name", group.name)) != group.name:
-        await _refuse_taken(connection, name)
+        await refuse_taken_name(connection, groups, "group", name)
     await change_row(connection, groups, group.id, changes, expected_version=group.version)
     changed = replace(group, **changes, version=group.version + 1)
     after = told(changed) if changed.deleted_at_ms is None else None

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import LargeBinary, Row, bindparam, case, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from conduit.core.errors import ConflictError, NotFoundError
+from conduit.core.errors import NotFoundError
 from conduit.gateway.storage.revisions import Change, State, note
 from conduit.gateway.storage.rows import (
     Found,
@@ -18,8 +18,11 @@ from conduit.gateway.storage.rows import (
     change_row,
     cursor_after,
     insert_row,
+    live,
     read_page,
     refuse_stale,
+    refuse_taken_name,
+    row_named,
 )
 from conduit.gateway.storage.schema import keys
 
@@ -81,28 +84,18 @@ def _key(row: Row[Any]) -> StoredKey:
     return StoredKey(**row._mapping)
 
 
-def _live() -> Any:  # noqa: ANN401  # the type of a select over a whole table
-    return select(keys).where(keys.c.deleted_at_ms.is_(None))
-
-
 async def insert(connection: AsyncConnection, key: StoredKey) -> None:
     """Raises ConflictError where a key that is not deleted has the name."""
-    await _refuse_taken(connection, key.name)
+    await refuse_taken_name(connection, keys, "key", key.name)
     await insert_row(connection, keys, key, taken="the key exists already")
     note(connection, Change("key", key.name, None, told(key)))
-
-
-async def _refuse_taken(connection: AsyncConnection, name: str) -> None:
-    # Not a unique index, as the names of deleted keys are free again.
-    if (await connection.execute(_live().where(keys.c.name == name))).first() is not None:
-        raise ConflictError(f"there is a key named {name} already")
 
 
 async def page(
     connection: AsyncConnection, window: Window, wanted: WantedKeys = ALL_KEYS
 ) -> Found[StoredKey]:
     """Those keys that are wanted, by name."""
-    statement = _live()
+    statement = live(keys)
     if wanted.group_id is not None:
         statement = statement.where(keys.c.group_id == wanted.group_id)
     if wanted.expires_before_ms is not None:
@@ -135,7 +128,7 @@ async def expiring(
 ) -> tuple[StoredKey, ...]:
     """Some enabled keys that expire between two moments, by id, from behind one on."""
     found = await connection.execute(
-        _live()
+        live(keys)
         .where(keys.c.expires_at_ms > after_ms, keys.c.expires_at_ms <= until_ms)
         .where(keys.c.enabled.is_(True), keys.c.id > after_id)
         .order_by(keys.c.id)
@@ -153,12 +146,8 @@ async def count(connection: AsyncConnection) -> int:
 
 async def find(connection: AsyncConnection, name_or_id: str) -> StoredKey:
     """Raises NotFoundError, for deleted keys too."""
-    found = await connection.execute(
-        _live()
-        .where(or_(keys.c.id == name_or_id, keys.c.name == name_or_id))
-        .order_by(case((keys.c.id == name_or_id, 0), else_=1))
-    )
-    if (row := found.first()) is None:
+    row = await row_named(connection, live(keys), keys.c.name, name_or_id)
+    if row is None:
         raise NotFoundError(f"there is no key {name_or_id}")
     return _key(row)
 
@@ -208,7 +197,7 @@ async def names_of(connection: AsyncConnection, ids: Collection[str]) -> Mapping
 async def find_by_digest(connection: AsyncConnection, digest: bytes) -> StoredKey | None:
     """The key whose secret, or whose former secret, has the digest; the caller looks which."""
     same = or_(keys.c.digest == digest, keys.c.former_digest == digest)
-    row = (await connection.execute(_live().where(same))).first()
+    row = (await connection.execute(live(keys).where(same))).first()
     return None if row is None else _key(row)
 
 
@@ -223,7 +212,7 @@ async def last_used_ids(connection: AsyncConnection, most: int) -> Sequence[str]
 
 async def of_ids(connection: AsyncConnection, ids: Sequence[str]) -> tuple[StoredKey, ...]:
     """The keys of some ids that there are."""
-    found = await connection.execute(_live().where(keys.c.id.in_(ids)))
+    found = await connection.execute(live(keys).where(keys.c.id.in_(ids)))
     return tuple(map(_key, found))
 
 
@@ -231,7 +220,7 @@ async def of_digests(
     connection: AsyncConnection, digests: Sequence[bytes]
 ) -> tuple[StoredKey, ...]:
     """The keys of which a present secret has one of these digests."""
-    found = await connection.execute(_live().where(keys.c.digest.in_(digests)))
+    found = await connection.execute(live(keys).where(keys.c.digest.in_(digests)))
     return tuple(map(_key, found))
 
 
@@ -271,7 +260,7 @@ async def change(
     """Raises ConflictError where `version` is not the present one, or a new name is taken."""
     refuse_stale(f"key {key.name}", key.version, version)
     if (name := changes.get("name", key.name)) != key.name:
-        await _refuse_taken(connection, name)
+        await refuse_taken_name(connection, keys, "key", name)
     await change_row(connection, keys, key.id, changes, expected_version=key.version)
     changed = replace(key, **changes, version=key.version + 1)
     after = told(changed) if changed.deleted_at_ms is None else None

@@ -15,6 +15,7 @@ from sqlalchemy import (
     insert,
     select,
     text,
+    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from conduit.core.ids import first_id
 from conduit.gateway.storage import corrections
 from conduit.gateway.storage.batches import BatchStatements, Row
-from conduit.gateway.storage.corrections import StoredCorrection
+from conduit.gateway.storage.corrections import CorrectedAttempt, StoredCorrection
 from conduit.gateway.storage.requests import ID_PREFIX
 from conduit.gateway.storage.schema import (
     adjustments,
@@ -34,6 +35,7 @@ from conduit.gateway.storage.schema import (
     journal_position,
     keys,
     ledger,
+    limits_in_force,
     requests,
 )
 
@@ -94,6 +96,15 @@ class StoredBalance(NamedTuple):
     held_nanodollars: int
 
 
+class StoredLimit(NamedTuple):
+    """The limit that is in force, None where it only alerts, and what had been taken then."""
+
+    budget_id: str
+    limit_nanodollars: int | None
+    period_start_ms: int
+    taken_nanodollars: int
+
+
 class StoredAdjustment(NamedTuple):
     """What was added to the spent money of a balance without an attempt."""
 
@@ -113,13 +124,14 @@ class Fence(NamedTuple):
 
 
 class Spending(NamedTuple):
-    """Sums over attempts: cost of the done ones, holds of the open ones, cost beyond holds."""
+    """Sums over attempts: cost of the done ones, holds of the open ones, cost beyond holds.
+
+    Corrections are in the cost alone: see `LedgerReader.corrected`.
+    """
 
     spent: int
     held: int
     excess: int
-    first_held_at_ms: int | None
-    last_held_at_ms: int | None
 
     def plus(self, nanodollars: int) -> "Spending":
         """The same with an adjustment of what is spent."""
@@ -182,6 +194,27 @@ class LedgerReader:
         statement = select(*(balances.c[name] for name in StoredBalance._fields))
         return [StoredBalance(*row) for row in self.connection.execute(statement)]
 
+    def balance(self, budget_id: str, start_ms: int) -> StoredBalance:
+        """Of nothing where the budget has not counted in that period."""
+        statement = select(*(balances.c[name] for name in StoredBalance._fields)).where(
+            balances.c.budget_id == budget_id, balances.c.period_start_ms == start_ms
+        )
+        row = self.connection.execute(statement).first()
+        return StoredBalance(budget_id, start_ms, 0, 0) if row is None else StoredBalance(*row)
+
+    def limits_in_force(self) -> dict[str, StoredLimit]:
+        """By the budget's id."""
+        statement = select(*(limits_in_force.c[name] for name in StoredLimit._fields))
+        return {row[0]: StoredLimit(*row) for row in self.connection.execute(statement)}
+
+    def below_nothing(self, scopes: Iterable[tuple[str, int]]) -> list[StoredBalance]:
+        """Those of the balances, by budget and period start, that have spent less than nothing."""
+        wanted = tuple_(balances.c.budget_id, balances.c.period_start_ms).in_(list(scopes))
+        statement = select(*(balances.c[name] for name in StoredBalance._fields)).where(
+            wanted, balances.c.spent_nanodollars < 0
+        )
+        return [StoredBalance(*row) for row in self.connection.execute(statement)]
+
     def adjusted(self) -> dict[tuple[str, int], int]:
         """What was added to each balance without an attempt, by budget and period start."""
         sums: dict[tuple[str, int], int] = {}
@@ -234,23 +267,32 @@ class LedgerReader:
         rows = self.connection.execute(statement)
         return {name or "": _spending(row) for name, *row in rows}
 
+    def corrected(self) -> list[CorrectedAttempt]:
+        """The done attempts that have corrections: a look at all rows."""
+        return corrections.corrected(self.connection)
+
     def amounts(
         self, scope_kind: str, scope_id: str, since_ms: int
-    ) -> list[tuple[int, str, int, int]]:
-        """(held at, state, hold, cost) of a scope's attempts since a moment."""
+    ) -> list[tuple[int, str, int, int, bool]]:
+        """(held at, state, hold, cost, no correction) of a scope's rows since a moment."""
         statement = select(
             ledger.c.held_at_ms,
             ledger.c.state,
             ledger.c.hold_nanodollars,
             ledger.c.cost_nanodollars,
+            ledger.c.adjusts.is_(None),
         ).where(_covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms)
         return [tuple(row) for row in self.connection.execute(statement)]
 
-    def scope_spending(self, scope_kind: str, scope_id: str, since_ms: int) -> Spending:
-        """The sums over a scope's attempts held since a moment."""
+    def scope_spending(
+        self, scope_kind: str, scope_id: str, since_ms: int, until_ms: int | None = None
+    ) -> Spending:
+        """The sums over a scope's attempts held since a moment, and before another."""
         statement = select(*_SUMS).where(
             _covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms
         )
+        if until_ms is not None:
+            statement = statement.where(ledger.c.held_at_ms < until_ms)
         return _spending((self.connection.execute(statement)).one())
 
     def stale(self, before_ms: int, *, stream: bool) -> list[str]:
@@ -392,14 +434,22 @@ class LedgerWriter(LedgerReader):
         )
         self.connection.execute(insert(balances).values(tuple(balance)))
 
+    def put_in_force(self, limit: StoredLimit) -> None:
+        """In the place of the limit that was in force before."""
+        of_budget = limits_in_force.c.budget_id == limit.budget_id
+        self.connection.execute(delete(limits_in_force).where(of_budget))
+        self.connection.execute(insert(limits_in_force).values(tuple(limit)))
+
     def delete_balances(self, budget_id: str) -> None:
-        self.connection.execute(delete(balances).where(balances.c.budget_id == budget_id))
+        """And the limit that was in force."""
+        for of_budgets in (balances, limits_in_force):
+            self.connection.execute(delete(of_budgets).where(of_budgets.c.budget_id == budget_id))
 
     def delete_orphaned_balances(self) -> None:
-        """Those of budgets that are no more."""
-        self.connection.execute(
-            delete(balances).where(balances.c.budget_id.not_in(select(budgets.c.id)))
-        )
+        """Those of budgets that are no more, and their limits."""
+        for of_budgets in (balances, limits_in_force):
+            gone = of_budgets.c.budget_id.not_in(select(budgets.c.id))
+            self.connection.execute(delete(of_budgets).where(gone))
 
     def record_lost_requests(self, since_ms: int, journal: int | None = None) -> int:
         """Make a record for each request that has none and an attempt held since then.
@@ -461,16 +511,16 @@ _SUMS = (
     *_sums_of(ledger.c.hold_nanodollars, ledger.c.state == "open"),
     *_sums_of(
         ledger.c.cost_nanodollars - ledger.c.hold_nanodollars,
-        _DONE & (ledger.c.cost_nanodollars > ledger.c.hold_nanodollars),
+        _DONE
+        & (ledger.c.cost_nanodollars > ledger.c.hold_nanodollars)
+        & ledger.c.adjusts.is_(None),
     ),
-    func.min(ledger.c.held_at_ms),
-    func.max(ledger.c.held_at_ms),
 )
 
 
 def _spending(row: Sequence[Any]) -> Spending:
     spent, held, excess = (int(row[n]) * _BILLION + int(row[n + 1]) for n in (0, 2, 4))
-    return Spending(spent, held, excess, row[6], row[7])
+    return Spending(spent, held, excess)
 
 
 def _covered(scope_kind: str, scope_id: str) -> ColumnElement[bool]:

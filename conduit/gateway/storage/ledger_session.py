@@ -115,7 +115,7 @@ class LedgerSession:
                 self._taken = str(error)
                 raise
             except BaseException as error:
-                if not self._is_sound_after(error):
+                if not is_sound_after(error, self._connection):
                     await self._drop(reason_of(error))
                 raise
 
@@ -162,13 +162,13 @@ class LedgerSession:
         connection = await self._connect(wait_s=0.0)
         now = await self._read_standing(connection)
         if now.database_ms != self._known.database_ms:
-            await _end(connection)
+            await close_for_good(connection)
             raise LedgerTakenError(
                 f"{name_of(self._engine)} was restored from a backup while this gateway had no "
                 "connection to it: start this one again"
             )
         if self._others(now) != self._others(self._known):
-            await _end(connection)
+            await close_for_good(connection)
             raise LedgerTakenError(
                 f"another gateway has used the ledger in {name_of(self._engine)} while this one "
                 "had no connection to it: stop the other, and start this one again"
@@ -194,7 +194,7 @@ class LedgerSession:
             assert driver is not None
             driver.add_termination_listener(lambda _: self._ended.set())
         except BaseException:
-            await _end(connection)
+            await close_for_good(connection)
             raise
         self._backend = _Backend(*own)
         return connection
@@ -234,12 +234,6 @@ class LedgerSession:
         async with connection.begin():
             return await connection.run_sync(self._standing)
 
-    def _is_sound_after(self, error: BaseException) -> bool:
-        """Whether the session can be used on, as it can after a statement that was refused."""
-        interrupted = isinstance(error, TimeoutError | asyncio.CancelledError)
-        connection = self._connection
-        return connection is not None and not (connection.invalidated or interrupted)
-
     async def _drop(self, reason: str) -> None:
         if self.lost is None:
             log.error("the ledger's session with the database is lost: %s", reason)
@@ -249,10 +243,16 @@ class LedgerSession:
     async def _discard(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await _end(connection)
+            await close_for_good(connection)
 
 
-async def _end(connection: AsyncConnection) -> None:
+def is_sound_after(error: BaseException, connection: AsyncConnection | None) -> bool:
+    """Whether it can be used on, as it can after a statement that was refused."""
+    interrupted = isinstance(error, TimeoutError | asyncio.CancelledError)
+    return connection is not None and not (connection.invalidated or interrupted)
+
+
+async def close_for_good(connection: AsyncConnection) -> None:
     """Close it for good: a connection that went back to the pool would keep the lock."""
     with suppress(SQLAlchemyError, OSError):
         await connection.invalidate()

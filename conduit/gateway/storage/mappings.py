@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Row, case, delete, func, or_, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
@@ -13,9 +13,11 @@ from conduit.gateway.storage.rows import (
     Found,
     Window,
     change_row,
+    count_rows,
     insert_row,
     read_page,
     refuse_stale,
+    row_named,
 )
 from conduit.gateway.storage.schema import mappings
 
@@ -50,7 +52,7 @@ def _mapping(row: Row[Any]) -> StoredMapping:
 async def insert(connection: AsyncConnection, mapping: StoredMapping) -> None:
     """Raises ConflictError where the alias is taken."""
     taken = f"there is a mapping for {mapping.alias} already"
-    await insert_row(connection, mappings, mapping, taken=taken)
+    await insert_row(connection, mappings, mapping, taken=taken, param="alias")
     note(connection, Change("mapping", mapping.alias, None, told(mapping)))
 
 
@@ -64,17 +66,13 @@ async def everything(connection: AsyncConnection) -> tuple[StoredMapping, ...]:
 
 
 async def count(connection: AsyncConnection) -> int:
-    return int((await connection.execute(select(func.count()).select_from(mappings))).scalar_one())
+    return await count_rows(connection, mappings)
 
 
 async def find(connection: AsyncConnection, alias_or_id: str) -> StoredMapping:
     """Raises NotFoundError."""
-    found = await connection.execute(
-        select(mappings)
-        .where(or_(mappings.c.id == alias_or_id, mappings.c.alias == alias_or_id))
-        .order_by(case((mappings.c.id == alias_or_id, 0), else_=1))
-    )
-    if (row := found.first()) is None:
+    row = await row_named(connection, select(mappings), mappings.c.alias, alias_or_id)
+    if row is None:
         raise NotFoundError(f"there is no mapping for {alias_or_id}")
     return _mapping(row)
 

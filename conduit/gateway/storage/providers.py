@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, case, delete, func, or_, select
+from sqlalchemy import Row, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
@@ -14,9 +14,11 @@ from conduit.gateway.storage.rows import (
     Found,
     Window,
     change_row,
+    count_rows,
     insert_row,
     read_page,
     refuse_stale,
+    row_named,
 )
 from conduit.gateway.storage.schema import providers
 
@@ -41,7 +43,7 @@ def _provider(row: Row[Any]) -> StoredProvider:
 async def insert(connection: AsyncConnection, provider: StoredProvider) -> None:
     """Raises ConflictError where the name is taken."""
     taken = f"there is a provider named {provider.name} already"
-    await insert_row(connection, providers, provider, taken=taken)
+    await insert_row(connection, providers, provider, taken=taken, param="name")
     note(connection, Change("provider", provider.name, None, told(provider)))
 
 
@@ -55,17 +57,13 @@ async def everything(connection: AsyncConnection) -> tuple[StoredProvider, ...]:
 
 
 async def count(connection: AsyncConnection) -> int:
-    return int((await connection.execute(select(func.count()).select_from(providers))).scalar_one())
+    return await count_rows(connection, providers)
 
 
 async def find(connection: AsyncConnection, name_or_id: str) -> StoredProvider:
     """Raises NotFoundError."""
-    found = await connection.execute(
-        select(providers)
-        .where(or_(providers.c.id == name_or_id, providers.c.name == name_or_id))
-        .order_by(case((providers.c.id == name_or_id, 0), else_=1))
-    )
-    if (row := found.first()) is None:
+    row = await row_named(connection, select(providers), providers.c.name, name_or_id)
+    if row is None:
         raise NotFoundError(f"there is no provider {name_or_id}")
     return _provider(row)
 

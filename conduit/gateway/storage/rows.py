@@ -8,13 +8,18 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Dialect,
     Row,
     Select,
     Table,
     TableClause,
+    case,
+    func,
     insert,
+    or_,
+    select,
     update,
 )
 from sqlalchemy.dialects import sqlite
@@ -108,15 +113,59 @@ def cut(
     )
 
 
-async def insert_row(
-    connection: AsyncConnection, table: Table, record: "DataclassInstance", *, taken: str
+def live(table: Table) -> Select[Any]:
+    """Its rows that are not deleted."""
+    return select(table).where(table.c.deleted_at_ms.is_(None))
+
+
+async def refuse_taken_name(
+    connection: AsyncConnection, table: Table, what: str, name: str
 ) -> None:
-    """Add a record of the configuration; `taken` says what is in the way of its unique name."""
+    """Raise ConflictError where a row that is not deleted has the name.
+
+    Not a unique index, as the names of deleted ones are free again.
+    """
+    if (await connection.execute(live(table).where(table.c.name == name))).first() is not None:
+        raise ConflictError(f"there is a {what} named {name} already", param="name")
+
+
+async def row_named(
+    connection: AsyncConnection,
+    statement: Select[Any],
+    name: Column[str],
+    given: str,
+) -> Row[Any] | None:
+    """The row that has what was given as its id, else the one that has it as its name."""
+    is_id = name.table.c.id == given
+    found = await connection.execute(
+        statement.where(or_(is_id, name == given)).order_by(case((is_id, 0), else_=1))
+    )
+    row: Row[Any] | None = found.first()
+    return row
+
+
+async def count_rows(connection: AsyncConnection, table: Table) -> int:
+    found = await connection.execute(select(func.count()).select_from(table))
+    return int(found.scalar_one())
+
+
+async def insert_row(
+    connection: AsyncConnection,
+    table: Table,
+    record: "DataclassInstance",
+    *,
+    taken: str,
+    param: str | None = None,
+) -> None:
+    """Add a record of the configuration.
+
+    `taken` says what is in the way of its unique name, and `param` which field that is.
+    """
     values = {field.name: getattr(record, field.name) for field in fields(record)}
     try:
         await connection.execute(insert(table).values(values))
     except IntegrityError as error:
-        raise ConflictError(taken) from error
+        raise ConflictError(taken, param=param) from error
 
 
 async def change_row(

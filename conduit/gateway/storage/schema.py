@@ -203,6 +203,17 @@ balances = Table(
     Column("held_nanodollars", BigInteger, nullable=False),
 )
 
+# The limit that the ledger goes by, and what was spent and held when it began to: holds that are
+# granted since then may not pass the limit, those of before may have.
+limits_in_force = Table(
+    "limits_in_force",
+    metadata,
+    Column("budget_id", Text, primary_key=True),
+    Column("limit_nanodollars", BigInteger),  # null where it only alerts
+    Column("period_start_ms", BigInteger, nullable=False),  # of the balance that it was taken from
+    Column("taken_nanodollars", BigInteger, nullable=False),
+)
+
 # What changed the spent money of a balance without an attempt; append-only.
 adjustments = Table(
     "adjustments",

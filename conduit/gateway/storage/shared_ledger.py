@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from conduit.gateway.storage.batches import BatchStatements, Row
@@ -25,7 +24,7 @@ from conduit.gateway.storage.ledger import (
     StoredAttempt,
     stored_attempt,
 )
-from conduit.gateway.storage.ledger_session import LedgerTakenError
+from conduit.gateway.storage.ledger_session import LedgerTakenError, close_for_good, is_sound_after
 from conduit.gateway.storage.ledger_tables import failures_as_storage_errors
 from conduit.gateway.storage.outages import reason_of
 from conduit.gateway.storage.schema import ledger
@@ -117,16 +116,16 @@ class Terms(Protocol):
     revision: int
 
     def load(self, reader: LedgerReader, revision: int) -> bool:
-        """Read them anew; whether all of them count, as they do once each has a balance."""
+        """Read them anew; whether each of them has a balance, and its limit is in force."""
         ...
 
     def open_uncounted(self, writer: LedgerWriter) -> None:
-        """Give a balance to those that have none."""
+        """Give a balance to those that have none, and put limits in force that have changed."""
         ...
 
 
 class _UncountedError(Exception):
-    """A budget has been stored that does not count yet."""
+    """A budget has been stored, or a limit of one, that does not count yet."""
 
 
 def present_balances(
@@ -219,7 +218,9 @@ class SharedTables:
         raise StorageFailedError("budgets are stored faster than they can be counted")
 
     async def open_uncounted(self, within_s: float = USUAL_S) -> None:
-        """Let every stored budget count, beginning with what the ledger holds of its period."""
+        """Let every stored budget count, beginning with what the ledger holds of its period, and by
+        the limit that it has now.
+        """
         await self._in_turn(self._terms.open_uncounted, within_s, exclusive=True)
 
     async def read(self, question: Callable[[LedgerReader], T], within_s: float = USUAL_S) -> T:
@@ -237,7 +238,7 @@ class SharedTables:
     async def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await _end(connection)
+            await close_for_good(connection)
 
     async def _in_turn(
         self, change: Callable[[SharedWriter], T], within_s: float, *, exclusive: bool
@@ -253,7 +254,7 @@ class SharedTables:
                     self._taken = str(error)
                     raise
                 except BaseException as error:
-                    if not self._is_sound_after(error):
+                    if not is_sound_after(error, self._connection):
                         await self._drop(reason_of(error))
                     raise
 
@@ -298,15 +299,9 @@ class SharedTables:
                 await connection.exec_driver_sql(_END_FORMER, self._line)
                 await connection.exec_driver_sql(_HAVE_LINE, self._line)
         except BaseException:
-            await _end(connection)
+            await close_for_good(connection)
             raise
         return connection
-
-    def _is_sound_after(self, error: BaseException) -> bool:
-        """Whether the connection can be used on, as it can after a statement that was refused."""
-        interrupted = isinstance(error, TimeoutError | asyncio.CancelledError)
-        connection = self._connection
-        return connection is not None and not (connection.invalidated or interrupted)
 
     async def _drop(self, reason: str) -> None:
         if self.lost is None:
@@ -317,10 +312,3 @@ class SharedTables:
 
 def _columns(scopes: list[Scope]) -> tuple[list[str], list[int]]:
     return [budget_id for budget_id, _ in scopes], [start_ms for _, start_ms in scopes]
-
-
-async def _end(connection: AsyncConnection) -> None:
-    with suppress(SQLAlchemyError, OSError):
-        await connection.invalidate()
-    with suppress(SQLAlchemyError, OSError):
-        await connection.close()

@@ -7,8 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Float, Row, Select, case, cast, func, null, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from conduit.core.groupings import tag_in
 from conduit.gateway.storage.requests import EVER, Span
-from conduit.gateway.storage.schema import ledger
+from conduit.gateway.storage.schema import keys, ledger
 
 # Sums of many 64-bit numbers are made in two halves: an engine's own sum would overflow.
 _BILLION = 1_000_000_000
@@ -34,7 +35,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """What attempts are summed by, and for `day` and `hour` the (from when, ms) ahead of UTC."""
+    """What attempts are summed by, and for `day` and `hour` the (from when, ms) ahead of UTC.
+
+    `tag:team` is the value that the key has now of that tag: the ledger knows none.
+    """
 
     by: str
     offsets: Sequence[tuple[int, int]] = UTC_OFFSETS
@@ -111,6 +115,8 @@ async def groups(
     cost = func.sum(cast(ledger.c.cost_nanodollars, Float))
     order = (group.desc(),) if grouping.is_of_time else (cost.desc(), group)
     statement = _sums(group, chosen).group_by(group).order_by(*order).limit(limit)
+    if tag_in(grouping.by) is not None:  # the row of a deleted key stays
+        statement = statement.outerjoin_from(ledger, keys, keys.c.id == ledger.c.key_id)
     found = tuple(_spent(row) for row in await connection.execute(statement))
     if grouping.is_of_time:
         return found
@@ -130,6 +136,8 @@ def _group(grouping: Grouping) -> ColumnElement[Any]:
         case "hour":  # one that comes twice, when clocks are put back, is two
             begins_ms: ColumnElement[Any] = local_ms // _HOUR_MS * _HOUR_MS - offset_ms
             return begins_ms
+        case by if (tag := tag_in(by)) is not None:
+            return func.coalesce(keys.c.tags[tag].as_string(), "")
         case name:
             column: ColumnElement[Any] = ledger.c[name]
             return column

@@ -5,10 +5,10 @@ may have reached the server (`sent`) and whether the connection had been used be
 the ledger and the retries decide by these two facts.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,15 @@ class TransportError(Exception):
         self.reused = reused
 
 
+MOST_AT_ONCE: Final = 32 * 1024
+"""The most of a body that a client gives at once: a reader makes more of each piece, and holds it
+all until its own client has taken it.
+"""
+
+Take = Callable[[bytes], bool]
+"""Deals with a piece of a body at once, without waiting; False where it cannot, or only began."""
+
+
 class UpstreamResponse(Protocol):
     """A provider's answer whose body has not been read. Must be closed; closing is idempotent.
 
@@ -75,6 +84,14 @@ class UpstreamResponse(Protocol):
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Pieces of the body as they arrive; raises TransportError when it is cut."""
+        ...
+
+    def pipe(self, take: Take) -> None:
+        """Have `take` try further pieces as they arrive, while the reader waits for one.
+
+        Those that it returns True for are done with, and the reader's task is not switched to. The
+        others are given by iterating, as all are where a client of HTTP does no better.
+        """
         ...
 
     async def read(self, limit: int) -> bytes:

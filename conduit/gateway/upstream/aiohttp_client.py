@@ -13,7 +13,7 @@ from aiohttp.payload import BytesIOPayload, BytesPayload, Payload
 from yarl import URL
 
 from conduit import __version__
-from conduit.gateway.upstream import Deadlines, TransportError, TransportFault
+from conduit.gateway.upstream import MOST_AT_ONCE, Deadlines, Take, TransportError, TransportFault
 from conduit.gateway.upstream.aiohttp_faults import (
     fault_before_head,
     is_cut,
@@ -220,10 +220,10 @@ class _Call(CallTimer):
             task.uncancel()
             _drop(response)
             raise self.error(self.fault or Fault.HEAD_TIMEOUT)
-        if response.headers.get("content-encoding", "").lower() not in _READABLE:
+        if (flaw := _flaw(response)) is not None:
             self.stop()
             _drop(response)
-            raise self.error(Fault.PROTOCOL, "the answer is encoded in a way not asked for")
+            raise self.error(Fault.PROTOCOL, flaw)
         self.response = AiohttpResponse(self, response, self._deadlines.gap_s)
         return self.response
 
@@ -261,7 +261,7 @@ class _Call(CallTimer):
 
 
 class AiohttpResponse:
-    """A provider's answer; iterating gives what each read of the connection brought."""
+    """A provider's answer; iterating gives what has arrived since, at most 32 KiB at once."""
 
     __slots__ = (
         "_call",
@@ -301,7 +301,7 @@ class AiohttpResponse:
         if self._started:
             self._call.step(Fault.GAP_TIMEOUT, self._gap_s)
         try:
-            piece = await self._content.readany()
+            piece = await self._content.read(MOST_AT_ONCE)
         except (aiohttp.ClientError, OSError) as error:
             raise self._failure(error) from error
         if piece:
@@ -310,6 +310,9 @@ class AiohttpResponse:
             return piece
         self._finish()
         raise StopAsyncIteration
+
+    def pipe(self, take: Take) -> None:
+        """All pieces are given by iterating."""
 
     async def read(self, limit: int) -> bytes:
         length = self.headers.get("content-length")
@@ -372,6 +375,10 @@ class _Connector(aiohttp.TCPConnector):
         call = _CALL.get()
         call.reused = True  # unless one is opened
         connection = await super().connect(req, traces, timeout)
+        while call.reused and (protocol := connection.protocol) and protocol.should_close:
+            # Bytes came while nobody asked: they would be taken for this call's answer.
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
         call.waiting()
         return connection
 
@@ -385,6 +392,15 @@ class _Connector(aiohttp.TCPConnector):
 def _upload(body: bytes) -> Payload:
     """A large body, written in pieces and no faster than the provider reads."""
     return BytesIOPayload(io.BytesIO(body), content_type=_JSON)
+
+
+def _flaw(response: aiohttp.ClientResponse) -> str | None:
+    """What makes an answer that aiohttp takes one that was not asked for."""
+    if response.status == 101:
+        return "the answer changes the protocol"
+    if response.headers.get("content-encoding", "").lower() not in _READABLE:
+        return "the answer is encoded in a way not asked for"
+    return None
 
 
 def _drop(response: aiohttp.ClientResponse) -> None:

@@ -239,7 +239,7 @@ class Connection(CallTimer):
         self._dry_bytes = 0
         if response.buffered > self._owner.buffer_bytes:
             self._pause()
-        response.wake()
+        response.came()
 
     def _none_came(self, response: Http1Response, size: int) -> None:
         # Neither a head nor what stands between and after the chunks may go on for ever. A whole

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
-from conduit.gateway.upstream import TransportFault, UpstreamResponse
+from conduit.gateway.upstream import Take, TransportFault, UpstreamResponse
 from conduit.gateway.upstream.http1_response import Http1Response
 
 Fault = TransportFault
@@ -52,6 +52,9 @@ class DecodedResponse:
                 continue
             if piece:
                 return piece
+
+    def pipe(self, take: Take) -> None:
+        """All pieces are given by iterating."""
 
     async def read(self, limit: int) -> bytes:
         pieces: list[bytes] = []

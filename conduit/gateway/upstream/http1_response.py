@@ -4,16 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
-from conduit.gateway.upstream import TransportError, TransportFault
+from conduit.gateway.upstream import MOST_AT_ONCE, Take, TransportError, TransportFault
 from conduit.gateway.upstream.faults import transport_error
 
 Fault = TransportFault
 
 READABLE: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 """The encodings of a body that can be undone, or need not be."""
-
-_MOST_AT_ONCE: Final = 32 * 1024
-"""A reader makes more of each piece, and holds it all until its client has taken it."""
 
 
 class Headers(Mapping[str, str]):
@@ -74,6 +71,7 @@ class Http1Response:
         "_fault_text",
         "_gap_s",
         "_loop",
+        "_piped",
         "_read",
         "_source",
         "_waiter",
@@ -111,6 +109,7 @@ class Http1Response:
         self._where = where
         self._gap_s = gap_s
         self._read = False
+        self._piped: Take | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -129,7 +128,25 @@ class Http1Response:
             if self.fault is not None:
                 raise self.error(self.fault, self._fault_text)
             await self.change()
-        return self._take() if self.buffered <= _MOST_AT_ONCE else self._take_some()
+        return self._take() if self.buffered <= MOST_AT_ONCE else self._take_some()
+
+    def pipe(self, take: Take) -> None:
+        self._piped = take
+
+    def came(self) -> None:
+        """Some of the body has arrived."""
+        take, source, waiter = self._piped, self._source, self._waiter
+        # Who does not wait is at work with an earlier piece, which has to be done with first.
+        if take is not None and source is not None and waiter is not None and not waiter.done():
+            size = self.buffered
+            if size <= MOST_AT_ONCE:
+                piece = self._take()
+                if take(piece):
+                    source.step(Fault.GAP_TIMEOUT, self._gap_s)
+                    return
+                self.pieces.append(piece)
+                self.buffered = size
+        self.wake()
 
     async def read(self, limit: int) -> bytes:
         if self.done:  # it came with the head
@@ -214,15 +231,15 @@ class Http1Response:
         """The first of what has arrived; the connection reads on once the last is taken."""
         pieces = self.pieces
         count = size = 0
-        while size < _MOST_AT_ONCE:
+        while size < MOST_AT_ONCE:
             size += len(pieces[count])
             count += 1
         taken = pieces[:count]
-        if over := size - _MOST_AT_ONCE:
+        if over := size - MOST_AT_ONCE:
             last = taken[-1]
             taken[-1], pieces[count - 1] = last[:-over], last[-over:]
             count -= 1
         del pieces[:count]
-        self.buffered -= _MOST_AT_ONCE
+        self.buffered -= MOST_AT_ONCE
         self._read = True
         return taken[0] if len(taken) == 1 else b"".join(taken)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from multidict import CIMultiDict
 
 from conduit.gateway.provider import LocalAnswer, LocalProvider, Operation
-from conduit.gateway.upstream import Deadlines, TransportError, TransportFault
+from conduit.gateway.upstream import Deadlines, Take, TransportError, TransportFault
 
 
 class InProcessEndpoint:
@@ -98,6 +98,9 @@ class InProcessResponse:
             if self._closed:
                 self._end(self._pieces)
         return piece
+
+    def pipe(self, take: Take) -> None:
+        """All pieces are given by iterating."""
 
     async def read(self, limit: int) -> bytes:
         pieces: list[bytes] = []

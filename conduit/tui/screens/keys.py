@@ -1,36 +1,33 @@
-"""Virtual keys: what they may spend and have spent; making, rotating and ending them."""
+"""Virtual keys: what they may spend and have spent; making, rotating, moving and ending them."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from textual.app import ComposeResult
 
-from conduit.client.errors import ApiError, ClientError
 from conduit.core import people
-from conduit.core.ids import now_ms
-from conduit.core.moments import parse_duration, parse_moment
-from conduit.core.money import format_usd, parse_usd
+from conduit.tui import allowances
 from conduit.tui.actions import LIST_VERBS, Action, listed
+from conduit.tui.allowances import EVERY_MODEL
 from conduit.tui.connectivity import duration
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.store import id_of, label_of
 from conduit.tui.traffic import Record
-from conduit.tui.widgets import standing
-from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closing
-from conduit.tui.widgets.dialogs import Confirm
+from conduit.tui.widgets import allowance_fields, budgeted, standing
+from conduit.tui.widgets.budgeted import USAGE_DAYS, BudgetedScreen, budget_actions
+from conduit.tui.widgets.detailed import Listed, Reading, closing
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
-from conduit.tui.widgets.forms import Field, Values
+from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.kinds import Kinds
+from conduit.tui.widgets.levels import Level, is_agreed, must_agree
+from conduit.tui.widgets.picker import Choice, Picker
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.secrets import SecretDialog
 
-PERIODS = ("total", "day", "week", "month")
-"""What the admin API takes as the period of a budget."""
-EVERY_MODEL = "*"
-USAGE_DAYS = 30
-_METER_CELLS = 10
+_NO_GROUP = "-"
 _SOON_S = 7 * 86_400
 
 USAGE_COLUMNS = (
@@ -42,21 +39,26 @@ USAGE_COLUMNS = (
 )
 
 
-class KeysScreen(DetailedScreen):
+class KeysScreen(BudgetedScreen):
     """A key's secret passes through a dialog, once; neither the list nor the store holds it."""
 
     PLACE = "keys"
     TABLE = "keys"
-    TABLES = frozenset({"mappings"})
+    TABLES = frozenset({"groups", "mappings"})
     NOUN = "key"
+    SCOPE = "key"
     SEVERE = True
-    PANE_KEYS = "R rotate  z reset"
+    OFF_EFFECT = "Whoever calls with them is refused at once."
+    PANE_KEYS = "R rotate  b budgets"
     CSS_PATH = ["detailed.tcss", "keys.tcss"]
     EMPTY = Empty("There are no virtual keys yet.", "conduit keys create NAME")
     ACTIONS = (
         *listed("keys", "key", (*LIST_VERBS, "add", "edit", "toggle", "delete")),
         Action("keys.rotate", "Rotate: a new secret", ("R",), "rotate", 3, changes=True),
-        Action("keys.reset-spend", "Reset spend", ("z",), "reset", 6, changes=True),
+        Action("keys.groups", "Groups of keys", ("v",), "groups", 3),
+        Action("keys.move", "Move to a group", ("m",), "move", 5, changes=True),
+        Action("keys.tag", "Tag", ("T",), "tag", 5, changes=True),
+        *budget_actions("keys"),
         closing("keys"),
     )
 
@@ -64,12 +66,20 @@ class KeysScreen(DetailedScreen):
         super().__init__()
         self.columns = (
             Column("NAME", lambda row, _: row["name"], 12, grow=2, priority=0),
+            Column("GROUP", _group, 8, grow=1, priority=2),
             Column("STATE", standing.of_key, 10, priority=0),
-            Column("SPENT / BUDGET", _spending, 17, priority=1, sort=_spent),
-            Column("USED", _meter, 15, priority=0, sort=_share),
-            Column("EXPIRES", self._expires, 7, right=True, priority=2, sort=_expiry),
-            Column("LAST USED", self._last_used, 9, right=True, priority=3, sort=_use),
+            Column("SPENT / BUDGET", budgeted.spending, 17, priority=1, sort=budgeted.spent),
+            Column("USED", budgeted.meter, 15, priority=0, sort=budgeted.share_of),
+            Column("EXP", self._expires, 5, right=True, priority=3, sort=_expiry),
+            Column("LAST", self._last_used, 5, right=True, priority=4, sort=_use),
+            Column("RESETS", self.resets, 6, right=True, priority=5),
+            Column("LIMITS", _limits, 18, grow=1, priority=6),
+            Column("TAGS", _tags, 14, grow=1, priority=7),
         )
+
+    def compose_body(self) -> ComposeResult:
+        yield Kinds()
+        yield from super().compose_body()
 
     def compose_detail(self) -> ComposeResult:
         yield Facts(id="facts")
@@ -79,7 +89,7 @@ class KeysScreen(DetailedScreen):
     # What is shown
 
     def _expires(self, row: Record, _: Glyphs) -> Cell | str:
-        left_s = self._seconds_until(row["expires_at"])
+        left_s = self.seconds_until(row["expires_at"])
         if left_s is None:
             return "-"
         if left_s <= 0:
@@ -87,22 +97,21 @@ class KeysScreen(DetailedScreen):
         return Cell(duration(left_s), "warn" if left_s < _SOON_S else "")
 
     def _last_used(self, row: Record, _: Glyphs) -> str:
-        past_s = self._seconds_until(row["last_used_at"])
+        past_s = self.seconds_until(row["last_used_at"])
         return "never" if past_s is None else duration(-past_s)
-
-    def _seconds_until(self, moment: str | None) -> float | None:
-        """From now, negative where it is past."""
-        if moment is None:
-            return None
-        return datetime.fromisoformat(moment).timestamp() - self.store.wall_ms() / 1000
 
     def detail_stamp(self, row: Record) -> object:
         return row["last_used_at"], tuple(budget["spent"] for budget in row["budgets"])
 
     async def read_detail(self, row: Record) -> Record:
         start = datetime.now(UTC) - timedelta(days=USAGE_DAYS)
-        query = {"since": start.isoformat(timespec="seconds"), "by": "model"}
-        return await self.conduit.link.call("keys.usage", id_of(row), query=query)
+        since = start.isoformat(timespec="seconds")
+        call = self.conduit.link.call
+        by_model, by_day = await asyncio.gather(
+            call("keys.usage", id_of(row), query={"since": since, "by": "model"}),
+            call("usage.show", query={"since": since, "by": "day", "key": id_of(row)}),
+        )
+        return {**by_model, "days": by_day["groups"]}
 
     def draw_detail(self, row: Record, reading: Reading | None) -> None:
         self.query_one("#facts", Facts).show([*self._facts(row)])
@@ -114,36 +123,17 @@ class KeysScreen(DetailedScreen):
         state = standing.of_key(row, self.glyphs)
         yield Fact("state", state.text, state.tone)
         yield Fact("key", row["start"] + self.glyphs.ellipsis)
-        for budget in row["budgets"]:
-            yield from self._budget_facts(budget)
-        if not row["budgets"]:
-            yield Fact("budget", "none: it may spend without limit")
+        yield from self.budget_facts(row)
+        yield from budgeted.limit_facts(row.get("limits", ()))
+        yield from _belongings(row)
         models = row["allowed_models"]
         yield Fact("models", "every one" if models == [EVERY_MODEL] else ", ".join(models))
-        yield Fact("expires", self._told(row["expires_at"], "never"))
-        yield Fact("last used", self._told(row["last_used_at"], "never"))
-        yield Fact("created", self._told(row["created_at"], "-"))
+        yield Fact("expires", self.told(row["expires_at"], "never"))
+        yield Fact("last used", self.told(row["last_used_at"], "never"))
+        yield Fact("created", self.told(row["created_at"], "-"))
         if row.get("former_expires_at"):
-            end = self._told(row["former_expires_at"], "")
+            end = self.told(row["former_expires_at"], "")
             yield Fact("former key", f"good until {end}", "warn")
-
-    def _budget_facts(self, budget: Record) -> Iterator[Fact]:
-        share = standing.share_used(budget)
-        bar = self.glyphs.meter(share, _METER_CELLS)
-        yield Fact("budget", f"{share:.0%}", standing.tone_of_share(share), bar)
-        held = "" if Decimal(budget["held"]) == 0 else f", {people.money(budget['held'])} held"
-        spent, limit = people.money(budget["spent"]), people.money(budget["limit"])
-        period = "in all" if budget["period"] == "total" else f"a {budget['period']}"
-        mode = "" if budget["mode"] == "hard" else f", {budget['mode']}"
-        yield Fact(" ", f"{spent} of {limit} {period}{mode}{held}")
-
-    def _told(self, moment: str | None, absent: str) -> str:
-        """A moment, and how far away it is."""
-        away_s = self._seconds_until(moment)
-        if away_s is None:
-            return absent
-        far = f"in {duration(away_s)}" if away_s > 0 else f"{duration(-away_s)} ago"
-        return f"{people.moment(moment)}, {far}"
 
     def _total(self, reading: Reading | None) -> Iterator[Fact]:
         yield BLANK
@@ -160,40 +150,37 @@ class KeysScreen(DetailedScreen):
             failed = f", {total['failed']:,} failed" if total["failed"] else ""
             yield Fact("requests", f"{total['requests']:,}{failed}")
             yield Fact("cost", people.money(total["cost"]))
+            yield from self.spend_facts(reading.value["days"])
             yield BLANK
 
     # Verbs
 
     def why_not(self, action: Action) -> str | None:
-        if action.verb in ("rotate", "reset-spend") and self.can_draw:
-            if self.row is None:
-                return "there is no key to choose"
-            if action.verb == "reset-spend" and not self._with_budgets():
-                return "there is no budget"
+        needs_key = action.verb in ("rotate", "move", "tag")
+        if needs_key and self.can_draw and self.row is None:
+            return "there is no key to choose"
         return super().why_not(action)
 
-    def _with_budgets(self) -> list[Record]:
-        return [row for row in self.chosen() if row["budgets"]]
+    def do_groups(self) -> None:
+        self.conduit.go("groups")
 
     async def do_add(self) -> None:
+        link = self.conduit.link
+
         async def create(values: Values) -> Mapping[str, Any]:
-            return await self.conduit.link.change("keys.create", body=new_key(values))
+            name, effect = values["name"], "Whoever has its secret may call from then on."
+            await must_agree(self, "mild", f"Create {name}?", effect, name=name, verb="Create")
+            return await link.change("keys.create", body=new_key(values))
 
         fields = [
             Field("name", "Name", required=True, hint="such as ci"),
-            Field("limit", "Budget in USD", check=amount, hint="none: it may spend without limit"),
-            Field("period", "Period", PERIODS[0], kind="choice", choices=PERIODS),
-            self._models_field(""),
-            Field("expires_at", "Expires", check=expiry, hint="never; or 30d, or 2027-01-31"),
+            *allowance_fields.budget_fields(),
+            allowance_fields.group_field(self.store),
+            allowance_fields.models_field(self.store),
+            *allowance_fields.limit_fields(),
+            *allowance_fields.right_fields(),
         ]
         await self._show_secret(await self.ask_form("new key", fields, create, verb="Create"))
-
-    def _models_field(self, value: str) -> Field:
-        """The aliases that there are complete what is typed."""
-        mappings = self.store.table("mappings").rows.values()
-        aliases = [row["alias"] for row in mappings]
-        hint = "every one; or gpt-4o, claude-*"
-        return Field("allowed_models", "Models", value, hint=hint, check=names, choices=aliases)
 
     async def _show_secret(self, key: Mapping[str, Any] | None, note: str = "") -> None:
         if key is None:
@@ -203,36 +190,31 @@ class KeysScreen(DetailedScreen):
         )
         await self.conduit.push_screen_wait(dialog)
 
-    async def do_edit(self) -> None:
-        row = self.row
-        if row is None:
-            return
-        budget = row["budgets"][0] if row["budgets"] else None
-        models = "" if row["allowed_models"] == [EVERY_MODEL] else ", ".join(row["allowed_models"])
-        fields = [
+    def fields_of(self, row: Record) -> list[Field]:
+        """What can be changed of a key."""
+        return [
             Field("name", "Name", row["name"], required=True),
-            Field("limit", "Budget in USD", budget["limit"] if budget else "", check=amount),
-            self._models_field(models),
-            Field("expires_at", "Expires", row["expires_at"] or "", check=expiry, hint="never"),
+            *budgeted.limit_field(row),
+            allowance_fields.group_field(self.store, row.get("group") or ""),
+            allowance_fields.models_field(self.store, allowances.models_text(row)),
+            *allowance_fields.limit_fields(row.get("limits", ())),
+            *allowance_fields.right_fields(row),
         ]
-        editing = Editing(self, row)
-        saved = await self.ask_form(
-            f"key {row['name']}, version {row['version']}", fields, editing.save, only_changes=True
-        )
-        if saved is not None and editing.changed:
-            self.conduit.tell(f"changed {label_of(saved)}")
 
     async def do_rotate(self) -> None:
-        row = self.row
+        row, link = self.row, self.conduit.link
         if row is None:
             return
 
         async def rotate(values: Values) -> Mapping[str, Any]:
             body = {"grace_s": values["grace_s"] or 0}
-            return await self.conduit.link.change("keys.rotate", id_of(row), body=body)
+            level, effect = _rotation(body["grace_s"])
+            question, name = f"Rotate {row['name']}?", row["name"]
+            await must_agree(self, level, question, effect, name=name, verb="Rotate")
+            return await link.change("keys.rotate", id_of(row), body=body)
 
         hint = "empty: the former secret ends at once; or 24h"
-        fields = [Field("grace_s", "Grace", check=grace, hint=hint)]
+        fields = [Field("grace_s", "Grace", check=allowances.grace, hint=hint)]
         title = f"rotate key {row['name']}"
         key = await self.ask_form(title, fields, rotate, verb="Rotate")
         if key is not None:
@@ -240,150 +222,123 @@ class KeysScreen(DetailedScreen):
             former = f"is good until {people.moment(end)}" if end else "has ended"
             await self._show_secret(key, f"The former secret {former}.")
 
-    async def do_reset_spend(self) -> None:
-        rows = self._with_budgets()
-        sure = bool(rows) and await self.conduit.push_screen_wait(_reset_question(rows))
-        if sure:
-            await self.for_each(rows, self._reset, "reset what was spent by")
+    async def do_move(self) -> None:
+        """Put the chosen keys into a group, or into none."""
+        rows, link = self.chosen(), self.conduit.link
+        groups = self.store.table("groups").rows.values()
+        choices = [Choice(_NO_GROUP, "no group")]
+        for group in groups:
+            off = "" if group["enabled"] else ", off"
+            choices.append(
+                Choice(
+                    group["name"],
+                    group["name"],
+                    note=f"{people.counted(group['keys'], 'key')}{off}",
+                )
+            )
+        chosen = await self.conduit.push_screen_wait(Picker(f"move {_told(rows)} to", choices))
+        if chosen is None:
+            return
+        group_name = None if chosen == _NO_GROUP else chosen
+        where = "out of their groups" if group_name is None else f"to {group_name}"
+        effect = "What the group allows holds for them from now on; what they spent stays its own."
+        question = f"Move {_told(rows)} {where}?"
+        if await is_agreed(self, "mild", question, effect, name=_typed(rows), verb="Move"):
+            others = [row for row in rows if row.get("group") != group_name]
+            body = {"group": group_name}
 
-    async def _reset(self, row: Record) -> None:
-        for budget in row["budgets"]:
-            await self.conduit.link.change("budgets.reset_spend", id_of(budget))
-        await self.read_again(row)
+            async def move(row: Record) -> None:
+                await self.change(row, body, link=link)
+
+            await self.for_each(others, move, f"moved {where}:", link=link)
+            link.refresh({"groups"})
+
+    async def do_tag(self) -> None:
+        """Give the chosen keys tags, or take some away; others that they have stay."""
+        rows, link = self.chosen(), self.conduit.link
+
+        async def submit(values: Values) -> Mapping[str, Any]:
+            added, removed = values["tags"] or {}, values["without"] or []
+            if not added and not removed:
+                raise Misfit("tags", "a tag to add, or one below to take away")
+            return {"tags": added, "without": removed}
+
+        present = sorted({name for row in rows for name in row.get("tags", {})})
+        fields = [
+            Field("tags", "Add", check=allowances.tags, hint="team=a, env=ci"),
+            Field("without", "Take away", check=allowances.parts, hint="env", choices=present),
+        ]
+        said = await self.conduit.push_screen_wait(
+            FormDialog(f"tags of {_told(rows)}", fields, submit)
+        )
+        if said is None:
+            return
+        question, effect = f"Change the tags of {_told(rows)}?", "Usage is told apart by them."
+        if not await is_agreed(self, "mild", question, effect, name=_typed(rows), verb="Change"):
+            return
+
+        async def tag(row: Record) -> None:
+            kept = {n: v for n, v in row.get("tags", {}).items() if n not in said["without"]}
+            await self.change(row, {"tags": {**kept, **said["tags"]}}, link=link)
+
+        await self.for_each(rows, tag, "tagged", link=link)
 
     def delete_effect(self, rows: Sequence[Record]) -> str:
         it = "it" if len(rows) == 1 else "one of them"
         return f"Whoever calls with {it} is refused at once. Records of requests stay."
 
 
-class Editing:
-    """Saves the fields of a form into a key and its budget, which are two records.
-
-    Where the second one is refused, the first one is saved already: the next try goes on from it.
-    """
-
-    def __init__(self, screen: KeysScreen, row: Record) -> None:
-        self._screen = screen
-        self._row = row
-        self.changed = False
-
-    async def save(self, values: Values) -> Mapping[str, Any]:
-        changes = {name: value for name, value in values.items() if name != "limit"}
-        if "allowed_models" in changes:
-            changes["allowed_models"] = changes["allowed_models"] or [EVERY_MODEL]
-        if changes:
-            self._row = await self._screen.change(self._row, changes)
-            self.changed = True
-        if "limit" in values:
-            try:
-                await self._set_limit(values["limit"])
-            except ApiError as error:
-                self._screen.conduit.link.refresh({"keys"})
-                if self.changed:
-                    text = f"the key is saved, its budget is not: {error.message}"
-                    raise ClientError(text) from error
-                raise
-            self._row = await self._screen.read_again(self._row)
-            self.changed = True
-        return self._row
-
-    async def _set_limit(self, limit: str | None) -> None:
-        change = self._screen.conduit.link.change
-        budget = self._row["budgets"][0] if self._row["budgets"] else None
-        if budget is None and limit is not None:
-            scope = {"kind": "key", "id": id_of(self._row)}
-            new = {"scope": scope, "limit": limit, "period": PERIODS[0]}
-            await change("budgets.create", body=new)
-        elif budget is not None and limit is None:
-            await change("budgets.delete", id_of(budget))
-        elif budget is not None:
-            body = {"limit": limit, "version": budget["version"]}
-            await change("budgets.update", id_of(budget), body=body)
-
-
 def new_key(values: Values) -> dict[str, Any]:
     """The body of `keys.create`."""
-    body: dict[str, Any] = {"name": values["name"]}
-    if values["allowed_models"]:
-        body["allowed_models"] = values["allowed_models"]
-    if values["expires_at"]:
-        body["expires_at"] = values["expires_at"]
-    if values["limit"]:
-        body["budget"] = {"limit": values["limit"], "period": values["period"]}
-    return body
+    body = allowances.rights_body(values)
+    budget = allowances.budget_body(values)
+    return body if budget is None else {**body, "budget": budget}
 
 
-def amount(text: str) -> str:
-    """A decimal text in USD. Raises ValueError."""
-    return format_usd(parse_usd(text))
+def _rotation(grace_s: int) -> tuple[Level, str]:
+    """How much is asked before a key is rotated, and what that does."""
+    if grace_s:
+        return "moderate", f"The former secret ends in {duration(grace_s)}."
+    return "severe", "Whoever calls with the former secret is refused at once."
 
 
-def names(text: str) -> list[str]:
-    """The parts of `a, b, c`. Raises ValueError where there is none."""
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    if not found:
-        raise ValueError("names of models, with commas between")
-    return found
+def _told(rows: Sequence[Record]) -> str:
+    return label_of(rows[0]) if len(rows) == 1 else people.counted(len(rows), "key")
 
 
-def expiry(text: str) -> str | None:
-    """When it ends: a time ahead, a duration from now, or never. Raises ValueError."""
-    if text == "never":
-        return None
-    at = parse_moment(text, ahead=True)
-    if datetime.fromisoformat(at).timestamp() * 1000 <= now_ms():
-        raise ValueError("that is past already")
-    return at
+def _typed(rows: Sequence[Record]) -> str:
+    """What has to be typed for these."""
+    return label_of(rows[0]) if len(rows) == 1 else str(len(rows))
 
 
-def grace(text: str) -> int:
-    """Whole seconds. Raises ValueError."""
-    seconds = round(parse_duration(text))
-    if not seconds:
-        raise ValueError("at least 1s is expected")
-    return seconds
+def _belongings(row: Record) -> Iterator[Fact]:
+    """Where the key belongs, from where and how it may be used, and what is kept with it."""
+    if row.get("group"):
+        yield Fact("group", row["group"])
+    if row.get("tags"):
+        yield Fact("tags", allowances.tags_text(row["tags"]))
+    if row.get("allowed_ips"):
+        yield Fact("from", ", ".join(row["allowed_ips"]))
+    if row.get("allow_direct"):
+        yield Fact("direct", "it may name provider/model too")
+    if row.get("priority"):
+        yield Fact("priority", "reserved slots serve it under overload")
+    if row.get("log_bodies") is not None:
+        yield Fact("bodies", "kept" if row["log_bodies"] else "not kept")
+    if row.get("metadata"):
+        yield Fact("metadata", allowances.metadata_text(row["metadata"]))
 
 
-def _reset_question(rows: Sequence[Record]) -> Confirm:
-    what = rows[0]["name"] if len(rows) == 1 else f"{len(rows)} keys"
-    budget = nearest(rows[0])
-    assert budget is not None, "only keys with budgets are asked about"
-    sum_ = f"{people.money(budget['spent'])} of {people.money(budget['limit'])} counts no more. "
-    effect = "The period begins anew. Records of requests stay, and the ledger notes the reset."
-    return Confirm(
-        f"Reset what {what} spent?", (sum_ if len(rows) == 1 else "") + effect, verb="Reset"
-    )
+def _group(row: Record, _: Glyphs) -> Cell | str:
+    return row.get("group") or Cell("-", "dim")
 
 
-def nearest(row: Record) -> Record | None:
-    """The budget of a key that is nearest to its end."""
-    budget: Record | None = max(row["budgets"], key=standing.share_used, default=None)
-    return budget
+def _limits(row: Record, _: Glyphs) -> str:
+    return allowances.limits_told(row.get("limits", ())) or "-"
 
 
-def _spending(row: Record, _: Glyphs) -> str:
-    budget = nearest(row)
-    if budget is None:
-        return "no budget"
-    return f"{people.money(budget['spent'])} / {people.money(budget['limit'])}"
-
-
-def _meter(row: Record, glyphs: Glyphs) -> Cell:
-    budget = nearest(row)
-    if budget is None:
-        return Cell("-", "dim")
-    share = standing.share_used(budget)
-    return Cell(f"{glyphs.meter(share, _METER_CELLS)} {share:4.0%}", standing.tone_of_share(share))
-
-
-def _spent(row: Record) -> Decimal:
-    budget = nearest(row)
-    return Decimal(budget["spent"]) if budget else Decimal(-1)
-
-
-def _share(row: Record) -> float:
-    budget = nearest(row)
-    return standing.share_used(budget) if budget else -1.0
+def _tags(row: Record, _: Glyphs) -> str:
+    return allowances.tags_text(row.get("tags", {})) or "-"
 
 
 def _by_time(field: str, absent: str) -> Callable[[Record], str]:

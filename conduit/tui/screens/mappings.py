@@ -13,6 +13,7 @@ from conduit.client.errors import ApiError, ClientError
 from conduit.core import people
 from conduit.core.redaction import redacted
 from conduit.tui.actions import RECORD_VERBS, Action, listed
+from conduit.tui.gateway import GatewayLink
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.store import id_of
 from conduit.tui.traffic import Record
@@ -49,8 +50,6 @@ class MappingsScreen(DetailedScreen):
     def __init__(self) -> None:
         super().__init__()
         self._answers: dict[str, Record] = {}
-        self._ordering = asyncio.Lock()
-        self._unconfirmed: set[str] = set()
         self.columns = (
             Column("ALIAS", lambda row, _: row["alias"], 15, grow=1, priority=0),
             Column("STATE", standing.of_mapping, 6, priority=0),
@@ -106,7 +105,7 @@ class MappingsScreen(DetailedScreen):
         """Dim where nothing goes to it: its provider is off, or its place is not confirmed."""
         provider = self.store.table("providers").find(target["provider"])
         off = provider is not None and not provider["enabled"]
-        dim = off or target["mapping"] in self._unconfirmed
+        dim = off or self.table.is_unconfirmed(target["mapping"])
         return Cell(_named(target), "dim" if dim else "")
 
     def _price(self, field: str) -> Callable[[Record, Glyphs], Cell | str]:
@@ -213,56 +212,35 @@ class MappingsScreen(DetailedScreen):
         await self._move(1)
 
     async def _move(self, by: int) -> None:
-        """Swap a target with its neighbour: at once here, and back when the gateway refuses."""
-        row, targets = self.row, self.query_one("#targets", Grid)
-        if row is None:
+        """Swap a target with its neighbour."""
+        row, moved = self.row, self.query_one("#targets", Grid).cursor_key
+        if row is None or moved is None:
             return
-        moved = targets.cursor_key
-        async with self._ordering:
-            before = self.table.rows.get(id_of(row))
-            order = [] if before is None else [_named(each) for each in in_order(before)]
-            at = order.index(moved) if moved in order else -1
-            if before is None or at < 0 or not 0 <= at + by < len(order):
-                return
-            await self._reorder(before, swapped(in_order(before), at, at + by))
-
-    async def _reorder(self, before: Record, targets: Sequence[Record]) -> None:
-        epoch, key = self.store.epoch, id_of(before)
-        wanted = {**before, "targets": [*targets]}
-        self._unconfirmed.add(key)
-        self.store.put(self.TABLE, wanted, epoch=epoch)
-        self.show_store()
-        try:
-            await self.change(before, {"targets": wanted["targets"]})
-        except ClientError as error:
-            if self.table.rows.get(key) is wanted:
-                self.store.put(self.TABLE, before, epoch=epoch)
-            self.conduit.report(error, f"{before['alias']} is in its former order again")
-        finally:
-            self._unconfirmed.discard(key)
-            self.show_store()
+        done = f"moved {moved} {'earlier' if by < 0 else 'later'} in"
+        await self.put_at_once(
+            [row], "targets", lambda known: moved_by(known, moved, by), done, link=self.conduit.link
+        )
 
     async def do_test(self) -> None:
-        row = self.row
+        row, link = self.row, self.conduit.link
         if row is None:
             return
         if not row["alias"].endswith(WILDCARD):
-            await self._test(row, None)
+            await self._test(row, None, link)
             return
 
         async def test(values: Values) -> Mapping[str, Any]:
-            return await self._test(row, values["model"])
+            return await self._test(row, values["model"], link)
 
         hint = f"what a client asks for, such as {row['alias'].rstrip(WILDCARD)}..."
         fields = [Field("model", "Model", hint=hint, required=True)]
         await self.ask_form(f"test {row['alias']}", fields, test, verb="Test")
 
-    async def _test(self, row: Record, model: str | None) -> Record:
+    async def _test(self, row: Record, model: str | None, link: GatewayLink) -> Record:
         """Ask every target for a few words."""
-        epoch = self.store.epoch
         body = {} if model is None else {"model": model}
-        answer = await self.conduit.link.call("mappings.test", id_of(row), body=body)
-        if epoch == self.store.epoch and self.can_draw:
+        answer = await link.call("mappings.test", id_of(row), body=body)
+        if link.is_current and self.can_draw:
             self._answers[id_of(row)] = answer
             self.show_record(self.row)
             tried = people.counted(len(answer["targets"]), "target")
@@ -271,8 +249,10 @@ class MappingsScreen(DetailedScreen):
         return answer
 
     async def do_add(self) -> None:
+        link = self.conduit.link
+
         async def create(values: Values) -> Mapping[str, Any]:
-            return await self.conduit.link.change("mappings.create", body=values)
+            return await link.change("mappings.create", body=values)
 
         fields = [
             Field("alias", "Alias", required=True, hint="what clients ask for, such as fast"),
@@ -283,14 +263,14 @@ class MappingsScreen(DetailedScreen):
             self.conduit.tell(f"added {made['alias']}")
 
     async def do_edit(self) -> None:
-        row = self.row
+        row, link = self.row, self.conduit.link
         if row is None:
             return
 
         async def save(values: Values) -> Mapping[str, Any]:
             if "targets" in values:
                 values["targets"] = with_params(values["targets"], row["targets"])
-            return await self.change(row, values) if values else row
+            return await self.change(row, values, link=link) if values else row
 
         fields = [
             self._targets_field(in_order(row)),
@@ -314,12 +294,11 @@ class MappingsScreen(DetailedScreen):
 
     async def _complete(self, choices: list[str]) -> None:
         """Let what the providers offer complete the targets too, as their answers come."""
+        link = self.conduit.link
 
         async def offered(row: Record) -> None:
             try:
-                page = await self.conduit.link.call(
-                    "providers.models", id_of(row), query={"limit": 1000}
-                )
+                page = await link.call("providers.models", id_of(row), query={"limit": 1000})
             except ClientError:
                 return  # it only completes less; the form says nothing of providers
             choices.extend(f"{row['name']}/{model['model']}" for model in page["data"])
@@ -341,12 +320,15 @@ def _place(target: Record) -> int:
     return int(target["order"])
 
 
-def swapped(targets: Sequence[Record], one: int, other: int) -> list[Record]:
-    """The targets with two of them in each other's place, each with the order of its new one."""
-    moved = list(targets)
-    moved[one], moved[other] = moved[other], moved[one]
+def moved_by(row: Record, name: str, by: int) -> list[Record]:
+    """The targets of a mapping with one and its neighbour in each other's place and order."""
+    targets = in_order(row)
+    at = next((place for place, each in enumerate(targets) if _named(each) == name), -1)
+    if at < 0 or not 0 <= at + by < len(targets):
+        return list(row["targets"])
     orders = [_place(target) for target in targets]
-    return [{**target, "order": order} for target, order in zip(moved, orders, strict=True)]
+    targets[at], targets[at + by] = targets[at + by], targets[at]
+    return [{**target, "order": order} for target, order in zip(targets, orders, strict=True)]
 
 
 def targets_of(text: str) -> list[dict[str, Any]]:

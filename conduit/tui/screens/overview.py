@@ -1,62 +1,32 @@
 """The start screen: traffic, spending, providers and the newest requests at a glance."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from functools import cached_property
-from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.geometry import Region
-from textual.widget import Widget
+from textual.timer import Timer
 
 from conduit.core import people
-from conduit.core.money import NANODOLLARS_PER_DOLLAR
 from conduit.tui.actions import Action
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
 from conduit.tui.store import Sample, id_of
 from conduit.tui.traffic import Finished, Mark, Record
-from conduit.tui.widgets import standing
+from conduit.tui.widgets import breakers, standing
+from conduit.tui.widgets.alerts import ALERT_ACTIONS, AlertsScreen
 from conduit.tui.widgets.charts import Chart
-from conduit.tui.widgets.frame import FrameScreen, Said, app_of, clock_time, milliseconds
+from conduit.tui.widgets.figures import Figures
+from conduit.tui.widgets.frame import Said, app_of, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column, Grid, LastingGrid
-from conduit.tui.widgets.kept import Kept
+from conduit.tui.widgets.spending import Spending
 
 LOADING_AFTER_S = 0.3
 TRAFFIC_EVERY_S = 1.0
 _ERRORS_WARN = 0.05
-_METER_CELLS = 10
+_COUNTDOWN_S = 1.0
 _NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: conduit providers add"
-
-
-class Figures(Kept, Widget):
-    """A few lines, each drawn again when it says something new."""
-
-    _drawn: Content | None = None
-
-    def redraw(self) -> None:
-        """Draw again what would be different."""
-        content = self.content()
-        if content == self._drawn:
-            return
-        size = self.content_size
-        before = [] if self._drawn is None else self._drawn.split("\n")
-        now = content.split("\n")
-        if len(before) != len(now) or any(line.cell_length > size.width for line in before + now):
-            self.refresh()  # one that is broken moves those below it
-            return
-        changed = [y for y in range(len(now)) if now[y] != before[y]]
-        self.refresh(*(Region(0, y, size.width, 1) for y in changed))
-
-    def render(self) -> Content:
-        self._drawn = self.content()
-        return self._drawn
-
-    def content(self) -> Content:
-        """What the lines say now."""
-        return Content()
 
 
 class Summary(Figures):
@@ -80,41 +50,6 @@ class Summary(Figures):
                 Content("  ".join(latencies)),
                 Content("  ".join(shares(figures)) or "nothing finished in the last minute"),
             ]
-        )
-
-
-class Spending(Figures):
-    """What is spent now, and the keys that are nearest to the end of their budgets."""
-
-    def content(self) -> Content:
-        app = app_of(self)
-        width, height = self.content_size.width, self.content_size.height
-        figures = app.store.figures
-        now = figures["cost_nanodollars_per_min"] if figures else 0
-        rate = f"${now / NANODOLLARS_PER_DOLLAR:.4f} "
-        lines = [Content.assemble((rate, "bold"), "a minute now")]
-        budgets = sorted(
-            budgets_of(app.store.table("keys").rows.values()), key=lambda each: -each[1]
-        )
-        shown = [
-            (name, share, f"{share:4.0%} of ${limit:.2f}")
-            for name, share, limit in budgets[: max(0, height - 1)]
-        ]
-        cells = max((len(figure) for _, _, figure in shown), default=0)
-        lines += [
-            self._budget(name, share, figure.ljust(cells), app.glyphs, width)
-            for name, share, figure in shown
-        ]
-        if not budgets and app.store.table("keys").is_loaded:
-            lines.append(Content.styled("no key has a budget", "$dim"))
-        return Content("\n").join(lines)
-
-    def _budget(self, name: str, share: float, figure: str, glyphs: Glyphs, width: int) -> Content:
-        tone = "$bad" if share >= 1 else "$warn" if share >= 0.8 else "$good"
-        label_cells = max(4, width - _METER_CELLS - len(figure) - 2)
-        label = glyphs.shortened(name, label_cells).ljust(label_cells)
-        return Content.assemble(
-            label, " ", (glyphs.meter(share, _METER_CELLS), tone), " ", (figure, "$foreground")
         )
 
 
@@ -170,16 +105,17 @@ NEWEST_COLUMNS = (
 )
 
 
-class OverviewScreen(FrameScreen):
-    """Reads what the gateway samples, the providers, and the budgets of keys."""
+class OverviewScreen(AlertsScreen):
+    """Reads what the gateway samples, the providers and their breakers, budgets, and alerts."""
 
     PLACE = "overview"
     CSS_PATH = "overview.tcss"
-    TABLES = frozenset({"providers", "keys"})
+    TABLES = frozenset({"providers", "deployments", "budgets", "notifications"})
     AUTO_FOCUS = "#providers"
     ACTIONS = (
-        Action("overview.open", "Open the provider", ("enter",), "open", 1),
+        Action("overview.open", "Open the provider, or what is alerted of", ("enter",), "open", 1),
         Action("overview.test", "Test the provider", ("t",), "test", 2),
+        *ALERT_ACTIONS,
         Action("overview.live", "Live traffic", ("l",), "live", 3),
         Action("overview.refresh", "Read everything again", ("r",), "refresh", 4),
     )
@@ -190,10 +126,12 @@ class OverviewScreen(FrameScreen):
         self._providers_height = 0
         self._drawn_besides: tuple[int, ...] = ()
         self._figures: Record | None = None
+        self._countdown: Timer | None = None
         self._traffic = Pace(self, TRAFFIC_EVERY_S, self._draw)
         self._columns = (
             Column("PROVIDER", lambda row, _: row["name"], 14, grow=2, priority=0),
             Column("STATE", self._state, 11, priority=0),
+            Column("BREAKER", self._breaker, 9, priority=1),
             Column("TYPE", lambda row, _: row["type"], 12, priority=4),
             Column("RPM", self._rpm, 5, right=True),
             Column("ERR%", self._errors, 5, right=True),
@@ -218,6 +156,7 @@ class OverviewScreen(FrameScreen):
             yield spending
         yield Grid(self._columns, id="providers")
         yield Said(id="state", classes="state")
+        yield from self.compose_alerts()
         yield Newest(NEWEST_COLUMNS, id="newest")
         yield Said(id="quiet")
 
@@ -230,6 +169,10 @@ class OverviewScreen(FrameScreen):
         return self.query_one("#providers", Grid)
 
     @cached_property
+    def _spending(self) -> Spending:
+        return self.query_one(Spending)
+
+    @cached_property
     def _newest(self) -> Newest:
         return self.query_one(Newest)
 
@@ -240,6 +183,8 @@ class OverviewScreen(FrameScreen):
 
     def on_mount(self) -> None:
         self.set_timer(LOADING_AFTER_S, self._loading_due)
+        self._countdown = self.set_interval(_COUNTDOWN_S, self._traffic.now, pause=True)
+        self._spending.begin()
 
     def _loading_due(self) -> None:
         self._loading_is_due = True
@@ -260,6 +205,7 @@ class OverviewScreen(FrameScreen):
         for pane in self._panes:
             pane.redraw()
         self._show_providers()
+        self.show_alerts()
         self._show_newest()
 
     def on_resize(self) -> None:
@@ -278,6 +224,10 @@ class OverviewScreen(FrameScreen):
         state = self._notes[0]
         state.say("" if rows else self._state_text())
         state.set_class(not rows, "-on")
+        if self._countdown is not None:
+            # How long a breaker stays open goes on by itself; nothing else here does.
+            is_open = any(map(breakers.is_open, self.store.table("deployments").rows.values()))
+            (self._countdown.resume if is_open else self._countdown.pause)()
 
     def _state_text(self) -> str:
         table = self.store.table("providers")
@@ -312,6 +262,13 @@ class OverviewScreen(FrameScreen):
     def _state(self, row: Record, glyphs: Glyphs) -> Cell:
         return standing.of_provider(row, glyphs, self._error_share(row))
 
+    def _breaker(self, row: Record, glyphs: Glyphs) -> Cell | str:
+        return breakers.told(self._deployments(row), self.store.wall_ms())
+
+    def _deployments(self, row: Record) -> list[Record]:
+        every = self.store.table("deployments").rows.values()
+        return [each for each in every if each["provider"] == row["name"]]
+
     def _rpm(self, row: Record, glyphs: Glyphs) -> str:
         return str(self._window(row).get("requests", 0))
 
@@ -339,15 +296,18 @@ class OverviewScreen(FrameScreen):
         return row
 
     def why_not(self, action: Action) -> str | None:
-        if action.verb in ("open", "test") and self.can_draw and self._row is None:
+        on_provider = action.verb == "test" or (action.verb == "open" and not self.is_at_alerts)
+        if on_provider and self.can_draw and self._row is None:
             return "there is no provider to choose"
-        return None
+        return super().why_not(action)
 
     def on_grid_opened(self) -> None:
         self.conduit.perform("overview.open")
 
     def do_open(self) -> None:
-        if self._row is not None:
+        if self.is_at_alerts:
+            self.open_alert()
+        elif self._row is not None:
             self.conduit.open_record("providers", self._row["name"])
 
     def do_live(self) -> None:
@@ -355,6 +315,7 @@ class OverviewScreen(FrameScreen):
 
     def do_refresh(self) -> None:
         self.conduit.link.refresh(self.TABLES)
+        self._spending.read()
 
     async def do_test(self) -> None:
         row = self._row
@@ -373,13 +334,6 @@ def shares(figures: Record) -> Iterator[str]:
     requests = figures["requests"]
     for name, count in figures["statuses"].items():
         yield f"{name} {count / requests:.1%}"
-
-
-def budgets_of(keys: Any) -> Iterator[tuple[str, float, Decimal]]:
-    """(name, share that is spent or held, limit) of every budget of every key."""
-    for key in keys:
-        for budget in key["budgets"]:
-            yield key["name"], standing.share_used(budget), Decimal(budget["limit"])
 
 
 def _milli(name: str) -> Callable[[Sample], float | None]:

@@ -10,6 +10,7 @@ from conduit.client.errors import ClientError
 from conduit.core import people
 from conduit.core.redaction import redacted
 from conduit.tui.actions import RECORD_VERBS, Action, listed
+from conduit.tui.gateway import GatewayLink
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.store import id_of
 from conduit.tui.traffic import Record
@@ -115,6 +116,7 @@ class ProvidersScreen(CredentialsScreen):
     def _offer_facts(self, row: Record, reading: Reading | None) -> Iterator[Fact]:
         if not row["credentials"]:
             yield BLANK
+        yield from _left_out(row)
         yield Fact("Models that it offers")
         if id_of(row) in self._asking:
             yield Fact("", f"asking{self.glyphs.ellipsis}", "dim")
@@ -132,23 +134,23 @@ class ProvidersScreen(CredentialsScreen):
     # Testing and models
 
     async def do_test(self) -> None:
+        link = self.conduit.link
         for row in self.chosen():
             try:
-                await self._test_aloud(row)
+                await self._test_aloud(row, link)
             except ClientError as error:
                 self.conduit.report(error, row["name"])
 
-    async def _test_aloud(self, row: Record) -> None:
-        answer = await self._test(row)
+    async def _test_aloud(self, row: Record, link: GatewayLink) -> None:
+        answer = await self._test(row, link)
         if answer["ok"]:
             self.conduit.tell(f"{row['name']}: {answered(answer)}")
         else:
             self.conduit.tell(f"{row['name']}: {redacted(answer['error'])}", severity="error")
 
-    async def _test(self, row: Record) -> Record:
-        epoch = self.store.epoch
-        answer = await self.conduit.link.call("providers.test", id_of(row))
-        if epoch == self.store.epoch and self.can_draw:
+    async def _test(self, row: Record, link: GatewayLink) -> Record:
+        answer = await link.call("providers.test", id_of(row))
+        if link.is_current and self.can_draw:
             self._answers[id_of(row)] = answer
             self.grid.repaint()
             self.show_record(self.row)
@@ -178,19 +180,20 @@ class ProvidersScreen(CredentialsScreen):
     async def _models_of(self, row: Record, refresh: bool) -> list[Record]:
         models: list[Record] = []
         query: dict[str, object] = {"limit": _PAGE_ROWS, "refresh": refresh or None}
+        link = self.conduit.link
         while True:
-            page = await self.conduit.link.call("providers.models", id_of(row), query=query)
+            page = await link.call("providers.models", id_of(row), query=query)
             models += page["data"]
             query["cursor"] = page.get("next_cursor")
             if not query["cursor"] or len(models) >= _MOST_MODELS:
                 return models
 
     async def do_map(self) -> None:
-        row = self.row
+        row, link = self.row, self.conduit.link
         if row is not None:
-            await self._offer_models(row)
+            await self._offer_models(row, link)
 
-    async def _offer_models(self, row: Record) -> None:
+    async def _offer_models(self, row: Record, link: GatewayLink) -> None:
         """Ask which of the models without an alias are to get one, of their own name."""
         taken = {each["alias"] for each in self.store.table("mappings").rows.values()}
         models = await self._read_models(row)
@@ -204,19 +207,21 @@ class ProvidersScreen(CredentialsScreen):
         dialog = SeveralPicker(f"map models of {row['name']}", free, verb="maps")
         chosen: list[str] | None = await self.conduit.push_screen_wait(dialog)
         if chosen:
-            await self._map(row, chosen)
+            await self._map(row, chosen, link)
 
-    async def _map(self, row: Record, models: Sequence[str]) -> None:
+    async def _map(self, row: Record, models: Sequence[str], link: GatewayLink) -> None:
         mapped = 0
-        for model in models:
+        for number, model in enumerate(models):
+            if self.is_stopped(link, number, len(models)):
+                return
             body = {"alias": model, "targets": [{"provider": row["name"], "model": model}]}
             try:
-                made = await self.conduit.link.change("mappings.create", body=body)
+                made = await link.change("mappings.create", body=body)
             except ClientError as error:
                 self.conduit.report(error, model)
             else:
                 mapped += 1
-                self.store.put("mappings", made, epoch=self.store.epoch)
+                self.store.put("mappings", made, epoch=link.epoch)
         if mapped:
             self.conduit.tell(f"mapped {people.counted(mapped, 'model')} of {row['name']}")
             await self._read_models(row)
@@ -224,12 +229,13 @@ class ProvidersScreen(CredentialsScreen):
     # Changing
 
     async def do_add(self) -> None:
-        answer = await self.conduit.link.call("provider_types.list", query={"limit": _PAGE_ROWS})
+        link = self.conduit.link
+        answer = await link.call("provider_types.list", query={"limit": _PAGE_ROWS})
         kinds = {kind["name"]: kind for kind in answer["data"]}
 
         async def create(values: Values) -> Mapping[str, Any]:
             body = new_provider(values, kinds[values["type"]])
-            return await self.conduit.link.change("providers.create", body=body)
+            return await link.change("providers.create", body=body)
 
         fields = [
             Field("type", "Type", next(iter(kinds)), kind="choice", choices=tuple(kinds)),
@@ -240,16 +246,16 @@ class ProvidersScreen(CredentialsScreen):
         ]
         provider = await self.ask_form("new provider", fields, create, verb="Add")
         if provider is not None:
-            await self._try_new(provider)
+            await self._try_new(provider, link)
 
-    async def _try_new(self, row: Record) -> None:
+    async def _try_new(self, row: Record, link: GatewayLink) -> None:
         """Test what was just added; what fails stays, switched off, so that nothing is sent."""
-        answer = await self._test(row)
+        answer = await self._test(row, link)
         if answer["ok"]:
             self.conduit.tell(f"added {row['name']}: {answered(answer)}")
-            await self._offer_models(row)
+            await self._offer_models(row, link)
             return
-        await self.change(row, {"enabled": False})
+        await self.change(row, {"enabled": False}, link=link)
         self.conduit.tell(
             f"{row['name']} was added and is off, for its test failed: {redacted(answer['error'])}",
             severity="error",
@@ -257,12 +263,12 @@ class ProvidersScreen(CredentialsScreen):
         )
 
     async def do_edit(self) -> None:
-        row = self.row
+        row, link = self.row, self.conduit.link
         if row is None:
             return
 
         async def save(values: Values) -> Mapping[str, Any]:
-            return await self.change(row, values) if values else row
+            return await self.change(row, values, link=link) if values else row
 
         fields = [
             Field("base_url", "Base URL", row["base_url"], required=True),
@@ -272,11 +278,11 @@ class ProvidersScreen(CredentialsScreen):
         title = f"provider {row['name']}, version {row['version']}"
         saved = await self.ask_form(title, fields, save, only_changes=True)
         if saved is not None and saved["version"] != row["version"]:
-            await self._tell_edited(row, saved)
+            await self._tell_edited(row, saved, link)
 
-    async def _tell_edited(self, before: Record, saved: Record) -> None:
+    async def _tell_edited(self, before: Record, saved: Record, link: GatewayLink) -> None:
         """A new host leaves the credentials unusable, which only reading it again shows."""
-        now = await self.read_again(saved)
+        now = await self.read_again(saved, link)
         unusable = [each for each in now["credentials"] if each["state"] == "wrong_host"]
         if before["base_url"] != now["base_url"] and unusable:
             hint = "c e enters its key anew: it was given for another host"
@@ -315,3 +321,17 @@ def new_provider(values: Values, kind: Mapping[str, Any]) -> dict[str, Any]:
     if credential:
         body["credential"] = credential
     return body
+
+
+def _left_out(row: Record) -> Iterator[Fact]:
+    """The credentials that calls leave out, until when, and how to have them used again."""
+    for credential in row["credentials"]:
+        if credential["state"] != "ready" or not (found := standing.left_out(credential)):
+            continue
+        for each in found:
+            of = "" if each["model"] is None else f"{each['model']}: "
+            said = f"{of}{each['reason']}; until {people.moment(each['until'])}"
+            yield Fact(credential["name"], said, "bad" if each["model"] is None else "warn")
+        again = f"conduit breakers reset {row['name']} --credential {credential['name']}"
+        yield Fact("", f"{again} uses it again", "dim")
+        yield BLANK

@@ -4,16 +4,21 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from conduit.client.errors import ApiError, ClientError
 from conduit.core.redaction import redacted
 from conduit.tui.actions import Action
+from conduit.tui.gateway import GatewayLink, Refused
 from conduit.tui.store import id_of
+from conduit.tui.tentative import shown_at_once
 from conduit.tui.traffic import Record
+from conduit.tui.undoing import Undo
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import DetailedScreen
 from conduit.tui.widgets.dialogs import Confirm
 from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
 from conduit.tui.widgets.picker import Choice, Picker
+from conduit.tui.widgets.records import not_undone
 
 CREDENTIAL_ACTIONS = (
     Action("providers.credential", "Credentials: add, test, change", ("c",), "credentials", 3),
@@ -61,69 +66,108 @@ class CredentialsScreen(DetailedScreen):
         self.conduit.ask_key("credential", options)
 
     async def do_credential_add(self) -> None:
-        row = self.row
+        row, link = self.row, self.conduit.link
         if row is None:
             return
 
         async def add(values: Values) -> Mapping[str, Any]:
             body = {"name": values["name"], **entered(values, needed=True)}
-            return await self.conduit.link.change("credentials.create", id_of(row), body=body)
+            return await link.change("credentials.create", id_of(row), body=body)
 
         name = Field("name", "Name", "" if row["credentials"] else "default", required=True)
         title = f"new credential of {row['name']}"
-        await self._ask(row, title, [name, *credential_fields()], add, "added")
+        made = await self._ask(title, [name, *credential_fields()], add)
+        if made is not None:
+            await self._tell(row, f"added {_named(row, made)}", link)
 
     async def do_credential_enter(self) -> None:
+        link = self.conduit.link
         row, credential = await self._choose()
         if row is None or credential is None:
             return
 
         async def enter(values: Values) -> Mapping[str, Any]:
-            return await self._update(row, credential, entered(values, needed=True))
+            return await _update(row, credential, entered(values, needed=True), link)
 
         title = f"enter {credential['name']} of {row['name']} anew"
-        await self._ask(row, title, credential_fields(), enter, "entered")
+        made = await self._ask(title, credential_fields(), enter)
+        if made is not None:
+            await self._tell(row, f"entered {_named(row, made)}", link)
 
-    async def _ask(
-        self, row: Record, title: str, fields: list[Field], submit: Any, done: str
-    ) -> None:
+    async def _ask(self, title: str, fields: list[Field], submit: Any) -> Record | None:
         dialog = FormDialog(title, fields, submit)
         made: Record | None = await self.conduit.push_screen_wait(dialog)
-        if made is not None:
-            self.conduit.tell(f"{done} {_named(row, made)}")
-            await self.read_again(row)
+        return made
+
+    async def _tell(self, row: Record, done: str, link: GatewayLink) -> None:
+        """Say what was done, and read the provider as it is now."""
+        self.conduit.tell(done)
+        await self.read_again(row, link)
 
     async def do_credential_toggle(self) -> None:
+        link = self.conduit.link
         row, credential = await self._choose()
         if row is not None and credential is not None:
-            enabled = not credential["enabled"]
-            await self._change(row, credential, {"enabled": enabled}, enabled)
+            await self._switch_credential(row, credential, not credential["enabled"], link)
+
+    async def _switch_credential(
+        self,
+        row: Record,
+        credential: Record,
+        enabled: bool,
+        link: GatewayLink,
+        *,
+        undoes: bool = False,
+    ) -> None:
+        """Shown at once. Undoing is refused when somebody has changed the credential since."""
+        done = f"{'enabled' if enabled else 'disabled'} {_named(row, credential)}"
+
+        async def send(known: Record) -> Record:
+            now = credential if undoes else _credential_of(known, credential)
+            try:
+                answer = await _update(known, now, {"enabled": enabled}, link)
+            except ApiError as error:
+                raise (not_undone(error) if undoes else error) from None
+            changed.append(answer)
+            return _with_credential(known, id_of(answer), answer)
+
+        changed: list[Record] = []
+        look = {"enabled": enabled, "state": "ready" if enabled else "disabled"}
+        with shown_at_once(
+            link, self.TABLE, [row], lambda row: _with_credential(row, id_of(credential), look)
+        ) as sender:
+            self.show_store()
+            try:
+                await sender.send(row, send)
+            except ClientError as error:
+                self.conduit.report(error, f"{_named(row, credential)} is shown as it was")
+        self.show_store()
+        if not changed:
+            return
+
+        async def undo() -> None:
+            await self._switch_credential(row, changed[0], not enabled, link, undoes=True)
+
+        if undoes:
+            self.conduit.tell(f"undone: {_named(row, credential)} is as it was")
+        else:
+            self.conduit.tell(done, undo=Undo(link, undo))
+        await self.read_again(row, link)
 
     async def do_credential_first(self) -> None:
+        link = self.conduit.link
         row, credential = await self._choose()
         if row is not None and credential is not None:
-            await self._update(row, credential, {"primary": True})
-            self.conduit.tell(f"{_named(row, credential)} is used first now")
-            await self.read_again(row)
-
-    async def _change(
-        self, row: Record, credential: Record, body: Mapping[str, Any], enabled: bool
-    ) -> None:
-        await self._update(row, credential, body)
-        self.conduit.tell(f"{'enabled' if enabled else 'disabled'} {_named(row, credential)}")
-        await self.read_again(row)
-
-    async def _update(self, row: Record, credential: Record, body: Mapping[str, Any]) -> Record:
-        sent = {**body, "version": credential["version"]}
-        names = id_of(row), id_of(credential)
-        return await self.conduit.link.change("credentials.update", *names, body=sent)
+            await _update(row, credential, {"primary": True}, link)
+            await self._tell(row, f"{_named(row, credential)} is used first now", link)
 
     async def do_credential_test(self) -> None:
+        link = self.conduit.link
         row, credential = await self._choose()
         if row is None or credential is None:
             return
         names = id_of(row), id_of(credential)
-        found = await self.conduit.link.call("credentials.test", *names)
+        found = await link.call("credentials.test", *names)
         if found["ok"]:
             text = f"{_named(row, credential)}: {answered(found)}"
             self.conduit.tell(text)
@@ -132,6 +176,7 @@ class CredentialsScreen(DetailedScreen):
             self.conduit.tell(text, severity="error")
 
     async def do_credential_remove(self) -> None:
+        link = self.conduit.link
         row, credential = await self._choose()
         if row is None or credential is None:
             return
@@ -141,9 +186,8 @@ class CredentialsScreen(DetailedScreen):
         question = Confirm(f"Remove the credential {credential['name']}?", effect, verb="Remove")
         if await self.conduit.push_screen_wait(question):
             names = id_of(row), id_of(credential)
-            await self.conduit.link.change("credentials.delete", *names)
-            self.conduit.tell(f"removed {_named(row, credential)}")
-            await self.read_again(row)
+            await link.change("credentials.delete", *names)
+            await self._tell(row, f"removed {_named(row, credential)}", link)
 
     async def _choose(self) -> tuple[Record | None, Record | None]:
         """The provider under the cursor, and one of its credentials; of several, ask which."""
@@ -153,11 +197,20 @@ class CredentialsScreen(DetailedScreen):
         if len(row["credentials"]) == 1:
             return row, row["credentials"][0]
         choices = [
-            Choice(id_of(each), each["name"], note=f"{each['source']}  {each['state']}")
+            Choice(
+                id_of(each), each["name"], note=f"{each['source']}  {standing.usable_state(each)}"
+            )
             for each in row["credentials"]
         ]
         chosen = await self.conduit.push_screen_wait(Picker(f"which of {row['name']}", choices))
         return row, next((each for each in row["credentials"] if id_of(each) == chosen), None)
+
+
+async def _update(
+    row: Record, credential: Record, body: Mapping[str, Any], link: GatewayLink
+) -> Record:
+    sent = {**body, "version": credential["version"]}
+    return await link.change("credentials.update", id_of(row), id_of(credential), body=sent)
 
 
 def credential_fields(*, needed: bool = True) -> list[Field]:
@@ -197,3 +250,17 @@ def answered(test: Mapping[str, Any]) -> str:
 
 def _named(row: Record, credential: Mapping[str, Any]) -> str:
     return f"credential {credential['name']} of {row['name']}"
+
+
+def _credential_of(row: Record, credential: Record) -> Record:
+    """A credential as the provider has it now. Raises Refused."""
+    for each in row["credentials"]:
+        if id_of(each) == id_of(credential):
+            return dict(each)
+    raise Refused("not sent: it is gone")
+
+
+def _with_credential(row: Record, id: str, fields: Record) -> Record:
+    """A provider with one of its credentials in another state."""
+    credentials = [{**each, **fields} if id_of(each) == id else each for each in row["credentials"]]
+    return {**row, "credentials": credentials}

@@ -115,7 +115,10 @@ class DetailedScreen(RecordsScreen):
         if self._readings_epoch != self.store.epoch:
             self._readings_epoch = self.store.epoch
             self._readings.clear()
-        self.detail.border_title = label_of(row)
+        is_unconfirmed = self.table.is_unconfirmed(id_of(row))
+        note = ", not confirmed yet" if is_unconfirmed else ""
+        self.detail.border_title = f"{label_of(row)}{note}"
+        self.detail.set_class(is_unconfirmed, "-unconfirmed")
         reading = self._readings.get(id_of(row))
         self.draw_detail(row, reading)
         if self.detail_shown and self.store.connectivity.is_live:

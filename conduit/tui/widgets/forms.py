@@ -1,7 +1,9 @@
 """A form in a dialog: checked field by field here, and again by the gateway."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal
 
 from textual.app import ComposeResult
@@ -18,6 +20,8 @@ from conduit.tui.widgets.modal import Modal
 
 Values = dict[str, Any]
 Submit = Callable[[Values], Awaitable[Mapping[str, Any]]]
+CONFLICT = 409
+_NAMED = re.compile(r"(?:^|; )[a-z_][a-z0-9_.]*: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,11 @@ class Field:
     required: bool = False
     check: Callable[[str], Any] | None = None
     choices: Sequence[str] = ()
+
+
+Reread = Callable[[], Awaitable[Sequence[Field] | None]]
+"""Reads the record of a form again after a conflict: its fields as somebody else left them, or None
+where the record is as it was, so that the conflict is about something else. Raises ClientError."""
 
 
 class Misfit(ValueError):
@@ -66,7 +75,8 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
 
     `submit` gets the values of all fields; with `only_changes`, of those that differ from what
     they were. It may raise ClientError: 422 is shown at the fields it names, the rest below; and
-    Misfit for what two fields say together.
+    Misfit for what two fields say together. With `reread`, a record that somebody else has changed
+    meanwhile is merged: both changes are shown, and what is chosen is saved.
     """
 
     BINDINGS = [
@@ -83,10 +93,12 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
         *,
         verb: str = "Save",
         only_changes: bool = False,
+        reread: Reread | None = None,
     ) -> None:
         super().__init__()
         self._title = title
         self._fields = fields
+        self._reread = reread
         self._submit = submit
         self._verb = verb
         self._only_changes = only_changes
@@ -142,6 +154,13 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
         if field is not None and self._raw(field) != "":
             self._checked(field)
 
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """What is wrong is said until it is right, and not longer."""
+        name = (event.input.id or "").removeprefix("field-")
+        field = next((field for field in self._fields if field.name == name), None)
+        if field is not None and self.query_one(f"#error-{name}").display:
+            self._checked(field)
+
     def _checked(self, field: Field) -> bool:
         if self._only_changes and not self._is_changed(field):
             # It stays as it is, even if it could not be entered now: an expiry that is past.
@@ -159,6 +178,12 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
         fault = self.query_one(f"#error-{name}", Static)
         fault.update(text)
         fault.display = bool(text)
+
+    def _point_at(self, name: str) -> None:
+        """Go to a field, with what is wrong of it in sight too: a long form shows a part."""
+        self.query_one(f"#field-{name}").focus()
+        fault = self.query_one(f"#error-{name}")
+        self.call_after_refresh(fault.scroll_visible, animate=False)
 
     # Keys
 
@@ -193,11 +218,15 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
         self._say("Esc again discards what you typed")
 
     def action_submit(self) -> None:
+        """Once the field has got what was typed ahead: its keys come by a longer way than `^s`."""
+        (self.focused or self).call_later(self._submit_now)
+
+    def _submit_now(self) -> None:
         if self._sending:
             return
         faulty = [field for field in self._fields if not self._checked(field)]
         if faulty:
-            self.query_one(f"#field-{faulty[0].name}").focus()
+            self._point_at(faulty[0].name)
             return
         self._sending = True
         self._say("sending")
@@ -208,6 +237,15 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
             self._fault(field.name, "")
 
     async def _send(self) -> None:
+        """Send until it is saved, refused, or given up at a merge."""
+        try:
+            while await self._sent_in_vain():
+                pass
+        finally:
+            self._sending = False
+
+    async def _sent_in_vain(self) -> bool:
+        """Send what stands in the form; True when it was merged and is to be sent again."""
         values = {
             field.name: self.value_of(field)
             for field in self._fields
@@ -218,27 +256,66 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
         except Misfit as error:
             self._say("")
             self._fault(error.field, str(error))
-            self.query_one(f"#field-{error.field}").focus()
-            return
+            self._point_at(error.field)
+            return False
+        except ApiError as error:
+            # One that names a field is of a name that is taken, not of what others have changed.
+            if error.status == CONFLICT and error.param is None and self._reread is not None:
+                return await self._merged(error, self._reread)
+            self._refused(error)
+            return False
         except ClientError as error:
             self._refused(error)
-            return
-        finally:
-            self._sending = False
+            return False
         self.answer(record)
+        return False
+
+    async def _merged(self, error: ApiError, reread: Reread) -> bool:
+        """Show what both changed; True when it is to be saved as it was chosen."""
+        from conduit.tui.widgets import merging  # noqa: PLC0415  # deferred: rare
+
+        try:
+            theirs = await reread()
+        except ClientError as failure:
+            self._refused(failure)
+            return False
+        if theirs is None:
+            self._refused(error)
+            return False
+        found = merging.differences(
+            {field.name: field.label for field in self._fields},
+            {field.name: field.value for field in self._fields},
+            {field.name: field.value for field in theirs},
+            {field.name: self._raw(field) for field in self._fields},
+        )
+        self._fields = theirs
+        if all(each.theirs == each.was for each in found):
+            return True  # what the other one changed stands in no field
+        chosen = await app_of(self).push_screen_wait(merging.MergeDialog(self._title, found))
+        for each in chosen or found:
+            if chosen is not None or not each.keeps_yours:
+                self._put(each.name, each.chosen)
+        if chosen is None:
+            self._say("nothing was saved: what was changed by others stands in the form now")
+        return chosen is not None
+
+    def _put(self, name: str, value: Any) -> None:
+        entry = self.query_one(f"#field-{name}")
+        assert isinstance(entry, Checkbox | Select | Input), "what fields are made of"
+        entry.value = value
 
     def _refused(self, error: ClientError) -> None:
         message = redacted(error.message)
         hint = error.hint if isinstance(error, ApiError) else None
-        if isinstance(error, ApiError) and error.status == 422:
+        if isinstance(error, ApiError) and (error.status == 422 or error.param is not None):
             known = {field.name for field in self._fields}
-            by_field, message = faults_of(message, known)
+            by_field, message = faults_of(message, known, error.param)
             for name, text in by_field.items():
                 self._fault(name, text)
             if by_field:
                 first = next(field for field in self._fields if field.name in by_field)
-                self.query_one(f"#field-{first.name}").focus()
-        elif isinstance(error, ApiError) and error.status == 409:
+                self._point_at(first.name)
+        elif isinstance(error, ApiError) and error.status == CONFLICT:
             message = f"{message} (nothing was saved)"
         self._say("\n".join(filter(None, (message, hint))))
 
@@ -246,18 +323,33 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
         self.query_one("#form-error", Static).update(text)
 
 
-def faults_of(message: str, known: set[str]) -> tuple[dict[str, str], str]:
-    """A 422's message apart by field, `a.b: text; c: text`; what fits no field is left over."""
+def faults_of(message: str, known: set[str], param: str | None) -> tuple[dict[str, str], str]:
+    """What a 422 says by field; what fits no field is left over.
+
+    `param` names the field, and the first one where the message names several: `a.b: text; c: text`
+    is taken apart then.
+    """
+    if len(_NAMED.findall(message)) < 2:
+        name = _field_of(param or "", known)
+        return ({}, message) if name is None else ({name: message.removeprefix(f"{param}: ")}, "")
     by_field: dict[str, str] = {}
     rest: list[str] = []
     for part in message.split("; "):
         path, separator, text = part.partition(": ")
-        name = next((step for step in path.split(".") if step in known), None)
+        name = _field_of(path, known)
         if separator and name is not None:
             by_field[name] = text
         else:
             rest.append(part)
     return by_field, "; ".join(rest)
+
+
+def _field_of(path: str, known: set[str]) -> str | None:
+    """The field that a path such as `budget.limit` leads to. What stands in a list is the list's:
+    the `limit` of `limits.0.limit` is not that of the budget.
+    """
+    steps = takewhile(lambda step: not step.isdigit(), path.split("."))
+    return next((step for step in steps if step in known), None)
 
 
 def _entry(field: Field) -> Widget:

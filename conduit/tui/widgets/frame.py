@@ -17,7 +17,7 @@ from conduit.tui.actions import APP_ACTIONS, Action
 from conduit.tui.compositor import SparingCompositor
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
-from conduit.tui.places import PLACES
+from conduit.tui.places import TABS, tab_of
 from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 
@@ -83,14 +83,14 @@ class TabStrip(Line):
     GAP = 1
 
     def pieces(self) -> Sequence[Piece]:
-        here = app_of(self).here
+        here = tab_of(app_of(self).here)
         pieces = [Piece("F1 Help", 3, action="app.perform('app.help')")]
-        for place in PLACES:
+        for place in TABS:
             current = place.name == here
             pieces.append(
                 Piece(
                     f"{place.shown_key} {place.title}",
-                    0 if current else 2,
+                    0 if current else place.rank + 1,
                     "current" if current else "",
                     f"app.go('{place.name}')",
                 )

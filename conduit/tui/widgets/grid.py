@@ -24,6 +24,8 @@ Tone = Literal["", "good", "warn", "bad", "dim", "accent"]
 _GUTTER = 2
 _GAP = 1
 _MOST_DRAWN = 120
+_UNCONFIRMED = "~"
+_FAINT = Style(dim=True, bold=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class Grid(ScrollView, can_focus=True):
         self.columns = columns
         self.cursor = 0
         self.marked: set[str] = set()
+        self.unconfirmed: set[str] = set()
+        """The rows that are dimmed, for the gateway has not confirmed them yet."""
         self._rows: Sequence[Any] = ()
         self._keys: Sequence[str] = ()
         self._strips: dict[int, Strip] = {}
@@ -354,7 +358,10 @@ class Grid(ScrollView, can_focus=True):
             plain = self.has_focus
             style = self._style("cursor" if plain else "cursor-blurred", pen, partial=False)
         cursor = pen.glyphs.cursor if here else " "
-        mark = pen.glyphs.mark if key in self.marked else " "
+        is_unconfirmed = key in self.unconfirmed
+        if is_unconfirmed:
+            style += _FAINT
+        mark = pen.glyphs.mark if key in self.marked else _UNCONFIRMED if is_unconfirmed else " "
         if (whole := self.across(row)) is not None:
             sign = pen.glyphs.gap
             text = shortened(f"{sign} {whole.text} {sign}", pen.width - _GUTTER, pen.glyphs)
@@ -365,7 +372,7 @@ class Grid(ScrollView, can_focus=True):
         untoned = f"{cursor}{mark}"
         for place, cell in enumerate(cells):
             gap = " " * _GAP if place else ""
-            if plain or not cell.tone:  # most of a row is one run of one style
+            if plain or is_unconfirmed or not cell.tone:  # most of a row is one run of one style
                 untoned += gap + cell.text
                 continue
             if untoned + gap:

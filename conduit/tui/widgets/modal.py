@@ -2,6 +2,7 @@
 
 from typing import Generic, TypeVar
 
+from textual.binding import Binding
 from textual.screen import ModalScreen
 
 T = TypeVar("T")
@@ -9,6 +10,9 @@ T = TypeVar("T")
 
 class Modal(ModalScreen[T], Generic[T]):
     """A dialog. `answer` closes it with its result, from any handler, awaited by nobody."""
+
+    # The program's own keys do not reach through a dialog.
+    BINDINGS = [Binding("f1", "app.perform('app.help')", show=False)]
 
     def answer(self, result: T | None = None) -> None:
         _ = self.dismiss(result)

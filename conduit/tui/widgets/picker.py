@@ -1,6 +1,6 @@
 """A list to choose from by typing: help, themes, contexts, columns, messages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -63,6 +63,17 @@ class Picker(Modal[str | None]):
         self.query_one(OptionList).can_focus = False
         self._fill("")
 
+    def offer(self, choices: Sequence[Choice]) -> None:
+        """Have other choices from now on; what is highlighted stays so if it is among them."""
+        self._choices = choices
+        if not self.is_mounted:
+            return  # they are shown when it is
+        options = self.query_one(OptionList)
+        before = options.highlighted_option
+        self._fill(self.query_one(Input).value)
+        if before is not None and any(option.id == before.id for option in options.options):
+            options.highlighted = options.get_option_index(str(before.id))
+
     def on_input_changed(self, event: Input.Changed) -> None:
         self._fill(event.value)
 
@@ -94,10 +105,12 @@ class Picker(Modal[str | None]):
         if event.widget is self:
             self.answer(None)
 
+    def fitting(self, words: Sequence[str]) -> Iterable[Choice]:
+        """The choices that all of the words, in lower case, fit."""
+        return (choice for choice in self._choices if choice.matches(words))
+
     def _fill(self, text: str) -> None:
-        words = text.lower().split()
-        fitting = (choice for choice in self._choices if choice.matches(words))
-        shown = list(islice(fitting, MOST_SHOWN))
+        shown = list(islice(self.fitting(text.lower().split()), MOST_SHOWN))
         width = max((len(choice.key) for choice in shown), default=0)
         options = self.query_one(OptionList)
         options.clear_options()

@@ -17,16 +17,18 @@ from conduit.client.errors import ApiError, ClientError
 from conduit.core.redaction import redacted_fields
 from conduit.tui.actions import Action
 from conduit.tui.fitting import Piece
+from conduit.tui.gateway import ANOTHER_GATEWAY, GatewayLink
 from conduit.tui.store import Table, id_of, label_of
+from conduit.tui.tentative import shown_at_once
 from conduit.tui.traffic import Record
+from conduit.tui.undoing import Undo
 from conduit.tui.widgets.dialogs import Confirm, TypeName
-from conduit.tui.widgets.forms import Field, FormDialog
+from conduit.tui.widgets.forms import CONFLICT, Field, FormDialog, Reread
 from conduit.tui.widgets.frame import FrameScreen
 from conduit.tui.widgets.grid import Cell, Column, Grid
 from conduit.tui.widgets.modal import Modal
 
 LOADING_AFTER_S = 0.3
-CONFLICT = 409
 _SORT_KEYS = "123456789"
 
 
@@ -52,6 +54,8 @@ class RecordsScreen(FrameScreen):
 
     TABLE: ClassVar[str] = ""
     NOUN: ClassVar[str] = ""
+    PLURAL: ClassVar[str] = ""
+    """What several of them are called, where that is not the name of the table."""
     COLUMNS: ClassVar[Sequence[Column]] = ()
     EMPTY: ClassVar[Empty] = Empty("", "")
     SEVERE: ClassVar[bool] = False
@@ -108,7 +112,7 @@ class RecordsScreen(FrameScreen):
             return ()
         every, shown = len(self.table.rows), self.grid.count()
         more = "+" if self.table.truncated else ""
-        counted = f"{every:,}{more} {self.NOUN if every == 1 else self.TABLE}"
+        counted = f"{every:,}{more} {self.NOUN if every == 1 else self.PLURAL or self.TABLE}"
         pieces = [Piece(counted if shown == every else f"{shown:,} of {counted}", 3)]
         marked = len(self.grid.marked)
         return [*pieces, Piece(f"{marked:,} marked", 2, "bold")] if marked else pieces
@@ -147,6 +151,7 @@ class RecordsScreen(FrameScreen):
 
     def draw_list(self, loading: bool) -> None:
         rows = self.shown_rows()
+        self.grid.unconfirmed = {change.id for change in self.table.laid}
         self.grid.set_rows(rows, [id_of(row) for row in rows])
         self.grid.display = bool(rows)
         state = "" if rows else self.state_text(loading)
@@ -305,56 +310,126 @@ class RecordsScreen(FrameScreen):
         return (id_of(row),)
 
     async def change(
-        self, row: Record, body: Mapping[str, Any], *, versioned: bool = True
+        self,
+        row: Record,
+        body: Mapping[str, Any],
+        *,
+        link: GatewayLink,
+        versioned: bool = True,
     ) -> Record:
-        """Update a record; refused when somebody has changed it since. Raises ClientError."""
+        """Update a record; refused when somebody has changed it since. Raises ClientError.
+
+        `link` leads to the gateway that was looked at when the change began.
+        """
         sent = {**body, "version": row["version"]} if versioned else body
         operation = f"{self.TABLE}.update"
         try:
-            answer = await self.conduit.link.change(operation, *self.names_of(row), body=sent)
+            answer = await link.change(operation, *self.names_of(row), body=sent)
         except ApiError as error:
             if error.status == CONFLICT:
-                self.conduit.link.refresh({self.TABLE})
+                link.refresh({self.TABLE})
             raise
-        self.store.put(self.TABLE, answer, epoch=self.store.epoch)
+        self.store.put(self.TABLE, answer, epoch=link.epoch)
         return answer
 
-    async def read_again(self, row: Record) -> Record:
+    async def read_again(self, row: Record, link: GatewayLink) -> Record:
         """The record as it stands now: what hangs on it has changed. Raises ClientError."""
-        epoch = self.store.epoch
-        record = await self.conduit.link.call(f"{self.TABLE}.show", *self.names_of(row))
-        self.store.put(self.TABLE, record, epoch=epoch)
+        record = await link.call(f"{self.TABLE}.show", *self.names_of(row))
+        self.store.put(self.TABLE, record, epoch=link.epoch)
         return record
 
     async def do_toggle(self) -> None:
         """Enable what is disabled and the other way round; of several in both states, ask."""
-        rows = self.chosen()
+        rows, link = self.chosen(), self.conduit.link
         states = {row["enabled"] for row in rows}
         if len(states) == 1:
-            await self.switch(rows, enabled=not states.pop())
+            await self.switch(rows, enabled=not states.pop(), link=link)
         elif rows:
             options: dict[str, tuple[str, Callable[[], object]]] = {
-                "e": ("enable", lambda: self.switch(rows, enabled=True)),
-                "d": ("disable", lambda: self.switch(rows, enabled=False)),
+                "e": ("enable", lambda: self.switch(rows, enabled=True, link=link)),
+                "d": ("disable", lambda: self.switch(rows, enabled=False, link=link)),
             }
             self.conduit.ask_key(f"all {len(rows)} {self.TABLE}", options)
 
-    async def switch(self, rows: Sequence[Record], *, enabled: bool) -> None:
+    async def switch(self, rows: Sequence[Record], *, enabled: bool, link: GatewayLink) -> None:
         """Put these into a state; those that are in it stay as they are."""
         others = [row for row in rows if row["enabled"] is not enabled]
         done = "enabled" if enabled else "disabled"
-        await self.for_each(others, lambda row: self.change(row, {"enabled": enabled}), done)
+        await self.put_at_once(others, "enabled", lambda _: enabled, done, link=link)
+
+    async def put_at_once(
+        self,
+        rows: Sequence[Record],
+        field: str,
+        value: Callable[[Record], Any],
+        done: str,
+        *,
+        link: GatewayLink,
+        versions: Mapping[str, int] | None = None,
+    ) -> None:
+        """Change one field of records: shown at once, confirmed or taken back, then to be undone.
+
+        `versions` are those that the records must have still, for undoing: it has no undoing.
+        """
+        changed: dict[str, tuple[Any, Record]] = {}
+
+        async def send(known: Record) -> Record:
+            wanted = value(known)
+            if wanted == known[field]:
+                return known
+            version = versions[id_of(known)] if versions else known["version"]
+            try:
+                answer = await self.change(
+                    {**known, "version": version}, {field: wanted}, link=link
+                )
+            except ApiError as error:
+                raise (not_undone(error) if versions else error) from None
+            changed[id_of(known)] = known[field], answer
+            return answer
+
+        with shown_at_once(
+            link, self.TABLE, rows, lambda row: {**row, field: value(row)}
+        ) as sender:
+            self.show_store()
+            undo = Undo(link, lambda: self._put_back(changed, field, done, link))
+            await self.for_each(
+                rows,
+                lambda row: sender.send(row, send),
+                done,
+                link=link,
+                failed=label_of if versions else _as_it_was,
+                undo=None if versions else undo,
+            )
+        self.show_store()
+
+    async def _put_back(
+        self, changed: Mapping[str, tuple[Any, Record]], field: str, done: str, link: GatewayLink
+    ) -> None:
+        """Undo: each gets its former value, unless somebody has changed it since."""
+        if not changed:  # somebody else had done the same just before
+            self.conduit.tell("nothing was changed that could be undone", severity="warning")
+            return
+        rows = [answer for _, answer in changed.values()]
+        versions = {id_of(row): row["version"] for row in rows}
+        await self.put_at_once(
+            rows,
+            field,
+            lambda row: changed[id_of(row)][0],
+            f"undone: {done}",
+            link=link,
+            versions=versions,
+        )
 
     async def do_delete(self) -> None:
-        rows = self.chosen()
+        rows, link = self.chosen(), self.conduit.link
         if not rows or not await self.is_sure(rows):
             return
 
         async def delete(row: Record) -> None:
-            await self.conduit.link.change(f"{self.TABLE}.delete", *self.names_of(row))
-            self.store.drop(self.TABLE, id_of(row), epoch=self.store.epoch)
+            await link.change(f"{self.TABLE}.delete", *self.names_of(row))
+            self.store.drop(self.TABLE, id_of(row), epoch=link.epoch)
 
-        await self.for_each(rows, delete, "deleted")
+        await self.for_each(rows, delete, "deleted", link=link)
 
     async def is_sure(self, rows: Sequence[Record]) -> bool:
         """Ask before deleting."""
@@ -378,23 +453,43 @@ class RecordsScreen(FrameScreen):
         return "This cannot be undone."
 
     async def for_each(
-        self, rows: Sequence[Record], work: Callable[[Record], Any], done: str
+        self,
+        rows: Sequence[Record],
+        work: Callable[[Record], Any],
+        done: str,
+        *,
+        link: GatewayLink,
+        failed: Callable[[Record], str] = label_of,
+        undo: Undo | None = None,
     ) -> None:
-        """Do it to each; failures are told one by one, successes together."""
+        """Do it to each; failures are told one by one, successes together, with how to undo them.
+
+        `link` is that of the rows: once another gateway is looked at, the rest stays undone.
+        """
         good = 0
-        for row in rows:
+        for number, row in enumerate(rows):
+            if self.is_stopped(link, number, len(rows)):
+                break
             try:
                 await work(row)
             except ClientError as error:
-                self.conduit.report(error, label_of(row))
+                self.conduit.report(error, failed(row))
             else:
                 good += 1
         if good:
             what = label_of(rows[0]) if len(rows) == 1 else f"{good} {self.TABLE}"
-            self.conduit.tell(f"{done} {what}")
+            self.conduit.tell(f"{done} {what}", undo=undo)
             self.grid.marked.clear()
         self.grid.repaint()
         self.refresh_frame()
+
+    def is_stopped(self, link: GatewayLink, done: int, count: int) -> bool:
+        """Whether another gateway is looked at than the one that some of these were done for."""
+        if link.is_current:
+            return False
+        text = f"stopped after {done} of {count}: {ANOTHER_GATEWAY}"
+        self.conduit.tell(text, severity="warning")
+        return True
 
     async def ask_form(
         self,
@@ -404,12 +499,23 @@ class RecordsScreen(FrameScreen):
         *,
         verb: str = "Save",
         only_changes: bool = False,
+        reread: Reread | None = None,
     ) -> Record | None:
-        """Show a form; the record that it made is put into the table."""
-        dialog = FormDialog(title, fields, submit, verb=verb, only_changes=only_changes)
+        """Show a form; the record that it made is put into the table.
+
+        `submit` sends by the link that there was when the form was opened: it refuses once another
+        gateway is looked at.
+        """
+        epoch = self.store.epoch
+        dialog = FormDialog(
+            title, fields, submit, verb=verb, only_changes=only_changes, reread=reread
+        )
         record: Record | None = await self.conduit.push_screen_wait(dialog)
-        if record and "id" in record:
-            self.store.put(self.TABLE, without_secret(record), epoch=self.store.epoch)
+        if (
+            record
+            and "id" in record
+            and self.store.put(self.TABLE, without_secret(record), epoch=epoch)
+        ):
             self.show_store()
             self.grid.move_to_key(id_of(record))
         return record
@@ -419,6 +525,18 @@ def text_of(column: Column, row: Record, screen: FrameScreen) -> str:
     """What a column says of a record, without its tone."""
     drawn = column.cell(row, screen.glyphs)
     return drawn.text if isinstance(drawn, Cell) else drawn
+
+
+def _as_it_was(row: Record) -> str:
+    return f"{label_of(row)} is shown as it was"
+
+
+def not_undone(error: ApiError) -> ApiError:
+    """The refusal of an undoing, in words of what was wanted."""
+    if error.status != CONFLICT:
+        return error
+    text = "not undone, for somebody has changed it meanwhile"
+    return ApiError(error.code, text, request_id=error.request_id, status=error.status)
 
 
 def as_json(row: Record) -> str:

@@ -1,12 +1,15 @@
 """A secret that is shown once: copied or saved, and then gone."""
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.reactive import reactive
+from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from conduit.tui.widgets.frame import app_of
@@ -37,6 +40,24 @@ class SecretText(Static):
         if self._exported:
             return "(hidden)"
         return self._secret if self.revealed else glyph * 24 + self._secret[-4:]
+
+
+@contextmanager
+def hidden(screens: Sequence[Screen[object]]) -> Iterator[None]:
+    """Meanwhile no secret stands on these screens, which are drawn one over the other."""
+    texts = [text for screen in screens for text in screen.query(SecretText)]
+    _set_exported(texts, screens, True)
+    try:
+        yield
+    finally:
+        _set_exported(texts, screens, False)
+
+
+def _set_exported(texts: Sequence[SecretText], screens: Sequence[Screen[object]], on: bool) -> None:
+    for text in texts:
+        text.exported = on
+    for screen in screens if texts else ():
+        screen.refresh()  # it keeps a drawing of what is beneath it
 
 
 class SecretDialog(Modal[None]):

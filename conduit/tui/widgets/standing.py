@@ -1,7 +1,9 @@
 """How a record stands, as a glyph with its word: providers, keys, credentials."""
 
+from datetime import datetime
 from decimal import Decimal
 
+from conduit.core.ids import now_ms
 from conduit.tui.connectivity import Tone
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.traffic import Record
@@ -21,7 +23,7 @@ def of_provider(row: Record, glyphs: Glyphs, error_share: float = 0.0) -> Cell:
     """Whether it can be used, and then how it does."""
     if not row["enabled"]:
         return pill(glyphs, "dim", "off")
-    states = [each["state"] for each in row["credentials"]]
+    states = [usable_state(each) for each in row["credentials"]]
     if states and "ready" not in states:
         return pill(glyphs, "bad", states[0].replace("_", " "))
     if error_share >= _ERRORS_BAD:
@@ -31,8 +33,34 @@ def of_provider(row: Record, glyphs: Glyphs, error_share: float = 0.0) -> Cell:
     return pill(glyphs, "good", "simulated" if row["simulated"] else "up")
 
 
+def left_out(credential: Record) -> list[Record]:
+    """What is held against a credential still, what concerns all of its calls first."""
+    now = now_ms() / 1000
+    return [
+        each
+        for each in credential.get("left_out") or ()
+        if datetime.fromisoformat(each["until"]).timestamp() > now
+    ]
+
+
+def usable_state(credential: Record) -> str:
+    """Its state, or why no call goes out with it for a while."""
+    if credential["state"] == "ready":
+        for each in left_out(credential):
+            if each["model"] is None:
+                return str(each["state"])
+    return str(credential["state"])
+
+
+def _short(state: str) -> str:
+    """Of a credential that is left out for a model."""
+    return "not allowed" if state == "no_permission" else state.replace("_", " ")
+
+
 def of_credential(row: Record, glyphs: Glyphs) -> Cell:
-    match row["state"]:
+    match usable_state(row):
+        case "ready" if found := left_out(row):  # for some of its models
+            return pill(glyphs, "warn", _short(found[0]["state"]))
         case "ready":
             return pill(glyphs, "good", "ready")
         case "disabled":
@@ -47,6 +75,17 @@ def of_key(row: Record, glyphs: Glyphs) -> Cell:
         return pill(glyphs, "dim", "off")
     if row["state"] == "expired":
         return pill(glyphs, "bad", "expired")
+    if any(budget["mode"] == "hard" and share_used(budget) >= 1 for budget in row["budgets"]):
+        return pill(glyphs, "bad", "spent")
+    return pill(glyphs, "good", "active")
+
+
+def of_group(row: Record, glyphs: Glyphs) -> Cell:
+    """Whether its keys are admitted: switched off, out of money of either kind."""
+    if not row["enabled"]:
+        return pill(glyphs, "dim", "off")
+    if row["prepaid"] is not None and Decimal(row["prepaid"]["balance"]) <= 0:
+        return pill(glyphs, "bad", "unpaid")
     if any(budget["mode"] == "hard" and share_used(budget) >= 1 for budget in row["budgets"]):
         return pill(glyphs, "bad", "spent")
     return pill(glyphs, "good", "active")

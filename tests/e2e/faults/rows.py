@@ -127,7 +127,7 @@ _ANSWERS: Final = (
     Row("flapping", "500 to every other request", _refused("upstream_error", 500),
         Seen((4, 2, 0)), None, behaviour=_status(500), flaps=4),
     Row("limited", "429", _refused("upstream_rate_limited", 429), _NEXT,
-        Seen((1, 1, 1), Text.NONE, 429, "upstream_rate_limited"), behaviour=_status(429)),
+        Seen((1, 1, 1), Text.NONE, 429, "upstream_rate_limited", 1), behaviour=_status(429)),
     Row("limited_for_long", "429, `Retry-After: 30`", _refused("upstream_rate_limited", 429), _NEXT,
         Seen((1, 1, 1), Text.NONE, 429, "upstream_rate_limited", 30),
         behaviour=_status(429, retry_after_s=30)),

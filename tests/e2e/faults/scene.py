@@ -118,7 +118,7 @@ def _answered(status: int, retry_after: str | None, body: str) -> Answered:
 
 
 @asynccontextmanager
-async def open_scene(folder: Path) -> AsyncIterator[Scene]:
+async def open_scene(folder: Path, upstream_client: str) -> AsyncIterator[Scene]:
     async with AsyncExitStack() as stack:
         upstreams = [await stack.enter_async_context(FakeUpstream()) for _ in NAMES]
         proxies = [
@@ -126,7 +126,12 @@ async def open_scene(folder: Path) -> AsyncIterator[Scene]:
             for upstream in upstreams
         ]
         running = await stack.enter_async_context(
-            running_gateway(folder, first_event_timeout_s=SILENCE_S, gap_timeout_s=SILENCE_S)
+            running_gateway(
+                folder,
+                first_event_timeout_s=SILENCE_S,
+                gap_timeout_s=SILENCE_S,
+                upstream_client=upstream_client,
+            )
         )
         key = await running.key("faults", budget={"limit": "100"})
         yield Scene(running, upstreams, proxies, key)

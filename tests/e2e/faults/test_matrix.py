@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.e2e.conftest import UPSTREAM_CLIENTS
 from tests.e2e.faults.rows import GOOD, ROWS, Charged, Mode, Row, Seen, Text
 from tests.e2e.faults.scene import Answered, Scene, open_scene
 from tests.fakes.openai_answers import answer_text
@@ -21,9 +22,11 @@ CASES = [
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    async with open_scene(tmp_path_factory.mktemp("faults")) as opened:
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=UPSTREAM_CLIENTS)
+async def scene(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Scene]:
+    async with open_scene(tmp_path_factory.mktemp("faults"), request.param) as opened:
         yield opened
 
 

@@ -20,7 +20,11 @@ async def test_settings_are_listed_with_their_origin(api: AdminApi) -> None:
 async def test_a_change_tells_what_it_did(api: AdminApi) -> None:
     changed = await api.patch("/admin/config", {"values": {"max_attempts": 2, "drain_s": None}})
     assert changed.status == 200
-    assert changed.body == {"changed": ["max_attempts", "drain_s"], "restart_needed": []}
+    assert changed.body == {
+        "changed": ["max_attempts", "drain_s"],
+        "restart_needed": [],
+        "workers": 1,
+    }
 
 
 @pytest.mark.parametrize(

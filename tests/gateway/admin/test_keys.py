@@ -185,6 +185,22 @@ async def test_a_patch_is_checked(api: AdminApi, patch: dict[str, object], statu
     assert (await api.get(f"{PATH}/ci")).body["version"] == 1
 
 
+async def test_a_patch_leaves_alone_what_it_does_not_name_and_takes_no_form_of_the_key(
+    api: AdminApi, keyring: Keyring
+) -> None:
+    made = await api.made(
+        PATH, {"name": "ci", "allowed_models": ["gpt-*"], "expires_at": "2100-01-01T00:00:00Z"}
+    )
+    before = (await api.get(f"{PATH}/ci")).body
+    after = (await api.patch(f"{PATH}/ci", {"name": "release"})).body
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {"name", "version", "updated_at"}
+    for shown in ("secret", "start", "digest"):
+        refused = await api.patch(f"{PATH}/release", {shown: made["secret"][:12]})
+        assert refused.status == 422
+    assert (await keyring.find(made["secret"])) is not None
+
+
 async def test_a_key_that_is_born_expired_is_refused(api: AdminApi) -> None:
     answer = await api.post(PATH, {"name": "ci", "expires_at": "2020-01-01T00:00:00Z"})
     assert answer.status == 422

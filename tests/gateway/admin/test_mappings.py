@@ -97,6 +97,59 @@ async def test_fallbacks_may_not_lead_in_a_circle(api: AdminApi) -> None:
     assert "lead back to c" in answer.message
 
 
+def falling(alias: str, *fallbacks: str, **fields: object) -> dict[str, object]:
+    return {
+        "alias": alias,
+        "targets": TARGETS,
+        "fallbacks": [{"on": "error", "alias": each} for each in fallbacks],
+        **fields,
+    }
+
+
+@pytest.mark.parametrize(
+    ("present", "last", "said"),
+    [
+        ([falling("rr"), falling("wa/*", "rr")], falling("rr", "wa/foo"), "rr"),
+        ([falling("rr")], falling("wa/*", "wa/foo"), "wa/*, which takes wa/foo"),
+        # What is disabled takes its name again once it is enabled; until then a wildcard does.
+        ([falling("*"), falling("off", "*", enabled=False)], falling("*", "off"), "*"),
+        ([falling("b"), falling("w*", "b"), falling("wa", enabled=False)], falling("b", "wa"), "b"),
+    ],
+)
+async def test_a_circle_through_a_wildcard_is_refused(
+    api: AdminApi, present: list[dict[str, object]], last: dict[str, object], said: str
+) -> None:
+    for each in present:
+        await api.made("/admin/mappings", each)
+    if last["alias"] in {each["alias"] for each in present}:
+        path = f"/admin/mappings/{quote(str(last['alias']), safe='')}"
+        answer = await api.patch(path, {"fallbacks": last["fallbacks"]})
+    else:
+        answer = await api.post("/admin/mappings", last)
+    assert (answer.status, answer.body["error"]["param"]) == (422, "fallbacks")
+    assert f"lead back to {said}" in answer.message
+
+
+async def test_a_longer_start_is_not_the_wildcard_that_falls_back_to_it(api: AdminApi) -> None:
+    await api.made("/admin/mappings", falling("wa/small"))
+    await api.made("/admin/mappings", falling("wa/*", "wa/small"))
+
+
+async def test_a_fallback_to_what_nothing_takes_is_refused_by_name(api: AdminApi) -> None:
+    await api.made("/admin/mappings", falling("good"))
+    answer = await api.post("/admin/mappings", falling("fast", "good", "godo"))
+    assert (answer.status, answer.body["error"]["param"]) == (422, "fallbacks.1.alias")
+    assert "there is no mapping godo" in answer.message
+    await api.made("/admin/mappings", falling("fast", "good"))
+    patch = {"fallbacks": [{"on": "error", "alias": "godo"}]}
+    answer = await api.patch("/admin/mappings/fast", patch)
+    assert answer.body["error"]["param"] == "fallbacks.0.alias"
+    # A wildcard takes it, and a key may name a model of a provider directly.
+    await api.made("/admin/mappings", falling("go*"))
+    assert (await api.patch("/admin/mappings/fast", patch)).status == 200
+    await api.made("/admin/mappings", falling("direct", "sim/small"))
+
+
 @pytest.mark.parametrize(
     ("patch", "status"),
     [

@@ -111,6 +111,36 @@ async def test_keys_are_named_also_when_they_are_deleted(
     assert (await api.get(at({"key": "never"}))).status == 404
 
 
+async def test_sums_by_a_tag_are_of_the_values_that_keys_have_now(
+    api: AdminApi, ledger: LocalLedger
+) -> None:
+    tags = [{"team/1.a": "red"}, {"team/1.a": "blue"}, {"team/1.a": "red", "env": "ci"}, {}]
+    for n, each in enumerate(tags):
+        key = await api.made("/admin/keys", {"name": f"k{n}", "tags": each})
+        ledger.settle(await ledger.hold(claim(str(key["id"]), 99)), settlement(10 + n))
+    await api.delete("/admin/keys/k1")
+
+    async def sums(**query: str) -> dict[str, str]:
+        found = (await api.get(at(query))).body
+        assert found["by"] == query["by"]
+        return {each["group"]: each["cost"][-2:] for each in found["groups"]}
+
+    assert await sums(by="tag:team/1.a") == {"red": "22", "": "13", "blue": "11"}
+    assert await sums(by="tag:env") == {"": "34", "ci": "12"}
+    assert await sums(by="tag:never") == {"": "46"}
+    assert await sums(by="tag:env", key="k2", since="2020-01-01T00:00:00Z") == {"ci": "12"}
+    await api.patch("/admin/keys/k0", {"tags": {"team/1.a": "blue"}})
+    assert await sums(by="tag:team/1.a") == {"blue": "21", "": "13", "red": "12"}
+
+
+@pytest.mark.parametrize("by", ["colour", "tag:", "tag", "tag:a'b", "tag:$.x", "tag:a b"])
+async def test_what_nothing_can_be_summed_by_is_refused(api: AdminApi, by: str) -> None:
+    refused = await api.get(at({"by": by}))
+    assert refused.status == 422
+    assert refused.body["error"]["param"] == "by"
+    assert "or tag:NAME is expected" in refused.body["error"]["message"]
+
+
 async def test_days_and_hours_are_those_of_the_zone_oldest_first(
     api: AdminApi, database: Database
 ) -> None:

@@ -14,14 +14,16 @@ from conduit.gateway.dialects.bridges.choice import bridge_between
 from conduit.gateway.dialects.bridges.protocol import Sending
 from conduit.gateway.dialects.chat_call import reader_in, reader_of
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.openai.units import READ, chat_texts
 from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
-from conduit.gateway.dialects.prompt import Prompt, Trimmed, upper_tokens
+from conduit.gateway.dialects.prompt import Prompt, Trimmed, most_tokens, upper_tokens
 from conduit.gateway.dialects.registry import DIALECTS as REGISTERED
+from conduit.gateway.dialects.request_units import texts_of
 from conduit.gateway.dialects.strict_json import raw_items
 from conduit.gateway.exchange import Candidate
 from conduit.gateway.provider import Operation, Quirks
-from conduit.gateway.stages.decode import input_tokens_of
+from conduit.gateway.stages.decode import input_tokens_of, most_input_tokens_of
 from tests.gateway.dialects.conversations import (
     DIALECTS,
     FIELDS,
@@ -157,6 +159,62 @@ def test_a_prompt_is_measured_as_it_is_held_for() -> None:
     dense = replace(call, units=replace(call.units, images=2, files=1))
     mini = candidate(None, "gpt-4o-mini")
     assert upper_tokens(dense.units, mini.model) == input_tokens_of(dense, mini)
+
+
+@given(st.lists(st.text(), min_size=1, max_size=4), st.text())
+def test_a_strict_estimate_is_never_below_the_bytes_that_are_sent(
+    contents: list[str], description: str
+) -> None:
+    call = plain_call(*contents)
+    sent = sum(len(text.encode()) for text in contents)
+    assert most_tokens(call) >= sent + len(contents)
+    assert most_input_tokens_of(call, candidate(1)) >= sent  # whatever a context is said to be
+    fields = {
+        "model": "m",
+        "messages": [{"role": "user", "content": text} for text in contents],
+        "tools": [
+            {"type": "function", "function": {"name": "f", "description": description}},
+        ],
+        "documents": [{"text": description}],  # what the gateway knows nothing of
+    }
+    more = decode_call(Operation.CHAT, json.dumps(fields).encode())
+    assert most_tokens(more) >= sent + 2 * len(description.encode())
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@settings(max_examples=60, deadline=None)
+@given(talk=talks())
+def test_a_strict_estimate_is_never_below_the_texts_of_any_dialect(
+    dialect: str, talk: Talk
+) -> None:
+    call = call_in(dialect, talk)
+    texts = texts_of(call.request) if call.request else chat_texts(openai_fields(call))
+    assert most_tokens(call) >= sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+    assert most_tokens(call) >= upper_tokens(call.units)
+
+
+def openai_fields(call: ClientCall) -> dict[str, Any]:
+    return {name: call.read(name) for name in READ}
+
+
+def test_a_strict_estimate_counts_media_by_the_dearest_or_by_their_bytes() -> None:
+    call = plain_call("")
+    for units, tokens in (
+        ({"images": 2}, 2 * 48_169),
+        ({"audio_clips": 1, "audio_bytes": 19_199}, 19_200),
+        ({"audio_clips": 1, "audio_bytes": 10**6}, 10**6),
+        ({"files": 2, "file_bytes": 10}, 600_000),
+        ({"files": 1, "file_bytes": 10**6}, 10**6),
+    ):
+        dense = replace(call, units=replace(call.units, **units))
+        assert most_tokens(dense) - most_tokens(call) == tokens
+
+
+def test_what_a_target_adds_to_a_call_is_held_strictly_too() -> None:
+    call = plain_call("hello")
+    bare = candidate(None)
+    more = dataclasses.replace(bare, params={"documents": ["one", "two"]})
+    assert most_input_tokens_of(call, more) >= most_input_tokens_of(call, bare) + len("onetwo")
 
 
 def test_a_prompt_fits_by_the_density_of_its_own_text() -> None:

@@ -132,6 +132,31 @@ def test_an_operator_opens_closes_and_resets_it() -> None:
     assert (breaker.admits(100.0), breaker.opened_in_a_row) == (True, 0)
 
 
+@pytest.mark.parametrize("ok", [FAILED, WELL, NEITHER])
+@pytest.mark.parametrize("successes", [1, 3])
+def test_a_probe_in_flight_does_not_undo_an_operators_word(ok: bool | None, successes: int) -> None:
+    breaker = Breaker(RULES._replace(successes=successes), lambda: 0.5)
+    for _ in range(RULES.consecutive):
+        call(breaker, 0.0, FAILED)
+    assert breaker.begin(32.0)
+    breaker.open_until(632.0)
+    assert breaker.end(ok, 33.0, probe=True) is None
+    assert (breaker.is_held, breaker.reopens_at) == (True, 632.0)
+    assert not breaker.admits(631.9)
+    # Its time over, probes decide as ever, and all of them are new ones.
+    changes = [call(breaker, 632.0, WELL) for _ in range(successes)]
+    assert changes == [False] * (successes - 1) + [True]
+
+
+def test_a_probe_of_before_that_lasts_longer_than_an_operators_word_is_the_only_one() -> None:
+    breaker = opened(100.0)
+    assert breaker.begin(130.0)
+    breaker.open_until(140.0)
+    assert not breaker.admits(140.0)
+    assert breaker.end(FAILED, 141.0, probe=True) is BreakerState.HALF_OPEN
+    assert not breaker.is_held
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from([FAILED, WELL, NEITHER]), st.floats(0, 40), st.booleans()),

@@ -16,6 +16,7 @@ from conduit.gateway.ledger.journal import Sync
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import LedgerLimits, open_ledger
 from conduit.gateway.ledger.records import Claim, RequestRecord
+from conduit.gateway.storage import schema
 from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.ledger import Engine
 from conduit.gateway.storage.schema import budgets, group_transactions, keys, ledger, requests
@@ -191,6 +192,12 @@ async def attempts(engine: Engine) -> dict[str, Any]:
     """The rows of the ledger by attempt id."""
     async with reading(engine) as connection:
         return {row.attempt_id: row for row in await connection.execute(select(ledger))}
+
+
+async def limits_in_force(engine: Engine) -> list[tuple[object, ...]]:
+    """(budget id, limit, period start, what had been taken then) of each budget."""
+    async with reading(engine) as connection:
+        return [tuple(row) for row in await connection.execute(select(schema.limits_in_force))]
 
 
 async def request_rows(engine: Engine) -> dict[str, Any]:

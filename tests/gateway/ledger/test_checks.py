@@ -4,21 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
+from conduit.core.errors import BudgetHeldError, InsufficientQuotaError
 from conduit.gateway.ledger.checks import check_database, check_journal, unapplied_bytes
 from conduit.gateway.ledger.journal import journal_path
 from conduit.gateway.ledger.records import ProgressRecord, storable_line
-from conduit.gateway.storage.engine import writing
+from conduit.gateway.storage import schema
+from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.ledger import Engine
-from conduit.gateway.storage.schema import balances, budgets, ledger
+from conduit.gateway.storage.schema import balances, ledger
 from tests.gateway.ledger.building import (
     AT_MS,
     claim,
     ending,
+    limits_in_force,
     opened,
     store_budget,
     store_key,
+    store_limit,
     terms,
 )
 
@@ -119,16 +123,90 @@ async def test_attempts_open_for_too_long_are_found(engine: Engine) -> None:
     assert len((await found(engine, at_ms=AT_MS + 1500 * MINUTE_MS))["I6"]) == 1
 
 
+async def limit_to(engine: Engine, budget_id: str, **in_force: int) -> None:
+    """As if a ledger had granted all that there is by this limit."""
+    changed = terms(in_force["limit_nanodollars"], id=budget_id)
+    await store_limit(engine, changed, at_ms=AT_MS)
+    of_budget = schema.limits_in_force.c.budget_id == budget_id
+    await execute(engine, update(schema.limits_in_force).where(of_budget).values(in_force))
+
+
 async def test_an_overshot_limit_is_found(engine: Engine) -> None:
-    limit = update(budgets).where(budgets.c.id == "bud_1").values(limit_nanodollars=899)
-    await execute(engine, limit)
+    await limit_to(engine, "bud_1", limit_nanodollars=900)
+    assert await found(engine) == {}
+    await limit_to(engine, "bud_1", limit_nanodollars=899)
     assert "$0.000000001 over its limit" in (await found(engine))["I5"][0]
 
 
-async def test_a_limit_set_below_what_was_spent_is_no_overshoot(engine: Engine) -> None:
-    lowered = {"limit_nanodollars": 5, "updated_at_ms": AT_MS + 5}
-    await execute(engine, update(budgets).where(budgets.c.id == "bud_1").values(lowered))
+async def test_what_had_been_taken_of_a_limit_that_was_lowered_is_no_overshoot(
+    engine: Engine,
+) -> None:
+    lowered = {"limit_nanodollars": 5, "period_start_ms": 0}
+    await limit_to(engine, "bud_1", **lowered, taken_nanodollars=900)
     assert await found(engine) == {}
+    await limit_to(engine, "bud_1", **lowered, taken_nanodollars=899)
+    assert "$0.000000001 over its limit" in (await found(engine))["I5"][0]
+
+
+async def test_a_limit_bounds_the_periods_since_it_is_in_force(engine: Engine) -> None:
+    """What was taken before is of one period alone."""
+    [period_ms] = await column(
+        engine, select(balances.c.period_start_ms).where(balances.c.budget_id == "bud_2")
+    )
+    changed = {"limit_nanodollars": 5, "taken_nanodollars": 900}
+    await limit_to(engine, "bud_2", **changed, period_start_ms=period_ms + 1)
+    assert await found(engine) == {}
+    await limit_to(engine, "bud_2", **changed, period_start_ms=period_ms - 1)
+    assert "$0.000000895 over its limit" in (await found(engine))["I5"][0]
+
+
+async def test_a_limit_that_has_not_come_into_force_says_nothing(engine: Engine) -> None:
+    await store_limit(engine, terms(5), at_ms=AT_MS)
+    findings, _ = await check_database(engine, at_ms=AT_MS)
+    [overshot] = [finding for finding in findings if finding.invariant == "I5"]
+    assert overshot.ok
+    assert overshot.detail == "5 budgets checked; 1 limit about to change"
+
+
+async def test_a_limit_comes_into_force_where_the_ledger_stands(
+    database: Engine, tmp_path: Path
+) -> None:
+    """As it changes, or with the next start, where that was prevented; whatever the clocks say."""
+    await store_key(database)
+    async with await opened(database, tmp_path, terms(1_000)) as running:
+        await running.hold(claim(600, at_ms=AT_MS + MINUTE_MS))
+        await store_limit(database, terms(300), at_ms=AT_MS)
+        running.change_budget(terms(300))
+        with pytest.raises(InsufficientQuotaError):
+            await running.hold(claim(301))
+        with pytest.raises(BudgetHeldError):
+            await running.hold(claim(1), wait_s=0)
+        await running.caught_up()
+        assert await limits_in_force(database) == [("bud_1", 300, 0, 600)]
+        assert await found(database) == {}
+        # A change whose gateway is killed before the ledger hears of it.
+        await store_limit(database, terms(400), at_ms=AT_MS)
+    async with await opened(database, tmp_path):
+        assert await limits_in_force(database) == [("bud_1", 400, 0, 600)]
+        assert await found(database) == {}
+
+
+async def test_what_was_spent_before_a_budget_came_is_no_overshoot(
+    database: Engine, tmp_path: Path
+) -> None:
+    await store_key(database)
+    async with await opened(database, tmp_path) as running:
+        running.settle(await running.hold(claim(600)), ending(600))
+        await store_budget(database, terms(5))
+        await running.open_budget(terms(5))
+        await running.caught_up()
+        assert await limits_in_force(database) == [("bud_1", 5, 0, 600)]
+        assert await found(database) == {}
+
+
+async def column(engine: Engine, statement: Any) -> list[Any]:
+    async with reading(engine, 5.0) as connection:
+        return list((await connection.execute(statement)).scalars())
 
 
 async def test_cost_beyond_the_hold_is_within_the_bound(engine: Engine, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Correcting what an attempt cost: exact in memory, in the journal and in the database."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.ledger.records import Claim, CorrectRecord
 from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.ledger import Engine
-from conduit.gateway.storage.schema import balances, corrections
+from conduit.gateway.storage.schema import balances, budgets, corrections, limits_in_force
 from conduit.gateway.storage.schema import ledger as rows
 from tests.gateway.ledger.building import (
     AT_MS,
@@ -135,6 +136,40 @@ async def test_a_budget_that_was_set_to_nothing_gets_nothing_back(
         assert await violations(engine) == []
 
 
+async def test_a_period_that_is_over_and_was_set_to_nothing_gets_nothing_back(
+    engine: Engine, tmp_path: Path
+) -> None:
+    now = [AT_MS]
+    by_day = terms(1000, period="day")
+    async with await opened(engine, tmp_path, by_day, clock_ms=lambda: now[0]) as ledger:
+        attempt = await spent(ledger, 800)
+        await ledger.reset_spent("bud_1")
+        now[0] += DAY_MS
+        await spent(ledger, 100, at_ms=now[0])
+        await correct(ledger, attempt, 800, 200)
+        first, second = (by_day.start_ms(at_ms) for at_ms in (AT_MS, now[0]))
+        assert await stored_balances(engine) == {("bud_1", first): 0, ("bud_1", second): 100}
+        assert await violations(engine) == []
+
+
+async def test_a_correction_in_a_period_that_is_forgotten_adjusts_nothing(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """A call that holds nothing may outlive what memory knows of its period."""
+    now = [AT_MS]
+    by_day = terms(1000, period="day")
+    async with await opened(engine, tmp_path, by_day, clock_ms=lambda: now[0]) as ledger:
+        attempt = await spent(ledger, 500)
+        free = await ledger.hold(claim(0))
+        now[0] += DAY_MS
+        await spent(ledger, 100, at_ms=now[0])
+        ledger.settle(free, ending(50))
+        await correct(ledger, attempt, 500, 0)
+        first, second = (by_day.start_ms(at_ms) for at_ms in (AT_MS, now[0]))
+        assert await stored_balances(engine) == {("bud_1", first): 50, ("bud_1", second): 100}
+        assert await violations(engine) == []
+
+
 async def test_a_budget_that_is_opened_later_begins_with_what_is_corrected(
     engine: Engine, tmp_path: Path
 ) -> None:
@@ -178,3 +213,65 @@ async def test_a_correction_of_no_attempt_is_found_in_the_books(
         gone = update(rows).values(adjusts="att_gone").where(rows.c.adjusts.is_not(None))
         await connection.execute(gone)
     assert await violations(engine) == ["I3: cor_1"]
+
+
+SCOPES = (
+    terms(1000),
+    terms(1000, id="bud_2", period="day"),
+    terms(1000, id="bud_3", scope_kind="gateway", scope_id="", period="month"),
+    terms(1000, id="bud_4", scope_kind="mapping", scope_id="fast"),
+    terms(1000, id="bud_5", scope_kind="gateway", scope_id=""),
+)
+
+
+async def overshot(engine: Engine, limit: int) -> list[str]:
+    """What I5 finds if all budgets had been held from by that limit."""
+    async with writing(engine) as connection:
+        await connection.execute(update(limits_in_force).values(limit_nanodollars=limit))
+        await connection.execute(update(budgets).values(limit_nanodollars=limit))
+    return [text for text in await violations(engine) if text.startswith("I5")]
+
+
+@pytest.mark.parametrize(
+    ("hold", "costs", "excess"),
+    [
+        (400, [700], 300),
+        (400, [700, 500], 100),
+        (400, [700, 400], 0),
+        (400, [700, 100], 0),  # a lower cost takes the excess away
+        (400, [300, 600, 300], 0),  # as it does where a correction had made it
+        (400, [300, 350], 50),  # what the attempt left may have been held by another
+        (400, [400, 100, 400], 300),
+        (400, [700, 100, 300], 200),
+        (0, [50, 20], 20),
+    ],
+)
+async def test_the_excess_of_an_attempt_is_that_of_its_cost_with_its_corrections(
+    engine: Engine, tmp_path: Path, hold: int, costs: list[int], excess: int
+) -> None:
+    async with await opened(engine, tmp_path, *SCOPES) as ledger:
+        await spent(ledger, 7)  # another, which is not corrected
+        held = await ledger.hold(claim(hold))
+        ledger.settle(held, ending(costs[0]))
+        for number, (before, after) in enumerate(pairwise(costs)):
+            await correct(ledger, held.claim, before, after, str(number))
+        await ledger.caught_up()
+        assert await violations(engine) == []
+    bound = 7 + costs[-1] - excess
+    assert await overshot(engine, bound) == []
+    found = await overshot(engine, bound - 1)
+    assert len(found) == len(SCOPES)
+    assert all("$0.000000001 over its limit" in text for text in found)
+
+
+async def test_a_higher_cost_overshoots_what_others_have_spent_meanwhile(
+    engine: Engine, tmp_path: Path
+) -> None:
+    async with await opened(engine, tmp_path, *SCOPES) as ledger:
+        held = await ledger.hold(claim(1000))
+        ledger.settle(held, ending(100))
+        await spent(ledger, 900)
+        await correct(ledger, held.claim, 100, 600)  # its hold had been more than that
+        assert balance(ledger) == (1500, 0)
+        await ledger.caught_up()
+        assert await violations(engine) == []

@@ -195,7 +195,7 @@ async def test_a_full_disk_refuses_holds_and_keeps_settlements(
 async def test_request_records_are_dropped_rather_than_kept_without_end(
     ledger: LocalLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conduit.gateway.ledger.local._MOST_WAITING", 3)
+    monkeypatch.setattr("conduit.gateway.ledger.journalled._MOST_WAITING", 3)
     hold = await ledger.hold(claim(1))
     await ledger.caught_up()
     size = (tmp_path / "journal" / ledger.state().journal_file).stat().st_size

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -276,9 +277,9 @@ class LedgerMachineOnPostgreSQL(LedgerMachine):
     kind = "postgresql"
 
 
-TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine = pytest.mark.soak(LedgerMachine.TestCase)
 TestLedgerMachine.settings = settings(stateful_step_count=30, max_examples=1000 if SOAKING else 15)
-TestLedgerMachineOnPostgreSQL = LedgerMachineOnPostgreSQL.TestCase
+TestLedgerMachineOnPostgreSQL = pytest.mark.soak(LedgerMachineOnPostgreSQL.TestCase)
 TestLedgerMachineOnPostgreSQL.settings = settings(
     stateful_step_count=20, max_examples=100 if SOAKING else 5
 )

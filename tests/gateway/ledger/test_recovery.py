@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
+from conduit.core.errors import InsufficientQuotaError
 from conduit.core.ids import new_id
 from conduit.gateway.ledger.batches import Position
 from conduit.gateway.ledger.journal import journal_numbers, journal_path
@@ -23,7 +24,7 @@ from conduit.gateway.storage.ledger import (
     StoredAttempt,
 )
 from conduit.gateway.storage.ledger_tables import LedgerTables
-from conduit.gateway.storage.schema import budgets
+from conduit.gateway.storage.schema import budgets, journal_position
 from tests.gateway.ledger.building import (
     AT_MS,
     attempts,
@@ -319,3 +320,39 @@ async def test_an_empty_installation_recovers_nothing(engine: Engine, tmp_path: 
     recovery, _, position = await recover(tables, folder, AT_MS)
     await tables.close()
     assert (recovery.attempts, position) == (0, Position(0, 0))
+
+
+async def test_a_budget_that_is_opened_after_a_restart_begins_no_earlier_than_what_was_held(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """The clock was set back meanwhile: what the day to come has spent is not of the day before."""
+    now = [AT_MS + 86_400_000]
+    async with await opened(engine, tmp_path, clock_ms=lambda: now[0]) as ledger:
+        hold = await ledger.hold(claim(700, at_ms=now[0]))
+        ledger.settle(hold, ending(700))
+    now[0] = AT_MS
+    by_day = terms(1000, period="day")
+    async with await opened(engine, tmp_path, clock_ms=lambda: now[0]) as ledger:
+        await store_budget(engine, by_day, at_ms=AT_MS)
+        await ledger.open_budget(by_day)
+        later_ms = by_day.start_ms(AT_MS + 86_400_000)
+        assert ledger.balance_of("bud_1", now[0]) == (700, 0, later_ms)
+        with pytest.raises(InsufficientQuotaError):
+            await ledger.hold(claim(301))
+        assert await violations(engine) == []
+
+
+@pytest.mark.parametrize("period", ["day", "week", "month"])
+async def test_a_position_that_was_lost_counts_no_call_in_a_period_before_its_own(
+    engine: Engine, tmp_path: Path, period: str
+) -> None:
+    later_ms = AT_MS + 40 * 86_400_000
+    async with await opened(engine, tmp_path, terms(1000, period=period)) as ledger:
+        for at_ms, cost in ((AT_MS, 30), (later_ms, 200)):
+            hold = await ledger.hold(claim(cost, at_ms=at_ms))
+            ledger.settle(hold, ending(cost, at_ms=at_ms + 50))
+    async with writing(engine) as connection:
+        await connection.execute(delete(journal_position))
+    async with await opened(engine, tmp_path, clock_ms=lambda: later_ms) as restarted:
+        assert restarted.balance_of("bud_1", later_ms)[:2] == (200, 0)
+        assert await violations(engine) == []

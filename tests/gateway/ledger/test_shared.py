@@ -12,7 +12,7 @@ from conduit.core.errors import BudgetHeldError, InsufficientQuotaError, LedgerU
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.opening import open_ledger, worker_folder
-from conduit.gateway.ledger.records import INT64_MAX
+from conduit.gateway.ledger.records import INT64_MAX, CorrectRecord
 from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.ledger.shared_opening import SharedClaim, open_shared, take_for_workers
 from conduit.gateway.storage import installation
@@ -25,6 +25,7 @@ from tests.gateway.ledger.building import (
     balance,
     claim,
     ending,
+    limits_in_force,
     request_record,
     request_rows,
     store_budget,
@@ -137,7 +138,9 @@ async def test_a_claim_waits_until_another_process_settles(
 async def test_a_limit_counts_from_the_commit_that_changes_it(
     engine: Database, location: str, pair: tuple[SharedLedger, SharedLedger]
 ) -> None:
-    _, second = pair
+    """And what had been taken by then is no overshoot."""
+    first, second = pair
+    held = await first.hold(claim(6_000, at_ms=AT_MS + 60_000))
     await postgresql.execute(
         location,
         "UPDATE budgets SET limit_nanodollars = 500",
@@ -145,7 +148,13 @@ async def test_a_limit_counts_from_the_commit_that_changes_it(
     )
     with pytest.raises(InsufficientQuotaError):
         await second.hold(claim(501))
+    with pytest.raises(BudgetHeldError):
+        await second.hold(claim(500), wait_s=0)
+    assert await limits_in_force(engine) == [("bud_1", 500, 0, 6_000)]
+    assert await violations(engine) == []
+    first.settle(held, ending(0))
     assert (await second.hold(claim(500))).nanodollars == 500
+    assert await violations(engine) == []
 
 
 async def test_who_has_gone_meanwhile_holds_nothing(
@@ -289,6 +298,7 @@ async def test_a_budget_may_be_reset_and_closed_by_any_of_them(
     assert await second.reset_spent("bud_1") == 4_000
     assert await second.reset_spent("bud_1") == 0
     assert await balances(pair) == {(0, 1_000)}
+    assert await limits_in_force(engine) == [("bud_1", 10_000, 0, 1_000)]
     assert await violations(engine) == []
     await postgresql.execute(
         location, "DELETE FROM budgets", "UPDATE installation SET revision = revision + 1"
@@ -303,6 +313,27 @@ async def test_a_budget_may_be_reset_and_closed_by_any_of_them(
             await asyncio.sleep(0.02)
     await first.hold(claim(10**12))
     await first.caught_up()
+    assert await violations(engine) == []
+
+
+async def test_a_budget_that_was_set_to_nothing_gets_nothing_back_from_a_correction(
+    engine: Database, pair: tuple[SharedLedger, SharedLedger]
+) -> None:
+    """Else it would let more through than its limit."""
+    first, second = pair
+    hold = await first.hold(claim(8_000))
+    first.settle(hold, ending(8_000))
+    await first.caught_up()
+    await second.reset_spent("bud_1")
+    first.settle(await first.hold(claim(1_000)), ending(1_000))
+    record = CorrectRecord(
+        *("cor_1", hold.claim.attempt_id, -6_000, 2_000, "the invoice", "master key", AT_MS)
+    )
+    await first.correct(record, "key_1", "fast", AT_MS, None)
+    await second.refreshed()
+    assert await balances(pair) == {(0, 0)}
+    with pytest.raises(InsufficientQuotaError):
+        await second.hold(claim(10_001))
     assert await violations(engine) == []
 
 

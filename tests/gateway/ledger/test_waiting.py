@@ -1,6 +1,7 @@
 """Claims that wait for money which others hold."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +14,11 @@ from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.waiting import MOST_WAITERS
 from conduit.gateway.storage.ledger import Engine
 from tests.gateway.ledger.building import (
+    AT_MS,
     balance,
     claim,
     ending,
+    opened,
     store_budget,
     terms,
     violations,
@@ -207,3 +210,47 @@ async def test_a_thousand_claims_at_once_never_exceed_the_budget(
     assert spent == balance(ledger)[0] == 9_900
     await ledger.caught_up()
     assert await violations(engine) == []
+
+
+async def test_a_new_day_is_not_kept_waiting_by_who_waits_since_the_day_before(
+    engine: Engine, tmp_path: Path
+) -> None:
+    now = [AT_MS]
+    by_day = terms(1000, period="day")
+    async with await opened(engine, tmp_path, by_day, clock_ms=lambda: now[0]) as ledger:
+        hold = await ledger.hold(claim(1000))
+        early = asyncio.create_task(ledger.hold(claim(400), wait_s=60))
+        await waiting(ledger, 1)
+        now[0] += 86_400_000
+        late = await ledger.hold(claim(400, at_ms=now[0]), wait_s=0)
+        assert (await early).claim.at_ms == late.claim.at_ms - late.claim.at_ms % 86_400_000
+        assert balance(ledger, at_ms=now[0]) == (0, 800)
+        ledger.settle(hold, ending(1000))
+        await ledger.caught_up()
+        assert await violations(engine) == []
+
+
+async def test_a_new_day_serves_the_queue_of_each_budget_that_is_in_the_way(
+    engine: Engine, tmp_path: Path
+) -> None:
+    now = [AT_MS]
+    of_key = terms(1000, period="day")
+    of_all = terms(1500, id="bud_2", scope_kind="gateway", scope_id="", period="day")
+    ledger = await opened(engine, tmp_path, of_key, of_all, clock_ms=lambda: now[0])
+    async with ledger:
+        holds = [
+            await ledger.hold(claim(1000)),
+            await ledger.hold(claim(500, key_id="key_2")),
+        ]
+        early = [asyncio.create_task(ledger.hold(claim(100), wait_s=60))]
+        await waiting(ledger, 1)
+        early.append(asyncio.create_task(ledger.hold(claim(100, key_id="key_2"), wait_s=60)))
+        await waiting(ledger, 2)
+        now[0] += 86_400_000
+        late = await ledger.hold(claim(100, at_ms=now[0]), wait_s=0)
+        served = [await each for each in early]
+        assert balance(ledger, "bud_2", at_ms=now[0]) == (0, 300)
+        for hold in (*holds, *served, late):
+            ledger.settle(hold, ending(10))
+        await ledger.caught_up()
+        assert await violations(engine) == []

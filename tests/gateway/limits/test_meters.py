@@ -126,6 +126,43 @@ def test_a_day_that_has_been_counted_is_not_brought_back_by_a_clock() -> None:
     assert meter.wait_s(1, on("2026-11-29T23:59:59+00:00")) > 0
 
 
+def moment(text: str, mono_s: int) -> Now:
+    return Now(mono_s * SECOND_NS, on(text).at_ms)
+
+
+def test_a_wait_after_the_clock_was_set_back_is_for_the_end_of_the_day_that_is_counted() -> None:
+    meter = DayMeter(Limit("rpd", 1))
+    meter.take(1, on("2026-11-30T00:00:01+00:00"))
+    before = on("2026-11-29T23:00:00+00:00")
+    assert meter.wait_s(1, before) == 25 * 3600
+    assert meter.standing(before).reset_s == 25 * 3600
+
+
+def test_tokens_of_a_call_count_in_the_day_that_it_was_counted_in_whatever_the_clock_said() -> None:
+    meter = DayMeter(Limit("tpd", 100))
+    early = moment("2026-11-29T23:59:58+00:00", 1)
+    meter.take(10, early)
+    meter.take(10, moment("2026-11-30T00:00:01+00:00", 2))
+    set_back = moment("2026-11-29T23:59:59+00:00", 3)
+    meter.take(10, set_back)
+    meter.correct(50, moment("2026-11-30T00:00:02+00:00", 6), set_back)
+    assert meter.standing(moment("2026-11-30T00:00:02+00:00", 6)).remaining == 30
+    meter.correct(50, moment("2026-11-30T00:00:03+00:00", 7), early)  # of the day before
+    assert meter.standing(moment("2026-11-30T00:00:03+00:00", 7)).remaining == 30
+
+
+def test_calls_that_are_counted_in_another_order_than_they_were_asked_for_are_corrected_all() -> (
+    None
+):
+    meter = DayMeter(Limit("tpd", 100))
+    first, second = moment("2026-11-29T12:00:00+00:00", 1), moment("2026-11-29T12:00:00+00:00", 2)
+    meter.take(40, second)
+    meter.take(40, first)
+    for taken in (first, second):
+        meter.correct(-30, moment("2026-11-29T12:00:05+00:00", 7), taken)
+    assert meter.standing(second).remaining == 80
+
+
 def test_requests_at_once_are_free_again_when_they_end() -> None:
     meter = SlotMeter(Limit("concurrent", 1))
     meter.take(1, at(0))

@@ -152,9 +152,18 @@ def test_look_ups_of_made_up_names_do_not_fill_the_memory(
 def test_a_book_with_a_fraction_or_an_unknown_field_is_refused() -> None:
     for wrong in (SMALL_BOOK.replace(b'"input":1,', b'"input":1.5,'), b'{"version":"x"}'):
         with pytest.raises(msgspec.ValidationError):
-            PriceBook(wrong)
+            PriceBook(wrong).check()
     with pytest.raises(msgspec.ValidationError):
-        PriceBook(SMALL_BOOK.replace(b'"cache_read"', b'"cache_reed"'))
+        PriceBook(SMALL_BOOK.replace(b'"cache_read"', b'"cache_reed"')).check()
+
+
+def test_only_the_vendors_that_are_asked_for_are_kept() -> None:
+    book = PriceBook.load()
+    assert book.rates("openai", "gpt-4o-mini") is not None
+    assert book.rates("nobody", "gpt-4o-mini") is None
+    assert book.row_count > len(book.models("openai")) > 0
+    assert len(list(book.rows())) == book.row_count
+    assert set(book._vendors._read) == {"openai"}
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,38 @@ async def test_a_malformed_request_gets_an_error_in_openai_s_shape(
     assert json.loads(body)["error"]["param"] == param
 
 
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"content": "hello"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": [{}]}]}, "messages[0].content[0]"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "smell"}]}]},
+            "messages[0].content[0].type",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": 5}]}]},
+            "messages[0].content[0].image_url",
+        ),
+        ({"messages": [*messages(), {"role": "tool", "content": "5"}]}, "messages[1]"),
+        ({"messages": [*messages(), {"role": "assistant"}]}, "messages[1]"),
+        ({"response_format": {"type": "rhyme"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"temperature": 9}, "temperature"),
+        ({"metadata": 5}, "metadata"),
+        ({"logit_bias": 5}, "logit_bias"),
+        ({"store": "x"}, "store"),
+    ],
+)
+async def test_what_is_no_chat_is_refused_with_its_place(
+    fields: dict[str, Any], param: str
+) -> None:
+    status, body = await ask(**fields)
+    error = json.loads(body)["error"]
+    assert (status, error["param"]) == (400, param), error
+
+
 async def test_completions_continue_every_prompt() -> None:
     status, body = await ask(Operation.COMPLETION, prompt=["a", "b"], n=2, max_tokens=4)
     answer = json.loads(body)
@@ -286,7 +318,6 @@ async def test_every_kind_of_part_is_counted() -> None:
         {"type": "image_url", "image_url": {"url": "https://x/z.png"}},
         {"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}},
         {"type": "file", "file": {"file_id": "f"}},
-        {"type": "odd"},
     ]
     text = said(await chat(messages=[{"role": "user", "content": parts}]))
     assert "2 images and 1 audio clip and 1 file" in text

@@ -50,9 +50,27 @@ def test_an_exact_alias_goes_before_the_longest_wildcard() -> None:
 
 
 def test_a_target_model_of_a_star_is_the_name_the_client_asked_for() -> None:
-    decision = decide(snapshot([mapping("gpt-*", Target("one", "*"))]), "gpt-9")
+    for alias, name in (("gpt-*", "gpt-9"), ("openai/*", "openai/gpt-9"), ("*", "any")):
+        decision = decide(snapshot([mapping(alias, Target("one", "*"))]), name)
+        assert decision is not None
+        assert decision.candidates[0].model == name
+
+
+@pytest.mark.parametrize(
+    ("alias", "model", "name", "asked_for"),
+    [
+        ("openai/*", "{*}", "openai/gpt-9", "gpt-9"),
+        ("quick-*", "vendor/{*}-mini", "quick-gpt-9", "vendor/gpt-9-mini"),
+        ("*", "{*}", "gpt-9", "gpt-9"),
+        ("fast", "{*}", "fast", "fast"),
+    ],
+)
+def test_what_a_star_took_stands_in_a_target_model(
+    alias: str, model: str, name: str, asked_for: str
+) -> None:
+    decision = decide(snapshot([mapping(alias, Target("one", model))]), name)
     assert decision is not None
-    assert decision.candidates[0].model == "gpt-9"
+    assert decision.candidates[0].model == asked_for
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from conduit.gateway.routing.strategies import STRATEGIES, Draw, Standing, ranking
 
@@ -36,19 +37,19 @@ def test_round_robin_takes_turns_exactly() -> None:
 
 
 def test_random_is_even_whatever_the_weights() -> None:
-    found = shares("random", A._replace(weight=9), B, C)
+    found = shares("random", replace(A, weight=9), B, C)
     assert found == pytest.approx({"a": 1 / 3, "b": 1 / 3, "c": 1 / 3}, abs=0.02)
 
 
 def test_weighted_is_in_proportion() -> None:
-    found = shares("weighted", A._replace(weight=7), B._replace(weight=2), C)
+    found = shares("weighted", replace(A, weight=7), replace(B, weight=2), C)
     assert found == pytest.approx({"a": 0.7, "b": 0.2, "c": 0.1}, abs=0.02)
 
 
 def test_weighted_ranks_the_rest_in_proportion_too() -> None:
     random = Random(7).random
     seconds: Counter[int] = Counter()
-    standings = [A._replace(weight=1_000_000), B._replace(weight=3), C]
+    standings = [replace(A, weight=1_000_000), replace(B, weight=3), C]
     for turn in range(DRAWS):
         seconds[ranking("weighted", standings, Draw(random, turn))[1][0]] += 1
     assert seconds[1] / DRAWS == pytest.approx(0.75, abs=0.02)
@@ -56,9 +57,9 @@ def test_weighted_ranks_the_rest_in_proportion_too() -> None:
 
 def test_least_used_counts_calls_for_the_weight() -> None:
     busy = [
-        A._replace(in_flight=4, weight=4),
-        B._replace(in_flight=3, weight=2),
-        C._replace(in_flight=2),
+        replace(A, in_flight=4, weight=4),
+        replace(B, in_flight=3, weight=2),
+        replace(C, in_flight=2),
     ]
     assert first("least-used", busy, Draw(lambda: 0.5, 0)) == "a"
 
@@ -68,23 +69,23 @@ def test_least_used_leaves_equals_to_chance() -> None:
 
 
 def test_lowest_cost_takes_what_has_no_price_last() -> None:
-    priced = [A, B._replace(cost=20), C._replace(cost=10)]
+    priced = [A, replace(B, cost=20), replace(C, cost=10)]
     order = [index for index, _ in ranking("lowest-cost", priced, Draw(lambda: 0.5, 0))]
     assert order == [2, 1, 0]
 
 
 def test_lowest_latency_weighs_the_first_token_and_the_speed_after_it() -> None:
-    quick_start = A._replace(ttft_ms=100.0, tokens_per_s=10.0)
-    quick_end = B._replace(ttft_ms=900.0, tokens_per_s=200.0)
+    quick_start = replace(A, ttft_ms=100.0, tokens_per_s=10.0)
+    quick_end = replace(B, ttft_ms=900.0, tokens_per_s=200.0)
     assert first("lowest-latency", [quick_start, quick_end], Draw(lambda: 0.5, 0)) == "b"
 
 
 def test_lowest_latency_tries_what_it_does_not_know_and_spares_what_is_loaded() -> None:
-    known = A._replace(ttft_ms=100.0)
+    known = replace(A, ttft_ms=100.0)
     assert first("lowest-latency", [known, B], Draw(lambda: 0.5, 0)) == "b"
-    slower = B._replace(ttft_ms=150.0)
+    slower = replace(B, ttft_ms=150.0)
     assert first("lowest-latency", [known, slower], Draw(lambda: 0.5, 0)) == "a"
-    loaded = known._replace(in_flight=3)
+    loaded = replace(known, in_flight=3)
     assert first("lowest-latency", [loaded, slower], Draw(lambda: 0.5, 0)) == "b"
 
 
@@ -102,7 +103,7 @@ def test_a_lower_order_comes_first_and_weight_0_last_in_it(strategy: str) -> Non
 
 
 def test_a_session_stays_where_it_is_and_all_share_by_weight() -> None:
-    standings = [A._replace(weight=3), B]
+    standings = [replace(A, weight=3), B]
     draw = Draw(Random(1).random, 0)
     found = Counter(first("random", standings, draw, f"session {number}") for number in range(4000))
     assert found["a"] / 4000 == pytest.approx(0.75, abs=0.03)

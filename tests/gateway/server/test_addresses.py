@@ -5,7 +5,7 @@ from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.core.settings import networks_of
+from conduit.core.networks import networks_of
 from conduit.gateway.server.addresses import ClientAddresses, network_of
 
 PROXIES = networks_of("10.0.0.0/8, 2001:db8:aa::/48, 127.0.0.1")

@@ -169,6 +169,23 @@ async def test_what_aiohttp_has_had_whole_leaves_the_short_way_open(other: bytes
         assert await ways(client) == [("direct", b"{}")]
 
 
+@pytest.mark.parametrize(
+    "last",
+    [post(b"{}", "connection: close"), post(b"{}").replace(b"HTTP/1.1", b"HTTP/1.0")],
+    ids=["close", "http-1.0"],
+)
+async def test_what_one_connection_brings_does_not_close_the_short_way_of_others(
+    last: bytes,
+) -> None:
+    async with serving(tell_the_way, direct=True) as edge:
+        async with edge.connect() as client:
+            await client.write(last)
+            assert await ways(client) == [("aiohttp", b"{}")]
+        async with edge.connect() as client:
+            await client.write(post(b"{}"))
+            assert await ways(client) == [("direct", b"{}")]
+
+
 async def test_a_request_whose_head_comes_in_parts_leaves_the_connection_to_aiohttp() -> None:
     data = post(b"{}")
     async with connected() as client:

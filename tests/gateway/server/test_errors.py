@@ -81,6 +81,7 @@ async def test_an_administrator_gets_the_admin_envelope() -> None:
     assert answer.error == {
         "code": "not_found",
         "message": "no such key",
+        "param": None,
         "hint": "conduit keys list",
         "request_id": answer.headers["x-request-id"],
         "status": 404,

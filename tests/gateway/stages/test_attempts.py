@@ -141,6 +141,30 @@ async def test_a_rate_limit_may_be_tried_again_by_the_client() -> None:
     assert caught.value.should_retry is None
 
 
+async def test_a_rate_limit_without_a_time_gets_that_of_the_pause_that_it_makes() -> None:
+    world = World("a", "b")
+    errors = map(UpstreamRateLimitedError, ("first", "second", "third"))
+    with pytest.raises(UpstreamRateLimitedError) as caught:
+        await world.run(*errors)
+    # The first target has met it once, and the second one, asked again after a second, twice.
+    assert caught.value.retry_after_s == pytest.approx(1.0, abs=0.01)
+
+
+async def test_who_has_waited_for_all_that_there_was_need_not_ask_again() -> None:
+    world = World("a", "b")
+    made = world.asked()
+    made.ends_at = made.began + 0.5
+    with pytest.raises(UpstreamTimeoutError) as caught:
+        await world.run(UpstreamTimeoutError("late"), made=made)
+    assert caught.value.should_retry is False
+
+
+async def test_an_error_that_says_when_to_come_again_is_not_said_to_be_final() -> None:
+    with pytest.raises(UpstreamFailure) as caught:
+        await World("a").run(UpstreamFailure("busy", retry_after_s=30))
+    assert (caught.value.should_retry, caught.value.retry_after_s) == (None, 30)
+
+
 async def test_no_more_is_tried_than_the_limit() -> None:
     world = World("a", "b", "c", max_attempts=2)
     with pytest.raises(UpstreamFailure, match="second"):
@@ -318,6 +342,13 @@ async def test_retries_in_flight_keep_within_their_budget() -> None:
     assert len(world.seen) == 1
 
 
+async def test_how_much_time_an_attempt_needs_is_a_setting() -> None:
+    world = World("a", "b", shortest_s=0.1)
+    made = world.asked()
+    made.ends_at = made.began + 0.5
+    assert await world.run(UpstreamFailure("x"), None, made=made) == ["a", "b"]
+
+
 async def test_nothing_is_begun_with_less_than_a_second_left() -> None:
     world = World("a", "b")
     made = world.asked()
@@ -396,4 +427,6 @@ async def test_turns_are_counted_by_mapping_not_by_what_clients_ask_for() -> Non
         made = world.asked()
         made.decision = replace(world.aliases["fast"], alias=f"any{number}", mapping=mapping)
         await world.attempts(made)
-    assert len(world.attempts._turns) == 1
+    assert world.attempts.rotation.upcoming(world.aliases["fast"]) == 0
+    decision = Decision("any", (), (), mapping)
+    assert world.attempts.rotation.upcoming(decision) == 50

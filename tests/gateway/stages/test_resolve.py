@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from conduit.core.errors import UnsupportedParameterError
+from conduit.core.errors import ConduitError, ModelNotFoundError, UnsupportedParameterError
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.pricing import Rates
-from conduit.gateway.snapshot import AliasMapping, Fallback, Policy, Target
+from conduit.gateway.routing.resolve import PriceOf
+from conduit.gateway.routing.trace import read_trace, trace_of
+from conduit.gateway.snapshot import AliasMapping, Fallback, KeyGrant, Policy, Snapshot, Target
 from conduit.gateway.stages.resolve import Resolve
-from tests.gateway.exchanges import RATES, exchange, mapping, snapshot
+from tests.gateway.exchanges import RATES, exchange, grant, mapping, snapshot, upstream
 
 BLIND = Target("one", "blind", capabilities={"vision": False})
 SEEING = Target("one", "seeing", order=1)
@@ -50,6 +52,57 @@ def test_a_request_that_nobody_can_serve_is_refused_by_the_field() -> None:
     with pytest.raises(UnsupportedParameterError, match="'blind' of the provider 'one' takes") as e:
         resolved(BLIND, messages=IMAGE)
     assert (e.value.status, e.value.param) == (400, "messages[].content[].image_url")
+
+
+def traced(
+    snapshot_of: Snapshot,
+    price: PriceOf = price_of,
+    *,
+    key: KeyGrant | None = None,
+    **fields: Any,
+) -> list[str]:
+    """The targets of a refused request and why each was left out, as its record keeps them."""
+    asked = exchange(snapshot_of, **fields)
+    asked.key = key or asked.key
+    with pytest.raises(ConduitError):
+        Resolve(price, lambda _: None)(asked)
+    text = trace_of(asked)
+    assert text is not None
+    trace = read_trace(text)
+    (leg,) = trace.legs
+    assert (leg.alias, leg.candidates, trace.attempts) == ("fast", [], [])
+    assert {each.state for each in leg.left_out} == {"left_out"}
+    return [f"{each.provider}/{each.model}: {each.reason}" for each in leg.left_out]
+
+
+def test_a_refused_request_keeps_why_each_target_was_left_out() -> None:
+    one = snapshot([mapping("fast", BLIND)])
+    disabled = snapshot([mapping("fast", BLIND, SEEING)], [upstream(enabled=False)])
+    assert traced(disabled) == [
+        "one/blind: the provider is disabled",
+        "one/seeing: the provider is disabled",
+    ]
+    assert traced(one, messages=IMAGE) == ["one/blind: the model takes no images"]
+
+
+def test_a_request_that_is_refused_for_its_price_keeps_why() -> None:
+    paying = grant(has_hard_budget=True)
+    one = snapshot([mapping("fast", BLIND)])
+
+    def unpriced(overrides: object, provider: str, vendor: str | None, model: str) -> None:
+        return None
+
+    (why,) = traced(one, unpriced, key=paying)
+    assert why == "one/blind: the model has no price, and a hard budget covers the call"
+    (why,) = traced(one, key=paying, service_tier="priority")
+    assert why == "one/blind: the price of service_tier 'priority' is not known"
+
+
+def test_a_name_that_no_mapping_takes_has_no_trace() -> None:
+    asked = exchange(snapshot([mapping("other", BLIND)]))
+    with pytest.raises(ModelNotFoundError):
+        Resolve(price_of, lambda _: None)(asked)
+    assert trace_of(asked) is None
 
 
 SMALL = Target("one", "small", capabilities={"context_tokens": 300})

@@ -68,24 +68,25 @@ async def test_every_change_raises_the_revision_by_one(database: Database, chang
 
 
 @pytest.mark.parametrize(
-    ("insert", "said"),
+    ("insert", "said", "param"),
     [
-        (lambda c: providers.insert(c, records.provider(id="prov_2")), "named openai already"),
-        (lambda c: credentials.insert(c, records.credential(id="cred_2")), "named default"),
-        (lambda c: mappings.insert(c, records.mapping(id="map_2")), "for fast already"),
-        (lambda c: keys.insert(c, records.key(id="key_2")), "named ci already"),
+        (lambda c: providers.insert(c, records.provider(id="p2")), "named openai already", "name"),
+        (lambda c: credentials.insert(c, records.credential(id="c2")), "named default", "name"),
+        (lambda c: mappings.insert(c, records.mapping(id="m2")), "for fast already", "alias"),
+        (lambda c: keys.insert(c, records.key(id="k2")), "named ci already", "name"),
     ],
 )
 async def test_a_name_that_is_taken_is_a_conflict(
-    database: Database, insert: Change, said: str
+    database: Database, insert: Change, said: str, param: str
 ) -> None:
     await done(database, lambda c: providers.insert(c, records.provider()))
     await done(database, lambda c: credentials.insert(c, records.credential()))
     await done(database, lambda c: mappings.insert(c, records.mapping()))
     await done(database, lambda c: keys.insert(c, records.key()))
     before = await revision(database)
-    with pytest.raises(ConflictError, match=said):
+    with pytest.raises(ConflictError, match=said) as raised:
         await done(database, insert)
+    assert raised.value.param == param
     assert await revision(database) == before
 
 

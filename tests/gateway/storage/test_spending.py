@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, text
 
 from conduit.core.ids import new_id
-from conduit.gateway.ledger.periods import offsets_ms, period_start_ms
+from conduit.core.periods import offsets_ms, period_start_ms
 from conduit.gateway.storage import spending
 from conduit.gateway.storage.engine import Database, reading, writing
 from conduit.gateway.storage.requests import EVER, Span

@@ -1,4 +1,4 @@
-"""What the tests of the HTTP/1.1 client share: calls, and a look into its pools."""
+"""What the tests of the clients share: calls, and a look into the pools of the HTTP/1.1 client."""
 
 import asyncio
 import socket
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from conduit.gateway.upstream import Deadlines, UpstreamResponse
+from conduit.gateway.upstream import Deadlines, Endpoint, UpstreamResponse, Upstreams
 from conduit.gateway.upstream.http1 import Http1Endpoint, Http1Upstreams
 from conduit.gateway.upstream.http1_pool import Pool
 
@@ -44,6 +44,10 @@ class Names(AbstractResolver):
         pass
 
 
+def endpoint_at(upstreams: Upstreams, base_url: str) -> Endpoint:
+    return upstreams.endpoint(base_url, allow_private=True)
+
+
 def endpoint_of(upstreams: Http1Upstreams, base_url: str) -> Http1Endpoint:
     return upstreams.endpoint(base_url, allow_private=True)
 
@@ -53,7 +57,7 @@ def pool_of(endpoint: Http1Endpoint) -> Pool:
 
 
 async def send(
-    endpoint: Http1Endpoint,
+    endpoint: Endpoint,
     body: bytes = b"{}",
     *,
     deadlines: Deadlines = PATIENT,
@@ -63,7 +67,7 @@ async def send(
 
 
 async def whole(
-    endpoint: Http1Endpoint, body: bytes = b"{}", *, deadlines: Deadlines = PATIENT
+    endpoint: Endpoint, body: bytes = b"{}", *, deadlines: Deadlines = PATIENT
 ) -> bytes:
     response = await send(endpoint, body, deadlines=deadlines)
     try:

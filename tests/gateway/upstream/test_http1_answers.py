@@ -1,8 +1,6 @@
 """Answers as the HTTP/1.1 client takes them, and those it refuses."""
 
 import asyncio
-import os
-import random
 
 import pytest
 
@@ -204,54 +202,3 @@ async def test_what_has_come_before_a_cut_can_be_read(http1: Http1Upstreams) -> 
             with pytest.raises(TransportError) as raised:
                 await anext(pieces)
             assert raised.value.fault is TransportFault.CUT
-
-
-async def test_damaged_answers_end_in_a_body_or_in_an_error_and_leave_nothing_behind(
-    http1: Http1Upstreams,
-) -> None:
-    chance = random.Random(7)
-    good = [
-        OK,
-        CHUNKED + b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n" + OK,
-        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 3\r\n\r\nabc",
-    ]
-
-    async def part(scene: Scene) -> bool:
-        answer = bytearray(chance.choice(good))
-        for _ in range(chance.randint(1, 3)):
-            place = chance.randrange(len(answer))
-            match chance.randrange(3):
-                case 0:
-                    answer[place] = chance.randrange(256)
-                case 1:
-                    del answer[place]
-                case _:
-                    answer[place:place] = chance.randbytes(chance.randint(1, 4))
-        half = chance.randrange(len(answer))
-        scene.writer.write(answer[:half])
-        await asyncio.sleep(0)
-        scene.writer.write(answer[half:])
-        return chance.random() < 0.5
-
-    quick = Deadlines(first_event_s=0.1, gap_s=0.1)
-    ends: set[TransportFault | None] = set()
-
-    async def one(endpoint_url: str) -> None:
-        try:
-            await asyncio.wait_for(whole(endpoint_of(http1, endpoint_url), deadlines=quick), 5)
-            ends.add(None)
-        except TransportError as error:
-            ends.add(error.fault)
-
-    async with PlayingServer(part) as server:
-        endpoint = endpoint_of(http1, server.base_url())
-        before = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-        for _ in range(15):
-            await asyncio.gather(*(one(server.base_url()) for _ in range(20)))
-        await until(lambda: is_at_rest(endpoint))
-        pool_of(endpoint).close()
-        await until(lambda: pool_of(endpoint).places == 0 and server.open == 0)
-        if before:
-            await until(lambda: len(os.listdir("/proc/self/fd")) <= before)
-    assert {None, TransportFault.PROTOCOL} <= ends

@@ -1,8 +1,6 @@
 """How the HTTP/1.1 client gets a connection: names, addresses, TLS, proxies, deadlines."""
 
 import asyncio
-import hashlib
-import random
 import socket
 import ssl
 from collections.abc import Iterator
@@ -25,7 +23,6 @@ from tests.gateway.upstream.http1_calls import (
     QUICK,
     Names,
     endpoint_of,
-    is_at_rest,
     pool_of,
     send,
     whole,
@@ -61,17 +58,6 @@ async def failure(url: str, client: Http1Upstreams, deadlines: Deadlines = QUICK
     return raised.value
 
 
-async def test_the_next_address_is_tried_where_one_refuses(open_http1: OpenHttp1) -> None:
-    async with PlayingServer(says(OK)) as server:
-        names = Names("127.0.0.2", "127.0.0.3", "127.0.0.1")
-        client = open_http1(ClientOptions(resolver=names))
-        assert await whole(endpoint_of(client, server.base_url(host=HOST))) == b"ok"
-        names = Names("127.0.0.2", "127.0.0.3")
-        client = open_http1(ClientOptions(resolver=names))
-        error = await failure(server.base_url(host=HOST), client)
-        assert error.fault is TransportFault.CONNECT
-
-
 @pytest.mark.skipif(not hasattr(socket, "SO_INCOMING_CPU"), reason="a full backlog is Linux's")
 async def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     open_http1: OpenHttp1,
@@ -101,13 +87,6 @@ class Speaking(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._transport.write(OK)  # type: ignore[attr-defined]
-
-
-async def test_a_name_that_is_not_found_in_time_meets_the_deadline(open_http1: OpenHttp1) -> None:
-    names = Names(hangs=True)
-    client = open_http1(ClientOptions(resolver=names))
-    error = await failure("https://provider.example/v1", client)
-    assert error.fault is TransportFault.CONNECT_TIMEOUT
 
 
 async def test_a_name_is_looked_up_once_for_all_who_wait(open_http1: OpenHttp1) -> None:
@@ -183,28 +162,6 @@ async def test_what_is_wrong_with_tls_ends_the_call_before_it_is_sent(
         assert server.heads == []
 
 
-async def test_bodies_that_come_at_once_over_tls_are_not_mixed_up(
-    open_http1: OpenHttp1, authority: Authority
-) -> None:
-    """All connections read into one buffer."""
-    chance = random.Random(3)
-    blobs = [chance.randbytes(2_000_000) for _ in range(8)]
-
-    async def part(scene: Scene) -> bool:
-        blob = blobs[int(scene.body)]
-        scene.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(blob) + blob)
-        return True
-
-    async with PlayingServer(part, tls=authority.server_context(HOST)) as server:
-        options = ClientOptions(ssl_context=authority.client_context(), resolver=Names("127.0.0.1"))
-        endpoint = endpoint_of(open_http1(options), server.base_url("https", HOST))
-        bodies = await asyncio.gather(*(whole(endpoint, b"%d" % n) for n in range(8)))
-        assert [hashlib.sha256(each).digest() for each in bodies] == [
-            hashlib.sha256(each).digest() for each in blobs
-        ]
-        await until(lambda: is_at_rest(endpoint))
-
-
 async def test_a_stalled_reader_over_tls_holds_little(
     open_http1: OpenHttp1, authority: Authority
 ) -> None:
@@ -257,43 +214,6 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     return monkeypatch
-
-
-async def test_tls_goes_through_a_tunnel_of_the_proxy(
-    open_http1: OpenHttp1, authority: Authority, no_proxies: pytest.MonkeyPatch
-) -> None:
-    async with (
-        PlayingServer(says(OK), tls=authority.server_context(HOST)) as server,
-        ProxyServer(server.port) as proxy,
-    ):
-        no_proxies.setenv("HTTPS_PROXY", f"http://user:p%40ss@proxy.internal:{proxy.port}")
-        names = Names("127.0.0.1")
-        options = ClientOptions(
-            ssl_context=authority.client_context(), resolver=names, trust_env=True
-        )
-        endpoint = open_http1(options).endpoint(f"https://{HOST}/v1", allow_private=False)
-        for _ in range(3):
-            assert await whole(endpoint) == b"ok"
-        assert names.asked == ["proxy.internal"]
-        assert server.connections == len(proxy.heads) == 1
-        assert proxy.heads[0] == (
-            b"CONNECT provider.example:443 HTTP/1.1\r\nHost: provider.example:443\r\n"
-            b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n\r\n"
-        )
-        assert b"Proxy-Authorization" not in server.heads[0]
-
-
-async def test_plain_http_names_the_whole_url_to_the_proxy(
-    open_http1: OpenHttp1, no_proxies: pytest.MonkeyPatch
-) -> None:
-    async with PlayingServer(says(OK)) as proxy:
-        no_proxies.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
-        client = open_http1(ClientOptions(trust_env=True))
-        assert await whole(endpoint_of(client, f"http://{HOST}:8080/v1")) == b"ok"
-        head = proxy.heads[0]
-        assert head.startswith(b"POST http://provider.example:8080/v1/chat/completions HTTP/1.1")
-        assert b"\r\nHost: provider.example:8080\r\n" in head
-        assert b"\r\nProxy-Authorization: Basic dXNlcjpwYXNz\r\n" in head
 
 
 @pytest.mark.parametrize(

@@ -58,20 +58,6 @@ async def test_a_timer_left_over_from_a_call_does_not_end_the_next(http1: Http1U
         assert server.connections == 1
 
 
-async def test_interim_answers_do_not_put_the_deadline_off(http1: Http1Upstreams) -> None:
-    async def part(scene: Scene) -> bool:
-        while True:
-            scene.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            await scene.writer.drain()
-            await asyncio.sleep(0.02)
-
-    async with PlayingServer(part) as server:
-        endpoint = endpoint_of(http1, server.base_url())
-        with pytest.raises(TransportError) as raised:
-            await asyncio.wait_for(whole(endpoint, deadlines=Deadlines(first_event_s=0.2)), 2)
-        assert raised.value.fault is TransportFault.HEAD_TIMEOUT
-
-
 async def test_what_stands_between_chunks_does_not_put_the_gap_off(http1: Http1Upstreams) -> None:
     async def part(scene: Scene) -> bool:
         scene.writer.write(CHUNKED + b"2\r\nok\r\n2;")

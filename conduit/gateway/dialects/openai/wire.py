@@ -1,6 +1,6 @@
 """The envelope of a call in OpenAI's wire format: what the gateway reads, and what it replaces."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -88,7 +88,12 @@ def output_cap(call: ClientCall, params: Mapping[str, Any]) -> int | None:
     """
     if not params:
         return call.max_output_tokens
-    caps = [params[name] if name in params else call.read(name) for name in _CAP_FIELDS]
+    return cap_among(params, call.read)
+
+
+def cap_among(params: Mapping[str, Any], read: Callable[[str], Any]) -> int | None:
+    """The same where `read` gives what the client has in a field, None where it has none."""
+    caps = [params[name] if name in params else read(name) for name in _CAP_FIELDS]
     return max([cap for cap in caps if type(cap) is int], default=None)
 
 

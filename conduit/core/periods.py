@@ -1,6 +1,6 @@
-"""Where periods begin, in the time of a zone."""
+"""Where periods begin and end, in the time of a zone."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -18,20 +18,45 @@ def period_start_ms(period: str, timezone: str, at_ms: int) -> int:
     if period == "total":
         return 0
     zone = _zone(timezone)
-    local = datetime.fromtimestamp(at_ms // _MS, UTC).astimezone(zone)
-    day = local.date()
+    return _midnight_ms(_first_day(period, _day(at_ms, zone)), zone)
+
+
+def period_end_ms(period: str, timezone: str, at_ms: int) -> int | None:
+    """The first millisecond of the period after that; None for `total`. Raises what that raises."""
+    if period == "total":
+        return None
+    zone = _zone(timezone)
+    first = _first_day(period, _day(at_ms, zone))
     match period:
         case "day":
-            first = day
+            after = first + timedelta(days=1)
         case "week":
-            first = day - timedelta(days=day.weekday())
+            after = first + timedelta(days=7)
+        case _:
+            after = (first + timedelta(days=31)).replace(day=1)
+    return _midnight_ms(after, zone)
+
+
+def _day(at_ms: int, zone: ZoneInfo) -> date:
+    return datetime.fromtimestamp(at_ms // _MS, UTC).astimezone(zone).date()
+
+
+def _first_day(period: str, day: date) -> date:
+    match period:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
         case "month":
-            first = day.replace(day=1)
+            return day.replace(day=1)
         case _:
             raise ValueError(f"not a period: {period!r}")
+
+
+def _midnight_ms(day: date, zone: ZoneInfo) -> int:
     # Where midnight does not exist the zone's own arithmetic gives the moment the day begins;
     # where it comes twice, fold=0 is the first of the two.
-    midnight = datetime(first.year, first.month, first.day, tzinfo=zone)
+    midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
     return int(midnight.astimezone(UTC).timestamp()) * _MS
 
 
@@ -69,6 +94,15 @@ def _change_s(zone: ZoneInfo, before_s: int, after_s: int) -> int:
 def _offset_s(zone: ZoneInfo, at_s: int) -> int:
     offset = datetime.fromtimestamp(at_s, zone).utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
+
+
+def known_zone(name: str) -> str:
+    """The name of a time zone. Raises ValueError for what is none."""
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"{name!r} is no time zone of the IANA database") from error
+    return name
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Where periods begin."""
+"""Where periods begin and end."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.gateway.ledger.periods import PERIODS, period_start_ms
+from conduit.core.periods import PERIODS, period_end_ms, period_start_ms
 
 
 def ms(text: str, zone: str = "UTC") -> int:
@@ -62,3 +62,19 @@ def test_a_start_lies_in_its_own_period_and_never_ahead(period: str, zone: str, 
     start_ms = period_start_ms(period, zone, at_ms)
     assert start_ms <= at_ms
     assert period_start_ms(period, zone, start_ms) == start_ms
+
+
+@given(
+    st.sampled_from(PERIODS),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/Santiago", "Asia/Kathmandu"]),
+    st.integers(0, 4_000_000_000_000),
+)
+def test_a_period_ends_where_the_next_one_begins(period: str, zone: str, at_ms: int) -> None:
+    end_ms = period_end_ms(period, zone, at_ms)
+    if period == "total":
+        assert end_ms is None
+        return
+    assert end_ms is not None
+    assert end_ms > at_ms
+    assert period_start_ms(period, zone, end_ms) == end_ms
+    assert period_start_ms(period, zone, end_ms - 1) == period_start_ms(period, zone, at_ms)

@@ -1,0 +1,1 @@
+"""What a chat is made of, below its screen."""
