@@ -228,7 +228,7 @@ async def test_what_the_gateway_says_of_a_field_stands_below_it() -> None:
         ("timezone", "Mars/Olympus", "no time zone is called so"),
         ("group", "sales", "no group is called 'sales'"),
         ("allowed_models", "gpt-4o claude", "a comma is needed between names"),
-        ("rpm", "many", "a whole number above 0"),
+        ("rpm", "many", "a whole number such as 50, 100k or 1M"),
         ("rpm", "10,burst=20", "a burst is at most the limit"),
         ("concurrent", "5,burst=2", "says nothing of a limit"),
         ("expires_at", "soon", "neither a time"),
