@@ -39,27 +39,28 @@ Timezone = Annotated[
         "--timezone", metavar="ZONE", help="Whose days its budget goes by: Europe/Berlin.  [UTC]"
     ),
 ]
-_RATE = "N[,burst=B][,shadow][,closed]"
+_RATE = "N[,model=ALIAS][,burst=B][,shadow][,closed]"
 _USUAL = Limit("rpm", 1)
-_PLAIN = "N[,shadow][,closed]"
-_DAILY = "N[,timezone=ZONE][,shadow][,closed]"
+_PLAIN = "N[,model=ALIAS][,shadow][,closed]"
+_DAILY = "N[,model=ALIAS][,timezone=ZONE][,shadow][,closed]"
 _NOTATIONS = {"rpm": _RATE, "tpm": _RATE, "rpd": _DAILY, "tpd": _DAILY}
 Rpm = Annotated[
-    str | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
+    list[str] | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
 ]
 Tpm = Annotated[
-    str | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
+    list[str] | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
 ]
 Rpd = Annotated[
-    str | None, typer.Option("--rpd", metavar=_DAILY, help="Most requests a day, or none.")
+    list[str] | None, typer.Option("--rpd", metavar=_DAILY, help="Most requests a day, or none.")
 ]
 Tpd = Annotated[
-    str | None, typer.Option("--tpd", metavar=_DAILY, help="Most tokens a day, or none.")
+    list[str] | None, typer.Option("--tpd", metavar=_DAILY, help="Most tokens a day, or none.")
 ]
 Concurrent = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option("--concurrent", metavar=_PLAIN, help="Most requests at once, or none."),
 ]
+_TOLD = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down", "model")
 
 
 def spending_of(row: Record) -> str:
@@ -87,34 +88,54 @@ def _limit(limit: Record) -> str:
     closed = " closed" if limit.get("on_store_down") == "closed" else ""
     zone = limit.get("timezone", "UTC")
     where = "" if zone == "UTC" else f" {zone}"
-    counts = f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}"
+    of = "" if limit.get("model") is None else f" of {limit['model']}"
+    counts = f"{limit['remaining']:,}/{limit['limit']:,} {limit['kind']}{of}"
     return f"{counts}{more}{where}{shadow}{closed}"
 
 
-def limits_of(**texts: str | None) -> dict[str, Record | None]:
-    """The limits that are named, None for one that is to go. Raises Failure."""
-    return {kind: _limit_of(kind, text) for kind, text in texts.items() if text is not None}
+def limits_of(**texts: Sequence[str] | None) -> dict[str, Record | None]:
+    """The limits that are named, by their names, None for one that is to go. Raises Failure."""
+    found: dict[str, Record | None] = {}
+    for kind, given in texts.items():
+        for text in given or ():
+            name, limit = _limit_of(kind, text)
+            if name in found:
+                raise Failure(f"--{kind}: {name} is there twice")
+            found[name] = limit
+    return found
 
 
-def _limit_of(kind: str, text: str) -> Record | None:
-    """What is said of a limit, and no more: the rest is as usual."""
-    if text == "none":
-        return None
+def _limit_of(kind: str, text: str) -> tuple[str, Record | None]:
+    """The name of a limit, and what is said of it, and no more: the rest is as usual."""
+    number, comma, words = text.partition(",")
+    goes = number == "none"
     try:
-        limit = limit_in(cast(LimitKind, kind), text)
+        limit = limit_in(cast(LimitKind, kind), f"1{comma}{words}" if goes else text)
+        if goes and limit != Limit(limit.kind, 1, model=limit.model):
+            raise ValueError("of a limit that is to go, only its model is named")
     except ValueError as error:
         notation = _NOTATIONS.get(kind, _PLAIN)
         raise Failure(f"--{kind}: {error} ({notation})") from error
-    told = {name: getattr(limit, name) for name in ("burst", "shadow", "timezone", "on_store_down")}
+    if goes:
+        return limit.name, None
+    told = {name: getattr(limit, name) for name in _TOLD[2:]}
     said = {name: value for name, value in told.items() if value != getattr(_USUAL, name)}
-    return {"kind": kind, "limit": limit.limit, **said}
+    return limit.name, {"kind": kind, "limit": limit.limit, **said}
 
 
 def changed_limits(row: Record, changes: dict[str, Record | None]) -> list[Record]:
     """All limits of a record: as they are, but for those that are to change."""
-    told = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down")
-    kept = {each["kind"]: {name: each[name] for name in told} for each in row["limits"]}
+    kept = {
+        _name_of(each): {name: each[name] for name in _TOLD if name in each}
+        for each in row["limits"]
+    }
     return [each for each in (kept | changes).values() if each is not None]
+
+
+def _name_of(limit: Record) -> str:
+    """As `core.limits.Limit.name`; an older gateway knows none of a model."""
+    model = limit.get("model")
+    return limit["kind"] if model is None else f"{limit['kind']}:{model}"
 
 
 def need_budget(budget: str | None, timezone: str | None) -> None:

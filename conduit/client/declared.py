@@ -30,7 +30,7 @@ Section = Literal["providers", "mappings", "prices", "groups", "keys"]
 Document = Mapping[str, Sequence[Mapping[str, Any]]]
 
 SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "groups", "keys")
-_PROVIDER_FIELDS = ("base_url", "allow_private", "enabled")
+_PROVIDER_FIELDS = ("base_url", "allow_private", "enabled", "on_hang_up")
 _KEY_FIELDS = (
     "enabled",
     "allowed_models",
@@ -240,7 +240,7 @@ def _declared_provider(row: Record) -> dict[str, Any]:
     return {
         "name": row["name"],
         "type": row["type"],
-        **{name: row[name] for name in _PROVIDER_FIELDS},
+        **{name: row[name] for name in _PROVIDER_FIELDS if name in row},
         "credentials": [
             {
                 "name": each["name"],

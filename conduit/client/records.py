@@ -40,6 +40,14 @@ FIELDS = (
     "dropped",
     "group_id",
     "group",
+    "cache_write_tokens",
+    "cache_write_1h_tokens",
+    "audio_tokens",
+    "output_audio_tokens",
+    "client_dialect",
+    "provider_dialect",
+    "credential_id",
+    "credential",
 )
 """The fields of a record, in the order in which the API gives them."""
 
@@ -55,6 +63,7 @@ def record_of(finished: Mapping[str, Any]) -> Record:
         "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "key": finished.get("key_name"),
         "group": finished.get("group_name"),
+        "credential": finished.get("credential_name"),
         "cost": format_usd(finished["cost_nanodollars"]),
         "billed": format_usd(finished["billed_nanodollars"]),
         "avoided": format_usd(finished.get("avoided_nanodollars") or 0),

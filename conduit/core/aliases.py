@@ -1,6 +1,7 @@
 """Which mapping a name belongs to, and what its targets are asked for; wildcards included."""
 
 from collections.abc import Collection
+from fnmatch import fnmatchcase
 from typing import Final
 
 THE_NAME: Final = "*"
@@ -32,3 +33,9 @@ def model_asked_for(model: str, alias: str, name: str) -> str:
 def is_one_model(model: str) -> bool:
     """Whether a target's model is the same whatever the client asks for."""
     return model != THE_NAME and THE_STAR not in model
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Whether a name is one that a pattern means, in which `*` stands for any run of characters."""
+    # ? and [ are ordinary characters of model names.
+    return fnmatchcase(name, pattern.replace("[", "[[]").replace("?", "[?]"))

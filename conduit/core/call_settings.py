@@ -40,6 +40,20 @@ class CallSettings(BaseSettings):
         description="Seconds after which a client that takes no bytes is cut off.",
     )
 
+    hang_up_drains: int = Field(
+        default=32,
+        ge=0,
+        le=10_000,
+        description="Most answers that are read to their end without a client; see on_hang_up.",
+    )
+
+    hang_up_drain_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that such an answer is read on at most.",
+    )
+
     stream_buffer_bytes: int = Field(
         default=64 * 1024,
         ge=4096,

@@ -53,6 +53,7 @@ class EventKind(StrEnum):
     GATEWAY_STOPPING = "gateway.stopping"
     GATEWAY_SHEDDING_CHANGED = "gateway.shedding_changed"
     GATEWAY_LIMITER_CHANGED = "gateway.limiter_changed"
+    GATEWAY_CLOCK_JUMPED = "gateway.clock_jumped"
 
 
 DESCRIPTIONS: Mapping[EventKind, str] = {
@@ -100,6 +101,9 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.GATEWAY_SHEDDING_CHANGED: "New requests are refused as overloaded, or taken again.",
     EventKind.GATEWAY_LIMITER_CHANGED: (
         "Redis, in which rate limits are shared, does not answer any more, or answers again."
+    ),
+    EventKind.GATEWAY_CLOCK_JUMPED: (
+        "The clock of the machine was set by more than a minute, or the machine slept."
     ),
 }
 """What each kind tells of, in a sentence for operators."""

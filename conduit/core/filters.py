@@ -51,6 +51,9 @@ REQUEST_FIELDS: Mapping[str, FieldKind] = {
     "user": FieldKind.TEXT,
     "dropped": FieldKind.TEXT,
     "group": FieldKind.TEXT,
+    "credential": FieldKind.TEXT,
+    "dialect": FieldKind.TEXT,
+    "provider_dialect": FieldKind.TEXT,
 }
 
 COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
@@ -74,10 +77,18 @@ COLUMN_OF_FIELD: Mapping[str, tuple[str, ...]] = {
     "user": ("end_user",),
     "dropped": ("dropped",),
     "group": ("group_name",),
+    "credential": ("credential_name",),
+    "dialect": ("client_dialect",),
+    "provider_dialect": ("provider_dialect",),
 }
 """The columns of a request record that a field means; where there are several, their sum."""
 
-TEXT_FIELDS = tuple(name for name, kind in REQUEST_FIELDS.items() if kind is FieldKind.TEXT)
+_OF_NEARLY_ALL = frozenset({"dialect", "provider_dialect"})  # `openai` means a provider or a model
+TEXT_FIELDS = tuple(
+    name
+    for name, kind in REQUEST_FIELDS.items()
+    if kind is FieldKind.TEXT and name not in _OF_NEARLY_ALL
+)
 """The fields in which a word without a field is looked for."""
 
 MAXIMUM_CHARACTERS = 2_000

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
+from conduit.core.aliases import fits
 from conduit.core.counts import parse_count
 from conduit.core.periods import known_zone
 
@@ -30,7 +31,9 @@ class Limit:
     """One limit of a scope.
 
     `burst` is how many may come at once where that is less than the limit; only a limit a minute
-    has one. A `shadow` counts and refuses nothing. A day is one of `timezone`.
+    has one. A `shadow` counts and refuses nothing. A day is one of `timezone`. Only requests for a
+    `model` count, where one is named: an alias as clients name it, with `*` for any run of
+    characters; all that fit count together.
     """
 
     kind: LimitKind
@@ -39,11 +42,22 @@ class Limit:
     shadow: bool = False
     timezone: str = "UTC"
     on_store_down: StoreDown = "degrade"
+    model: str | None = None
 
     @property
     def text(self) -> str:
         """`60 requests a minute`, for messages."""
-        return f"{self.limit:,} {WORDS[self.kind]}"
+        of = "" if self.model is None else f" for the model {self.model}"
+        return f"{self.limit:,} {WORDS[self.kind]}{of}"
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other limits of its scope: `rpm`, or `rpm:gpt-4o` of one model."""
+        return self.kind if self.model is None else f"{self.kind}:{self.model}"
+
+    def counts(self, model: str) -> bool:
+        """Whether requests for a model count in it."""
+        return self.model is None or fits(self.model, model)
 
     @property
     def of_tokens(self) -> bool:
@@ -55,7 +69,7 @@ class Limit:
 
 
 def limits_in(text: str | None) -> tuple[Limit, ...]:
-    """The limits in a text like `rpm=600,burst=20 concurrent=50,shadow`, one of a kind.
+    """The limits in a text like `rpm=600,burst=20 concurrent=50,shadow`, one of a kind and model.
 
     Raises ValueError.
     """
@@ -64,16 +78,18 @@ def limits_in(text: str | None) -> tuple[Limit, ...]:
         kind, equals, told = word.partition("=")
         if kind not in KINDS or not equals:
             raise ValueError(f"{word!r} is no limit: rpm, tpm, rpd, tpd or concurrent, as rpm=600")
-        if kind in found:
-            raise ValueError(f"there is one limit of a kind, and {kind} is there twice")
-        found[kind] = limit_in(kind, told)
+        limit = limit_in(kind, told)
+        if limit.name in found:
+            raise ValueError(f"there is one limit of a kind, and {limit.name} is there twice")
+        found[limit.name] = limit
     return tuple(found.values())
 
 
 def limit_in(kind: LimitKind, text: str) -> Limit:
     """The limit of a kind in a text like `600,burst=20,shadow,closed`. Raises ValueError.
 
-    A limit a day may tell whose day: `5000,timezone=Europe/Berlin`.
+    A limit a day may tell whose day, `5000,timezone=Europe/Berlin`, and any of which model:
+    `60,model=gpt-4o`.
     """
     number, *words = text.split(",")
     limit = Limit(kind, _whole(number))
@@ -83,6 +99,8 @@ def limit_in(kind: LimitKind, text: str) -> Limit:
             limit = replace(limit, burst=_whole(value))
         elif name == "timezone" and kind in ("rpd", "tpd"):
             limit = replace(limit, timezone=known_zone(value))
+        elif name == "model" and value:
+            limit = replace(limit, model=value)
         elif word == "shadow":
             limit = replace(limit, shadow=True)
         elif word in STORE_DOWN:

@@ -27,6 +27,7 @@ from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
 from conduit.gateway.body_store import FOLDER, BodyStore
 from conduit.gateway.cache.answers import AnswerCache
+from conduit.gateway.clock_watch import ClockWatch
 from conduit.gateway.configuration import Configuration, sealing_key_of
 from conduit.gateway.day_counts import day_counts
 from conduit.gateway.dialects.client_errors import encode_error
@@ -427,6 +428,7 @@ async def _background(
         asyncio.create_task(_active_probes(gateway).run(), name="active probes"),
         asyncio.create_task(_settle_doubts(gateway), name="doubts"),
         asyncio.create_task(watch(gateway.shedder, machine.use), name="shedding"),
+        asyncio.create_task(ClockWatch(partial(_clock_jumped, gateway.bus)).run(), name="clock"),
     ]
     if isinstance(gateway.limiter, SharedLimiter):
         tasks.append(asyncio.create_task(gateway.limiter.run(), name="limiter"))
@@ -439,6 +441,10 @@ async def _background(
         task.cancel()
     await asyncio.wait(tasks)
     await stats.stop()
+
+
+def _clock_jumped(bus: Bus, by_ms: int) -> None:
+    bus.publish(EventKind.GATEWAY_CLOCK_JUMPED, {"by_ms": by_ms})
 
 
 async def _writing_metrics(shared: SharedMetrics, _app: web.Application) -> AsyncIterator[None]:

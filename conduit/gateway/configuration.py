@@ -448,6 +448,7 @@ def _upstream(
             )
             for each in ready
         ),
+        drains=provider.on_hang_up == "drain",
         expects_credential=bool(own),
     )
 

@@ -264,6 +264,9 @@ class Attempt(msgspec.Struct, eq=False):
     encoded: EncodedRequest | None = None  # what was sent, and what was left out of it
     streaming_since: float | None = None  # where its speed is watched
     stream: AnswerStream | None = None  # its answer on the way to the client
+    complete: bool = False  # all of its answer has come
+    drained: bool = False  # read on after its client had hung up, see stages/drain.py
+    unread: bool = False  # and before a byte of it had left
     cost_nanodollars: int = 0
     billed_nanodollars: int = 0
 

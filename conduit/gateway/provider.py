@@ -115,7 +115,8 @@ class ProviderType:
     `credential_forms` says what one may look like where it is more than a key.
     `prices` is the vendor's name in the shipped price book, None where it has no prices there.
     `models_path` is where its models are listed, None where they are not. `runs_here` says that a
-    start looks for it at its default address on this machine.
+    start looks for it at its default address on this machine. `bills_cancelled` says that a call
+    which is broken off is billed as if it were not.
     """
 
     name: str
@@ -132,6 +133,7 @@ class ProviderType:
     models_path: str | None = "/models"
     runs_here: bool = False
     base_url_form: str | None = None
+    bills_cancelled: bool = False
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.authenticate import Authenticate
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.decode import decode, input_tokens_of, most_input_tokens_of
+from conduit.gateway.stages.drain import Drain
 from conduit.gateway.stages.keep import DecodeAndKeep
 from conduit.gateway.stages.limit import RateLimits
 from conduit.gateway.stages.recall import AnswerFromCache
@@ -106,6 +107,7 @@ def make_stages(gateway: Gateway) -> Stages:
             gateway.tokens.headers,
             RelayAnswer(gateway.ledger, settle, settings.answer_limit_bytes),
             rules.deadlines(settings),
+            Drain(settings.hang_up_drains, settings.hang_up_drain_s),
             settings.shortest_attempt_s,
         ),
         recorded=record.recorded,

@@ -41,6 +41,7 @@ class Upstream:
     enabled: bool
     credentials: tuple[Credential, ...]
     expects_credential: bool = False
+    drains: bool = False  # an answer is read to its end when its client hangs up
 
     @property
     def lacks_credential(self) -> bool:

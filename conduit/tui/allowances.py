@@ -38,7 +38,7 @@ _NOTHING: Mapping[str, Any] = {
     "priority": False,
 }
 """What an empty field means."""
-_LIMIT_FIELDS = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down")
+_LIMIT_FIELDS = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down", "model")
 _MILLIONS, _THOUSANDS = 1_000_000, 1_000
 
 
@@ -205,14 +205,25 @@ def limit_text(limit: Record) -> str:
 
 def limits_told(limits: Sequence[Record]) -> str:
     """All of them in few cells: `60 rpm, 100k tpm`."""
-    return ", ".join(f"{short(limit['limit'])} {limit['kind']}" for limit in in_order(limits))
+    return ", ".join(
+        f"{short(limit['limit'])} {limit['kind']}{of_model(limit)}" for limit in in_order(limits)
+    )
+
+
+def of_model(limit: Record) -> str:
+    """` of gpt-4o`, and nothing where requests for any model count."""
+    model = limit.get("model")
+    return "" if model is None else f" of {model}"
 
 
 def in_order(limits: Sequence[Record]) -> list[Record]:
     """As forms show them: requests and tokens a minute, a day, requests at once."""
     ranks = {kind: rank for rank, kind in enumerate(KINDS)}
     # A newer gateway may know more kinds.
-    return sorted(limits, key=lambda limit: ranks.get(limit["kind"], len(ranks)))
+    return sorted(
+        limits,
+        key=lambda limit: (ranks.get(limit["kind"], len(ranks)), limit.get("model") or ""),
+    )
 
 
 def short(number: int) -> str:
@@ -237,19 +248,22 @@ def period_told(budget: Record) -> str:
 def limits_body(values: Mapping[str, Any], before: Sequence[Record] = ()) -> list[Record]:
     """All limits from now on: as `before`, but for those that `values` names by kind.
 
-    A value is a limit, or None for one that is to go. The zone of a limit that stays is kept.
+    A value is a limit, or None for one that is to go. The zone of a limit that stays is kept, and
+    so are limits of one model, which no form has.
     """
     kept = {
-        limit["kind"]: {name: limit[name] for name in _LIMIT_FIELDS if name in limit}
+        (limit["kind"], limit.get("model")): {
+            name: limit[name] for name in _LIMIT_FIELDS if name in limit
+        }
         for limit in before
     }
     for kind in KINDS:
         if kind not in values:
             continue
         if values[kind] is None:
-            kept.pop(kind, None)
+            kept.pop((kind, None), None)
         else:
-            kept[kind] = {**kept.get(kind, {}), **values[kind]}
+            kept[kind, None] = {**kept.get((kind, None), {}), **values[kind]}
     return in_order(list(kept.values()))
 
 

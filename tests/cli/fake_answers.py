@@ -78,6 +78,8 @@ _ATTEMPTS: Row = {
     "output_tokens": 204,
     "reasoning_tokens": 9,
     "audio_tokens": 0,
+    "cache_write_1h_tokens": 2,
+    "output_audio_tokens": 0,
     "cost": "0.0041",
     "billed": "0.004",
     "estimated": 1,

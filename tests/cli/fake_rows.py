@@ -35,6 +35,7 @@ DEFAULTS: dict[str, Row] = {
     "providers": {
         "base_url": "http://127.0.0.1:9/v1",
         "allow_private": False,
+        "on_hang_up": "cancel",
         "enabled": True,
         "simulated": False,
         "credentials": [],

@@ -19,6 +19,7 @@ PROVIDER: dict[str, Any] = {
     "type": "openai",
     "base_url": "https://a.invalid/v1",
     "allow_private": False,
+    "on_hang_up": "cancel",
     "enabled": True,
     "credentials": [{"name": "default", "from": "env:KEY", "enabled": True}],
 }

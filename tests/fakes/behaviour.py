@@ -63,7 +63,10 @@ class Body(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """One request's fate. `gate`, when given, is waited for before every chunk after the first."""
+    """One request's fate.
+
+    `gate`, when given, is waited for before every chunk after the first, and before a whole answer.
+    """
 
     chunks: int = 5
     gap_s: float = 0.0

@@ -259,6 +259,8 @@ class Connection(asyncio.Protocol):
         if behaviour.fault in (Fault.CUT_FIN, Fault.CUT_RST, Fault.CUT_IN_EVENT, Fault.STALL):
             await self._write(head + body[: len(body) // 2])
             await self._strike(behaviour.fault)
+        if behaviour.gate is not None:
+            await self._between(behaviour)
         await self._write(head + body)
         return await self._finish(received, behaviour)
 

@@ -236,6 +236,8 @@ def attempt_row(number: int, request_id: str, **values: Any) -> dict[str, Any]:
         "output_tokens": 20,
         "reasoning_tokens": 0,
         "audio_tokens": 0,
+        "cache_write_1h_tokens": 0,
+        "output_audio_tokens": 0,
         "progress_tokens": 0,
         "input_nanodollars": 1,
         "output_rate": 1,

@@ -107,6 +107,7 @@ def provider(name: str, **fields: Any) -> dict[str, Any]:
         "type": "openai",
         "base_url": "https://api.example/v1",
         "allow_private": False,
+        "on_hang_up": "cancel",
         "enabled": True,
         "simulated": False,
         "credentials": [credential],

@@ -54,6 +54,12 @@ def _route(record: Mapping[str, Any]) -> str:
     return f"{alias} -> {record['provider']}/{record['model']}"
 
 
+def _dialects(record: Record) -> str:
+    """The client's, and the provider's where it is another."""
+    client, provider = record["client_dialect"], record["provider_dialect"]
+    return cell(client) if provider in (client, None) else f"{cell(client)}, sent as {provider}"
+
+
 VIEW = View(
     columns=(
         Column("time", "at", lambda record: people.moment(record["at"])[5:], firm=True),
@@ -90,6 +96,8 @@ VIEW = View(
     ),
     empty='no requests yet; make one with: conduit chat "hello"',
 )
+
+
 _REPLAY = "replay: given before under the same Idempotency-Key, and now for nothing"
 DETAIL = View(
     columns=(
@@ -99,6 +107,18 @@ DETAIL = View(
         Column("billed", "billed", lambda record: people.money(record["billed"])),
         Column("cached", "cached_tokens", lambda r: people.count(r["cached_tokens"])),
         Column("reasoning", "reasoning_tokens", lambda r: people.count(r["reasoning_tokens"])),
+        Column(
+            "cache write", "cache_write_tokens", lambda r: people.count(r["cache_write_tokens"])
+        ),
+        Column(
+            "for an hour",
+            "cache_write_1h_tokens",
+            lambda r: people.count(r["cache_write_1h_tokens"]),
+        ),
+        Column("audio", "audio_tokens", lambda r: people.count(r["audio_tokens"])),
+        Column("spoken", "output_audio_tokens", lambda r: people.count(r["output_audio_tokens"])),
+        Column("dialect", "client_dialect", _dialects),
+        Column("credential", "credential"),
         Column("session", "session"),
         Column("user", "end_user"),
         Column("dropped", "dropped"),

@@ -16,12 +16,13 @@ from conduit.cli.failures import Exit, Failure
 from conduit.cli.offers import chosen, map_all, offers_of
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin, Name, Operation, SomeNames
 from conduit.cli.output import Column, View
+from conduit.cli.policies import one_of
 from conduit.cli.selection import selected
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
 
-EDITABLE = ("base_url", "allow_private", "enabled")
+EDITABLE = ("base_url", "allow_private", "enabled", "on_hang_up")
 noun = Noun("Providers: who serves models, and the credentials that open them.")
 noun.nest("credentials", provider_credentials.noun)
 
@@ -63,6 +64,7 @@ VIEW = View(
         Column("credentials", "credentials.source", _sources),
         Column("id", "id", wide=True),
         Column("private", "allow_private", wide=True),
+        Column("on hang-up", "on_hang_up", wide=True),
         Column("updated", "updated_at", lambda p: people.moment(p["updated_at"]), wide=True),
         Column("version", "version", wide=True, right=True),
     ),
@@ -129,6 +131,15 @@ BaseUrl = Annotated[
 AllowPrivate = Annotated[
     bool, typer.Option("--allow-private", help="Allow plain http and private addresses.")
 ]
+ON_HANG_UP = ("cancel", "drain")
+OnHangUp = Annotated[
+    str | None,
+    typer.Option(
+        "--on-hang-up",
+        metavar="WHAT",
+        help="'drain' reads answers on whose client has gone, where they are billed all the same.",
+    ),
+]
 Import = Annotated[
     bool, typer.Option("--import", help="Map each model that has no alias, under its own name.")
 ]
@@ -167,6 +178,7 @@ def add(
     ] = None,
     base_url: BaseUrl = None,
     allow_private: AllowPrivate = False,
+    on_hang_up: OnHangUp = None,
     key_file: KeyFile = None,
     key_stdin: KeyStdin = False,
     key_env: KeyEnv = None,
@@ -185,6 +197,8 @@ def add(
         body["base_url"] = wanted.base_url
     if allow_private:
         body["allow_private"] = True
+    if on_hang_up is not None:
+        body["on_hang_up"] = one_of(on_hang_up, ON_HANG_UP, "--on-hang-up")
     source = inputs.SecretSource(key_file, key_stdin, key_env)
     # Somebody who is asked for the type is asked for all the rest.
     offered = type is None and not wanted.kind["simulated"]
@@ -279,6 +293,7 @@ def update(
             "--allow-private/--no-allow-private", help="Allow plain http and private addresses."
         ),
     ] = None,
+    on_hang_up: OnHangUp = None,
 ) -> None:
     """Change a provider's address; at a new host its credentials must be entered again."""
     body: dict[str, Any] = {}
@@ -286,8 +301,10 @@ def update(
         body["base_url"] = base_url
     if allow_private is not None:
         body["allow_private"] = allow_private
+    if on_hang_up is not None:
+        body["on_hang_up"] = one_of(on_hang_up, ON_HANG_UP, "--on-hang-up")
     if not body:
-        raise Failure("nothing to change: give --base-url or --allow-private")
+        raise Failure("nothing to change: give --base-url, --allow-private or --on-hang-up")
     before = call.find("providers", name)
     _show_update(call, call.change("providers.update", before["id"], body=body, before=before))
 

@@ -158,4 +158,7 @@ Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*@][A-Za-z0-9*@._:
 ModelName = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 """The name of a model as its provider says it."""
 
+ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+"""Names of aliases, with `*` for any run of characters."""
+
 JsonObject = dict[str, Any]

@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView
-from conduit.core.resources.fields import Name, Patch, Resource, Time, Usd
-from conduit.core.resources.keys import ModelPattern
+from conduit.core.resources.fields import ModelPattern, Name, Patch, Resource, Time, Usd
 from conduit.core.resources.limits import RateLimits, RateLimitView
 
 TransactionKind = Literal["credit", "debit", "refund", "adjustment"]

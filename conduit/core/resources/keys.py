@@ -5,11 +5,18 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView, Mode, Period
-from conduit.core.resources.fields import JsonObject, Name, Patch, Resource, Time, TimeZone, Usd
+from conduit.core.resources.fields import (
+    JsonObject,
+    ModelPattern,
+    Name,
+    Patch,
+    Resource,
+    Time,
+    TimeZone,
+    Usd,
+)
 from conduit.core.resources.limits import AllowedIps, RateLimits, RateLimitView
 from conduit.core.resources.tags import Metadata, Tags
-
-ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
 SecretState = Literal["current", "former", "ended"]
 UsageBy = Literal["alias", "provider", "model", "day"]

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from conduit.core.limits import LARGEST_LIMIT, LimitKind, StoreDown
 from conduit.core.networks import normal_network
-from conduit.core.resources.fields import Resource, TimeZone
+from conduit.core.resources.fields import ModelPattern, Resource, TimeZone
 
 
 class RateLimit(Resource):
@@ -16,6 +16,7 @@ class RateLimit(Resource):
     `burst` is how many may come at once, for a limit a minute; all of them where it is null. A
     `shadow` counts and refuses nothing. A day is one of `timezone`. `on_store_down` is what becomes
     of it while Redis does not answer: each gateway keeps its share of it, or nothing is served.
+    Of a `model` only requests for it count: an alias, with `*` for any run of characters.
     """
 
     kind: LimitKind
@@ -24,6 +25,7 @@ class RateLimit(Resource):
     shadow: bool = False
     timezone: TimeZone = "UTC"
     on_store_down: StoreDown = "degrade"
+    model: ModelPattern | None = None
 
     @model_validator(mode="after")
     def _burst_of_a_minute(self) -> "RateLimit":
@@ -36,12 +38,12 @@ class RateLimit(Resource):
 
 
 def _one_of_each(limits: Sequence[RateLimit]) -> Sequence[RateLimit]:
-    if len({limit.kind for limit in limits}) < len(limits):
-        raise ValueError("there is one limit of a kind")
+    if len({(limit.kind, limit.model) for limit in limits}) < len(limits):
+        raise ValueError("there is one limit of a kind, and one of a kind for a model")
     return limits
 
 
-RateLimits = Annotated[list[RateLimit], AfterValidator(_one_of_each), Field(max_length=5)]
+RateLimits = Annotated[list[RateLimit], AfterValidator(_one_of_each), Field(max_length=100)]
 
 
 AllowedIps = Annotated[

@@ -142,14 +142,24 @@ class CredentialTest(Resource):
     note: str | None = None
 
 
+OnHangUp = Literal["cancel", "drain"]
+"""What becomes of an answer whose client hangs up: it is broken off, or read to its end, where that
+costs the same, so that it is known what it cost.
+"""
+
+
 class NewProvider(Resource):
-    """`base_url` defaults to the type's own; `allow_private`: plain http and private hosts too."""
+    """`base_url` defaults to the type's own; `allow_private`: plain http and private hosts too.
+
+    `on_hang_up` defaults to what saves money with providers of the type.
+    """
 
     name: Name
     type: str = Field(examples=["simulator"])
     base_url: str | None = None
     allow_private: bool = False
     enabled: bool = True
+    on_hang_up: OnHangUp | None = None
     credential: NewCredential | None = None
 
 
@@ -165,6 +175,7 @@ class ProviderView(Resource):
     created_at: Time
     updated_at: Time
     version: int
+    on_hang_up: OnHangUp
 
 
 class ProviderPatch(Patch):
@@ -173,6 +184,7 @@ class ProviderPatch(Patch):
     base_url: str | None = None
     allow_private: bool | None = None
     enabled: bool | None = None
+    on_hang_up: OnHangUp | None = None
     version: int | None = None
 
 

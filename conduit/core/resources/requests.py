@@ -39,12 +39,19 @@ class AttemptView(Resource):
     held_at: Time
     settled_at: Time | None
     search_units: int | None
+    cache_write_1h_tokens: int
+    audio_tokens: int
+    output_audio_tokens: int
+    credential_id: str | None
 
 
 class RequestView(Resource):
     """`cache` says how the answer stands to those that are kept, null where none are: `replay` is
     one that was given again under its `Idempotency-Key`. `avoided` is what it would have cost, of
-    one that was kept.
+    one that was kept. The credential is that of the last attempt. Of `input_tokens` and
+    `output_tokens`, all are counted; `cached_tokens`, `cache_write_tokens`, `audio_tokens` and
+    `reasoning_tokens` are a part of them, as are `cache_write_1h_tokens` and `output_audio_tokens`
+    of these.
     """
 
     id: str
@@ -79,6 +86,14 @@ class RequestView(Resource):
     dropped: list[str] | None
     group_id: str | None
     group: str | None
+    cache_write_tokens: int
+    cache_write_1h_tokens: int
+    audio_tokens: int
+    output_audio_tokens: int
+    client_dialect: str | None
+    provider_dialect: str | None
+    credential_id: str | None
+    credential: str | None
 
 
 class RoutedCandidate(Resource):
@@ -139,7 +154,9 @@ class RequestDetail(RequestView):
     attempt_list: list[AttemptView]
 
 
-RunningState = Literal["authenticating", "reading", "holding", "calling", "answering", "stopping"]
+RunningState = Literal[
+    "authenticating", "reading", "holding", "calling", "answering", "draining", "stopping"
+]
 
 
 class RunningRequest(Resource):

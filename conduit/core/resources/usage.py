@@ -31,6 +31,8 @@ class AttemptSums(Resource):
 
     `requests` are those that the attempts were made for. `estimated` and `recovered` count the
     attempts whose usage no provider reported, `ambiguous` those that may cost what nobody told.
+    `cache_write_1h_tokens` are a part of `cache_write_tokens`, `output_audio_tokens` one of
+    `audio_tokens`; these and `reasoning_tokens` are in neither `input_tokens` nor `output_tokens`.
     """
 
     requests: int
@@ -41,6 +43,8 @@ class AttemptSums(Resource):
     output_tokens: int
     reasoning_tokens: int
     audio_tokens: int
+    cache_write_1h_tokens: int
+    output_audio_tokens: int
     cost: UsdSum
     billed: UsdSum
     estimated: int

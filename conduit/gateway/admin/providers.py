@@ -1,7 +1,7 @@
 """Admin operations on providers."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from conduit.core.errors import (
     ConflictError,
@@ -12,7 +12,12 @@ from conduit.core.errors import (
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.resources.fields import Page, time_text
-from conduit.core.resources.providers import NewProvider, ProviderPatch, ProviderView
+from conduit.core.resources.providers import (
+    NewProvider,
+    OnHangUp,
+    ProviderPatch,
+    ProviderView,
+)
 from conduit.gateway.admin import credentials as credential_operations
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.credentials import LeftOutById
@@ -117,6 +122,7 @@ def _new_provider(wanted: NewProvider) -> StoredProvider:
         created_at_ms=at_ms,
         updated_at_ms=at_ms,
         version=1,
+        on_hang_up=wanted.on_hang_up or ("drain" if kind.bills_cancelled else "cancel"),
     )
 
 
@@ -201,6 +207,7 @@ def _view(
         created_at=str(time_text(provider.created_at_ms)),
         updated_at=str(time_text(provider.updated_at_ms)),
         version=provider.version,
+        on_hang_up=cast(OnHangUp, provider.on_hang_up),
     )
 
 

@@ -164,6 +164,8 @@ def _state(exchange: Exchange) -> RunningState:
         return "reading"
     if attempt is None or attempt.hold is None:
         return "holding"
+    if attempt.drained:
+        return "draining"
     return "answering" if attempt.answering else "calling"
 
 
@@ -203,6 +205,14 @@ def fields_of(record: StoredRequest) -> dict[str, Any]:
         "dropped": None if record.dropped is None else record.dropped.split(","),
         "group_id": record.group_id,
         "group": record.group_name,
+        "cache_write_tokens": record.cache_write_tokens,
+        "cache_write_1h_tokens": record.cache_write_1h_tokens,
+        "audio_tokens": record.audio_tokens,
+        "output_audio_tokens": record.output_audio_tokens,
+        "client_dialect": record.client_dialect,
+        "provider_dialect": record.provider_dialect,
+        "credential_id": record.credential_id,
+        "credential": record.credential_name,
     }
 
 
@@ -230,6 +240,10 @@ def _attempt_view(attempt: StoredAttempt) -> AttemptView:
         held_at=str(time_text(attempt.held_at_ms)),
         settled_at=time_text(attempt.settled_at_ms),
         search_units=attempt.search_units,
+        cache_write_1h_tokens=attempt.cache_write_1h_tokens,
+        audio_tokens=attempt.audio_tokens,
+        output_audio_tokens=attempt.output_audio_tokens,
+        credential_id=attempt.credential_id,
     )
 
 

@@ -125,6 +125,8 @@ def _sums(spent: Spent) -> dict[str, Any]:
         "output_tokens": spent.output_tokens,
         "reasoning_tokens": spent.reasoning_tokens,
         "audio_tokens": spent.audio_tokens,
+        "cache_write_1h_tokens": spent.cache_write_1h_tokens,
+        "output_audio_tokens": spent.output_audio_tokens,
         "cost": format_usd(spent.cost_nanodollars),
         "billed": format_usd(spent.billed_nanodollars),
         "estimated": spent.estimated,

@@ -175,6 +175,8 @@ def _settled_columns(attempt: _Attempt) -> _Row:
         attempt.progress,
         end.at_ms,
         end.search_units,
+        end.cache_write_1h_tokens,
+        end.output_audio_tokens,
     )
 
 
@@ -210,4 +212,6 @@ def _inserted(claim: Claim, attempt: _Attempt) -> _Row:
         None if end is None else end.search_units,
         claim.group_id,
         None,  # it adjusts no other
+        0 if end is None else end.cache_write_1h_tokens,
+        0 if end is None else end.output_audio_tokens,
     )

@@ -52,7 +52,11 @@ class ProgressRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag
 
 
 class SettleRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="settle"):
-    """The end of an attempt; `search_units` are a ranking's, or the searches of a chat."""
+    """The end of an attempt; `search_units` are a ranking's, or the searches of a chat.
+
+    `cache_write_tokens` are of either lifetime and `audio_tokens` those heard and spoken;
+    `cache_write_1h_tokens` and `output_audio_tokens` are a part of them.
+    """
 
     attempt_id: str
     outcome: str
@@ -70,6 +74,8 @@ class SettleRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="
     audio_tokens: int
     at_ms: int
     search_units: int | None = None
+    cache_write_1h_tokens: int = 0
+    output_audio_tokens: int = 0
 
 
 class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag="request"):
@@ -80,7 +86,8 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     `routing/trace.py`), `cache` how the answer stands to the answers that are kept, and
     `avoided_nanodollars` what one of those would have cost. `session` and `end_user` are the
     client's own words for them, and `dropped` the names of fields that the provider was not sent,
-    with commas between.
+    with commas between. The credential is that of the last attempt. Of the tokens, those of audio
+    and of caches are a part of input and output, as in a `SettleRecord`.
     """
 
     id: str
@@ -116,6 +123,14 @@ class RequestRecord(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=
     dropped: str | None = None
     group_id: str | None = None
     group_name: str | None = None
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    client_dialect: str | None = None
+    provider_dialect: str | None = None
+    credential_id: str | None = None
+    credential_name: str | None = None
 
     def as_event(self) -> dict[str, Any]:
         """The data of the event: the same names, money in integer nano-dollars.

@@ -273,5 +273,7 @@ def _recovered_row(attempt: StoredAttempt, cost: int, at_ms: int) -> tuple[objec
         attempt.progress_tokens,
         at_ms,
         None,
+        0,
+        0,
         attempt.attempt_id,
     )

@@ -35,6 +35,8 @@ def storable_record(record: RequestRecord) -> RequestRecord:
     """The record with its numbers in 64 bits without a sign."""
     numbers = record.input_tokens | record.cached_tokens | record.output_tokens
     numbers |= record.reasoning_tokens | record.cost_nanodollars | record.billed_nanodollars
+    numbers |= record.cache_write_tokens | record.cache_write_1h_tokens
+    numbers |= record.audio_tokens | record.output_audio_tokens
     numbers |= record.tokens_per_s_milli or 0
     if not numbers >> 63:
         return record
@@ -57,10 +59,12 @@ def settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord
         usage.output_tokens,
         usage.reasoning_tokens,
         usage.input_audio_tokens + usage.output_audio_tokens,
+        usage.cache_write_1h_tokens,
+        usage.output_audio_tokens,
     ]
     if min(numbers) < 0 or max(numbers) > INT64_MAX:
         numbers = [bounded(number) for number in numbers]
-    billed, uncached, cache_read, cache_write, output, reasoning, audio = numbers
+    billed, uncached, cache_read, cache_write, output, reasoning, audio, hourly, spoken = numbers
     return SettleRecord(
         hold.claim.attempt_id,
         str(settlement.outcome),
@@ -78,6 +82,8 @@ def settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord
         audio,
         settlement.at_ms,
         bounded(usage.requests) if hold.claim.operation == _RANKING else _searches(usage),
+        hourly,
+        spoken,
     )
 
 

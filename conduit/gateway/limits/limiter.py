@@ -8,14 +8,16 @@ import msgspec
 
 from conduit.core.errors import RateLimitedError, TokensExceedLimitError
 from conduit.core.ids import now_ms
-from conduit.core.limits import Limit, LimitKind
+from conduit.core.limits import Limit
 from conduit.gateway.limits.headers import rate_limit_headers
 from conduit.gateway.limits.meters import DayMeter, Meter, Now, Standing, meter_of
 
 _MOST_IDLE: Final = 20_000
 """How many meters may be kept before those that stand at nothing are forgotten."""
 
-MeterKey = tuple[str, LimitKind]
+MeterKey = tuple[str, str]
+"""The id of a scope, and the name of one of its limits."""
+
 ScopeKind = Literal["key", "group", "mapping", "gateway"]
 
 
@@ -56,8 +58,10 @@ Standings = Sequence[tuple[Standing, int]]
 Wanted = tuple[Scope, Meter, int]
 """What a call would take of one limit."""
 
-CountSince = Callable[[Scope, int], Awaitable[Counted]]
-"""Asks the books: a scope, and the moment in epoch milliseconds. Raises UnavailableError."""
+CountSince = Callable[[Scope, int, str | None], Awaitable[Counted]]
+"""Asks the books: a scope, the moment in epoch milliseconds, and the model whose requests alone are
+meant, None for all. Raises UnavailableError.
+"""
 
 Exceeded = Callable[[Limit, bool], None]
 """Told of every limit that had no room, and whether the call was refused for it."""
@@ -174,7 +178,7 @@ class Limiter:
         ]
 
     def _meter(self, scope: Scope, limit: Limit) -> Meter:
-        key = (scope.id, limit.kind)
+        key = (scope.id, limit.name)
         meter = self._meters.get(key)
         if meter is None:
             meter = self._meters[key] = meter_of(limit)
@@ -184,7 +188,7 @@ class Limiter:
 
     async def _load(self, scope: Scope, meter: DayMeter) -> None:
         start_ms = meter.start_ms(self._clock())
-        counted = await self._count_since(scope, start_ms)
+        counted = await self._count_since(scope, start_ms, meter.limit.model)
         if not meter.is_loaded():  # somebody else may have asked at the same time
             meter.load(start_ms, counted.tokens if meter.limit.of_tokens else counted.requests)
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from msgspec import structs
+
 from conduit.core.limits import Limit
 from conduit.gateway.limits.limiter import Scope
 
@@ -21,3 +23,15 @@ def mapping_scope(mapping_id: str, alias: str, limits: tuple[Limit, ...]) -> Sco
 
 def gateway_scope(limits: tuple[Limit, ...]) -> Scope:
     return Scope(GATEWAY, "the gateway", limits, GATEWAY)
+
+
+def narrowed(scope: Scope, model: str | None) -> Scope:
+    """With the limits alone that count requests for a model, None: that count whatever is asked."""
+    if all(limit.model is None for limit in scope.limits):
+        return scope
+    counting = tuple(
+        limit
+        for limit in scope.limits
+        if limit.model is None or (model is not None and limit.counts(model))
+    )
+    return structs.replace(scope, limits=counting)

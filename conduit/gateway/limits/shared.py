@@ -241,7 +241,7 @@ class SharedLimiter(Limiter):
             for (scope, meter, _), (start_ms, _, unknown) in zip(wanted, answer[2], strict=True):
                 if unknown:
                     used = await self._counted(scope, meter.limit, start_ms)
-                    known[scope.id, meter.limit.kind] = (start_ms, used)
+                    known[scope.id, meter.limit.name] = (start_ms, used)
         raise UnavailableError("a day began and ended while its requests were counted")
 
     def _written(
@@ -252,7 +252,7 @@ class SharedLimiter(Limiter):
         asked = []
         for scope, meter, amount in wanted:
             limit = meter.limit
-            name = f"{self._prefix}{scope.id}:{limit.kind}"
+            name = f"{self._prefix}{scope.id}:{limit.name}"
             place = len(keys) + 1
             starts: tuple[int, ...] = ()
             if limit.of_a_day:
@@ -270,7 +270,7 @@ class SharedLimiter(Limiter):
                     most=most_at_once(limit),
                     shadow=limit.shadow,
                     starts=starts,
-                    known=known.get((scope.id, limit.kind)),
+                    known=known.get((scope.id, limit.name)),
                 )
             )
         return keys, asked
@@ -340,10 +340,10 @@ class SharedLimiter(Limiter):
         scopes = {id(meter): scope for scope, meter, _ in wanted}
         parts = []
         for meter, amount in taken:
-            key = f"{self._prefix}{scopes[id(meter)].id}:{meter.limit.kind}"
+            key = f"{self._prefix}{scopes[id(meter)].id}:{meter.limit.name}"
             if isinstance(meter, DayMeter):
                 key = f"{key}:{meter.used_since()[0]}"
-            parts.append(_Part((scopes[id(meter)].id, meter.limit.kind), key, meter.limit, amount))
+            parts.append(_Part((scopes[id(meter)].id, meter.limit.name), key, meter.limit, amount))
         slots = [part.key for part in parts if part.limit.kind == "concurrent"]
         if slots:
             self._leases[slot] = slots
@@ -401,7 +401,7 @@ class SharedLimiter(Limiter):
 
     def _leave_alone(self, scope: Scope, meter: Meter, now: Now) -> None:
         """Begin to count by ourselves, with our part of what all gateways have taken."""
-        key = (scope.id, meter.limit.kind)
+        key = (scope.id, meter.limit.name)
         if key in self._alone:
             return
         start_ms, used = meter.used_since() if isinstance(meter, DayMeter) else (None, 0)
@@ -420,7 +420,7 @@ class SharedLimiter(Limiter):
             # A call may be larger than the part; it waits until all of that is free.
             burst = max(most_at_once(limit) // nodes, amount)
             return replace(limit, limit=max(1, limit.limit // nodes), burst=burst)
-        alone = self._alone[scope.id, limit.kind]
+        alone = self._alone[scope.id, limit.name]
         if isinstance(meter, DayMeter) and alone.start_ms == meter.start_ms(now):
             left = max(0, limit.limit - alone.used)
             return replace(limit, limit=alone.used + left // nodes)
@@ -429,12 +429,12 @@ class SharedLimiter(Limiter):
 
     def _tell_days(self) -> None:
         """Redis answers again: tell it what was taken of days meanwhile."""
-        for (scope_id, kind), alone in self._alone.items():
+        for (scope_id, name), alone in self._alone.items():
             if isinstance(alone.meter, DayMeter):
                 start_ms, used = alone.meter.used_since()
                 before = alone.used if alone.start_ms == start_ms else 0
                 if used != before:
-                    key = f"{self._prefix}{scope_id}:{kind}:{start_ms}"
+                    key = f"{self._prefix}{scope_id}:{name}:{start_ms}"
                     self._end(_Ending("day", key, used - before, alone.answered_us, 0))
         self._alone.clear()
 
@@ -458,7 +458,7 @@ class SharedLimiter(Limiter):
             await self._send(keys, [], *renewed)
 
     async def _counted(self, scope: Scope, limit: Limit, start_ms: int) -> int:
-        counted = await self._count_since(scope, start_ms)
+        counted = await self._count_since(scope, start_ms, limit.model)
         return counted.tokens if limit.of_tokens else counted.requests
 
 
@@ -496,7 +496,7 @@ def _days_around(timezone: str, at_ms: int) -> tuple[int, int, int]:
 
 def _slot_keys(prefix: str, wanted: Sequence[Wanted]) -> list[str]:
     return [
-        f"{prefix}{scope.id}:{meter.limit.kind}"
+        f"{prefix}{scope.id}:{meter.limit.name}"
         for scope, meter, _ in wanted
         if isinstance(meter, SlotMeter)
     ]

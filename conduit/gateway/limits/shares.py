@@ -37,8 +37,8 @@ def shares_among(workers: int) -> Share | None:
 def counted_among(workers: int, count_since: CountSince) -> CountSince:
     """What one worker takes for its own of what all have sent since a moment."""
 
-    async def part(scope: Scope, since_ms: int) -> Counted:
-        counted = await count_since(scope, since_ms)
+    async def part(scope: Scope, since_ms: int, model: str | None) -> Counted:
+        counted = await count_since(scope, since_ms, model)
         return Counted(-(-counted.requests // workers), -(-counted.tokens // workers))
 
     return count_since if workers == 1 else part

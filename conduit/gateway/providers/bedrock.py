@@ -43,6 +43,7 @@ class Bedrock:
         operations=frozenset({Operation.CHAT}),
         prices="aws",
         models_path=None,  # the host that lists them is another one, which has other permissions
+        bills_cancelled=True,
     )
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

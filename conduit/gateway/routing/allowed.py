@@ -1,8 +1,8 @@
 """Which aliases a key may use."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
+from conduit.core.aliases import fits
 from conduit.gateway.snapshot import KeyGrant
 
 
@@ -25,9 +25,4 @@ def allowed_by(patterns: Sequence[str], alias: str) -> bool:
     """Whether one of the patterns fits the alias."""
     if "*" in patterns or alias in patterns:
         return True
-    return any(fnmatchcase(alias, _literal(pattern)) for pattern in patterns)
-
-
-def _literal(pattern: str) -> str:
-    # Only * is special in a pattern of ours; ? and [ are ordinary characters of model names.
-    return pattern.replace("[", "[[]").replace("?", "[?]")
+    return any(fits(pattern, alias) for pattern in patterns)

@@ -1,7 +1,7 @@
 """Sending one attempt to its provider, and judging what comes back."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from conduit.core.errors import (
@@ -20,6 +20,7 @@ from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.provider import OutgoingRequest
 from conduit.gateway.reach import Authorize
 from conduit.gateway.snapshot import Upstream
+from conduit.gateway.stages.drain import Drain
 from conduit.gateway.stages.failures import passed, scrub_for, transport_failure
 from conduit.gateway.stages.keep import KeptRelay, KeptResponse, note_sent
 from conduit.gateway.stages.relay import Asked, RelayAnswer
@@ -39,12 +40,14 @@ class Call:
         authorize: Authorize,
         relay_answer: RelayAnswer,
         deadlines: Deadlines,
+        drain: Drain,
         shortest_s: float = 1.0,
     ) -> None:
         """No attempt begins with less than `shortest_s` left; see `Exchange.is_late`."""
         self._endpoint_of = endpoint_of
         self._authorize = authorize
         self._relay_answer = relay_answer
+        self._drain = drain
         self._shortest_s = shortest_s
         self._whole = deadlines
         self._streamed = Deadlines(
@@ -102,8 +105,21 @@ class Call:
         if kept is not None:
             note_sent(kept, attempt, request, headers)
         attempt.sent = True  # until the transport knows better
+        asked = Asked(exchange, attempt, bridge, sending)
+        answering = endpoint.send(path, body, headers, self._deadlines(exchange, attempt))
+        if upstream.drains:
+            await self._drain(
+                exchange, attempt, lambda outlet: self._answered(asked, answering, outlet), relay
+            )
+        else:
+            await self._answered(asked, answering, relay)
+
+    async def _answered(
+        self, asked: Asked, answering: Awaitable[UpstreamResponse], relay: Relay
+    ) -> None:
+        attempt, kept = asked.attempt, asked.exchange.kept
         try:
-            response = await endpoint.send(path, body, headers, self._deadlines(exchange, attempt))
+            response = await answering
         except TransportError as error:
             attempt.sent = error.sent
             _not_answered(attempt, error)
@@ -111,7 +127,7 @@ class Call:
         if kept is not None:
             response, relay = KeptResponse(kept, response), KeptRelay(kept, relay)
         try:
-            await self._judge(Asked(exchange, attempt, bridge, sending), response, relay)
+            await self._judge(asked, response, relay)
         finally:
             response.close()
 

@@ -3,12 +3,13 @@
 Those of the key and the group are looked at before its body; all are taken once its size is known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.limits.limiter import Limiter, Scope
+from conduit.gateway.limits.scopes import narrowed
 from conduit.gateway.provider import Operation
 from conduit.gateway.snapshot import KeyGrant
 from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
@@ -25,26 +26,26 @@ class RateLimits:
 
     def check(self, key: KeyGrant) -> None:
         """Refuse a request of a key that is at a limit already. Raises RateLimitedError."""
-        self._limiter.check(*scopes_of(key))
+        self._limiter.check(*_counting(scopes_of(key), None))  # what is asked for is not known yet
 
     def headers(self, key: KeyGrant, others: tuple[Scope, ...] = ()) -> Mapping[str, str]:
         """How the limits of a key, its group and `others` stand, where nothing is taken of them."""
         if not (key.limits or (key.group is not None and key.group.limits) or others):
             return {}
-        return self._limiter.headers(*scopes_of(key), *others)
+        return self._limiter.headers(*_counting((*scopes_of(key), *others), None))
 
     async def take(self, exchange: Exchange) -> None:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
         key = exchange.granted_key
         tokens, guessed = 0, 0
-        scopes = (*scopes_of(key), *exchange.scopes)
+        scopes = _counting((*scopes_of(key), *exchange.scopes), exchange.call.model)
         if any(limit.of_tokens for scope in scopes for limit in scope.limits):
             tokens, guessed = _most_tokens(exchange)
         exchange.permit = await self._limiter.take(scopes, tokens, guessed)
 
     async def take_request(self, exchange: Exchange) -> None:
         """The same for an answer that costs no tokens, as it was given before."""
-        scopes = scopes_of(exchange.granted_key)
+        scopes = _counting(scopes_of(exchange.granted_key), exchange.call.model)
         if any(scope.limits for scope in scopes):
             exchange.permit = await self._limiter.take(scopes, 0, 0)
 
@@ -56,6 +57,10 @@ def scopes_of(key: KeyGrant) -> tuple[Scope, ...]:
     if group is None:
         return (own,)
     return own, Scope(group.id, f'the group "{group.name}"', group.limits, "group")
+
+
+def _counting(scopes: Sequence[Scope], model: str | None) -> tuple[Scope, ...]:
+    return tuple([narrowed(scope, model) for scope in scopes])
 
 
 def used_tokens(exchange: Exchange) -> int:

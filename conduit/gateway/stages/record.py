@@ -141,6 +141,8 @@ def record_of(exchange: Exchange) -> RequestRecord:
     group = None if key is None else key.group
     duration_ms = exchange.elapsed_ms()
     output_tokens = usage.total_output_tokens
+    candidate = None if attempt is None else attempt.candidate
+    credential = None if attempt is None else attempt.credential
     return RequestRecord(
         id=exchange.id,
         at_ms=exchange.at_ms,
@@ -152,8 +154,8 @@ def record_of(exchange: Exchange) -> RequestRecord:
         key_id=key.id if key else None,
         key_name=key.name if key else None,
         alias=call.model if call else None,
-        provider=attempt.candidate.upstream.name if attempt else None,
-        model=attempt.candidate.model if attempt else None,
+        provider=candidate.upstream.name if candidate else None,
+        model=candidate.model if candidate else None,
         attempts=len(exchange.attempts),
         duration_ms=duration_ms,
         ttft_ms=attempt.ttft_ms if attempt else None,
@@ -175,6 +177,14 @@ def record_of(exchange: Exchange) -> RequestRecord:
         dropped=_dropped(attempt),
         group_id=None if group is None else group.id,
         group_name=None if group is None else group.name,
+        cache_write_tokens=usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens,
+        audio_tokens=usage.input_audio_tokens + usage.output_audio_tokens,
+        output_audio_tokens=usage.output_audio_tokens,
+        client_dialect=None if call is None else call.dialect,
+        provider_dialect=None if candidate is None else candidate.upstream.provider.type.dialect,
+        credential_id=None if credential is None else credential.id,
+        credential_name=None if credential is None else credential.name,
     )
 
 

@@ -236,10 +236,14 @@ class RelayAnswer:
         return data if reader.done else data + reader.end_mark
 
     def _succeeded(self, exchange: Exchange, attempt: Attempt) -> None:
-        attempt.outcome = AttemptOutcome.SUCCEEDED
+        attempt.complete = True
         attempt.assumed = Assumed.COUNTED
-        exchange.status = 200
-        exchange.outcome = "succeeded"
+        if attempt.drained:
+            attempt.outcome = AttemptOutcome.CLIENT_GONE
+        else:
+            attempt.outcome = AttemptOutcome.SUCCEEDED
+            exchange.status = 200
+            exchange.outcome = "succeeded"
         self._settle(exchange, attempt)
 
     async def _broke(
@@ -252,7 +256,7 @@ class RelayAnswer:
         unbegun: Assumed,
     ) -> None:
         """The stream ends badly: an error frame and no end mark, or the next candidate."""
-        if attempt.outcome is AttemptOutcome.SUCCEEDED:
+        if attempt.complete:
             return  # the whole answer had left: only the end of the body was missing
         if not attempt.answering:
             attempt.failed(error, AttemptOutcome.AMBIGUOUS, unbegun)

@@ -52,7 +52,11 @@ class Settle:
         usage, cost_nanodollars = _spent(attempt)
         attempt.usage = usage
         attempt.cost_nanodollars = cost_nanodollars
-        delivered = attempt.outcome in _DELIVERED and attempt.assumed is not Assumed.HOLD
+        delivered = (
+            attempt.outcome in _DELIVERED
+            and attempt.assumed is not Assumed.HOLD
+            and not attempt.unread
+        )
         attempt.billed_nanodollars = cost_nanodollars if delivered else 0
         self._ledger.settle(
             hold,
@@ -74,7 +78,7 @@ class Settle:
 
 def observe(health: Health, exchange: Exchange, attempt: Attempt, begun: Call) -> None:
     """Tell what the end of an attempt says of where it went."""
-    if attempt.outcome is AttemptOutcome.SUCCEEDED:
+    if attempt.complete:
         health.end(begun, Effect.WELL, speed=_speed(exchange, attempt))
         return
     ended_here = attempt.outcome in (AttemptOutcome.CLIENT_GONE, AttemptOutcome.STOPPED)
@@ -170,7 +174,7 @@ def _spent(attempt: Attempt) -> tuple[Usage, int]:
             UsageSource.ESTIMATED
             if attempt.usage.units_assumed
             else UsageSource.PROVIDER
-            if attempt.outcome is AttemptOutcome.SUCCEEDED
+            if attempt.complete
             else UsageSource.PROVIDER_PARTIAL
         )
         return attempt.usage, cost_of(attempt.usage, rates)

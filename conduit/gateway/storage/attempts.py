@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from conduit.core.aliases import fits
 from conduit.gateway.storage.schema import ledger
 
 _TOKENS = (
@@ -16,18 +17,26 @@ _TOKENS = (
 
 
 async def used_since(
-    connection: AsyncConnection, scope_kind: str, scope_id: str, since_ms: int
+    connection: AsyncConnection,
+    scope_kind: str,
+    scope_id: str,
+    since_ms: int,
+    model: str | None = None,
 ) -> tuple[int, int]:
     """The requests of a scope that were sent to a provider since a moment, and their tokens.
 
     Of a mapping it is the alias that tells, of a key or a group the id. An alias that ends in `*`
-    has those of every model that begins so.
+    has those of every model that begins so. With a `model`, those for the aliases that it means.
     """
-    statement = select(
-        func.count(ledger.c.request_id.distinct()), func.coalesce(func.sum(_TOKENS), 0)
-    ).where(_is_of(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms)
-    requests, tokens = (await connection.execute(statement)).one()
-    return int(requests), int(tokens)
+    counts = (func.count(ledger.c.request_id.distinct()), func.coalesce(func.sum(_TOKENS), 0))
+    meant = (_is_of(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms)
+    if model is None:
+        requests, tokens = (await connection.execute(select(*counts).where(*meant))).one()
+        return int(requests), int(tokens)
+    # Patterns are compared here, as they are for requests: LIKE has its own ideas of case.
+    by_alias = select(ledger.c.alias, *counts).where(*meant).group_by(ledger.c.alias)
+    found = [row for row in await connection.execute(by_alias) if fits(model, row[0])]
+    return sum(int(row[1]) for row in found), sum(int(row[2]) for row in found)
 
 
 def _is_of(scope_kind: str, scope_id: str) -> ColumnElement[bool]:

@@ -39,6 +39,8 @@ SETTLED_COLUMNS = (
     "progress_tokens",
     "settled_at_ms",
     "search_units",
+    "cache_write_1h_tokens",
+    "output_audio_tokens",
 )
 NOTED_COLUMNS = ("hold_nanodollars", "progress_tokens")
 

@@ -222,6 +222,7 @@ def _row(attempt: dict[str, Any], correction: StoredCorrection) -> dict[str, Any
     nothing = (
         *("hold_nanodollars", "billed_nanodollars", "input_tokens", "cache_read_tokens"),
         *("cache_write_tokens", "output_tokens", "reasoning_tokens", "audio_tokens"),
+        *("cache_write_1h_tokens", "output_audio_tokens"),
         *("progress_tokens", "input_nanodollars", "output_rate"),
     )
     return {

@@ -375,7 +375,10 @@ class LedgerWriter(LedgerReader):
     def insert_attempts(self, rows: list[Row]) -> None:
         """Rows of all columns in the order of the table, but for the journal, which is this one."""
         journal = (self.journal,)
-        self._many(self._batch.insert_attempts, [row + journal for row in rows])
+        self._many(
+            self._batch.insert_attempts,
+            [row[:_JOURNAL_PLACE] + journal + row[_JOURNAL_PLACE:] for row in rows],
+        )
 
     def settle_attempts(self, rows: list[Row]) -> None:
         """Rows of SETTLED_COLUMNS and the attempt's id."""
@@ -500,6 +503,7 @@ def _sums_of(
     ]
 
 
+_JOURNAL_PLACE = ledger.c.keys().index("journal")
 _COLUMNS_OF_SCOPES = {
     "key": ledger.c.key_id,
     "group": ledger.c.group_id,
@@ -550,6 +554,11 @@ def _lost_request(rows: list[Any]) -> dict[str, Any]:
         "cached_tokens": sum(a.cache_read_tokens for a in attempts),
         "output_tokens": sum(a.output_tokens for a in attempts),
         "reasoning_tokens": sum(a.reasoning_tokens for a in attempts),
+        "cache_write_tokens": sum(a.cache_write_tokens for a in attempts),
+        "cache_write_1h_tokens": sum(a.cache_write_1h_tokens for a in attempts),
+        "audio_tokens": sum(a.audio_tokens for a in attempts),
+        "output_audio_tokens": sum(a.output_audio_tokens for a in attempts),
+        "credential_id": last.credential_id,
         "usage_source": last.usage_source,
         "cost_nanodollars": sum(row.cost_nanodollars for row in rows),  # with corrections
         "billed_nanodollars": sum(a.billed_nanodollars for a in attempts),

@@ -34,6 +34,7 @@ class StoredProvider:
     created_at_ms: int
     updated_at_ms: int
     version: int
+    on_hang_up: str = "cancel"
 
 
 def _provider(row: Row[Any]) -> StoredProvider:
@@ -100,4 +101,5 @@ def told(provider: StoredProvider) -> State:
         "base_url": provider.base_url,
         "allow_private": provider.allow_private,
         "enabled": provider.enabled,
+        "on_hang_up": provider.on_hang_up,
     }

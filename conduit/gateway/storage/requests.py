@@ -90,6 +90,14 @@ class StoredRequest:
     dropped: str | None = None
     group_id: str | None = None
     group_name: str | None = None
+    cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    audio_tokens: int = 0
+    output_audio_tokens: int = 0
+    client_dialect: str | None = None
+    provider_dialect: str | None = None
+    credential_id: str | None = None
+    credential_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +128,10 @@ class StoredAttempt:
     held_at_ms: int
     settled_at_ms: int | None
     search_units: int | None
+    cache_write_1h_tokens: int
+    audio_tokens: int
+    output_audio_tokens: int
+    credential_id: str | None
     corrected_nanodollars: int
 
 

@@ -66,6 +66,7 @@ providers = Table(
     Column("created_at_ms", BigInteger, nullable=False),
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("on_hang_up", Text, nullable=False, server_default="cancel"),  # or drain
 )
 
 credentials = Table(
@@ -250,10 +251,10 @@ ledger = Table(
     Column("usage_source", Text, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
     Column("cache_read_tokens", BigInteger, nullable=False),
-    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),  # of either lifetime
     Column("output_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("audio_tokens", BigInteger, nullable=False),
+    Column("audio_tokens", BigInteger, nullable=False),  # heard and spoken
     Column("progress_tokens", BigInteger, nullable=False),
     Column("input_nanodollars", BigInteger, nullable=False),  # for recovery
     Column("output_rate", BigInteger, nullable=False),  # for recovery
@@ -263,6 +264,8 @@ ledger = Table(
     Column("group_id", Text),  # that the key was in
     Column("adjusts", Text),  # of a correction: the attempt whose cost it changes by its own
     Column("journal", BigInteger),  # that settles it; null for those of before 0017
+    Column("cache_write_1h_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_audio_tokens", BigInteger, nullable=False, server_default="0"),
     Index("ix_ledger_key_held", "key_id", "held_at_ms"),
     # Of the few that are open: a row that is inserted when it is done never enters it.
     Index("ix_ledger_open_held", "held_at_ms", sqlite_where=_OPEN),
@@ -331,6 +334,14 @@ requests = Table(
     Column("dropped", Text),  # names of fields that the provider was not sent
     Column("group_id", Text),
     Column("group_name", Text),
+    Column("cache_write_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cache_write_1h_tokens", BigInteger, nullable=False, server_default="0"),  # of these
+    Column("audio_tokens", BigInteger, nullable=False, server_default="0"),  # heard and spoken
+    Column("output_audio_tokens", BigInteger, nullable=False, server_default="0"),  # of these
+    Column("client_dialect", Text),
+    Column("provider_dialect", Text),  # and of the credential: of the last attempt
+    Column("credential_id", Text),
+    Column("credential_name", Text),
 )
 
 # What was replied under each Idempotency-Key; deleted once `idempotency_keep_s` has passed.

@@ -71,6 +71,8 @@ class Spent:
     output_tokens: int
     reasoning_tokens: int
     audio_tokens: int
+    cache_write_1h_tokens: int
+    output_audio_tokens: int
     cost_nanodollars: int
     billed_nanodollars: int
     held_nanodollars: int
@@ -83,6 +85,8 @@ _SUMMED = (
     "output_tokens",
     "reasoning_tokens",
     "audio_tokens",
+    "cache_write_1h_tokens",
+    "output_audio_tokens",
     "cost_nanodollars",
     "billed_nanodollars",
 )

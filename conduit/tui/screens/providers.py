@@ -274,6 +274,14 @@ class ProvidersScreen(CredentialsScreen):
             Field("base_url", "Base URL", row["base_url"], required=True),
             _private_field(row["allow_private"]),
             Field("enabled", "Enabled", row["enabled"], kind="bool", hint="requests may go to it"),
+            Field(
+                "on_hang_up",
+                "On hang-up",
+                row["on_hang_up"],
+                kind="choice",
+                choices=("cancel", "drain"),
+                hint="drain reads on what is billed all the same",
+            ),
         ]
         title = f"provider {row['name']}, version {row['version']}"
         saved = await self.ask_form(title, fields, save, only_changes=True)

@@ -16,7 +16,11 @@ _PLAIN_HINT = "no limit; or 5000"
 
 def limit_fields(limits: Sequence[Record] = ()) -> list[Field]:
     """One for each kind of rate limit, by its name."""
-    present = {limit["kind"]: allowances.limit_text(limit) for limit in limits}
+    present = {
+        limit["kind"]: allowances.limit_text(limit)
+        for limit in limits
+        if limit.get("model") is None
+    }
     return [
         Field(
             kind,

@@ -353,7 +353,8 @@ def limit_facts(limits: Sequence[Record]) -> Iterator[Fact]:
         refused = f", exceeded {limit['exceeded']:,} times" if limit.get("exceeded") else ""
         words = WORDS.get(limit["kind"], limit["kind"])
         tone: Any = "warn" if left == 0 and not shadow else ""
-        text = f"{limit['limit']:,} {words}{rest}{burst}{shadow}{refused}"
+        of = allowances.of_model(limit)
+        text = f"{limit['limit']:,} {words}{of}{rest}{burst}{shadow}{refused}"
         yield Fact("limits" if number == 0 else " ", text, tone)
 
 

@@ -121,7 +121,9 @@ class Inspector(VerticalScroll, can_focus=True):
         attempts = record["attempts"]
         yield _fact("attempts", f"{attempts}" + ("" if attempts == 1 else "  (2 timeline)"))
         yield _fact("operation", f"{record['operation']}{', streamed' * record['stream']}")
+        yield _fact("dialect", _dialects(record, glyphs))
         yield _fact("key", entry.key_name or "-")
+        yield _fact("credential", record.get("credential") or "-")
         ttft = people.milliseconds(record["ttft_ms"])
         yield _fact("took", f"{people.milliseconds(entry.duration_ms)}, first byte after {ttft}")
         yield _fact("tokens", _tokens(record))
@@ -168,14 +170,29 @@ def _at(entry: Finished) -> str:
     return datetime.fromtimestamp(entry.at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def _dialects(record: Record, glyphs: Glyphs) -> str:
+    """The client's, and the provider's where it is another."""
+    client, provider = record.get("client_dialect"), record.get("provider_dialect")
+    if provider in (client, None):
+        return client or "-"
+    return f"{client or '-'} {glyphs.arrow} {provider}"
+
+
 def _tokens(record: Record) -> str:
-    words = [f"{record['input_tokens']:,} in"]
-    if record["cached_tokens"]:
-        words.append(f"({record['cached_tokens']:,} cached)")
-    words.append(f"{record['output_tokens']:,} out")
-    if record["reasoning_tokens"]:
-        words.append(f"({record['reasoning_tokens']:,} reasoning)")
-    return " ".join(words)
+    """All that went in and came out, and what of them has a name and a price of its own."""
+    written, audio, spoken = (
+        record.get(f"{name}_tokens") or 0 for name in ("cache_write", "audio", "output_audio")
+    )
+    of_input = _named(
+        (record["cached_tokens"], "cached"), (written, "written"), (audio - spoken, "audio")
+    )
+    of_output = _named((record["reasoning_tokens"], "reasoning"), (spoken, "audio"))
+    return f"{record['input_tokens']:,} in{of_input} {record['output_tokens']:,} out{of_output}"
+
+
+def _named(*counts: tuple[int, str]) -> str:
+    words = [f"{count:,} {name}" for count, name in counts if count]
+    return f" ({', '.join(words)})" if words else ""
 
 
 def _cost(entry: Finished, record: Record) -> str:

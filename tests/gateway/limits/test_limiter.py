@@ -29,7 +29,7 @@ class Books:
         self.counted = Counted(requests, tokens)
         self.asked = 0
 
-    async def __call__(self, of: Scope, since_ms: int) -> Counted:
+    async def __call__(self, of: Scope, since_ms: int, model: str | None) -> Counted:
         self.asked += 1
         return self.counted
 
@@ -80,7 +80,7 @@ async def test_the_limits_of_a_key_and_its_group_are_taken_together_or_not_at_al
 async def test_the_books_are_asked_for_the_scope_whose_day_it_is() -> None:
     asked: list[tuple[str, str]] = []
 
-    async def books(of: Scope, since_ms: int) -> Counted:
+    async def books(of: Scope, since_ms: int, model: str | None) -> Counted:
         asked.append((of.kind, of.id))
         return Counted(2, 0)
 
@@ -170,7 +170,7 @@ async def test_meters_that_are_forgotten_while_the_books_are_asked_are_counted_a
     monkeypatch.setattr("conduit.gateway.limits.limiter._MOST_IDLE", 0)
     own = scope(Limit("concurrent", 1), Limit("rpd", 5), Limit("rpm", 9))
 
-    async def slow_books(of: Scope, since_ms: int) -> Counted:
+    async def slow_books(of: Scope, since_ms: int, model: str | None) -> Counted:
         limiter.check(scope(Limit("rpm", 1), name="somebody else"))  # which forgets what is idle
         return Counted(0, 0)
 

@@ -42,7 +42,7 @@ class Clock:
         return self.us
 
 
-async def nothing_yet(of: Scope, since_ms: int) -> Counted:
+async def nothing_yet(of: Scope, since_ms: int, model: str | None) -> Counted:
     return Counted(0, 0)
 
 
@@ -144,7 +144,7 @@ async def test_a_refusal_is_remembered_until_there_can_be_room(prefix: str) -> N
 async def test_a_day_goes_on_from_what_the_books_hold(prefix: str) -> None:
     asked: list[str] = []
 
-    async def books(of: Scope, since_ms: int) -> Counted:
+    async def books(of: Scope, since_ms: int, model: str | None) -> Counted:
         asked.append(of.id)
         return Counted(2, 70)
 

@@ -27,7 +27,7 @@ def test_what_is_no_number_stays_as_it_is() -> None:
 
 
 async def test_a_worker_gives_its_share_and_counts_its_part_of_the_day() -> None:
-    async def books(_scope: Scope, _since_ms: int) -> Counted:
+    async def books(_scope: Scope, _since_ms: int, _model: str | None) -> Counted:
         return Counted(5, 0)  # of all workers: three are this one's
 
     limiter = Limiter(counted_among(2, books), share=shares_among(2))

@@ -10,6 +10,7 @@ from conduit.gateway.exchange import Assumed, Attempt, Candidate, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.snapshot import Credential
 from conduit.gateway.stages.call import Call
+from conduit.gateway.stages.drain import Drain
 from conduit.gateway.stages.relay import RelayAnswer
 from conduit.gateway.upstream import Deadlines
 from tests.gateway.exchanges import RATES, exchange, snapshot, upstream
@@ -26,7 +27,9 @@ async def test_a_credential_that_cannot_sign_fails_the_attempt_before_anything_i
     one = upstream(type_name="bedrock", credentials=(Credential("c", "c", secret),))
     attempt = Attempt(Candidate(one, "m", {}, RATES), 0, one.credentials[0])
     tokens = AccessTokens(unexpected)
-    call = Call(unexpected, tokens.headers, cast("RelayAnswer", unexpected), Deadlines())
+    call = Call(
+        unexpected, tokens.headers, cast("RelayAnswer", unexpected), Deadlines(), Drain(1, 1)
+    )
     await call(exchange(snapshot([])), attempt, cast("Relay", unexpected))
     assert isinstance(attempt.error, UpstreamAuthError)
     assert isinstance(attempt.error, UpstreamFailure)
@@ -49,7 +52,7 @@ async def test_what_the_provider_cannot_be_asked_is_refused_by_the_clients_own_f
     one = exchange(snapshot([]), **fields)
     candidate = Candidate(upstream(type_name=type_name), model, {}, RATES)
     attempt = Attempt(candidate, number=1)
-    call = Call(unexpected, unexpected, cast("RelayAnswer", unexpected), Deadlines())
+    call = Call(unexpected, unexpected, cast("RelayAnswer", unexpected), Deadlines(), Drain(1, 1))
     await call(one, attempt, cast("Relay", unexpected))
     assert isinstance(attempt.error, RequestError)
     assert attempt.error.param == param

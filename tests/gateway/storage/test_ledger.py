@@ -141,7 +141,7 @@ async def test_a_database_that_is_gone_is_not_durable(tmp_path: Path) -> None:
 async def test_sums_beyond_64_bits_are_exact(tables: LedgerTables, tmp_path: Path) -> None:
     row = ("req", "key_1", "fast", "p", "m", None, "chat", False)
     done = ("done", "succeeded", 200, None, False, 0, INT64_MAX, 0, "v", "provider")
-    rest = (0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 6, None, "grp_1", None)
+    rest = (0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 6, None, "grp_1", None, 0, 0)
     await tables.write(
         lambda w: w.insert_attempts([(f"att_{n}", *row, *done, *rest) for n in range(3)])
     )
@@ -165,7 +165,22 @@ def attempt(name: str, key_id: str, state: str, held_at_ms: int) -> tuple[Any, .
     ended = (None, None, None) if state == "open" else ("succeeded", 200, None)
     begin = (name, "req", key_id, "fast", "p", "m", None, "chat", False, state, *ended, False)
     settled_at_ms = None if state == "open" else held_at_ms
-    return (*begin, 5, 0, 0, "v", "none", *(0,) * 9, held_at_ms, settled_at_ms, None, None, None)
+    return (
+        *begin,
+        5,
+        0,
+        0,
+        "v",
+        "none",
+        *(0,) * 9,
+        held_at_ms,
+        settled_at_ms,
+        None,
+        None,
+        None,
+        0,
+        0,
+    )
 
 
 async def test_the_youngest_attempt_is_found_over_all_keys(tables: LedgerTables) -> None:

@@ -25,7 +25,10 @@ _CHANGES = [
     int(datetime(2026, month, day, 1, tzinfo=UTC).timestamp() * 1000)
     for month, day in ((3, 29), (10, 25))
 ]
-_TOKENS = ("input", "cache_read", "cache_write", "output", "reasoning", "audio")
+_TOKENS = (
+    *("input", "cache_read", "cache_write", "output", "reasoning", "audio"),
+    *("cache_write_1h", "output_audio"),
+)
 _MOST = 2**63 - 1
 BY = ("model", "key", "provider", "alias", "day", "hour")
 
