@@ -373,3 +373,63 @@ async def test_the_day_of_an_alias_and_of_the_gateway_survive_a_restart(
         await running.admin("POST", "/mappings", {**exact, "limits": daily})
         assert (await ask(running, key, model="fake"))[0] == 200
         assert (await ask(running, key, model="fake"))[0] == 429
+
+
+@pytest.mark.parametrize("of", ["key", "group", "gateway"])
+async def test_requests_for_one_model_have_limits_of_their_own(
+    of: str, tmp_path: Path, fake: FakeUpstream
+) -> None:
+    own = {"kind": "rpm", "limit": 1, "model": "fake-n*"}
+    settings: dict[str, object] = {}
+    if of == "gateway":
+        settings["rate_limits"] = "rpm=1,model=fake-n* rpm=100"
+    async with running_gateway(tmp_path, **settings) as running:
+        await connect_fake(running, fake)
+        limits = [{"kind": "rpm", "limit": 100}, own]
+        if of == "group":
+            await running.admin("POST", "/groups", {"name": "eng", "limits": limits})
+        own_fields: dict[str, dict[str, object]] = {
+            "key": {"limits": limits},
+            "group": {"group": "eng"},
+            "gateway": {},
+        }
+        key = await running.key("ci", **own_fields[of])
+        status, _, headers = await ask(running, key, model="fake-n2")
+        assert (status, headers["x-ratelimit-limit-requests"]) == (200, "1")
+        status, code, headers = await ask(running, key, model="fake-n3")
+        assert (status, code) == (429, "rate_limit_exceeded")
+        assert headers["x-ratelimit-remaining-requests"] == "0"
+        for _ in range(3):  # other models have what is left of the others
+            status, _, headers = await ask(running, key)
+            assert (status, headers["x-ratelimit-limit-requests"]) == (200, "100")
+        record = await running.last_record()
+        assert record["status"] == 200
+
+
+async def test_a_day_of_one_model_is_counted_by_the_books_after_a_restart(
+    tmp_path: Path, fake: FakeUpstream
+) -> None:
+    limits = [{"kind": "rpd", "limit": 3}, {"kind": "rpd", "limit": 2, "model": "fake-n*"}]
+    async with running_gateway(tmp_path) as running:
+        await connect_fake(running, fake)
+        key = await running.key("ci", limits=limits)
+        assert (await ask(running, key, model="fake-n2"))[0] == 200
+        assert (await ask(running, key))[0] == 200
+    async with running_gateway(tmp_path) as running:
+        shown = (await running.admin("GET", "/keys/ci"))["limits"]
+        assert [(each["model"], each["limit"]) for each in shown] == [(None, 3), ("fake-n*", 2)]
+        assert (await ask(running, key, model="fake-n2"))[0] == 200  # the second for it
+        assert (await ask(running, key, model="fake-n2"))[0] == 429
+        after = (await running.admin("GET", "/keys/ci"))["limits"]
+        assert [each["remaining"] for each in after] == [0, 0]
+
+
+async def test_one_limit_of_a_kind_is_taken_for_a_model(running: Running) -> None:
+    own = {"kind": "rpm", "limit": 1, "model": "fake*"}
+    async with running.http.post(
+        f"{running.url}/admin/keys",
+        json={"name": "twice", "limits": [own, own]},
+        headers={"authorization": f"Bearer {running.master_key}"},
+    ) as response:
+        assert response.status == 422
+        assert "one of a kind for a model" in (await response.json())["error"]["message"]

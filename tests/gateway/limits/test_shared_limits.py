@@ -490,3 +490,27 @@ async def test_a_call_larger_than_the_share_waits_until_all_of_that_is_free() ->
     with pytest.raises(RateLimitedError) as refused:
         await limiter.take((large,), 80)
     assert refused.value.retry_after_s == pytest.approx(160, abs=1)
+
+
+async def test_limits_of_one_kind_for_different_models_have_counters_of_their_own(
+    prefix: str,
+) -> None:
+    every, one = Limit("rpm", 3), Limit("rpm", 1, model="gpt-4o")
+    daily = Limit("rpd", 2, model="gpt-*")
+    asked: list[str | None] = []
+
+    async def books(of: Scope, since_ms: int, model: str | None) -> Counted:
+        asked.append(model)
+        return Counted(1, 0)
+
+    async with shared(prefix, books=books) as first, shared(prefix, books=books) as second:
+        (await first.take((scope(every, one, daily),), 0)).end(0)
+        assert asked == ["gpt-*"]  # of which one is in the books already
+        with pytest.raises(RateLimitedError, match="for the model gpt-4o"):
+            await second.take((scope(every, one),), 0)
+        with pytest.raises(RateLimitedError, match=r"2 requests a day for the model gpt-\*"):
+            await second.take((scope(every, daily),), 0)
+        for _ in range(2):
+            (await second.take((scope(every),), 0)).end(0)
+        with pytest.raises(RateLimitedError, match="3 requests a minute;"):
+            await first.take((scope(every),), 0)
