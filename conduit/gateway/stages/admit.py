@@ -58,8 +58,8 @@ class Extent(msgspec.Struct, frozen=True, gc=False):
 
     `requests` is how often a price per request may be charged.
 
-    Where the client set no limit of its own, a stream `can_top_up` and an answer that is waited for
-    `can_be_capped`.
+    Where the client set no limit of its own, an answer `can_be_capped`, and a stream that is not
+    `can_top_up`.
     """
 
     input_tokens: int
@@ -161,7 +161,8 @@ class Admit:
             return Extent(input_tokens, limit * choices)
         rules = self._rules
         if call.stream and not rules.strict:
-            return Extent(input_tokens, STREAM_BLOCK_TOKENS * choices, can_top_up=True)
+            block = STREAM_BLOCK_TOKENS * choices
+            return Extent(input_tokens, block, can_be_capped=True, can_top_up=True)
         largest = rates.max_output_tokens or rules.default_output_tokens
         cap = largest if rules.strict and rates.max_output_tokens is None else None
         return Extent(input_tokens, largest * choices, cap, can_be_capped=True)
