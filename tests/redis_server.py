@@ -17,6 +17,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from conduit.gateway.limits.limiter import Limiter
+from conduit.gateway.limits.shared import SharedLimiter
 from tests.e2e.processes import free_port
 
 # Read when this is imported: later the tests have an environment without such variables.
@@ -100,3 +102,9 @@ def _answers(client: "Redis") -> bool:
         return bool(client.ping())
     except RedisError:
         return False
+
+
+def be_patient(limiter: Limiter) -> None:
+    """How exact it is, and not how long Redis may take on a machine that is busy."""
+    if isinstance(limiter, SharedLimiter):
+        limiter.store._timeout_s = 30.0

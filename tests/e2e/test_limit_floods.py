@@ -13,13 +13,11 @@ from typing import NamedTuple
 
 import pytest
 
-from conduit.gateway.limits.limiter import Limiter
-from conduit.gateway.limits.shared import SharedLimiter
 from tests.conftest import SOAKING
 from tests.e2e.conftest import Running, connect_fake, running_gateway
 from tests.e2e.test_rate_limits import ask
 from tests.fakes.upstream import FakeUpstream
-from tests.redis_server import own_redis
+from tests.redis_server import be_patient, own_redis
 
 LIMITS = "rpm=600,burst=20"  # ten a second
 BURST, A_SECOND = 20, 10
@@ -57,12 +55,6 @@ async def gateways(
 def failures(gateways: list[Running]) -> list[int]:
     """How often each has not been answered by Redis."""
     return [running.gateway.limiter.state().failures for running in gateways]
-
-
-def be_patient(limiter: Limiter) -> None:
-    """How exact it is, and not how long Redis may take on a machine that is busy."""
-    if isinstance(limiter, SharedLimiter):
-        limiter.store._timeout_s = 30.0
 
 
 @pytest.mark.soak

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import openai
@@ -9,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import Running, connect_fake, running_gateway
 from tests.fakes.upstream import FakeUpstream
+from tests.redis_server import be_patient, own_redis
 
 BODY = {"model": "fake-in12-out10", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -433,3 +435,34 @@ async def test_one_limit_of_a_kind_is_taken_for_a_model(running: Running) -> Non
     ) as response:
         assert response.status == 422
         assert "one of a kind for a model" in (await response.json())["error"]["message"]
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+async def test_a_day_has_the_requests_that_were_sent_before_a_restart_and_after(
+    store: str, tmp_path: Path, fake: FakeUpstream
+) -> None:
+    """Not those that no provider was asked for: a budget refused them, or a cache answered."""
+    async with AsyncExitStack() as stack:
+        settings: dict[str, object] = {}
+        if store == "redis":
+            settings["redis_url"] = (await stack.enter_async_context(own_redis())).url
+        async with running_gateway(tmp_path, **settings) as running:
+            be_patient(running.gateway.limiter)
+            await connect_fake(running, fake)
+            policy = {"cache_ttl_s": 600}
+            target = {"provider": "fake", "model": "fake-n2"}
+            kept = {"alias": "kept", "targets": [target], "policy": policy}
+            await running.admin("POST", "/mappings", kept)
+            key = await running.key(
+                "ci", limits=[{"kind": "rpd", "limit": 9}], budget={"limit": "0.01"}
+            )
+            codes = [(await ask(running, key, model="kept", max_tokens=50))[1] for _ in range(3)]
+            codes.append((await ask(running, key, max_tokens=100_000))[1])
+            assert codes == [None, None, None, "insufficient_quota"]
+            assert len(fake.requests) == 1
+            (limit,) = (await running.admin("GET", "/keys/ci"))["limits"]
+            assert limit["remaining"] == 8
+        async with running_gateway(tmp_path) as running:
+            assert (await ask(running, key, model="kept", max_tokens=50))[0] == 200
+            (limit,) = (await running.admin("GET", "/keys/ci"))["limits"]
+            assert limit["remaining"] == 7

@@ -237,12 +237,15 @@ class Permit:
         now = self._clock()
         return dict(rate_limit_headers([meter.standing(now) for meter, _ in self._taken]))
 
-    def end(self, tokens: int) -> None:
-        """The call has ended and used so many tokens; a second call changes nothing."""
+    def end(self, tokens: int, *, sent: bool = True) -> None:
+        """The call has ended and used so many tokens; a second call changes nothing.
+
+        One that was not `sent` to a provider is none of its day: the books do not have it.
+        """
         now = self._clock()
         for meter, amount in self._taken:
-            if meter.limit.of_tokens:
-                meter.correct(tokens - amount, now, self._at)
+            if (more := used_beyond(meter.limit, amount, tokens, sent=sent)) is not None:
+                meter.correct(more, now, self._at)
             meter.end()
         self._taken = ()
 
@@ -255,6 +258,15 @@ def amount_of(limit: Limit, tokens: int, guessed: int) -> int:
     if not limit.of_tokens:
         return 1
     return max(tokens, min(tokens + guessed, most_at_once(limit)))
+
+
+def used_beyond(limit: Limit, taken: int, tokens: int, *, sent: bool) -> int | None:
+    """How much more of a limit a call has used than was taken, below 0 for less; None where what
+    was taken is what it used, whatever that was.
+    """
+    if limit.of_tokens:
+        return tokens - taken
+    return -taken if limit.of_a_day and not sent else None
 
 
 def _refuse_too_large(scope: Scope, limit: Limit, tokens: int) -> None:

@@ -30,6 +30,7 @@ from conduit.gateway.limits.limiter import (
     Wanted,
     most_at_once,
     present,
+    used_beyond,
 )
 from conduit.gateway.limits.meters import (
     DayMeter,
@@ -348,17 +349,17 @@ class SharedLimiter(Limiter):
         if slots:
             self._leases[slot] = slots
 
-        def ended(tokens: int) -> None:
+        def ended(tokens: int, sent: bool) -> None:
             for part in parts:
-                self._give_back(part, tokens, alone=alone)
+                more = used_beyond(part.limit, part.amount, tokens, sent=sent)
+                self._give_back(part, more or 0, alone=alone)
             self._end_slots(slots, slot)
 
         return _SharedPermit(self._clock, taken, now, ended)
 
-    def _give_back(self, part: "_Part", tokens: int, *, alone: bool) -> None:
+    def _give_back(self, part: "_Part", amount: int, *, alone: bool) -> None:
         """Tell Redis what a call used more or less than was taken there."""
-        amount = tokens - part.amount
-        if not part.limit.of_tokens or not amount:
+        if not amount:
             return
         if part.limit.of_a_day:
             if part.id not in self._alone:  # which tells all of it at its end
@@ -472,15 +473,15 @@ class _SharedPermit(Permit):
         clock: Callable[[], Now],
         taken: Sequence[tuple[Meter, int]],
         at: Now,
-        ended: Callable[[int], None],
+        ended: Callable[[int, bool], None],
     ) -> None:
         super().__init__(clock, taken, at)
-        self._ended: Callable[[int], None] | None = ended
+        self._ended: Callable[[int, bool], None] | None = ended
 
-    def end(self, tokens: int) -> None:
-        super().end(tokens)
+    def end(self, tokens: int, *, sent: bool = True) -> None:
+        super().end(tokens, sent=sent)
         if self._ended is not None:
-            self._ended(tokens)
+            self._ended(tokens, sent)
             self._ended = None
 
 

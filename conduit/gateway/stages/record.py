@@ -61,7 +61,7 @@ class Record:
         if exchange.turn is not None:
             exchange.turn.end()
         if exchange.permit is not None:
-            exchange.permit.end(used_tokens(exchange))
+            exchange.permit.end(used_tokens(exchange), sent=bool(exchange.attempts))
         record = record_of(exchange)
         if exchange.turn is not None and (reply := exchange.turn.replayed) is not None:
             record = structs.replace(
