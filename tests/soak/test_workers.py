@@ -4,6 +4,9 @@ import asyncio
 import itertools
 import os
 import signal
+import statistics
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -100,6 +103,40 @@ async def test_a_limit_that_is_raised_and_lowered_counts_at_once(
         await workers.settled()
         assert await workers.overshot() == []
         assert await spent_and_held(workers) == (served * COST_OF_ONE, 0)
+        await workers.check_ledger()
+
+
+@pytest.mark.soak
+async def test_one_budget_of_all_keys_is_no_bottleneck_at_hundreds_a_second(
+    location: str, tmp_path: Path, soaking: bool
+) -> None:
+    """Its balance is one row, which both workers hold of for every call: the time is printed."""
+    rate, seconds = (500, 10) if soaking else (50, 2)
+    async with running_workers(tmp_path, location) as workers:
+        keys = [await workers.key(f"key-{number}") for number in range(10)]
+        budget = {"scope": {"kind": "gateway", "id": ""}, "period": "day", "limit": "1000"}
+        await workers.admin("POST", "/budgets", budget)
+        took: list[float] = []
+
+        async def ask(number: int) -> tuple[int, str]:
+            began = time.monotonic()
+            answer = await workers.ask(keys[number % 10], model="fake-in12-out100", max_tokens=100)
+            took.append(time.monotonic() - began)
+            return answer[0], "" if answer[0] == 200 else answer[1]
+
+        begun, asking = time.monotonic(), []
+        for number in range(rate * seconds):
+            await asyncio.sleep(begun + number / rate - time.monotonic())
+            asking.append(asyncio.create_task(ask(number)))
+        answers = Counter(await asyncio.gather(*asking))
+        all_s, cuts = time.monotonic() - begun, statistics.quantiles(took, n=100)
+        print(
+            f"\n{len(took)} calls in {all_s:.1f} s, of which {rate} a second were wanted: "
+            f"p50 {cuts[49] * 1000:.1f} ms, p99 {cuts[98] * 1000:.1f} ms"
+        )
+        assert answers == {(200, ""): rate * seconds}
+        await workers.settled()
+        assert await spent_and_held(workers) == (rate * seconds * COST_OF_ONE, 0)
         await workers.check_ledger()
 
 
