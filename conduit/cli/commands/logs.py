@@ -111,7 +111,7 @@ DETAIL = View(
             "cache write", "cache_write_tokens", lambda r: people.count(r["cache_write_tokens"])
         ),
         Column(
-            "for an hour",
+            "for 1 h",
             "cache_write_1h_tokens",
             lambda r: people.count(r["cache_write_1h_tokens"]),
         ),
