@@ -310,6 +310,7 @@ def test_a_record_for_people_has_its_attempts_as_a_table(
     record, _, attempts = shown.partition("\n\n")
     assert "billed" in record
     assert "$0.0041" in record
+    assert "openai_chat, sent as anthropic_messages" in record
     assert "attempt_list" not in record
     assert attempts.splitlines()[0].split()[:2] == ["PROVIDER", "MODEL"]
     assert "$0.0041" in attempts
