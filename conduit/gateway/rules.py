@@ -10,7 +10,7 @@ from conduit.gateway.notifications.unusual import UnusualRules
 from conduit.gateway.pricing.unknown import UnknownPrice, default_rates
 from conduit.gateway.record_retention import KeptRecords
 from conduit.gateway.shedding import SheddingLimits
-from conduit.gateway.stages.attempts import RetryRules
+from conduit.gateway.stages.retries import RetryRules
 from conduit.gateway.upstream import Deadlines
 
 

@@ -8,7 +8,7 @@ from conduit.gateway.health.breaker import BreakerRules
 from conduit.gateway.health.deployments import Effect
 from conduit.gateway.health.registry import Health, HealthRules
 from conduit.gateway.shedding import SheddingLimits
-from conduit.gateway.stages.attempts import RetryRules
+from conduit.gateway.stages.retries import RetryRules
 from conduit.gateway.upstream import Deadlines
 from conduit.gateway.upstream.options import ClientOptions
 from tests.gateway.exchanges import upstream

@@ -5,8 +5,8 @@ from typing import Final
 
 from conduit.core.money import format_usd
 from conduit.gateway.exchange import Exchange, Relay
+from conduit.gateway.stages.answer_headers import own_ids
 from conduit.gateway.stages.keep import KeptRelay
-from conduit.gateway.stages.relay import own_ids
 
 LARGE_BODY_BYTES: Final = 256 * 1024
 """From here on the digest of a request is made in a thread, so that nobody waits for it."""

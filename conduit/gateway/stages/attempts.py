@@ -8,17 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from random import random
-from typing import Final, NamedTuple
+from typing import Final
 
 from conduit.core.errors import (
     ConduitError,
-    NoTargetError,
-    RateLimitedError,
-    UnsupportedParameterError,
-    UpstreamAuthError,
-    UpstreamFailure,
     UpstreamRateLimitedError,
-    UpstreamRejectedError,
 )
 from conduit.gateway.exchange import (
     Attempt,
@@ -39,9 +33,13 @@ from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.routing.sessions import session_of
 from conduit.gateway.routing.strategies import Draw
 from conduit.gateway.stages.failures import passed
-
-_SHORTEST_PAUSE_S: Final = 1.0
-"""The least that a client is told to wait."""
+from conduit.gateway.stages.retries import (
+    SHORTEST_PAUSE_S,
+    RetryRules,
+    may_move_on,
+    may_repeat,
+    nothing_takes_it,
+)
 
 _LATE_S: Final = 0.002
 """A timer of the event loop may ring a millisecond early."""
@@ -49,30 +47,6 @@ _LATE_S: Final = 0.002
 _OF_ONE_CREDENTIAL: Final = frozenset(
     {Effect.INVALID_KEY, Effect.NO_QUOTA, Effect.NO_PERMISSION, Effect.THROTTLED}
 )
-
-
-class RetryRules(NamedTuple):
-    """How often, and after how long, a request is tried again.
-
-    All attempts of one request are `max_attempts` at most. Retries in flight are `budget_ratio` of
-    all calls in flight at most, and never fewer than `budget_floor`. A deployment that failed is
-    tried again after a random part of `base_s`, doubled each time, `cap_s` at most. A provider's
-    rate limit is waited for where nothing else is left: by the request that met it for
-    `retry_after_most_s`, and `retry_after_share` of the time left to it, by those that come after
-    it, `queue_length` of them, for `queue_s`. None is begun with less than `shortest_s` left.
-    """
-
-    max_attempts: int = 3
-    budget_ratio: float = 0.2
-    budget_floor: int = 3
-    base_s: float = 0.25
-    cap_s: float = 8.0
-    retry_after_most_s: float = 10.0
-    retry_after_share: float = 0.5
-    queue_s: float = 2.0
-    queue_length: int = 64
-    total_s: float = 600.0
-    shortest_s: float = 1.0
 
 
 CostOf = Callable[[Exchange, Candidate], int | None]
@@ -154,7 +128,7 @@ class Attempts:
         if attempt is None:
             if exchange.is_late(self._rules.shortest_s):
                 raise passed()
-            raise _nothing_takes_it(exchange, course.legs[0], self._health.clock())
+            raise nothing_takes_it(course.legs[0], self._health.clock())
         return attempt
 
     async def _wait_for_room(self, exchange: Exchange, course: Course) -> Attempt | None:
@@ -229,17 +203,17 @@ class Attempts:
         most = self._rules.max_attempts - (another is not None)
         if self._is_used_up(course):
             return None
-        if not _may_move_on(error, course.unsure) and another is None:
+        if not may_move_on(error, course.unsure) and another is None:
             return None
         if self._left_s(exchange) < self._rules.shortest_s or not self._is_affordable():
             return None
         attempt = None
-        if _may_move_on(error, course.unsure) and course.counted < most:
+        if may_move_on(error, course.unsure) and course.counted < most:
             self._with_another_credential(exchange, course, last, error)
             attempt = self._pick(exchange, course, cause)
         if attempt is None and another is not None:
             attempt = self._fall_back(exchange, course, cause)
-        if attempt is None and _may_repeat(error, course.unsure):
+        if attempt is None and may_repeat(error, course.unsure):
             attempt = await self._again(exchange, course, error, cause)
         return attempt
 
@@ -251,7 +225,7 @@ class Attempts:
         """What a client's SDK is to do with the last error of a request."""
         if isinstance(error, UpstreamRateLimitedError) and error.retry_after_s is None:
             pauses = self._pauses(course.legs[0].ranked)  # where the client's next one begins
-            error.retry_after_s = max(min(pauses, default=0.0), _SHORTEST_PAUSE_S)
+            error.retry_after_s = max(min(pauses, default=0.0), SHORTEST_PAUSE_S)
         told_when = error.retry_after_s is not None and not self._is_used_up(course)
         if error.status >= 500 and not told_when:
             # Another round by the SDK would only repeat what was tried here.
@@ -408,51 +382,3 @@ def _known(deployment: Deployment | None) -> Deployment:
 
 def _credential(attempt: Attempt) -> CredentialHealth:
     return _known(attempt.deployment).credential
-
-
-def _may_move_on(error: ConduitError, unsure: int) -> bool:
-    if isinstance(error, UnsupportedParameterError):
-        return True  # nothing was sent; another provider's format may be able to say it
-    if not isinstance(error, UpstreamFailure) or isinstance(error, UpstreamRejectedError):
-        return False
-    # A call that may be running still is repeated once, no more: each copy may be billed.
-    return unsure <= 1
-
-
-def _may_repeat(error: ConduitError, unsure: int) -> bool:
-    """Whether the same deployment may be asked once more."""
-    if isinstance(error, UnsupportedParameterError | UpstreamAuthError):
-        return False
-    return _may_move_on(error, unsure) and effect_of(error, None) is not Effect.NO_QUOTA
-
-
-def _nothing_takes_it(exchange: Exchange, leg: Leg, now: float) -> ConduitError:
-    """Why no candidate of an alias takes a call, and when one will again."""
-    alias = leg.decision.alias
-    blocked = [each.blocked for each in leg.ranked if each.blocked is not None]
-    soonest = min((each.until for each in blocked), default=now)
-    wait_s = max(soonest - now, _SHORTEST_PAUSE_S)
-    reasons = "; ".join(
-        f"{each.candidate.upstream.name}: {each.blocked.reason}"
-        for each in leg.ranked
-        if each.blocked is not None
-    )
-    states = {each.state for each in blocked}
-    if states == {"full"}:
-        return RateLimitedError(
-            f"{alias!r} has no room for another call ({reasons})", retry_after_s=wait_s
-        )
-    if states and states <= {"throttled", "full"}:
-        return UpstreamRateLimitedError(
-            f"every provider of {alias!r} is at its limit ({reasons})", retry_after_s=wait_s
-        )
-    if states and states <= {"invalid_key", "no_permission", "no_quota"}:
-        return UpstreamAuthError(
-            f"no provider of {alias!r} takes the gateway's credential ({reasons})",
-            hint="conduit health providers",
-        )
-    left_out = [f"{each.provider}: {each.reason}" for each in leg.decision.why_nots]
-    reasons = "; ".join([reasons, *left_out]) if reasons else "; ".join(left_out)
-    return NoTargetError(
-        f"no provider can serve the model {alias!r} now ({reasons})", retry_after_s=wait_s
-    )

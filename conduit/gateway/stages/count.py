@@ -18,9 +18,9 @@ from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.provider import CountingProvider, OutgoingRequest
 from conduit.gateway.reach import Authorize
 from conduit.gateway.snapshot import KeyGrant, Upstream
+from conduit.gateway.stages.answer_headers import answer_headers
 from conduit.gateway.stages.call import headers_for, refusal
 from conduit.gateway.stages.failures import transport_failure
-from conduit.gateway.stages.relay import answer_headers
 from conduit.gateway.tokens import estimate_tokens
 from conduit.gateway.upstream import Deadlines, Endpoint, TransportError
 

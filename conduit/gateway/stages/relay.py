@@ -1,9 +1,7 @@
 """Giving a provider's answer to the client: whole, or piece by piece as it arrives."""
 
 import asyncio
-import re
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 
 import msgspec
@@ -17,11 +15,11 @@ from conduit.core.errors import (
 from conduit.core.money import cost_of_units, format_usd
 from conduit.gateway.dialects.bridges.protocol import AnswerStream, Bridge, Sending, WholeRead
 from conduit.gateway.dialects.openai.relayed_answer import Output
-from conduit.gateway.dialects.registry import ANTHROPIC_MESSAGES
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome, Ledger
 from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
+from conduit.gateway.stages.answer_headers import answer_headers
 from conduit.gateway.stages.at_once import AtOnce
 from conduit.gateway.stages.failures import scrub_for, transport_failure
 from conduit.gateway.stages.remember import RememberingRelay
@@ -37,9 +35,6 @@ _DELTAS_BETWEEN_LOOKS = 16
 
 _GRACE_S = 5.0
 """How long a stream may take to come up to the least speed of its alias."""
-
-_LONGEST_LIST = 2048
-_NOT_IN_A_HEADER = re.compile(r"[^ -~]")
 
 _TAIL_S = 1.0
 """How long a provider may take to end its body after the end of its stream."""
@@ -312,50 +307,6 @@ def _refuse_a_crawl(attempt: Attempt, produced: int, slowest: float) -> None:
             f"the provider {name!r} writes {produced / took_s:.1f} tokens a second, "
             f"and {slowest:g} are the least for this model"
         )
-
-
-def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
-    """The gateway's own headers on a good answer."""
-    headers = {
-        **own_ids(exchange),
-        "x-conduit-alias": exchange.call.model,
-        "x-conduit-provider": attempt.candidate.upstream.name,
-        "x-conduit-model": attempt.candidate.model,
-        "x-conduit-attempts": str(len(exchange.attempts)),
-        "x-conduit-config": str(exchange.snapshot.revision),
-    }
-    encoded = attempt.encoded
-    if encoded is not None and encoded.dropped:
-        headers["x-conduit-dropped"] = _listed(encoded.dropped)
-    if encoded is not None and encoded.emulated:
-        headers["x-conduit-emulated"] = _listed(encoded.emulated)
-    course = exchange.course
-    if course is not None and len(course.legs) > 1:
-        leg = course.legs[-1]
-        headers["x-conduit-fallback"] = _listed([f"{leg.decision.alias}; because={leg.because}"])
-    if exchange.trimmed:
-        headers["x-conduit-trimmed"] = str(exchange.trimmed)
-    if exchange.permit is not None:
-        headers |= exchange.permit.headers()
-    if attempt.output_cap is not None:
-        headers["x-conduit-output-cap"] = str(attempt.output_cap)
-    if attempt.candidate.upstream.provider.type.simulated:
-        headers["x-conduit-simulated"] = "true"
-    return headers
-
-
-def own_ids(exchange: Exchange) -> dict[str, str]:
-    """The request's id, under the names that its client knows."""
-    ids = {"x-request-id": exchange.id}
-    if exchange.read_call is not None and exchange.call.dialect == ANTHROPIC_MESSAGES:
-        ids["request-id"] = exchange.id  # where Anthropic's SDKs look for it
-    return ids
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Names of fields as the value of a header; a client may have written anything."""
-    text = ", ".join(names)[:_LONGEST_LIST]
-    return _NOT_IN_A_HEADER.sub("?", text)
 
 
 def _frame(attempt: Attempt, error: ConduitError) -> bytes:

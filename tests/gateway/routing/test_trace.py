@@ -13,8 +13,9 @@ from conduit.gateway.routing.strategies import STRATEGIES
 from conduit.gateway.routing.trace import TracedAttempt, read_trace, trace_of
 from conduit.gateway.snapshot import AliasMapping, Credential, Policy, Snapshot, Target
 from conduit.gateway.stages.admit import cost_at
-from conduit.gateway.stages.attempts import Attempts, RetryRules
+from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.resolve import Resolve
+from conduit.gateway.stages.retries import RetryRules
 from tests.gateway.exchanges import exchange, upstream
 
 MODELS = ("m", 'a"score":0.5', "ü{}")

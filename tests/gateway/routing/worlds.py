@@ -28,8 +28,9 @@ from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.routing.strategies import STRATEGIES
 from conduit.gateway.snapshot import AliasMapping, Credential, Fallback, Policy, Snapshot, Target
 from conduit.gateway.stages.admit import cost_at
-from conduit.gateway.stages.attempts import Attempts, RetryRules
+from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.resolve import Resolve
+from conduit.gateway.stages.retries import RetryRules
 from tests.gateway.exchanges import DOLLAR, exchange, grant, upstream
 
 PROVIDERS: Final = ("p", "q", "r")

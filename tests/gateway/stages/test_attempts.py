@@ -22,7 +22,8 @@ from conduit.gateway.health.deployments import Effect
 from conduit.gateway.health.registry import Health
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.snapshot import AliasMapping, Credential, Fallback, Target
-from conduit.gateway.stages.attempts import Attempts, RetryRules
+from conduit.gateway.stages.attempts import Attempts
+from conduit.gateway.stages.retries import RetryRules
 from conduit.gateway.stages.settle import observe
 from tests.gateway.exchanges import RATES, exchange, snapshot, upstream
 
