@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Running, connect_fake, running_gateway
 from tests.e2e.test_rate_limits import ask
 from tests.fakes.upstream import FakeUpstream
-from tests.redis_server import RedisServer, own_redis
+from tests.redis_server import RedisServer, be_patient, own_redis
 
 
 @pytest.fixture
@@ -22,6 +22,7 @@ async def test_a_key_is_limited_and_its_counters_are_seen(
     tmp_path: Path, fake: FakeUpstream, server: RedisServer
 ) -> None:
     async with running_gateway(tmp_path, redis_url=server.url) as running:
+        be_patient(running.gateway.limiter)
         await connect_fake(running, fake)
         limits = [
             {"kind": "rpm", "limit": 60, "burst": 2},
@@ -47,6 +48,7 @@ async def test_redis_that_goes_and_comes_back(
     tmp_path: Path, fake: FakeUpstream, server: RedisServer
 ) -> None:
     async with running_gateway(tmp_path, redis_url=server.url) as running:
+        be_patient(running.gateway.limiter)
         await connect_fake(running, fake)
         key = await running.key("ci", limits=[{"kind": "rpm", "limit": 600}])
         strict = await running.key(
