@@ -52,6 +52,7 @@ _USUAL_RATE = {
     "shadow": False,
     "timezone": "UTC",
     "on_store_down": "degrade",
+    "model": None,
 }
 _UNSAID = object()
 _CREDENTIAL_LIMITS = ("weight", "max_in_flight", "requests_per_minute")
@@ -129,12 +130,16 @@ def document_of(rows: Mapping[Section, Iterable[Record]]) -> dict[str, list[dict
         "keys": _declared_key,
     }
     return {
-        section: [
-            makers[section](row) for row in rows[section] if row.get("source") in (None, "override")
-        ]
+        section: [makers[section](row) for row in rows[section] if _was_set(row)]
         for section in SECTIONS
         if section in rows
     }
+
+
+def _was_set(row: Record) -> bool:
+    """Not so a price of the book, nor the one that a model has because all of its provider do."""
+    set_for = row.get("set_for")
+    return row.get("source") in (None, "override") and set_for in (None, row.get("model"))
 
 
 def plan(wanted: Document, present: Document, *, prune: bool = False) -> list[Step]:

@@ -202,7 +202,7 @@ async def test_a_killed_gateway_is_noticed_and_its_successor_is_followed() -> No
     await tail.until_some(Disconnected)
     async with process("b2", port) as (running, _):
         await tail.until_some(Resumed)
-        assert tail.of(Gap) == [Gap(3, None)]
+        assert await tail.until_some(Gap) == [Gap(3, None)]
         assert running.stdin is not None
         running.stdin.write(b"\n")
         await tail.until_seqs([1, 2, 1])

@@ -221,3 +221,42 @@ async def test_mappings_that_fall_back_to_each_other_may_stand_in_any_order(
     (await cli("config", "import", str(path), "--yes")).ok()
     assert (await cli("config", "diff", str(path))).out.count("alias") == 0
     assert (await running.admin("GET", "/mappings/c"))["fallbacks"][0]["alias"] == "b"
+
+
+async def test_what_has_limits_is_exported_in_every_form(
+    cli: Cli, running: Running, tmp_path: Path
+) -> None:
+    limits = [
+        {"kind": "rpm", "limit": 60},
+        {"kind": "tpm", "limit": 900, "burst": 50, "model": "fake-n*"},
+        {"kind": "rpd", "limit": 5, "timezone": "Europe/Berlin", "shadow": True},
+    ]
+    await running.key("ci", limits=limits)
+    await running.admin("POST", "/groups", {"name": "eng", "limits": limits})
+    await running.admin("PATCH", "/mappings/fake*", {"limits": limits})
+    for name, form in (("same.toml", []), ("same.json", ["--json"])):
+        path = tmp_path / name
+        path.write_text((await cli("config", "export", *form)).ok().out)
+        same = await cli("config", "diff", str(path))
+        assert (same.code, same.out) == (0, "")
+
+
+async def test_a_price_of_a_provider_is_no_price_of_each_of_its_models(
+    cli: Cli, running: Running, tmp_path: Path
+) -> None:
+    for number in range(3):
+        target = {"provider": "fake", "model": f"m-{number}"}
+        await running.admin("POST", "/mappings", {"alias": f"a-{number}", "targets": [target]})
+    await running.admin("PUT", "/prices/fake/m-1", {"input": "7", "output": "7"})
+    exported = (await cli("prices", "export", "--json")).ok()
+    assert [row["model"] for row in exported.json["prices"]] == ["*", "m-1"]
+    path = tmp_path / "prices.json"
+    path.write_text(exported.out.replace('"input": "1.00"', '"input": "9.00"'))
+    (await cli("prices", "import", str(path), "--yes")).ok()
+    same = await cli("prices", "diff", str(path))
+    assert (same.code, same.out) == (0, "")
+    assert (await running.admin("GET", "/prices/fake/m-0"))["input"] == "9.00"
+    listed = (await running.admin("GET", "/prices"))["data"]
+    assert {row["model"]: row["set_for"] for row in listed} == {
+        **{"*": "*", "m-0": "*", "m-1": "m-1", "m-2": "*"},
+    }

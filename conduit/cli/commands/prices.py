@@ -17,6 +17,7 @@ from conduit.client.declared_prices import PRICE_FIELDS, PriceError, tier_of
 from conduit.client.errors import ApiError
 from conduit.core import people
 
+_OF_ITS_ROW = frozenset({"effective_from", "set_for"})
 noun = Noun("Prices of models, in USD per million tokens.")
 
 
@@ -259,7 +260,7 @@ def _present(call: Call, names: tuple[str, str]) -> Record | None:
     """The price in force, as one would be set; None where there is none."""
     try:
         price = call.fetch("prices.show", *names)
-        return {name: value for name, value in price.items() if name != "effective_from"}
+        return {name: value for name, value in price.items() if name not in _OF_ITS_ROW}
     except ApiError as error:
         if error.status == 404:
             return None

@@ -90,7 +90,8 @@ class NewPrice(PriceFields):
 class PriceView(PriceFields):
     """`source` is "override" or "book"; `version` says which one.
 
-    `effective_from` is since when a price that was set counts; null for one of the book.
+    `effective_from` is since when a price that was set counts, and `set_for` the model that it was
+    set for, `*` where that is all of the provider; null for one of the book.
     """
 
     provider: str
@@ -98,6 +99,7 @@ class PriceView(PriceFields):
     source: str
     price_version: str
     effective_from: Time | None = None
+    set_for: str | None = None
 
 
 PriceState = Literal["planned", "in_force", "past"]

@@ -23,7 +23,7 @@ from conduit.gateway.storage.engine import writing
 from conduit.gateway.storage.revisions import Author, Change, note
 
 _PATH = "/admin/price-book"
-_NEVER_CHANGED = ("provider", "model", "source", "price_version", "effective_from")
+_NEVER_CHANGED = ("provider", "model", "source", "price_version", "effective_from", "set_for")
 _WITH_PARTS = ("service_tiers", "units")
 
 

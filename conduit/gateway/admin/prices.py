@@ -72,7 +72,8 @@ def _planned(admin: AdminContext, query: PriceQuery) -> Page[PriceView]:
 
 def _as_set(price: StoredPrice) -> PriceView:
     since_ms = price.effective_from_ms
-    return view(price.provider, price.model, rates_of(price), since_ms=since_ms)
+    rates = rates_of(price)
+    return view(price.provider, price.model, rates, since_ms=since_ms, set_for=price.model)
 
 
 async def _show(call: Call[None, None]) -> PriceView:
@@ -181,12 +182,14 @@ def _past(price: StoredPrice, until_ms: int | None) -> PastPrice:
 
 def shown(admin: AdminContext, provider: str, model: str, rates: Rates) -> PriceView:
     """A price in force, with since when it counts where it was set."""
-    since_ms = None
+    price = None
     if rates.source == OVERRIDE:
         counting = admin.configuration.prices_in_force()
         price = counting.get((provider, model)) or counting.get((provider, EVERY_MODEL))
-        since_ms = None if price is None else price.effective_from_ms
-    return view(provider, model, rates, since_ms=since_ms)
+    if price is None:
+        return view(provider, model, rates)
+    since_ms = price.effective_from_ms
+    return view(provider, model, rates, since_ms=since_ms, set_for=price.model)
 
 
 def _mapped(admin: AdminContext) -> Iterator[tuple[str, Rates]]:

@@ -70,7 +70,14 @@ def _parsed(amounts: PriceFields | PriceTier) -> dict[str, Any]:
     }
 
 
-def view(provider: str, model: str, rates: Rates, *, since_ms: int | None = None) -> PriceView:
+def view(
+    provider: str,
+    model: str,
+    rates: Rates,
+    *,
+    since_ms: int | None = None,
+    set_for: str | None = None,
+) -> PriceView:
     """Rates as they are shown; `since_ms` is from when on they count."""
     return PriceView(
         provider=provider,
@@ -85,6 +92,7 @@ def view(provider: str, model: str, rates: Rates, *, since_ms: int | None = None
         source=rates.source,
         price_version=rates.version,
         effective_from=time_text(since_ms),
+        set_for=set_for,
     )
 
 
