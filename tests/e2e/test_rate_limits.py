@@ -466,3 +466,31 @@ async def test_a_day_has_the_requests_that_were_sent_before_a_restart_and_after(
             assert (await ask(running, key, model="kept", max_tokens=50))[0] == 200
             (limit,) = (await running.admin("GET", "/keys/ci"))["limits"]
             assert limit["remaining"] == 7
+
+
+@pytest.mark.parametrize("store", ["memory", "redis"])
+async def test_a_refusal_takes_nothing_of_any_limit(
+    store: str, tmp_path: Path, fake: FakeUpstream
+) -> None:
+    """A key that cannot pay, or a model whose provider is off, is in nobody's way."""
+    async with AsyncExitStack() as stack:
+        settings: dict[str, object] = {"rate_limits": "rpm=2 tpm=1000"}
+        if store == "redis":
+            settings["redis_url"] = (await stack.enter_async_context(own_redis())).url
+        running = await stack.enter_async_context(running_gateway(tmp_path, **settings))
+        be_patient(running.gateway.limiter)
+        await connect_fake(running, fake)
+        limits = [{"kind": "rpm", "limit": 2}, {"kind": "concurrent", "limit": 1}]
+        poor = await running.key("poor", limits=limits, budget={"limit": "0.00001"})
+        for _ in range(4):
+            _, code, headers = await ask(running, poor, max_tokens=100)
+            assert code == "insufficient_quota"
+            told = [headers[f"x-ratelimit-remaining-{kind}"] for kind in ("requests", "tokens")]
+            assert told == ["2", "1000"]
+        await running.admin("PATCH", "/providers/fake", {"enabled": False})
+        rich = await running.key("rich", limits=limits)
+        for _ in range(4):
+            assert (await ask(running, rich, max_tokens=100))[1] == "no_healthy_deployment"
+        await running.admin("PATCH", "/providers/fake", {"enabled": True})
+        answers = [await ask(running, rich, max_tokens=100) for _ in range(3)]
+        assert [status for status, _, _ in answers] == [200, 200, 429]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from enum import Enum
 from typing import Final, Literal
 
 import msgspec
@@ -32,6 +33,14 @@ class Scope(msgspec.Struct, frozen=True):
     limits: tuple[Limit, ...]
     kind: ScopeKind = "key"
     alias: str = ""
+
+
+class Fate(Enum):
+    """What became of a call that had taken of its limits."""
+
+    SENT = "sent"  # to a provider, whatever that made of it
+    KEPT = "kept"  # answered out of what was answered before
+    REFUSED = "refused"  # or left by its client, before anything was sent
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -223,7 +232,7 @@ class Limiter:
 class Permit:
     """What one call has taken of its limits, until it ends."""
 
-    __slots__ = ("_at", "_clock", "_taken")
+    __slots__ = ("_at", "_clock", "_ended", "_taken")
 
     def __init__(
         self, clock: Callable[[], Now], taken: Sequence[tuple[Meter, int]], at: Now
@@ -231,23 +240,23 @@ class Permit:
         self._clock = clock
         self._taken = taken
         self._at = at
+        self._ended = False
 
     def headers(self) -> dict[str, str]:
         """How the limits stand after this call."""
         now = self._clock()
         return dict(rate_limit_headers([meter.standing(now) for meter, _ in self._taken]))
 
-    def end(self, tokens: int, *, sent: bool = True) -> None:
-        """The call has ended and used so many tokens; a second call changes nothing.
-
-        One that was not `sent` to a provider is none of its day: the books do not have it.
-        """
+    def end(self, tokens: int, fate: Fate = Fate.SENT) -> None:
+        """The call has ended and used so many tokens; a second call changes nothing."""
+        if self._ended:
+            return
+        self._ended = True
         now = self._clock()
         for meter, amount in self._taken:
-            if (more := used_beyond(meter.limit, amount, tokens, sent=sent)) is not None:
+            if (more := used_beyond(meter.limit, amount, tokens, fate)) is not None:
                 meter.correct(more, now, self._at)
             meter.end()
-        self._taken = ()
 
 
 def most_at_once(limit: Limit) -> int:
@@ -260,13 +269,17 @@ def amount_of(limit: Limit, tokens: int, guessed: int) -> int:
     return max(tokens, min(tokens + guessed, most_at_once(limit)))
 
 
-def used_beyond(limit: Limit, taken: int, tokens: int, *, sent: bool) -> int | None:
+def used_beyond(limit: Limit, taken: int, tokens: int, fate: Fate) -> int | None:
     """How much more of a limit a call has used than was taken, below 0 for less; None where what
-    was taken is what it used, whatever that was.
+    was taken is what it used.
+
+    A refusal has used nothing, and what was not sent is none of its day: the books do not have it.
     """
     if limit.of_tokens:
         return tokens - taken
-    return -taken if limit.of_a_day and not sent else None
+    if limit.kind == "concurrent" or fate is Fate.SENT:
+        return None
+    return -taken if limit.of_a_day or fate is Fate.REFUSED else None
 
 
 def _refuse_too_large(scope: Scope, limit: Limit, tokens: int) -> None:

@@ -21,6 +21,7 @@ from conduit.core.periods import period_start_ms
 from conduit.gateway.limits.limiter import (
     CountSince,
     Exceeded,
+    Fate,
     Limiter,
     LimiterState,
     MeterKey,
@@ -349,9 +350,9 @@ class SharedLimiter(Limiter):
         if slots:
             self._leases[slot] = slots
 
-        def ended(tokens: int, sent: bool) -> None:
+        def ended(tokens: int, fate: Fate) -> None:
             for part in parts:
-                more = used_beyond(part.limit, part.amount, tokens, sent=sent)
+                more = used_beyond(part.limit, part.amount, tokens, fate)
                 self._give_back(part, more or 0, alone=alone)
             self._end_slots(slots, slot)
 
@@ -466,23 +467,23 @@ class SharedLimiter(Limiter):
 class _SharedPermit(Permit):
     """A permit whose end is told in Redis too."""
 
-    __slots__ = ("_ended",)
+    __slots__ = ("_tell",)
 
     def __init__(
         self,
         clock: Callable[[], Now],
         taken: Sequence[tuple[Meter, int]],
         at: Now,
-        ended: Callable[[int, bool], None],
+        ended: Callable[[int, Fate], None],
     ) -> None:
         super().__init__(clock, taken, at)
-        self._ended: Callable[[int, bool], None] | None = ended
+        self._tell: Callable[[int, Fate], None] | None = ended
 
-    def end(self, tokens: int, *, sent: bool = True) -> None:
-        super().end(tokens, sent=sent)
-        if self._ended is not None:
-            self._ended(tokens, sent)
-            self._ended = None
+    def end(self, tokens: int, fate: Fate = Fate.SENT) -> None:
+        super().end(tokens, fate)
+        if self._tell is not None:
+            self._tell(tokens, fate)
+            self._tell = None
 
 
 def _days_around(timezone: str, at_ms: int) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.ledger.entries import AttemptOutcome
-from conduit.gateway.limits.limiter import Limiter, Scope
+from conduit.gateway.limits.limiter import Fate, Limiter, Scope
 from conduit.gateway.limits.scopes import narrowed
 from conduit.gateway.provider import Operation
 from conduit.gateway.snapshot import KeyGrant
@@ -61,6 +61,13 @@ def scopes_of(key: KeyGrant) -> tuple[Scope, ...]:
 
 def _counting(scopes: Sequence[Scope], model: str | None) -> tuple[Scope, ...]:
     return tuple([narrowed(scope, model) for scope in scopes])
+
+
+def fate_of(exchange: Exchange) -> Fate:
+    """What became of an exchange that has ended."""
+    if exchange.attempts:
+        return Fate.SENT
+    return Fate.KEPT if exchange.outcome == "succeeded" else Fate.REFUSED
 
 
 def used_tokens(exchange: Exchange) -> int:

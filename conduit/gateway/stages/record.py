@@ -12,10 +12,11 @@ from conduit.core.events import EventKind
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
 from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
+from conduit.gateway.limits.limiter import Fate
 from conduit.gateway.routing.sessions import named_session, named_user
 from conduit.gateway.routing.trace import trace_of
 from conduit.gateway.stages.keep import Offer, end
-from conduit.gateway.stages.limit import used_tokens
+from conduit.gateway.stages.limit import fate_of, used_tokens
 
 Publish = Callable[[EventKind, Mapping[str, Any] | RequestRecord], None]
 
@@ -61,7 +62,7 @@ class Record:
         if exchange.turn is not None:
             exchange.turn.end()
         if exchange.permit is not None:
-            exchange.permit.end(used_tokens(exchange), sent=bool(exchange.attempts))
+            exchange.permit.end(used_tokens(exchange), fate_of(exchange))
         record = record_of(exchange)
         if exchange.turn is not None and (reply := exchange.turn.replayed) is not None:
             record = structs.replace(
@@ -128,8 +129,11 @@ def _headers_of_error(exchange: Exchange) -> dict[str, str]:
         "x-conduit-attempts": str(len(exchange.attempts)),
         "x-conduit-config": str(exchange.snapshot.revision),
     }
-    if exchange.permit is not None:
-        headers |= exchange.permit.headers()
+    permit = exchange.permit
+    if permit is not None:
+        if not exchange.attempts:
+            permit.end(0, Fate.REFUSED)  # what it had taken is there again when this is read
+        headers |= permit.headers()
     return headers
 
 

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from conduit.core.errors import RateLimitedError, TokensExceedLimitError
 from conduit.core.limits import Limit
-from conduit.gateway.limits.limiter import Counted, Limiter, Permit, Scope
+from conduit.gateway.limits.limiter import Counted, Fate, Limiter, Permit, Scope
 from conduit.gateway.limits.meters import Now
 
 
@@ -218,3 +218,26 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=50, stateful_step_count=30)
+
+
+@pytest.mark.parametrize(
+    ("fate", "left"),
+    [
+        (Fate.SENT, {"rpm": 8, "tpm": 70, "rpd": 8, "tpd": 70, "concurrent": 9}),
+        (Fate.KEPT, {"rpm": 8, "tpm": 100, "rpd": 9, "tpd": 100, "concurrent": 9}),
+        (Fate.REFUSED, {"rpm": 9, "tpm": 100, "rpd": 9, "tpd": 100, "concurrent": 9}),
+    ],
+)
+async def test_what_a_call_has_used_goes_by_what_became_of_it(
+    fate: Fate, left: dict[str, int]
+) -> None:
+    clock = Clock()
+    requests = (Limit("rpm", 9), Limit("rpd", 9), Limit("concurrent", 9))
+    own = scope(*requests, Limit("tpm", 100), Limit("tpd", 100))
+    limiter = Limiter(Books(), clock=clock)
+    permit = await limiter.take((own,), 50)
+    assert limiter.standings(own)[0][0].remaining == 8
+    permit.end(30 if fate is Fate.SENT else 0, fate)
+    permit.end(50)  # nothing more becomes of it
+    found = {each.limit.kind: each.remaining for each, _ in limiter.standings(own)}
+    assert found == left
