@@ -43,8 +43,9 @@ MESSAGE = {
 }
 
 
-async def ask(running: Running, path: str, model: str) -> None:
-    body = {"model": model, "max_tokens": 60, "messages": [{"role": "user", "content": "hello"}]}
+async def ask(running: Running, path: str, model: str, **fields: object) -> None:
+    messages = [{"role": "user", "content": "hello"}]
+    body = {"model": model, "max_tokens": 60, "messages": messages, **fields}
     headers = {"authorization": f"Bearer {await running.key()}"}
     async with running.http.post(running.url + path, json=body, headers=headers) as response:
         assert response.status == 200, await response.text()
@@ -138,3 +139,44 @@ async def test_a_request_that_never_left_has_neither_dialect_nor_credential_of_a
     record = await running.last_record()
     assert (record["client_dialect"], record["provider_dialect"]) == ("openai_chat", None)
     assert (record["credential"], record["credential_id"]) == (None, None)
+
+
+DEVICE = {"device_id": "d-1", "account_uuid": "", "session_id": "s-1"}
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "told"),
+    [
+        ("messages", {"metadata": {"user_id": json.dumps(DEVICE)}}, ("s-1", "d-1")),
+        (
+            "messages",
+            {"metadata": {"user_id": json.dumps({**DEVICE, "account_uuid": "a-1"})}},
+            ("s-1", "a-1"),
+        ),
+        (
+            "messages",
+            {"metadata": {"user_id": "user_ab_account__session_s-2"}},
+            ("s-2", "user_ab_account_"),
+        ),
+        ("messages", {"metadata": {"user_id": "{not json"}}, (None, "{not json")),
+        ("messages", {"metadata": {"user_id": "[1]"}}, (None, "[1]")),
+        ("messages", {}, (None, None)),
+        (
+            "chat/completions",
+            {"metadata": {"session_id": "s-3"}, "user": "ann"},
+            ("s-3", "ann"),
+        ),
+        (
+            "chat/completions",
+            {"prompt_cache_key": "s-4", "metadata": {"session_id": "s-5"}},
+            ("s-4", None),
+        ),
+        ("chat/completions", {"metadata": {"session_id": ["s"]}}, (None, None)),
+    ],
+)
+async def test_session_and_user_are_those_of_the_clients_metadata(
+    running: Running, path: str, fields: dict[str, Any], told: tuple[str | None, str | None]
+) -> None:
+    await ask(running, f"/v1/{path}", "fake", **fields)
+    record = await running.last_record()
+    assert (record["session"], record["end_user"]) == told

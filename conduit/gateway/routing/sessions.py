@@ -1,7 +1,9 @@
 """By what sticky routing tells one conversation, or one user, from others."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from conduit.gateway.dialects.lenient_json import read_json
 from conduit.gateway.exchange import Exchange
 
 SESSION_HEADER: Final = "x-conduit-session"
@@ -19,9 +21,15 @@ def session_of(exchange: Exchange, sticky: str) -> str | None:
 
 
 def named_session(exchange: Exchange) -> str | None:
-    """The session, as the client names it: `x-conduit-session` or OpenAI's `prompt_cache_key`."""
+    """The session, as the client names it: `x-conduit-session`, OpenAI's `prompt_cache_key`, or
+    what its metadata has as `session_id`, in Claude Code's `user_id` too.
+    """
     header = None if exchange.incoming is None else exchange.incoming.headers.get(SESSION_HEADER)
-    return _text(header) or _field(exchange, "prompt_cache_key")
+    named = _text(header) or _field(exchange, "prompt_cache_key")
+    if named is None and "metadata" in exchange.call.fields:
+        metadata = _metadata(exchange)
+        named = _text(metadata.get("session_id")) or _parts_of(metadata.get("user_id"))[1]
+    return named
 
 
 def named_user(exchange: Exchange) -> str | None:
@@ -29,9 +37,31 @@ def named_user(exchange: Exchange) -> str | None:
     if _OF_A_USER.isdisjoint(exchange.call.fields):
         return None  # as of most requests
     named = _field(exchange, "safety_identifier") or _field(exchange, "user")
-    if named is None and isinstance(metadata := exchange.call.read("metadata"), dict):
-        named = _text(metadata.get("user_id"))
-    return named
+    return named or _parts_of(_metadata(exchange).get("user_id"))[0]
+
+
+def _metadata(exchange: Exchange) -> Mapping[str, Any]:
+    found = exchange.call.read("metadata")
+    return found if isinstance(found, dict) else {}
+
+
+def _parts_of(user_id: object) -> tuple[str | None, str | None]:
+    """The user and the session of a `user_id`, which holds both where Claude Code wrote it.
+
+    Up to its version 2.1.77 that is `user_HASH_account_ID_session_ID`, and from then on a JSON
+    object of `device_id`, `account_uuid` and `session_id`.
+    """
+    if not isinstance(user_id, str):
+        return None, None
+    if user_id.startswith("{"):
+        found = read_json(user_id.encode("utf-8", "replace"))
+        if isinstance(found, dict) and "session_id" in found:
+            user = _text(found.get("account_uuid")) or _text(found.get("device_id"))
+            return user, _text(found["session_id"])
+    if user_id.startswith("user_") and "_session_" in user_id:
+        user, _, session = user_id.rpartition("_session_")
+        return _text(user), _text(session)
+    return _text(user_id), None
 
 
 def _field(exchange: Exchange, name: str) -> str | None:

@@ -25,7 +25,9 @@ def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
 
     What is reported as part of a total (cached, written, audio, reasoning) is taken out of it,
     never added. A part that is larger than what is left of its total, a negative number or a thing
-    that is no number is cut to what fits, so that the totals stay what the provider said.
+    that is no number is cut to what fits, so that the totals stay what the provider said. What the
+    sum of all has beside its parts is cached input where that is as much, and reasoning otherwise:
+    it is billed, whatever it was.
     """
     if raw.keys() == _PLAIN:
         plain = _plain_usage(raw)
@@ -37,12 +39,17 @@ def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
     completion = read_count(raw.get("completion_tokens", raw.get("output_tokens")))
     total = read_count(raw.get("total_tokens"))
     reasoning = read_count(output_details.get("reasoning_tokens", raw.get("reasoning_tokens")))
-    if reasoning and total == prompt + completion + reasoning:
-        completion += reasoning  # xAI counts reasoning beside the completion, not inside it
     if not prompt and total > completion and "prompt_tokens" not in raw:
         prompt = total - completion
+    cached = _cached(raw, prompt_details)
+    beside = total - prompt - completion  # in the total, and in neither of its parts
+    if beside > 0 and beside == cached:
+        prompt += beside
+    elif beside > 0:  # reasoning, as xAI tells it and others do not
+        completion += beside
+        reasoning = max(reasoning, beside)
 
-    cached = min(_cached(raw, prompt_details), prompt)
+    cached = min(cached, prompt)
     written = min(read_count(prompt_details.get("cache_write_tokens")), prompt - cached)
     heard = min(read_count(prompt_details.get("audio_tokens")), prompt - cached - written)
     reasoning = min(reasoning, completion)

@@ -62,6 +62,17 @@ def test_reasoning_that_is_counted_beside_the_completion_is_added() -> None:
     assert (usage.output_tokens, usage.reasoning_tokens) == (4, 100)
 
 
+def test_what_the_sum_has_beside_its_parts_is_not_lost() -> None:
+    usage = usage_from_openai(raw(20, 198, total_tokens=623))  # thinking that nobody names
+    assert (usage.total_input_tokens, usage.total_output_tokens) == (20, 603)
+    assert (usage.output_tokens, usage.reasoning_tokens) == (198, 405)
+    details = {"prompt_tokens_details": {"cached_tokens": 400}}
+    usage = usage_from_openai(raw(20, 5, total_tokens=425, **details))  # a prompt without its cache
+    assert (usage.input_tokens, usage.cache_read_tokens, usage.total_output_tokens) == (20, 400, 5)
+    usage = usage_from_openai(raw(20, 5, total_tokens=3))  # a sum that is no sum
+    assert (usage.total_input_tokens, usage.total_output_tokens) == (20, 5)
+
+
 @pytest.mark.parametrize(
     "value", [-1, "x", None, True, [], {}, math.nan, math.inf, 2**60, "9" * 20]
 )
