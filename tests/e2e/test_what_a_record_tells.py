@@ -180,3 +180,18 @@ async def test_session_and_user_are_those_of_the_clients_metadata(
     await ask(running, f"/v1/{path}", "fake", **fields)
     record = await running.last_record()
     assert (record["session"], record["end_user"]) == told
+
+
+async def test_a_record_has_the_tokens_of_all_attempts_as_it_has_their_cost(
+    running: Running,
+) -> None:
+    targets = [{"provider": "fake", "model": name} for name in ("fake-status502", "fake-n3")]
+    await running.admin("POST", "/mappings", {"alias": "sturdy", "targets": targets})
+    await ask(running, "/v1/chat/completions", "sturdy")
+    record = await running.last_record()
+    attempts = await running.attempts(record["id"])
+    assert [each["outcome"] for each in attempts] == ["ambiguous", "succeeded"]
+    for name in ("input_tokens", "output_tokens"):
+        assert record[name] == sum(each[name] for each in attempts)
+    total = (await running.admin("GET", "/usage"))["total"]
+    assert (record["input_tokens"], record["cost"]) == (total["input_tokens"], total["cost"])

@@ -1,7 +1,7 @@
 """The record of a request and its events: one row for every request, failures too."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
 
@@ -9,6 +9,7 @@ from msgspec import structs
 
 from conduit.core.errors import ConduitError
 from conduit.core.events import EventKind
+from conduit.gateway.conversation import Usage
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
 from conduit.gateway.ledger.entries import EMPTY_USAGE
 from conduit.gateway.ledger.records import RequestRecord
@@ -22,6 +23,12 @@ Publish = Callable[[EventKind, Mapping[str, Any] | RequestRecord], None]
 
 REPLAY: Final = "replay"
 """How a reply that was given again stands to those that are kept, as `Result` has the others."""
+
+
+_BUCKETS: Final = (
+    *("input_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"),
+    *("input_audio_tokens", "output_tokens", "reasoning_tokens", "output_audio_tokens"),
+)
 
 
 class Record:
@@ -138,13 +145,12 @@ def _headers_of_error(exchange: Exchange) -> dict[str, str]:
 
 
 def record_of(exchange: Exchange) -> RequestRecord:
-    """The row of a finished exchange: usage of the answering attempt, cost of all of them."""
+    """The row of a finished exchange: tokens and cost of all its attempts, and the last of them."""
     attempt = exchange.last_attempt
-    usage = (attempt.usage if attempt else None) or EMPTY_USAGE
+    usage = _usage_of(exchange.attempts)
     key, recall, call = exchange.key, exchange.recall, exchange.decoded
     group = None if key is None else key.group
     duration_ms = exchange.elapsed_ms()
-    output_tokens = usage.total_output_tokens
     candidate = None if attempt is None else attempt.candidate
     credential = None if attempt is None else attempt.credential
     return RequestRecord(
@@ -165,12 +171,12 @@ def record_of(exchange: Exchange) -> RequestRecord:
         ttft_ms=attempt.ttft_ms if attempt else None,
         input_tokens=usage.total_input_tokens,
         cached_tokens=usage.cache_read_tokens,
-        output_tokens=output_tokens,
+        output_tokens=usage.total_output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         usage_source=str(attempt.usage_source) if attempt else "none",
         cost_nanodollars=sum([each.cost_nanodollars for each in exchange.attempts]),
         billed_nanodollars=sum([each.billed_nanodollars for each in exchange.attempts]),
-        tokens_per_s_milli=_tokens_per_s_milli(attempt, duration_ms, output_tokens),
+        tokens_per_s_milli=_tokens_per_s_milli(attempt, duration_ms),
         client_ip=exchange.client_ip,
         user_agent=exchange.user_agent,
         route=trace_of(exchange),
@@ -197,9 +203,18 @@ def _dropped(attempt: Attempt | None) -> str | None:
     return ",".join(encoded.dropped) if encoded is not None and encoded.dropped else None
 
 
-def _tokens_per_s_milli(
-    attempt: Attempt | None, duration_ms: int, output_tokens: int
-) -> int | None:
-    if attempt is None or not output_tokens or not duration_ms:
+def _usage_of(attempts: Sequence[Attempt]) -> Usage:
+    used = [each.usage for each in attempts if each.usage is not None]
+    if len(used) == 1:
+        return used[0]
+    if not used:
+        return EMPTY_USAGE
+    return Usage(**{name: sum([getattr(each, name) for each in used]) for name in _BUCKETS})
+
+
+def _tokens_per_s_milli(attempt: Attempt | None, duration_ms: int) -> int | None:
+    usage = None if attempt is None else attempt.usage
+    output_tokens = 0 if usage is None else usage.total_output_tokens
+    if not output_tokens or not duration_ms:
         return None
     return output_tokens * 1_000_000 // duration_ms
