@@ -11,15 +11,26 @@ from conduit.gateway.limits.meters import Standing
 
 def rate_limit_headers(standings: Iterable[Standing]) -> Mapping[str, str]:
     """How the tightest limits of requests and of tokens stand; nothing for what is not limited."""
+    requests: Standing | None = None
+    tokens: Standing | None = None
+    for each in standings:
+        limit = each.limit
+        if limit.shadow or limit.kind == "concurrent":
+            continue
+        if limit.of_tokens:
+            if tokens is None or each.remaining < tokens.remaining:
+                tokens = each
+        elif requests is None or each.remaining < requests.remaining:
+            requests = each
     headers: dict[str, str] = {}
-    enforced = [each for each in standings if not each.limit.shadow]
-    for name, kinds in (("requests", ("rpm", "rpd")), ("tokens", ("tpm", "tpd"))):
-        own = [each for each in enforced if each.limit.kind in kinds]
-        if own:
-            tightest = min(own, key=lambda each: each.remaining)
-            headers[f"x-ratelimit-limit-{name}"] = str(tightest.limit.limit)
-            headers[f"x-ratelimit-remaining-{name}"] = str(tightest.remaining)
-            headers[f"x-ratelimit-reset-{name}"] = go_duration(tightest.reset_s)
+    if requests is not None:
+        headers["x-ratelimit-limit-requests"] = str(requests.limit.limit)
+        headers["x-ratelimit-remaining-requests"] = str(requests.remaining)
+        headers["x-ratelimit-reset-requests"] = go_duration(requests.reset_s)
+    if tokens is not None:
+        headers["x-ratelimit-limit-tokens"] = str(tokens.limit.limit)
+        headers["x-ratelimit-remaining-tokens"] = str(tokens.remaining)
+        headers["x-ratelimit-reset-tokens"] = go_duration(tokens.reset_s)
     return headers
 
 

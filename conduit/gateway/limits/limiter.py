@@ -123,11 +123,12 @@ class Limiter:
         Raises RateLimitedError; TokensExceedLimitError where the call is larger than a whole limit,
         so that waiting is in vain; UnavailableError while it cannot be known what a day has used.
         """
-        for scope, meter in self._of(scopes):
-            if isinstance(meter, DayMeter) and not meter.is_loaded():
-                await self._load(scope, meter)
+        meters = self._of(scopes)
+        unknown = [each for each in meters if _is_unknown(each[1])]
+        for scope, meter in unknown:
+            await self._load(scope, meter)
         # Again: some may have been forgotten while the books were asked.
-        wanted = self._wanted(scopes, tokens, guessed)
+        wanted = _wanted(self._of(scopes) if unknown else meters, tokens, guessed)
         now = self._clock()
         return Permit(self._clock, self._take(wanted, now), now)
 
@@ -165,10 +166,7 @@ class Limiter:
 
     def _wanted(self, scopes: Sequence[Scope], tokens: int, guessed: int) -> list[Wanted]:
         """What a call would take. Raises TokensExceedLimitError."""
-        meters = self._of(scopes)
-        for scope, meter in meters:
-            _refuse_too_large(scope, meter.limit, tokens)
-        return [(scope, meter, amount_of(meter.limit, tokens, guessed)) for scope, meter in meters]
+        return _wanted(self._of(scopes), tokens, guessed)
 
     def _take(self, wanted: Sequence[Wanted], now: Now) -> list[tuple[Meter, int]]:
         """Take all, or raise RateLimitedError and take nothing."""
@@ -191,11 +189,12 @@ class Limiter:
         meter = self._meters.get(key)
         if meter is None:
             meter = self._meters[key] = meter_of(limit)
-        elif meter.limit != limit:
+        elif meter.limit is not limit:
             meter.limit = limit  # what was taken stays taken
         return meter
 
-    async def _load(self, scope: Scope, meter: DayMeter) -> None:
+    async def _load(self, scope: Scope, meter: Meter) -> None:
+        assert isinstance(meter, DayMeter), "no other is read from the books"
         start_ms = meter.start_ms(self._clock())
         counted = await self._count_since(scope, start_ms, meter.limit.model)
         if not meter.is_loaded():  # somebody else may have asked at the same time
@@ -257,6 +256,24 @@ class Permit:
             if (more := used_beyond(meter.limit, amount, tokens, fate)) is not None:
                 meter.correct(more, now, self._at)
             meter.end()
+
+
+def _is_unknown(meter: Meter) -> bool:
+    """Whether it is to be read from the books first."""
+    return isinstance(meter, DayMeter) and not meter.is_loaded()
+
+
+def _wanted(meters: Sequence[tuple[Scope, Meter]], tokens: int, guessed: int) -> list[Wanted]:
+    """What a call would take. Raises TokensExceedLimitError."""
+    wanted = []
+    for scope, meter in meters:
+        limit = meter.limit
+        if limit.of_tokens:
+            _refuse_too_large(scope, limit, tokens)
+            wanted.append((scope, meter, amount_of(limit, tokens, guessed)))
+        else:
+            wanted.append((scope, meter, 1))
+    return wanted
 
 
 def most_at_once(limit: Limit) -> int:

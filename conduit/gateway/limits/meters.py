@@ -6,8 +6,7 @@ with time. There is no window with an edge at which twice the limit passes. All 
 integers of amount times nanoseconds, so that nothing is rounded.
 """
 
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -21,8 +20,7 @@ _SLOT_SOON_S: Final = 1.0
 """When to come again where requests at once are limited: nobody knows when one ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Now:
+class Now(NamedTuple):
     """One moment on two clocks: monotonic nanoseconds, and epoch milliseconds for calendar days."""
 
     mono_ns: int

@@ -4,6 +4,7 @@ Those of the key and the group are looked at before its body; all are taken once
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.exchange import Exchange
@@ -16,6 +17,15 @@ from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
 from conduit.gateway.stages.decode import input_tokens_of
 
 _UNUSED = frozenset({AttemptOutcome.REFUSED})
+_MOST_KNOWN = 20_000
+
+
+class _Known(NamedTuple):
+    """The scopes of a key: all of their limits, and those alone that count for any model."""
+
+    key: KeyGrant
+    scopes: tuple[Scope, ...]
+    of_any: tuple[Scope, ...]
 
 
 class RateLimits:
@@ -23,31 +33,53 @@ class RateLimits:
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
+        self._known: dict[str, _Known] = {}
 
     def check(self, key: KeyGrant) -> None:
         """Refuse a request of a key that is at a limit already. Raises RateLimitedError."""
-        self._limiter.check(*_counting(scopes_of(key), None))  # what is asked for is not known yet
+        self._limiter.check(*self._of(key).of_any)  # what is asked for is not known yet
 
     def headers(self, key: KeyGrant, others: tuple[Scope, ...] = ()) -> Mapping[str, str]:
         """How the limits of a key, its group and `others` stand, where nothing is taken of them."""
         if not (key.limits or (key.group is not None and key.group.limits) or others):
             return {}
-        return self._limiter.headers(*_counting((*scopes_of(key), *others), None))
+        return self._limiter.headers(*self._of(key).of_any, *_counting(others, None))
 
     async def take(self, exchange: Exchange) -> None:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
-        key = exchange.granted_key
         tokens, guessed = 0, 0
-        scopes = _counting((*scopes_of(key), *exchange.scopes), exchange.call.model)
+        scopes = self._counting(exchange)
+        if exchange.scopes:
+            scopes = (*scopes, *_counting(exchange.scopes, exchange.call.model))
         if any(limit.of_tokens for scope in scopes for limit in scope.limits):
             tokens, guessed = _most_tokens(exchange)
         exchange.permit = await self._limiter.take(scopes, tokens, guessed)
 
     async def take_request(self, exchange: Exchange) -> None:
         """The same for an answer that costs no tokens, as it was given before."""
-        scopes = _counting(scopes_of(exchange.granted_key), exchange.call.model)
+        scopes = self._counting(exchange)
         if any(scope.limits for scope in scopes):
             exchange.permit = await self._limiter.take(scopes, 0, 0)
+
+    def _counting(self, exchange: Exchange) -> tuple[Scope, ...]:
+        """The key of a request and its group, with the limits that count for its model."""
+        known = self._of(exchange.granted_key)
+        if known.of_any is known.scopes:
+            return known.scopes
+        return _counting(known.scopes, exchange.call.model)
+
+    def _of(self, key: KeyGrant) -> _Known:
+        """A key is the same object until something of it changes."""
+        known = self._known.get(key.id)
+        if known is None or known.key is not key:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            scopes = scopes_of(key)
+            of_any = _counting(scopes, None)
+            if all(one is other for one, other in zip(of_any, scopes, strict=True)):
+                of_any = scopes
+            known = self._known[key.id] = _Known(key, scopes, of_any)
+        return known
 
 
 def scopes_of(key: KeyGrant) -> tuple[Scope, ...]:
