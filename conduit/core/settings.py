@@ -232,6 +232,19 @@ class GatewaySettings(CallSettings):
         ),
     )
 
+    admin_allowed_ips: str | None = Field(
+        default=None,
+        description=(
+            "Networks from which the admin API and the live events may be used, separated by "
+            "commas; from anywhere when unset."
+        ),
+    )
+
+    denied_ips: str | None = Field(
+        default=None,
+        description="Networks to which nothing but health is served, separated by commas.",
+    )
+
     held_money_wait_s: float = Field(
         default=2.0,
         ge=0,
@@ -452,6 +465,12 @@ class GatewaySettings(CallSettings):
         for network in networks_of(value):
             if network.prefixlen == 0:
                 raise ValueError(f"{network} would let every client choose its own address")
+        return value
+
+    @field_validator("admin_allowed_ips", "denied_ips")
+    @classmethod
+    def _are_networks_too(cls, value: str | None) -> str | None:
+        networks_of(value)
         return value
 
     @model_validator(mode="after")

@@ -64,6 +64,7 @@ from conduit.gateway.request_path import make_entrance, price_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
 from conduit.gateway.sealing import SealingKey, key_source
 from conduit.gateway.seat import Seat
+from conduit.gateway.server.address_lists import AddressLists, address_middleware
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.deferred import DeferredRoutes, Make
 from conduit.gateway.server.errors import error_answers, error_middleware, guarded
@@ -324,7 +325,10 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
         return logins.refusal(api, addresses.of(request), error)
 
     scrub = gateway.secrets.scrub_json
-    app = web.Application(middlewares=[error_middleware(encode_error, scrub, refuse_login)])
+    lists = AddressLists(addresses.of)
+    app = web.Application(
+        middlewares=[error_middleware(encode_error, scrub, refuse_login), address_middleware(lists)]
+    )
     app.on_response_prepare.append(finish_headers)
     entrance = app[ENTRANCE] = CurrentEntrance(make_entrance(gateway))
     handlers = calls.handlers_of(entrance)
@@ -332,12 +336,15 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
     app[DIRECT] = {path: guarded(handler, answer_error) for path, handler in handlers.items()}
 
     def renew_entrance() -> None:
-        addresses.trust(networks_of(gateway.settings.trusted_proxies))
-        gateway.health.use(rules.health_rules(gateway.settings))
-        gateway.cache.store.limits = rules.cache_limits(gateway.settings)
-        gateway.shedder.limits = rules.shedding_limits(gateway.settings)
+        settings = gateway.settings
+        addresses.trust(networks_of(settings.trusted_proxies))
+        lists.use(settings)
+        gateway.health.use(rules.health_rules(settings))
+        gateway.cache.store.limits = rules.cache_limits(settings)
+        gateway.shedder.limits = rules.shedding_limits(settings)
         entrance.now = make_entrance(gateway)
 
+    lists.use(gateway.settings)
     gateway.on_settings = renew_entrance
     app.add_routes(calls.routes(handlers))
     app.add_routes(models.routes())
