@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from conduit.client import tls
 from conduit.client.api import Record, Request, build_request, error_of
 from conduit.client.errors import ApiError, BrokenOff, ClientError, Unreachable
 
@@ -270,7 +271,7 @@ def connect(target: Target, timeout_s: float) -> Connection:
     at = (proxy.hostname or host, proxy.port or 80) if proxy else (host, port)
     try:
         if secure:
-            context = ssl.create_default_context(cafile=target.ca_file)
+            context = tls.context_of(target.ca_file)
             http_connection: http.client.HTTPConnection = http.client.HTTPSConnection(
                 *at, timeout=timeout_s, context=context
             )

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from yarl import URL
 
+from conduit.client import tls
 from conduit.client.api import Record, Request, build_request, error_of
 from conduit.client.errors import Unreachable
 
@@ -105,7 +106,7 @@ async def trust(ca_file: str | None) -> ssl.SSLContext | bool:
     if ca_file is None:
         return True
     # Reading the authorities takes tens of milliseconds: not in the loop's thread.
-    return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+    return await asyncio.to_thread(tls.context_of, ca_file)
 
 
 def _decoded(status: int, headers: Mapping[str, str], content: bytes) -> Record:

@@ -20,6 +20,8 @@ RESTART_ONLY = frozenset(
     {
         "host",
         "port",
+        "tls_certificate_file",
+        "tls_key_file",
         "workers",
         "database_url",
         "redis_url",
@@ -65,6 +67,18 @@ class GatewaySettings(CallSettings):
 
     port: int = Field(
         default=5000, ge=0, le=65535, description="Port to listen on; 0 takes any free one."
+    )
+
+    tls_certificate_file: Path | None = Field(
+        default=None,
+        description=(
+            "File with the certificate, in PEM, under which HTTPS is spoken; HTTP when unset."
+        ),
+    )
+
+    tls_key_file: Path | None = Field(
+        default=None,
+        description="File with its key, in PEM; that of the certificate when unset.",
     )
 
     workers: int = Field(
@@ -479,6 +493,12 @@ class GatewaySettings(CallSettings):
             file = f"{key}_file"
             if getattr(self, key) is not None and getattr(self, file) is not None:
                 raise ValueError(f"{key} and {file} are both set: keep one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_certificate_for_its_key(self) -> "GatewaySettings":
+        if self.tls_key_file is not None and self.tls_certificate_file is None:
+            raise ValueError("tls_key_file is set without tls_certificate_file")
         return self
 
     def database_location(self) -> str:

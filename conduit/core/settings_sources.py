@@ -44,6 +44,8 @@ _OF_THE_MACHINE = frozenset(
         "master_key_file",
         "sealing_key",
         "sealing_key_file",
+        "tls_certificate_file",
+        "tls_key_file",
     }
 )
 

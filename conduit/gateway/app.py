@@ -71,6 +71,7 @@ from conduit.gateway.server.errors import error_answers, error_middleware, guard
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
+from conduit.gateway.server.tls import tls_of
 from conduit.gateway.shared_metrics import SharedMetrics
 from conduit.gateway.shedding import Reason, Shedder, log_change, watch
 from conduit.gateway.snapshot import Credential, Upstream
@@ -205,6 +206,7 @@ async def open_gateway(
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
+            tls=tls_of(settings),
             seat=seat,
         )
         stack.push_async_callback(gateway.limiter.close)

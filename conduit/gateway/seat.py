@@ -13,9 +13,6 @@ READY: Final = b"ready\n"
 RELOAD: Final = b"reload\n"
 """What it writes there to have the other workers read their settings, as it has just done."""
 
-BACKLOG: Final = 1024
-"""Connections that wait to be accepted."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seat:

@@ -7,7 +7,6 @@ accepted is served by the others while one of them is started anew.
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -19,8 +18,10 @@ from typing import Final
 from conduit.core.paths import data_folder
 from conduit.core.settings import GatewaySettings, SettingsError
 from conduit.gateway.ledger.shared_opening import take_for_workers
+from conduit.gateway.listening import cannot_listen
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start
-from conduit.gateway.seat import BACKLOG, READY, RELOAD, Seat
+from conduit.gateway.seat import READY, RELOAD, Seat
+from conduit.gateway.server.sites import BACKLOG
 from conduit.gateway.storage.engine import create_engine
 from conduit.gateway.storage.migrate import migrate
 from conduit.gateway.storage.postgresql import is_postgresql
@@ -69,9 +70,7 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for each in made:
             each.close()
-        known = not isinstance(error, socket.gaierror) and error.errno
-        reason = os.strerror(error.errno or 0) if known else error.strerror
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {reason}") from error
+        raise cannot_listen(host, port, error) from error
     return made
 
 

@@ -1,23 +1,25 @@
 """A whole gateway in the test's own loop, over real sockets, with our fake as its provider."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from openai import AsyncOpenAI
 
 from conduit.core.keys import make_master_key
 from conduit.core.settings_sources import SettingsSource
 from conduit.gateway.app import edge_options, make_app, master_access, open_gateway
 from conduit.gateway.dialects.client_errors import encode_error
+from conduit.gateway.listening import client_listener, listen
 from conduit.gateway.parts import Gateway
 from conduit.gateway.server.runner import GatewayRunner
 from tests.canary import marked
+from tests.fakes.certificates import Authority
 from tests.fakes.upstream import FakeUpstream
 from tests.migrated import migrated
 
@@ -91,6 +93,13 @@ class Running:
 
 @asynccontextmanager
 async def running_gateway(folder: Path, **overrides: object) -> AsyncIterator[Running]:
+    """With an `authority` among the settings it speaks HTTPS under a certificate of it."""
+    authority = overrides.pop("authority", None)
+    trusted: ssl.SSLContext | bool = True
+    if isinstance(authority, Authority):
+        certificate, key = authority.pair("127.0.0.1")
+        overrides = {"tls_certificate_file": certificate, "tls_key_file": key, **overrides}
+        trusted = authority.client_context()
     master_key = make_master_key()
     file = folder / "data/conduit.db"
     if "database_url" not in overrides and not file.exists():
@@ -106,10 +115,10 @@ async def running_gateway(folder: Path, **overrides: object) -> AsyncIterator[Ru
             runner = GatewayRunner(app, encode_error, edge_options(gateway), shutdown_timeout=1)
             await runner.setup()
             try:
-                site = web.TCPSite(runner, "127.0.0.1", 0)
-                await site.start()
-                url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-                async with aiohttp.ClientSession() as http:
+                listener = client_listener(gateway.settings, runner, gateway.tls)
+                url = (await listen(replace(listener, port=0), moves=False)).url
+                connector = aiohttp.TCPConnector(ssl=trusted)
+                async with aiohttp.ClientSession(connector=connector) as http:
                     running = Running(gateway, url, Admin(http, url, master_key), http, master_key)
                     yield running
                     for client in running.clients:

@@ -32,7 +32,8 @@ class GatewayProcess:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "CONDUIT_TLS_CERTIFICATE_FILE" in self.environment else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def env(self) -> dict[str, str]:
