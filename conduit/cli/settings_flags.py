@@ -20,6 +20,30 @@ CertificateFile = Annotated[
 KeyFile = Annotated[
     str | None, typer.Option("--tls-key-file", metavar="FILE", help="Its key, in PEM.")
 ]
+AdminHost = Annotated[
+    str | None,
+    typer.Option(
+        "--admin-host",
+        metavar="ADDRESS",
+        help="Listen here for administration.  [default: 127.0.0.1]",
+    ),
+]
+AdminPort = Annotated[
+    int | None,
+    typer.Option(
+        "--admin-port",
+        metavar="N",
+        help="Serve the admin API, live events and metrics here alone.  [default: as the rest]",
+    ),
+]
+AdminClientCaFile = Annotated[
+    str | None,
+    typer.Option(
+        "--admin-client-ca-file",
+        metavar="FILE",
+        help="Who comes to --admin-port needs a certificate of this authority, in PEM.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

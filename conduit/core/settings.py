@@ -22,6 +22,9 @@ RESTART_ONLY = frozenset(
         "port",
         "tls_certificate_file",
         "tls_key_file",
+        "admin_host",
+        "admin_port",
+        "admin_client_ca_file",
         "workers",
         "database_url",
         "redis_url",
@@ -79,6 +82,28 @@ class GatewaySettings(CallSettings):
     tls_key_file: Path | None = Field(
         default=None,
         description="File with its key, in PEM; that of the certificate when unset.",
+    )
+
+    admin_host: str = Field(
+        default="127.0.0.1", description="Address to listen on for administration, at admin_port."
+    )
+
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description=(
+            "Port for the admin API, the live events and the metrics, which port then does not "
+            "serve; the same one when unset."
+        ),
+    )
+
+    admin_client_ca_file: Path | None = Field(
+        default=None,
+        description=(
+            "File with the authority, in PEM, that has to have signed the certificates of those "
+            "who come to admin_port."
+        ),
     )
 
     workers: int = Field(
@@ -499,6 +524,16 @@ class GatewaySettings(CallSettings):
     def _has_a_certificate_for_its_key(self) -> "GatewaySettings":
         if self.tls_key_file is not None and self.tls_certificate_file is None:
             raise ValueError("tls_key_file is set without tls_certificate_file")
+        return self
+
+    @model_validator(mode="after")
+    def _administers_where_it_can(self) -> "GatewaySettings":
+        if self.admin_client_ca_file is not None and (
+            self.admin_port is None or self.tls_certificate_file is None
+        ):
+            raise ValueError("admin_client_ca_file needs admin_port and tls_certificate_file")
+        if self.admin_port and (self.host, self.port) == (self.admin_host, self.admin_port):
+            raise ValueError("admin_port is the port of the clients: leave it unset, or change it")
         return self
 
     def database_location(self) -> str:

@@ -46,6 +46,7 @@ _OF_THE_MACHINE = frozenset(
         "sealing_key_file",
         "tls_certificate_file",
         "tls_key_file",
+        "admin_client_ca_file",
     }
 )
 

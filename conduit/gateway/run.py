@@ -22,7 +22,7 @@ from conduit.gateway import logs
 from conduit.gateway.app import (
     NoMasterKeyError,
     edge_options,
-    make_app,
+    make_apps,
     master_access,
     open_gateway,
 )
@@ -39,19 +39,11 @@ from conduit.gateway.ledger.binding import ForeignJournalError
 from conduit.gateway.ledger.journal import JournalUnwritableError
 from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
-from conduit.gateway.listening import (
-    Listener,
-    Listening,
-    client_listener,
-    listen,
-    listen_as_told,
-    stop_accepting,
-)
 from conduit.gateway.parts import Gateway
 from conduit.gateway.sealing import SealingKeyError
 from conduit.gateway.seat import READY, RELOAD, Seat, order_of
 from conduit.gateway.server.descriptors import allow_many_connections
-from conduit.gateway.server.runner import GatewayRunner
+from conduit.gateway.server.listening import Inherited, Listening, Runners, listen, running
 from conduit.gateway.server.tls import tls_of
 from conduit.gateway.stopping import ENDING_S, grace_warning
 from conduit.gateway.storage.engine import DatabaseError, outages_reported
@@ -174,25 +166,20 @@ class _Run:
             reloading_on_hangup(gateway),
         ):
             found = await self._prepare(gateway)
-            app = make_app(gateway, await master_access(gateway))
+            apps = make_apps(gateway, await master_access(gateway))
             options = edge_options(gateway, allow_many_connections())
-            runner = GatewayRunner(app, encode_error, options, shutdown_timeout=ENDING_S)
-            await runner.setup()
-            try:
+            async with running(apps, encode_error, options, shutdown_s=ENDING_S) as runners:
                 calm_collector()
-                clients = client_listener(gateway.settings, runner, gateway.tls)
-                listening = await self._listen(clients)
+                listening = await self._listen(gateway, runners)
                 self._announce(announcement(gateway, found, listening))
-                logger.info("listening on %s", listening.url)
+                log_listening(listening)
                 if self._seat is None or self._seat.number == 1:
                     log_warnings(gateway)
                 if self._seat is not None:
                     _say_to_parent(READY)
                     gateway.reload_others = partial(_say_to_parent, RELOAD)
                 await self._signals.get()
-                await self._drain(gateway, runner)
-            finally:
-                await runner.cleanup()
+                await self._drain(gateway, runners)
         if gateway.ledger.unwritten:
             logger.error("%d journal records could not be written", gateway.ledger.unwritten)
             return EXIT_FAILED
@@ -217,10 +204,15 @@ class _Run:
             await gateway.keyring.load()
         return found
 
-    async def _listen(self, listener: Listener) -> Listening:
+    async def _listen(self, gateway: Gateway, runners: Runners) -> Listening:
+        """Where the settings want it; a worker beside the others, `up` where there is room."""
+        inherited = None
         if self._seat is not None:
-            return await listen_as_told(listener, self._seat.sockets)
-        return await listen(listener, moves=self._mode == "up")
+            inherited = Inherited(self._seat.sockets, self._seat.admin_sockets)
+        moves = self._mode == "up"
+        return await listen(
+            runners, gateway.settings, gateway.tls, moves=moves, inherited=inherited
+        )
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -238,7 +230,7 @@ class _Run:
         for _ in range(_SIGNALS_TO_END):
             self._signals.put_nowait(signal.SIGTERM)
 
-    async def _drain(self, gateway: Gateway, runner: GatewayRunner) -> None:
+    async def _drain(self, gateway: Gateway, runners: Runners) -> None:
         """Let live calls finish. A second signal skips the waiting, never the settling."""
         settings = gateway.settings
         gateway.draining = True
@@ -251,7 +243,7 @@ class _Run:
         hurried = False
         if settings.drain_accept_s and not on_terminal:
             hurried = await self._unless_signalled(asyncio.sleep(settings.drain_accept_s))
-        await stop_accepting(runner)
+        await runners.stop_accepting()
         gateway.live.closed = True
         if len(gateway.live) and not hurried:
             logger.info("waiting for %d calls to finish", len(gateway.live))
@@ -321,6 +313,13 @@ async def reload_settings(gateway: Gateway) -> None:
         logger.warning("%s", warning)
 
 
+def log_listening(listening: Listening) -> None:
+    """Where it is reached."""
+    logger.info("listening on %s", listening.url)
+    if listening.admin_url is not None:
+        logger.info("administered on %s", listening.admin_url)
+
+
 def log_warnings(gateway: Gateway) -> None:
     """What an operator should know of how the gateway was started."""
     of_tls = () if gateway.tls is None else gateway.tls.warnings
@@ -351,6 +350,7 @@ def announcement(gateway: Gateway, found: Found, listening: Listening) -> Announ
         data_folder=str(gateway.folder),
         database=scrubbed(gateway.settings.database_location()),
         key_name=found.key_name,
+        admin_url=listening.admin_url,
         port_changed_from=listening.wanted_port,
         certificate_file=None if gateway.tls is None else str(gateway.tls.certificate_file),
         warnings=(*gateway.warnings, *gateway.configuration.warnings, *found.warnings),

@@ -253,3 +253,22 @@ def test_a_gateway_with_a_certificate_is_used_by_the_context_of_this_machine(
         assert shown["ca_file"] == str(certificate)
     finally:
         lonely_shell("down", "--yes")
+
+
+def test_administration_apart_is_found_by_the_context_of_this_machine(lonely_shell: Shell) -> None:
+    started = lonely_shell("up", "-d", "--port", "0", "--admin-port", "0")
+    try:
+        assert started.code == 0, started.err
+        shown = json.loads(lonely_shell("context", "show", "local", "--json").out)
+        assert shown["admin_url"] not in (None, shown["url"])
+        assert f"and is administered at {shown['admin_url']}" in started.out
+        for words in (("status", "--check"), ("doctor",), ("keys", "list"), ("context", "test")):
+            assert lonely_shell(*words).code == 0, words
+        assert lonely_shell("chat", "-p", "max_tokens=5", "hello").out.strip()
+        assert lonely_shell("open", "metrics").out.startswith(shown["admin_url"])
+        lonely_shell("down", "--yes")
+        again = lonely_shell("up", "-d", "--port", "0")
+        assert "administered at" not in again.out
+        assert lonely_shell("status", "--check").code == 0
+    finally:
+        lonely_shell("down", "--yes")

@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from openai import AsyncOpenAI
 
 from conduit.core.keys import make_master_key
 from conduit.core.settings_sources import SettingsSource
-from conduit.gateway.app import edge_options, make_app, master_access, open_gateway
+from conduit.gateway.app import edge_options, make_apps, master_access, open_gateway
 from conduit.gateway.dialects.client_errors import encode_error
-from conduit.gateway.listening import client_listener, listen
 from conduit.gateway.parts import Gateway
-from conduit.gateway.server.runner import GatewayRunner
+from conduit.gateway.server import listening
 from tests.canary import marked
 from tests.fakes.certificates import Authority
 from tests.fakes.upstream import FakeUpstream
@@ -59,6 +58,7 @@ class Running:
     admin: Admin
     http: aiohttp.ClientSession
     master_key: str
+    admin_url: str
     clients: list[AsyncOpenAI] = field(default_factory=list)
 
     async def key(self, name: str = "test", **fields: Any) -> str:
@@ -111,20 +111,19 @@ async def running_gateway(folder: Path, **overrides: object) -> AsyncIterator[Ru
         usual = {"master_key": master_key, "shed_loop_lag_ms": 0.0}
         read_settings = SettingsSource({**usual, **overrides})
         async with open_gateway(read_settings) as gateway:
-            app = make_app(gateway, await master_access(gateway))
-            runner = GatewayRunner(app, encode_error, edge_options(gateway), shutdown_timeout=1)
-            await runner.setup()
-            try:
-                listener = client_listener(gateway.settings, runner, gateway.tls)
-                url = (await listen(replace(listener, port=0), moves=False)).url
+            apps = make_apps(gateway, await master_access(gateway))
+            options = edge_options(gateway)
+            async with listening.running(apps, encode_error, options, shutdown_s=1) as runners:
+                anywhere = gateway.settings.model_copy(update={"port": 0})
+                at = await listening.listen(runners, anywhere, gateway.tls)
+                url, admin_url = at.url, at.admin_url or at.url
                 connector = aiohttp.TCPConnector(ssl=trusted)
                 async with aiohttp.ClientSession(connector=connector) as http:
-                    running = Running(gateway, url, Admin(http, url, master_key), http, master_key)
-                    yield running
-                    for client in running.clients:
+                    admin = Admin(http, admin_url, master_key)
+                    found = Running(gateway, url, admin, http, master_key, admin_url)
+                    yield found
+                    for client in found.clients:
                         await client.close()
-            finally:
-                await runner.cleanup()
 
 
 async def connect_fake(running: Running, fake: FakeUpstream, *, alias: str = "fake*") -> None:

@@ -13,6 +13,7 @@ ORIGINS = dict.fromkeys(GatewaySettings.model_fields, "default")
 SETTINGS = GatewaySettings()
 VALUES = {
     "admin_allowed_ips": "10.0.0.0/8",
+    "admin_port": 5001,
     "default_price": "3/15",
     "denied_ips": "203.0.113.7",
     "rate_limits": "rpm=600",

@@ -7,6 +7,9 @@ import typer
 
 from conduit.cli.call import Call
 from conduit.cli.settings_flags import (
+    AdminClientCaFile,
+    AdminHost,
+    AdminPort,
     CertificateFile,
     Config,
     Database,
@@ -30,6 +33,9 @@ def serve(
     port: Port = None,
     tls_certificate_file: CertificateFile = None,
     tls_key_file: KeyFile = None,
+    admin_host: AdminHost = None,
+    admin_port: AdminPort = None,
+    admin_client_ca_file: AdminClientCaFile = None,
     workers: Workers = None,
     db: Database = None,
     config: Config = None,
@@ -51,6 +57,9 @@ def serve(
         port=port,
         tls_certificate_file=tls_certificate_file,
         tls_key_file=tls_key_file,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        admin_client_ca_file=admin_client_ca_file,
         workers=workers,
         database_url=db,
         log_format=log_format,

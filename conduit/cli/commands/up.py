@@ -17,6 +17,9 @@ from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.program import invocation
 from conduit.cli.settings_flags import (
+    AdminClientCaFile,
+    AdminHost,
+    AdminPort,
     CertificateFile,
     Config,
     Database,
@@ -49,6 +52,9 @@ def up(
     port: Port = None,
     tls_certificate_file: CertificateFile = None,
     tls_key_file: KeyFile = None,
+    admin_host: AdminHost = None,
+    admin_port: AdminPort = None,
+    admin_client_ca_file: AdminClientCaFile = None,
     db: Database = None,
     config: Config = None,
     simulator: Annotated[
@@ -75,6 +81,9 @@ def up(
         port=port,
         tls_certificate_file=tls_certificate_file,
         tls_key_file=tls_key_file,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        admin_client_ca_file=admin_client_ca_file,
         database_url=db,
         log_format=log_format,
         log_level=log_level,
@@ -125,7 +134,13 @@ def _store(announcement: Announcement) -> None:
     if announcement.certificate_file is not None:
         # On this machine it is known by its certificate, whoever has signed that.
         ca_file = str(Path(announcement.certificate_file).resolve())
-    context = replace(base, url=announcement.url, default_model=model, ca_file=ca_file)
+    context = replace(
+        base,
+        url=announcement.url,
+        admin_url=announcement.admin_url,
+        default_model=model,
+        ca_file=ca_file,
+    )
     contexts.save(context)
     contexts.store_secrets(
         LOCAL,

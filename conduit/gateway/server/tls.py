@@ -21,14 +21,21 @@ _ENDS_SOON: Final = timedelta(days=7)
 class Tls:
     """The certificate and key in force, and what listeners speak with them.
 
-    `clients` is for the listener of the clients.
+    `clients` is for the listener of the clients, `administrators` for that of administration,
+    where a certificate is asked for that the authority in `client_ca_file` has signed.
     """
 
-    def __init__(self, certificate_file: Path, key_file: Path | None) -> None:
+    def __init__(
+        self, certificate_file: Path, key_file: Path | None, client_ca_file: Path | None = None
+    ) -> None:
         """Raises SettingsError for files that cannot be used."""
         self._certificate_file = certificate_file
         self._key_file = key_file
         self.clients = self._context()
+        self.administrators = self.clients
+        if client_ca_file is not None:
+            self.administrators = self._context()
+            _ask_for_certificates(self.administrators, client_ca_file)
 
     @property
     def certificate_file(self) -> Path:
@@ -47,7 +54,8 @@ class Tls:
         Raises SettingsError where they cannot be used; then the former one stays.
         """
         self._context()  # a context that has taken a wrong pair would have none any more
-        self._load_into(self.clients)
+        for context in {self.clients, self.administrators}:
+            self._load_into(context)
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -98,7 +106,7 @@ def tls_of(settings: GatewaySettings) -> Tls | None:
     """The TLS that the settings ask for. Raises SettingsError."""
     if settings.tls_certificate_file is None:
         return None
-    return Tls(settings.tls_certificate_file, settings.tls_key_file)
+    return Tls(settings.tls_certificate_file, settings.tls_key_file, settings.admin_client_ca_file)
 
 
 def reload_or_tell(tls: Tls) -> None:
@@ -110,6 +118,18 @@ def reload_or_tell(tls: Tls) -> None:
         return
     for warning in tls.warnings:
         _log.warning("%s", warning)
+
+
+def _ask_for_certificates(context: ssl.SSLContext, ca_file: Path) -> None:
+    """Let nobody in without a certificate of an authority in the file."""
+    setting = "admin_client_ca_file"
+    _refuse_unreadable(setting, ca_file)
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ValueError) as error:
+        message = f"{setting} {ca_file}: it holds no certificate in PEM"
+        raise SettingsError(message, setting) from error
+    context.verify_mode = ssl.CERT_REQUIRED
 
 
 def _refuse_unreadable(setting: str, path: Path) -> None:
