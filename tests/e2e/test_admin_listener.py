@@ -124,6 +124,48 @@ async def test_administrators_show_a_certificate_and_clients_need_none(
             assert served is good
 
 
+async def test_commands_show_the_certificate_of_their_context_or_variables(
+    tmp_path: Path,
+) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.pair("127.0.0.1")
+    mine, my_key = authority.pair("operator")
+    settings = {
+        "CONDUIT_TLS_CERTIFICATE_FILE": str(certificate),
+        "CONDUIT_TLS_KEY_FILE": str(key),
+        "CONDUIT_ADMIN_PORT": str(free_port()),
+        "CONDUIT_ADMIN_CLIENT_CA_FILE": str(authority.file),
+        "CONDUIT_CA_FILE": str(authority.file),
+        "CONDUIT_DRAIN_ACCEPT_S": "0",
+    }
+    gateway = GatewayProcess(tmp_path / "home", make_master_key(), free_port(), settings)
+    connector = aiohttp.TCPConnector(ssl=authority.client_context())
+    async with aiohttp.ClientSession(connector=connector) as session:
+        await gateway.start(session)
+        try:
+            code, _, err = await gateway.cli("status")
+            assert code != 0
+            assert "it wants a client certificate" in err
+            shown = {
+                "CONDUIT_CLIENT_CERTIFICATE_FILE": str(mine),
+                "CONDUIT_CLIENT_KEY_FILE": str(my_key),
+            }
+            gateway.environment = {**settings, **shown}
+            assert (await gateway.cli("status"))[0] == 0
+            gateway.environment = settings
+            flags = ("--client-certificate-file", str(mine), "--client-key-file", str(my_key))
+            added = await gateway.cli(
+                *("context", "add", "apart", "--url", gateway.url, "--ca-file"),
+                *(str(authority.file), "--admin-url", gateway.admin_url, *flags),
+            )
+            assert added[0] == 0, added
+            for words in (("keys", "list"), ("doctor",), ("context", "test")):
+                code, out, err = await gateway.cli("-C", "apart", *words)
+                assert code == 0, (words, out, err)
+        finally:
+            await gateway.kill()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
