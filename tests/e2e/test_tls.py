@@ -123,6 +123,23 @@ async def test_answers_streams_and_large_bodies_go_over_tls(
     await secured.ledger_holds()
 
 
+async def test_a_client_that_hangs_up_under_tls_ends_its_call(
+    secured: Running, fake: FakeUpstream
+) -> None:
+    key = await secured.key()
+    body = {"model": "fake-n2000-gap20", "messages": HELLO, "stream": True}
+    headers = {"authorization": f"Bearer {key}"}
+    async with secured.http.post(
+        f"{secured.url}/v1/chat/completions", json=body, headers=headers
+    ) as response:
+        assert await response.content.readany()
+        response.close()
+    await until(lambda: not len(secured.gateway.live))
+    record = await secured.last_record()
+    assert record["outcome"] == "client_gone"
+    await secured.ledger_holds()
+
+
 async def test_every_kind_of_answer_tells_to_stay_with_https(secured: Running) -> None:
     key = await secured.key()
     chat = {"model": "fake", "messages": HELLO}
