@@ -1,6 +1,7 @@
 """TLS of the gateway's own: the certificate that its listeners show, read anew on demand."""
 
 import logging
+import os
 import ssl
 import stat
 from datetime import UTC, datetime, timedelta
@@ -154,7 +155,12 @@ def _first_certificate(path: Path) -> "x509.Certificate | None":
 
 
 def _open_to_others(path: Path) -> str | None:
-    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name != "posix":
+        return None  # what stands there of others means nothing
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:  # gone since it was read
+        return None
     if not mode & stat.S_IRWXO:
         return None
     return f"the key in {path} is open to every user ({mode:o}): chmod o= {path}"

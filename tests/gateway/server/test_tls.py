@@ -119,5 +119,7 @@ def test_new_connections_get_the_certificate_that_is_in_the_files_now(
             assert shown_by(tls, authority) == second
             path.write_bytes(kept)
         certificate.unlink()
+        key.unlink()
         reload_or_tell(tls)
+        assert tls.warnings == ()  # asked for by whoever looks at the status
     assert shown_by(tls, authority) == second
