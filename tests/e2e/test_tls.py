@@ -209,7 +209,11 @@ async def test_a_new_certificate_is_shown_after_a_signal_and_a_wrong_one_never(
     async with serving(tmp_path, authority) as (gateway, session):
         made = await gateway.admin(session, "POST", "/keys", {"name": "ci"})
         client = sdk(gateway.url, made["secret"], authority)
-        assert await stream_of(client, "fake-n50-size100")
+        large: Any = [{"role": "user", "content": "x" * (4 << 20)}]
+        answer = await client.chat.completions.create(model="fake-size4000000", messages=large)
+        assert len(answer.choices[0].message.content or "") >= 4_000_000
+        streams = [stream_of(client, "fake-n200-size200000") for _ in range(20)]
+        assert all(len(text) >= 200_000 for text in await asyncio.gather(*streams))
         first = await number_shown(gateway, authority)
         open_before = await session.get(f"{gateway.url}/health/live")
         certificate, key = authority.pair(HOST)
