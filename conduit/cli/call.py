@@ -109,17 +109,12 @@ class Call:
     def target(self) -> Target:
         """Where administration is, with what opens it."""
         self._as_client = False
-        return Target(self.where.admin, self.where.master_key, self._ca_file)
+        return Target(self.where.admin, self.where.master_key, self.where.tls)
 
     def client_target(self, key: str | None = None) -> Target:
         """Where clients call, with a virtual key."""
         self._as_client = True
-        return Target(self.where.url, key, self._ca_file)
-
-    @property
-    def _ca_file(self) -> str | None:
-        context = self.where.context
-        return context.ca_file if context is not None else None
+        return Target(self.where.url, key, self.where.tls)
 
     @cached_property
     def gateway(self) -> Gateway:

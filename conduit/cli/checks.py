@@ -136,7 +136,8 @@ def _context(call: Call) -> Iterator[Record]:
     parts = urlsplit(where.admin)
     if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
         detail = f"keys go to {parts.netloc} unencrypted"
-        yield check("transport", "warn", detail, "put TLS in front of it, then use https://")
+        fix = "give it a certificate, or put TLS in front of it; then use https://"
+        yield check("transport", "warn", detail, fix)
     gateway = call.gateway_at(call.target)
     with call.console.waiting(f"waiting for {where.admin}"):
         if not (yield from _reachable(gateway)):

@@ -70,7 +70,7 @@ async def _follow(
         after_seq=wish.after_seq,
         boot=wish.boot,
         max_offline_s=wish.max_offline_s,
-        ca_file=call.target.ca_file,
+        tls=call.target.tls,
     )
     deadline = asyncio.timeout(call.left_s(0) if call.options.timeout_s else None)
     try:

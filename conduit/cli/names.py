@@ -118,8 +118,7 @@ def _awaited(where: Resolved, old: dict[str, Any]) -> dict[str, Any]:
 def refresh(choice: Choice) -> None:
     """Ask the gateway and write the cache. Raises ClientError, ContextError or OSError."""
     where = resolve(load(), choice, os.environ)
-    ca_file = where.context.ca_file if where.context is not None else None
-    target = Target(where.admin, where.master_key, ca_file)
+    target = Target(where.admin, where.master_key, where.tls)
     gateway = Gateway(target, Timeouts(connect_s=1.0, total_s=5.0, retries=0))
     entry: dict[str, Any] = {"at": time.time()}
     for kind, (operation, field) in _SOURCES.items():

@@ -11,6 +11,39 @@ Host = Annotated[
 Port = Annotated[
     int | None, typer.Option("--port", metavar="N", help="Listen here.  [default: 5000]")
 ]
+CertificateFile = Annotated[
+    str | None,
+    typer.Option(
+        "--tls-certificate-file", metavar="FILE", help="Speak HTTPS, with this certificate in PEM."
+    ),
+]
+KeyFile = Annotated[
+    str | None, typer.Option("--tls-key-file", metavar="FILE", help="Its key, in PEM.")
+]
+AdminHost = Annotated[
+    str | None,
+    typer.Option(
+        "--admin-host",
+        metavar="ADDRESS",
+        help="Listen here for administration.  [default: 127.0.0.1]",
+    ),
+]
+AdminPort = Annotated[
+    int | None,
+    typer.Option(
+        "--admin-port",
+        metavar="N",
+        help="Serve the admin API, live events and metrics here alone.  [default: as the rest]",
+    ),
+]
+AdminClientCaFile = Annotated[
+    str | None,
+    typer.Option(
+        "--admin-client-ca-file",
+        metavar="FILE",
+        help="Who comes to --admin-port needs a certificate of this authority, in PEM.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -31,19 +64,6 @@ LogLevel = Annotated[
 ]
 
 
-def overrides(
-    host: str | None,
-    port: int | None,
-    db: str | None,
-    log_format: str | None,
-    log_level: str | None,
-) -> dict[str, object]:
+def overrides(**given: object) -> dict[str, object]:
     """The settings that flags have set, under the gateway's names."""
-    given: dict[str, object] = {
-        "host": host,
-        "port": port,
-        "database_url": db,
-        "log_format": log_format,
-        "log_level": log_level,
-    }
     return {name: value for name, value in given.items() if value is not None}

@@ -33,6 +33,8 @@ def welcome(
 
 def _lines(announcement: Announcement, model: str | None, call: str) -> Iterator[str]:
     yield f"Conduit {__version__} is running at {announcement.url}"
+    if announcement.admin_url is not None:
+        yield f"and is administered at {announcement.admin_url}"
     if announcement.port_changed_from is not None:
         yield f"(port {announcement.port_changed_from} was taken)"
     yield ""

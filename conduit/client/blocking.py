@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from conduit.client import tls
 from conduit.client.api import Record, Request, build_request, error_of
+from conduit.client.contexts import USUAL_TLS, TlsFiles
 from conduit.client.errors import ApiError, BrokenOff, ClientError, Unreachable
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -22,6 +24,9 @@ _READ_BYTES = 65_536
 _SILENCE_S = 180.0
 """For how long a streamed answer may say nothing: a filter that little fits takes its time."""
 
+_SHOW_CERTIFICATE = (
+    "if it wants a client certificate: conduit context update NAME --client-certificate-file FILE"
+)
 _TRANSIENT = frozenset({502, 503, 504})
 
 
@@ -37,11 +42,11 @@ def unreachable(
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a gateway is and what opens it. `ca_file` replaces the system's authorities."""
+    """Where a gateway is, what opens it, and what TLS is spoken with there."""
 
     url: str
     master_key: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
+    tls: TlsFiles = USUAL_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,7 @@ class Gateway:
                     raise
             except _ConnectionLost as error:
                 if not left:
-                    raise unreachable(self.target.url, str(error)) from error
+                    raise self._lost(error) from error
             # Jitter keeps many clients of one restarted gateway from coming back at once.
             time.sleep(random.uniform(0.05, 0.2))
         raise AssertionError("unreachable: the last try returns or raises")
@@ -170,8 +175,14 @@ class Gateway:
         try:
             status, _, _ = self._exchange(Request("GET", path, None, True), deadline)
         except _ConnectionLost as error:
-            raise unreachable(self.target.url, str(error)) from error
+            raise self._lost(error) from error
         return status
+
+    def _lost(self, error: Exception) -> Unreachable:
+        url, shown = self.target.url, self.target.tls.certificate_file
+        # Most servers end a handshake without a word where a certificate is missing.
+        hint = _SHOW_CERTIFICATE if url.startswith("https:") and shown is None else None
+        return unreachable(url, str(error), hint=hint)
 
     def _send_once(self, request: Request, deadline: Deadline) -> Record:
         status, headers, body = self._exchange(request, deadline)
@@ -270,7 +281,7 @@ def connect(target: Target, timeout_s: float) -> Connection:
     at = (proxy.hostname or host, proxy.port or 80) if proxy else (host, port)
     try:
         if secure:
-            context = ssl.create_default_context(cafile=target.ca_file)
+            context = tls.context_of(target.tls)
             http_connection: http.client.HTTPConnection = http.client.HTTPSConnection(
                 *at, timeout=timeout_s, context=context
             )
@@ -317,6 +328,8 @@ def _hint_of(error: Exception) -> str | None:
 def describe(error: Exception) -> str:
     """A failure of the network in a few words."""
     match error:
+        case ssl.SSLError() if "CERTIFICATE_REQUIRED" in (error.reason or ""):
+            return "it wants a client certificate"
         case ssl.SSLCertVerificationError():
             return f"its certificate is not trusted ({error.verify_message})"
         case ssl.SSLError():

@@ -10,6 +10,7 @@ import aiohttp
 from conduit.client.chat import ChatRequest, Patience
 from conduit.client.chat_answer import AnswerReader, chat_error
 from conduit.client.connection import trust
+from conduit.client.contexts import USUAL_TLS, TlsFiles
 from conduit.client.errors import Unreachable
 
 _PATH = "/v1/chat/completions"
@@ -54,7 +55,7 @@ class StreamedAnswer:
 
 @asynccontextmanager
 async def asked(
-    url: str, request: ChatRequest, *, patience: Patience, ca_file: str | None = None
+    url: str, request: ChatRequest, *, patience: Patience, tls: TlsFiles = USUAL_TLS
 ) -> AsyncIterator[StreamedAnswer]:
     """Ask for a streamed answer; leaving the block hangs up, and the gateway stops the provider.
 
@@ -65,7 +66,7 @@ async def asked(
         headers["authorization"] = f"Bearer {request.key}"
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S)
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=await trust(ca_file)),
+        connector=aiohttp.TCPConnector(ssl=await trust(tls)),
         timeout=timeout,
         # A proxy of the environment is for the world outside, never for this machine.
         trust_env=urlsplit(url).hostname not in ("localhost", "127.0.0.1", "::1"),

@@ -12,7 +12,9 @@ import aiohttp
 from yarl import URL
 
 from conduit.client.api import Record, Request, build_request, error_of
+from conduit.client.contexts import USUAL_TLS, TlsFiles
 from conduit.client.errors import Unreachable
+from conduit.client.tls import context_of
 
 DEFAULT_TIMEOUT_S = 15.0
 
@@ -28,12 +30,12 @@ class Connection:
         url: str,
         token: str,
         *,
-        ca_file: str | None = None,
+        tls: TlsFiles = USUAL_TLS,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         self.url = url.rstrip("/")
         self._token = token
-        self._ca_file = ca_file
+        self._tls = tls
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
 
@@ -48,7 +50,7 @@ class Connection:
 
     async def __aenter__(self) -> "Connection":
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=await trust(self._ca_file)),
+            connector=aiohttp.TCPConnector(ssl=await trust(self._tls)),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
             # A proxy of the environment is for the world outside, never for this machine.
             trust_env=urlsplit(self.url).hostname not in ("localhost", "127.0.0.1", "::1"),
@@ -100,12 +102,15 @@ class Connection:
         return _decoded(status, answered, content)
 
 
-async def trust(ca_file: str | None) -> ssl.SSLContext | bool:
-    """Whom to trust as a gateway: the usual authorities, or those in a file."""
-    if ca_file is None:
+async def trust(files: TlsFiles) -> ssl.SSLContext | bool:
+    """What to speak TLS with. Raises Unreachable for files that cannot be used."""
+    if files == USUAL_TLS:
         return True
-    # Reading the authorities takes tens of milliseconds: not in the loop's thread.
-    return await asyncio.to_thread(ssl.create_default_context, cafile=ca_file)
+    try:
+        # Reading the authorities takes tens of milliseconds: not in the loop's thread.
+        return await asyncio.to_thread(context_of, files)
+    except OSError as error:
+        raise Unreachable(f"TLS cannot be spoken: {error.strerror}") from error
 
 
 def _decoded(status: int, headers: Mapping[str, str], content: bytes) -> Record:

@@ -28,6 +28,23 @@ class ContextError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Whom a client trusts, and the certificate that it shows where it is asked for one.
+
+    `ca_file` replaces the system's authorities; without a `key_file` the certificate's file has
+    its key too.
+    """
+
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+USUAL_TLS = TlsFiles()
+"""The system's authorities, and no certificate."""
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A named gateway.
 
@@ -44,6 +61,13 @@ class Context:
     admin_url: str | None = None
     color: str | None = None
     confirm_typed: bool = False
+    client_certificate_file: str | None = None
+    client_key_file: str | None = None
+
+    @property
+    def tls(self) -> TlsFiles:
+        """What TLS is spoken with there."""
+        return TlsFiles(self.ca_file, self.client_certificate_file, self.client_key_file)
 
     @property
     def admin(self) -> str:
@@ -99,6 +123,7 @@ class Resolved:
     virtual_key: str | None = field(default=None, repr=False)
     virtual_key_origin: str = "none"
     admin_url: str | None = None
+    tls: TlsFiles = USUAL_TLS
 
     @property
     def admin(self) -> str:
@@ -151,6 +176,8 @@ def load() -> Contexts:
             admin_url=normalized(admin) if admin is not None else None,
             color=_text(table, "color", config_file()),
             confirm_typed=table.get("confirm") == "typed",
+            client_certificate_file=_text(table, "client_certificate_file", config_file()),
+            client_key_file=_text(table, "client_key_file", config_file()),
         )
     credentials = {}
     for name, table in _tables(secrets, credentials_file()):
@@ -185,16 +212,32 @@ def resolve(contexts: Contexts, choice: Choice, environ: Mapping[str, str]) -> R
     stored = _stored_for(contexts, context, lambda known: known.url == url)
     if stored is not None and stored.virtual_key and (by_flag or virtual_key is None):
         virtual_key, virtual_origin = stored.virtual_key, stored_origin
+    chosen = context if context is not None and context.url == url else None
     return Resolved(
         url=url,
         url_origin=url_origin,
-        context=context if context is not None and context.url == url else None,
+        context=chosen,
         master_key=master_key,
         master_key_origin=master_origin if master_key else "none",
         virtual_key=virtual_key,
         virtual_key_origin=virtual_origin if virtual_key else "none",
         admin_url=admin if admin != url else None,
+        tls=tls_files(chosen, environ, by_flag=by_flag),
     )
+
+
+def tls_files(
+    context: Context | None, environ: Mapping[str, str], *, by_flag: bool = False
+) -> TlsFiles:
+    """What TLS is spoken with: the environment stands above a context that no flag names."""
+    own = context.tls if context is not None else TlsFiles()
+    if by_flag and context is not None:
+        return own
+    ca_file = environ.get("CONDUIT_CA_FILE") or own.ca_file
+    certificate = environ.get("CONDUIT_CLIENT_CERTIFICATE_FILE")
+    if not certificate:
+        return TlsFiles(ca_file, own.certificate_file, own.key_file)
+    return TlsFiles(ca_file, certificate, environ.get("CONDUIT_CLIENT_KEY_FILE") or None)
 
 
 def _chosen_context(
@@ -278,9 +321,15 @@ def save(context: Context, *, make_current: bool = False) -> None:
             **({"admin_url": normalized(context.admin_url)} if context.admin_url else {}),
             **({"color": context.color} if context.color else {}),
             **({"confirm": "typed"} if context.confirm_typed else {}),
+            **_given("client_certificate_file", context.client_certificate_file),
+            **_given("client_key_file", context.client_key_file),
         }
         if make_current or not document.get("current"):
             document["current"] = context.name
+
+
+def _given(name: str, value: str | None) -> dict[str, str]:
+    return {name: value} if value else {}
 
 
 def store_secrets(

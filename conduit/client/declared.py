@@ -44,7 +44,8 @@ _KEY_FIELDS = (
     "tags",
     "metadata",
 )
-_GROUP_FIELDS = ("description", "enabled", "allowed_models", "limits")
+_GROUP_FIELDS = ("description", "enabled", "allowed_models", "limits", "allowed_ips")
+_USUAL_GROUP: Mapping[str, Any] = {"limits": [], "allowed_ips": []}
 _USUAL_KEY: Mapping[str, Any] = {"limits": [], "tags": {}, "metadata": {}}
 _OF_THE_MOMENT = frozenset({"remaining", "exceeded"})  # how a rate limit stands
 _USUAL_RATE = {
@@ -292,7 +293,7 @@ def _declared_key(row: Record) -> dict[str, Any]:
 
 
 def _declared_group(row: Record) -> dict[str, Any]:
-    given = {name: row[name] for name in _GROUP_FIELDS}
+    given = {name: row[name] for name in _GROUP_FIELDS if name in row}
     return {"name": row["name"], **given, "limits": _unusual_rates(row["limits"])}
 
 
@@ -503,7 +504,7 @@ def _group_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) -> It
         made = {key: entry[key] for key in ("name", *_GROUP_FIELDS) if key in entry}
         yield Step("add", "group", name, "groups.create", (), made, _added(entry, _GROUP_FIELDS))
         return
-    changes = _differences(entry, held, _GROUP_FIELDS)
+    changes = _differences(entry, {**_USUAL_GROUP, **held}, _GROUP_FIELDS)
     if changes:
         body = {field_name: new for field_name, (_, new) in changes.items()}
         yield Step("change", "group", name, "groups.update", (name,), body, changes)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conduit.client.connection import Connection
+from conduit.client.contexts import USUAL_TLS, TlsFiles
 from conduit.client.errors import ApiError, Unreachable
 from conduit.client.link import Link, Lost, Message
 from conduit.core.ids import now_ms
@@ -95,7 +96,7 @@ async def tail_events(  # noqa: PLR0913  # the words of `logs tail`
     boot: str | None = None,
     max_offline_s: float | None = None,
     backoff: Backoff = Backoff(),
-    ca_file: str | None = None,
+    tls: TlsFiles = USUAL_TLS,
     heard: Callable[[], None] | None = None,
 ) -> AsyncGenerator[LiveItem, None]:
     """Events from now on, or after a number of the run that `boot` names.
@@ -104,7 +105,7 @@ async def tail_events(  # noqa: PLR0913  # the words of `logs tail`
     AuthenticationFailed where the token is refused, ApiError where the filter or a kind is,
     Unreachable after `max_offline_s` without a connection. Close it with `aclosing`.
     """
-    async with Connection(url, token, ca_file=ca_file) as connection:
+    async with Connection(url, token, tls=tls) as connection:
         wish = _Wish(None if kinds is None else tuple(kinds), filter)
         tail = _Tail(connection, token, wish, backoff, heard or _ignore)
         tail.start_after(after_seq, boot)

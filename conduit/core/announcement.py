@@ -19,7 +19,9 @@ class Announcement:
     """A gateway that accepts calls at `url`.
 
     `master_key` and `virtual_key` are set only when they have just been made: nothing can tell
-    them again. `port_changed_from` is the port that was wanted and taken by somebody else.
+    them again. `port_changed_from` is the port that was wanted and taken by somebody else,
+    `certificate_file` what it shows where it speaks TLS, `admin_url` where it is administered if
+    that is elsewhere.
     """
 
     url: str
@@ -30,6 +32,8 @@ class Announcement:
     database: str
     key_name: str | None = None
     port_changed_from: int | None = None
+    certificate_file: str | None = None
+    admin_url: str | None = None
     warnings: tuple[str, ...] = ()
     master_key: str | None = field(default=None, repr=False)
     virtual_key: str | None = field(default=None, repr=False)

@@ -20,6 +20,11 @@ def networks_of(text: str | None) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(name) for name in names if name)
 
 
+def network_names(text: str | None) -> tuple[str, ...]:
+    """The same in their usual form, as `is_within` takes them. Raises ValueError."""
+    return tuple(str(network) for network in networks_of(text))
+
+
 def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
     """Whether an address lies in one of the networks; one that is not known lies in none."""
     return address is not None and _is_within(address, networks)

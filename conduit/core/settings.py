@@ -20,6 +20,11 @@ RESTART_ONLY = frozenset(
     {
         "host",
         "port",
+        "tls_certificate_file",
+        "tls_key_file",
+        "admin_host",
+        "admin_port",
+        "admin_client_ca_file",
         "workers",
         "database_url",
         "redis_url",
@@ -65,6 +70,40 @@ class GatewaySettings(CallSettings):
 
     port: int = Field(
         default=5000, ge=0, le=65535, description="Port to listen on; 0 takes any free one."
+    )
+
+    tls_certificate_file: Path | None = Field(
+        default=None,
+        description=(
+            "File with the certificate, in PEM, under which HTTPS is spoken; HTTP when unset."
+        ),
+    )
+
+    tls_key_file: Path | None = Field(
+        default=None,
+        description="File with its key, in PEM; that of the certificate when unset.",
+    )
+
+    admin_host: str = Field(
+        default="127.0.0.1", description="Address to listen on for administration, at admin_port."
+    )
+
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description=(
+            "Port for the admin API, the live events and the metrics, which port then does not "
+            "serve; the same one when unset."
+        ),
+    )
+
+    admin_client_ca_file: Path | None = Field(
+        default=None,
+        description=(
+            "File with the authority, in PEM, that has to have signed the certificates of those "
+            "who come to admin_port."
+        ),
     )
 
     workers: int = Field(
@@ -230,6 +269,19 @@ class GatewaySettings(CallSettings):
             "Networks of the reverse proxies whose X-Forwarded-For is believed, separated by "
             "commas."
         ),
+    )
+
+    admin_allowed_ips: str | None = Field(
+        default=None,
+        description=(
+            "Networks from which the admin API and the live events may be used, separated by "
+            "commas; from anywhere when unset."
+        ),
+    )
+
+    denied_ips: str | None = Field(
+        default=None,
+        description="Networks to which nothing but health is served, separated by commas.",
     )
 
     held_money_wait_s: float = Field(
@@ -454,12 +506,34 @@ class GatewaySettings(CallSettings):
                 raise ValueError(f"{network} would let every client choose its own address")
         return value
 
+    @field_validator("admin_allowed_ips", "denied_ips")
+    @classmethod
+    def _are_networks_too(cls, value: str | None) -> str | None:
+        networks_of(value)
+        return value
+
     @model_validator(mode="after")
     def _has_one_of_each_key(self) -> "GatewaySettings":
         for key in ("master_key", "sealing_key"):
             file = f"{key}_file"
             if getattr(self, key) is not None and getattr(self, file) is not None:
                 raise ValueError(f"{key} and {file} are both set: keep one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_certificate_for_its_key(self) -> "GatewaySettings":
+        if self.tls_key_file is not None and self.tls_certificate_file is None:
+            raise ValueError("tls_key_file is set without tls_certificate_file")
+        return self
+
+    @model_validator(mode="after")
+    def _administers_where_it_can(self) -> "GatewaySettings":
+        if self.admin_client_ca_file is not None and (
+            self.admin_port is None or self.tls_certificate_file is None
+        ):
+            raise ValueError("admin_client_ca_file needs admin_port and tls_certificate_file")
+        if self.admin_port and (self.host, self.port) == (self.admin_host, self.admin_port):
+            raise ValueError("admin_port is the port of the clients: leave it unset, or change it")
         return self
 
     def database_location(self) -> str:

@@ -21,6 +21,9 @@ _FOREIGN_VARIABLES = frozenset(
         "CONDUIT_HOME",
         "CONDUIT_URL",
         "CONDUIT_ADMIN_URL",
+        "CONDUIT_CA_FILE",
+        "CONDUIT_CLIENT_CERTIFICATE_FILE",
+        "CONDUIT_CLIENT_KEY_FILE",
         "CONDUIT_CONTEXT",
         "CONDUIT_API_KEY",
         "CONDUIT_OUTPUT",
@@ -44,6 +47,9 @@ _OF_THE_MACHINE = frozenset(
         "master_key_file",
         "sealing_key",
         "sealing_key_file",
+        "tls_certificate_file",
+        "tls_key_file",
+        "admin_client_ca_file",
     }
 )
 

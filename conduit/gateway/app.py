@@ -64,12 +64,15 @@ from conduit.gateway.request_path import make_entrance, price_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
 from conduit.gateway.sealing import SealingKey, key_source
 from conduit.gateway.seat import Seat
+from conduit.gateway.server.address_lists import AddressLists, address_middleware
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.deferred import DeferredRoutes, Make
 from conduit.gateway.server.errors import error_answers, error_middleware, guarded
 from conduit.gateway.server.headers import finish_headers, is_client_api
+from conduit.gateway.server.listening import Applications
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
+from conduit.gateway.server.tls import tls_of
 from conduit.gateway.shared_metrics import SharedMetrics
 from conduit.gateway.shedding import Reason, Shedder, log_change, watch
 from conduit.gateway.snapshot import Credential, Upstream
@@ -204,6 +207,7 @@ async def open_gateway(
             secrets=secrets,
             warnings=warnings,
             started_at_ms=now_ms(),
+            tls=tls_of(settings),
             seat=seat,
         )
         stack.push_async_callback(gateway.limiter.close)
@@ -314,31 +318,19 @@ def edge_options(gateway: Gateway, connections: int | None = None) -> EdgeOption
     )
 
 
-def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
-    """The application over the parts of a gateway."""
-    logins = FailedLogins(gateway.bus.publish, gateway.metrics.login_failed)
-    addresses = gateway.addresses
+def make_apps(gateway: Gateway, master: MasterAccess) -> Applications:
+    """The applications over the parts of a gateway.
 
-    def refuse_login(request: web.BaseRequest, error: AuthenticationError) -> ConduitError:
-        api: Api = "client" if is_client_api(request.path) else "admin"
-        return logins.refusal(api, addresses.of(request), error)
-
-    scrub = gateway.secrets.scrub_json
-    app = web.Application(middlewares=[error_middleware(encode_error, scrub, refuse_login)])
-    app.on_response_prepare.append(finish_headers)
+    There are two where administration has a listener of its own.
+    """
+    edge = _Edge(gateway)
+    app = edge.application()
+    apart = gateway.settings.admin_port is not None
+    admin_app = edge.application() if apart else app
     entrance = app[ENTRANCE] = CurrentEntrance(make_entrance(gateway))
     handlers = calls.handlers_of(entrance)
-    answer_error = error_answers(encode_error, scrub, refuse_login)
-    app[DIRECT] = {path: guarded(handler, answer_error) for path, handler in handlers.items()}
-
-    def renew_entrance() -> None:
-        addresses.trust(networks_of(gateway.settings.trusted_proxies))
-        gateway.health.use(rules.health_rules(gateway.settings))
-        gateway.cache.store.limits = rules.cache_limits(gateway.settings)
-        gateway.shedder.limits = rules.shedding_limits(gateway.settings)
-        entrance.now = make_entrance(gateway)
-
-    gateway.on_settings = renew_entrance
+    app[DIRECT] = {path: guarded(handler, edge.answer) for path, handler in handlers.items()}
+    gateway.on_settings = partial(_renew, gateway, edge, entrance)
     app.add_routes(calls.routes(handlers))
     app.add_routes(models.routes())
     app.add_routes(gemini.routes(entrance))
@@ -349,19 +341,59 @@ def make_app(gateway: Gateway, master: MasterAccess) -> web.Application:
         )
         render = shared.render
         app.cleanup_ctx.append(partial(_writing_metrics, shared))
-    app.add_routes(health.routes(gateway.readiness, render))
-    viewed = LiveEvents(gateway.bus, master.admits, addresses.of, refuse_login)
-    late = (
-        DeferredRoutes("/admin", partial(_load_admin, gateway, master)),
-        DeferredRoutes(LiveEvents.PREFIX, viewed.load),
-        DeferredRoutes("/openapi.json", _load_document),
-    )
-    for resource in late:
-        app.router.register_resource(resource)
+    admin_app.add_routes(health.metrics_routes(render))
+    viewed = LiveEvents(gateway.bus, master.admits, gateway.addresses.of, edge.refuse_login)
+    late = [
+        _later(admin_app, "/admin", partial(_load_admin, gateway, master)),
+        _later(admin_app, LiveEvents.PREFIX, viewed.load),
+    ]
+    for each in (app, admin_app) if apart else (app,):
+        each.add_routes(health.routes(gateway.readiness))
+        late.append(_later(each, "/openapi.json", _load_document))
     # Ended before the server waits for its handlers: a listener would keep it waiting.
-    app.on_shutdown.append(lambda _: viewed.stop())
+    admin_app.on_shutdown.append(lambda _: viewed.stop())
     app.cleanup_ctx.append(partial(_background, gateway, viewed, late))
-    return app
+    return Applications(app, admin_app if apart else None)
+
+
+class _Edge:
+    """What stands before the handlers of every application: addresses, logins, errors."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._logins = FailedLogins(gateway.bus.publish, gateway.metrics.login_failed)
+        self._addresses = gateway.addresses
+        self._scrub = gateway.secrets.scrub_json
+        self.lists = AddressLists(gateway.addresses.of)
+        self.lists.use(gateway.settings)
+        self.answer = error_answers(encode_error, self._scrub, self.refuse_login)
+
+    def application(self) -> web.Application:
+        """An application behind it, without routes."""
+        errors = error_middleware(encode_error, self._scrub, self.refuse_login)
+        app = web.Application(middlewares=[errors, address_middleware(self.lists)])
+        app.on_response_prepare.append(finish_headers)
+        return app
+
+    def refuse_login(self, request: web.BaseRequest, error: AuthenticationError) -> ConduitError:
+        api: Api = "client" if is_client_api(request.path) else "admin"
+        return self._logins.refusal(api, self._addresses.of(request), error)
+
+
+def _renew(gateway: Gateway, edge: _Edge, entrance: CurrentEntrance) -> None:
+    """Put settings into force that have been read anew."""
+    settings = gateway.settings
+    gateway.addresses.trust(networks_of(settings.trusted_proxies))
+    edge.lists.use(settings)
+    gateway.health.use(rules.health_rules(settings))
+    gateway.cache.store.limits = rules.cache_limits(settings)
+    gateway.shedder.limits = rules.shedding_limits(settings)
+    entrance.now = make_entrance(gateway)
+
+
+def _later(app: web.Application, prefix: str, load: Callable[[], Make]) -> DeferredRoutes:
+    routes = DeferredRoutes(prefix, load)
+    app.router.register_resource(routes)
+    return routes
 
 
 def _load_document() -> Make:

@@ -71,6 +71,7 @@ def _group_grant(group: StoredGroup) -> GroupGrant:
         enabled=group.enabled,
         allowed_models=tuple(group.allowed_models),
         limits=limits_of(group.limits),
+        allowed_ips=tuple(group.allowed_ips),
     )
 
 

@@ -36,6 +36,7 @@ from conduit.gateway.routes.health import Readiness
 from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.seat import Seat
 from conduit.gateway.server.addresses import ClientAddresses
+from conduit.gateway.server.tls import Tls, reload_or_tell
 from conduit.gateway.shedding import Shedder, told_of
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.stopping import grace_warning
@@ -75,6 +76,7 @@ class Gateway:
     secrets: LiveSecrets
     warnings: tuple[str, ...]
     started_at_ms: int
+    tls: Tls | None = None
     seat: Seat | None = None
     """Which of several processes this is; None for the only one."""
     draining: bool = False
@@ -103,6 +105,8 @@ class Gateway:
         self.origins = dict(origins) | {name: self.origins[name] for name in fixed}
         logging.getLogger().setLevel(self.settings.log_level.upper())
         self.on_settings()
+        if self.tls is not None:
+            reload_or_tell(self.tls)
         changed = [name for name in differing if name not in RESTART_ONLY]
         workers = 1 if self.seat is None else self.seat.count
         return SettingsReload(changed=changed, restart_needed=fixed, workers=workers)
@@ -167,7 +171,8 @@ class Gateway:
 
     def _warnings_now(self) -> tuple[str, ...]:
         warning = grace_warning(self.settings, os.environ)
-        return self.warnings if warning is None else (*self.warnings, warning)
+        of_tls = () if self.tls is None else self.tls.warnings
+        return (*self.warnings, *of_tls, *(() if warning is None else (warning,)))
 
     async def check_ledger(self) -> LedgerReport:
         """The invariants of everything written up to now."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 from msgspec import structs
 
 from conduit.core.limits import limits_in
+from conduit.core.networks import network_names
 from conduit.gateway import rules
 from conduit.gateway.entrance import Entrance
 from conduit.gateway.exchange import Candidate
@@ -91,7 +92,9 @@ def make_stages(gateway: Gateway) -> Stages:
         by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
     )
     return Stages(
-        authenticate=Authenticate(gateway.keyring.cached, gateway.keyring.find),
+        authenticate=Authenticate(
+            gateway.keyring.cached, gateway.keyring.find, network_names(settings.denied_ips)
+        ),
         shed=Shed(gateway.shedder.refuse_ordinary),
         admit=admit,
         decode=keeping,

@@ -2,20 +2,15 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
-
-from aiohttp import web
 
 from conduit.core.announcement import Announcement
 from conduit.core.errors import ShuttingDownError, UnavailableError
@@ -27,7 +22,7 @@ from conduit.gateway import logs
 from conduit.gateway.app import (
     NoMasterKeyError,
     edge_options,
-    make_app,
+    make_apps,
     master_access,
     open_gateway,
 )
@@ -46,9 +41,10 @@ from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.parts import Gateway
 from conduit.gateway.sealing import SealingKeyError
-from conduit.gateway.seat import BACKLOG, READY, RELOAD, Seat, order_of
+from conduit.gateway.seat import READY, RELOAD, Seat, order_of
 from conduit.gateway.server.descriptors import allow_many_connections
-from conduit.gateway.server.runner import GatewayRunner
+from conduit.gateway.server.listening import Inherited, Listening, Runners, listen, running
+from conduit.gateway.server.tls import tls_of
 from conduit.gateway.stopping import ENDING_S, grace_warning
 from conduit.gateway.storage.engine import DatabaseError, outages_reported
 from conduit.gateway.storage.ledger import StorageFailedError
@@ -72,18 +68,9 @@ _OPERATORS_MATTERS = (
     NoMasterKeyError,
     SealingKeyError,
 )
-_PORTS_TRIED = 100
 _YOUNG_OBJECTS = 20_000
 _SIGNALS_TO_END = 2
 """One to begin, and one to end the waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listening:
-    """Where the gateway accepts connections; `wanted_port` where that one was taken."""
-
-    url: str
-    wanted_port: int | None = None
 
 
 def serve(
@@ -112,6 +99,7 @@ def serve(
         logs.log_crashes()
         for name in unknown_variables() if seat is None else ():
             logger.warning("the variable %s is no setting of Conduit: is it misspelt?", name)
+        tls_of(settings)  # refuses files that cannot be used before anything is opened
         if mode == "serve" and seat is None and settings.workers > 1:
             return _run_on_fastest_loop(_parent(settings, overrides, config_file, secrets))
         run = _Run(read_settings, secrets, mode, announce, simulator=simulator, seat=seat)
@@ -178,25 +166,20 @@ class _Run:
             reloading_on_hangup(gateway),
         ):
             found = await self._prepare(gateway)
-            app = make_app(gateway, await master_access(gateway))
+            apps = make_apps(gateway, await master_access(gateway))
             options = edge_options(gateway, allow_many_connections())
-            runner = GatewayRunner(app, encode_error, options, shutdown_timeout=ENDING_S)
-            await runner.setup()
-            try:
+            async with running(apps, encode_error, options, shutdown_s=ENDING_S) as runners:
                 calm_collector()
-                listening = await self._listen(gateway.settings, runner)
+                listening = await self._listen(gateway, runners)
                 self._announce(announcement(gateway, found, listening))
-                logger.info("listening on %s", listening.url)
-                warning = grace_warning(gateway.settings, os.environ)
-                if warning is not None and (self._seat is None or self._seat.number == 1):
-                    logger.warning("%s", warning)
+                log_listening(listening)
+                if self._seat is None or self._seat.number == 1:
+                    log_warnings(gateway)
                 if self._seat is not None:
                     _say_to_parent(READY)
                     gateway.reload_others = partial(_say_to_parent, RELOAD)
                 await self._signals.get()
-                await self._drain(gateway, runner)
-            finally:
-                await runner.cleanup()
+                await self._drain(gateway, runners)
         if gateway.ledger.unwritten:
             logger.error("%d journal records could not be written", gateway.ledger.unwritten)
             return EXIT_FAILED
@@ -221,38 +204,15 @@ class _Run:
             await gateway.keyring.load()
         return found
 
-    async def _listen(self, settings: GatewaySettings, runner: GatewayRunner) -> Listening:
-        """Bind the wanted port; `up` takes the next free one where it is taken."""
+    async def _listen(self, gateway: Gateway, runners: Runners) -> Listening:
+        """Where the settings want it; a worker beside the others, `up` where there is room."""
+        inherited = None
         if self._seat is not None:
-            return await self._listen_as_told(self._seat, settings, runner)
-        for port in range(settings.port, settings.port + _PORTS_TRIED):
-            site = web.TCPSite(runner, settings.host, port, backlog=1024, reuse_address=True)
-            try:
-                await site.start()
-            except OSError as error:
-                await site.stop()
-                if error.errno != errno.EADDRINUSE or self._mode == "serve":
-                    # asyncio's own text says it all again; a resolver's numbers are its own.
-                    known = not isinstance(error, socket.gaierror) and error.errno
-                    reason = os.strerror(error.errno or 0) if known else error.strerror
-                    raise OSError(
-                        error.errno, f"cannot listen on {settings.host}:{port}: {reason}"
-                    ) from error
-                continue
-            actual = runner.addresses[0][1]
-            changed = settings.port if settings.port not in (0, actual) else None
-            return Listening(f"http://{shown_host(settings.host)}:{actual}", changed)
-        raise OSError(errno.EADDRINUSE, f"no free port from {settings.port} on")
-
-    async def _listen_as_told(
-        self, seat: Seat, settings: GatewaySettings, runner: GatewayRunner
-    ) -> Listening:
-        """Accept from the sockets that the parent listens on, beside the other workers."""
-        for descriptor in seat.sockets:
-            inherited = socket.socket(fileno=descriptor)
-            await web.SockSite(runner, inherited, backlog=BACKLOG).start()
-        port = runner.addresses[0][1]
-        return Listening(f"http://{shown_host(settings.host)}:{port}")
+            inherited = Inherited(self._seat.sockets, self._seat.admin_sockets)
+        moves = self._mode == "up"
+        return await listen(
+            runners, gateway.settings, gateway.tls, moves=moves, inherited=inherited
+        )
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -270,7 +230,7 @@ class _Run:
         for _ in range(_SIGNALS_TO_END):
             self._signals.put_nowait(signal.SIGTERM)
 
-    async def _drain(self, gateway: Gateway, runner: GatewayRunner) -> None:
+    async def _drain(self, gateway: Gateway, runners: Runners) -> None:
         """Let live calls finish. A second signal skips the waiting, never the settling."""
         settings = gateway.settings
         gateway.draining = True
@@ -283,8 +243,7 @@ class _Run:
         hurried = False
         if settings.drain_accept_s and not on_terminal:
             hurried = await self._unless_signalled(asyncio.sleep(settings.drain_accept_s))
-        for site in list(runner.sites):
-            await site.stop()
+        await runners.stop_accepting()
         gateway.live.closed = True
         if len(gateway.live) and not hurried:
             logger.info("waiting for %d calls to finish", len(gateway.live))
@@ -354,6 +313,21 @@ async def reload_settings(gateway: Gateway) -> None:
         logger.warning("%s", warning)
 
 
+def log_listening(listening: Listening) -> None:
+    """Where it is reached."""
+    logger.info("listening on %s", listening.url)
+    if listening.admin_url is not None:
+        logger.info("administered on %s", listening.admin_url)
+
+
+def log_warnings(gateway: Gateway) -> None:
+    """What an operator should know of how the gateway was started."""
+    of_tls = () if gateway.tls is None else gateway.tls.warnings
+    for warning in (*of_tls, grace_warning(gateway.settings, os.environ)):
+        if warning is not None:
+            logger.warning("%s", warning)
+
+
 def calm_collector() -> None:
     """Take what start-up has made out of the garbage collector's sight, and let it come less.
 
@@ -363,13 +337,6 @@ def calm_collector() -> None:
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
     gc.enable()  # the commands that start a gateway put it off while everything is imported
-
-
-def shown_host(host: str) -> str:
-    """A host as it stands in a URL that can be opened from this machine."""
-    if host in ("0.0.0.0", "::", ""):  # recognised, not bound
-        return "127.0.0.1"
-    return f"[{host}]" if ":" in host else host
 
 
 def announcement(gateway: Gateway, found: Found, listening: Listening) -> Announcement:
@@ -383,7 +350,9 @@ def announcement(gateway: Gateway, found: Found, listening: Listening) -> Announ
         data_folder=str(gateway.folder),
         database=scrubbed(gateway.settings.database_location()),
         key_name=found.key_name,
+        admin_url=listening.admin_url,
         port_changed_from=listening.wanted_port,
+        certificate_file=None if gateway.tls is None else str(gateway.tls.certificate_file),
         warnings=(*gateway.warnings, *gateway.configuration.warnings, *found.warnings),
         master_key=found.master_key,
         virtual_key=found.virtual_key,

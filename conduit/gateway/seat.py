@@ -13,21 +13,20 @@ READY: Final = b"ready\n"
 RELOAD: Final = b"reload\n"
 """What it writes there to have the other workers read their settings, as it has just done."""
 
-BACKLOG: Final = 1024
-"""Connections that wait to be accepted."""
-
 
 @dataclass(frozen=True, slots=True)
 class Seat:
     """`number` counts from 1; `epoch` is what the parent has taken the ledger for.
 
-    `sockets` are the descriptors that the parent listens on. Its standard input ends with it.
+    `sockets` are the descriptors that the parent listens on, `admin_sockets` those for
+    administration where it has its own. Its standard input ends with it.
     """
 
     number: int
     count: int
     epoch: int
     sockets: tuple[int, ...] = ()
+    admin_sockets: tuple[int, ...] = ()
     on_terminal: bool = False
 
 
@@ -56,5 +55,7 @@ def read_order(line: bytes) -> tuple[dict[str, object], str | None, Seat]:
         else given["value"]
         for name, given in order["overrides"].items()
     }
-    seat = Seat(**{**order["seat"], "sockets": tuple(order["seat"]["sockets"])})
+    given = order["seat"]
+    shared = {name: tuple(given[name]) for name in ("sockets", "admin_sockets")}
+    seat = Seat(**{**given, **shared})
     return overrides, order["config_file"], seat

@@ -109,6 +109,7 @@ class GroupGrant:
     enabled: bool
     allowed_models: tuple[str, ...]
     limits: tuple[Limit, ...] = ()
+    allowed_ips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,22 @@ accepted is served by the others while one of them is started anew.
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Final
 
 from conduit.core.paths import data_folder
 from conduit.core.settings import GatewaySettings, SettingsError
 from conduit.gateway.ledger.shared_opening import take_for_workers
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start
-from conduit.gateway.seat import BACKLOG, READY, RELOAD, Seat
+from conduit.gateway.seat import READY, RELOAD, Seat
+from conduit.gateway.server.listening import cannot_listen
+from conduit.gateway.server.sites import BACKLOG
 from conduit.gateway.storage.engine import create_engine
 from conduit.gateway.storage.migrate import migrate
 from conduit.gateway.storage.postgresql import is_postgresql
@@ -69,10 +71,22 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
     except OSError as error:
         for each in made:
             each.close()
-        known = not isinstance(error, socket.gaierror) and error.errno
-        reason = os.strerror(error.errno or 0) if known else error.strerror
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {reason}") from error
+        raise cannot_listen(host, port, error) from error
     return made
+
+
+@dataclass(slots=True)
+class _Sockets:
+    """Those that the parent listens on, by what is served there."""
+
+    clients: list[socket.socket]
+    administration: list[socket.socket] = field(default_factory=list)
+
+
+def _closed_by(stack: ExitStack, sockets: list[socket.socket]) -> list[socket.socket]:
+    for each in sockets:
+        stack.enter_context(each)
+    return sockets
 
 
 async def supervise(settings: GatewaySettings, order: Order) -> int:
@@ -87,14 +101,16 @@ async def supervise(settings: GatewaySettings, order: Order) -> int:
         await migrate(database)
         await book_at_start(InstalledBook(folder), database)
         async with take_for_workers(database, folder, settings.workers) as claim:
-            sockets = listening_sockets(settings.host, settings.port)
-            try:
+            with ExitStack() as stack:
+                sockets = _Sockets(
+                    _closed_by(stack, listening_sockets(settings.host, settings.port))
+                )
+                if settings.admin_port is not None:
+                    of_admin = listening_sockets(settings.admin_host, settings.admin_port)
+                    sockets.administration = _closed_by(stack, of_admin)
                 workers = _Workers(settings.workers, claim.epoch, sockets, order)
                 claim.tables.watch(workers.taken)
                 return await workers.run()
-            finally:
-                for each in sockets:
-                    each.close()
     finally:
         await database.dispose()
 
@@ -114,7 +130,7 @@ class _Slot:
 class _Workers:
     """The workers of one parent, from their start to the last exit code."""
 
-    def __init__(self, count: int, epoch: int, sockets: list[socket.socket], order: Order) -> None:
+    def __init__(self, count: int, epoch: int, sockets: _Sockets, order: Order) -> None:
         self._epoch = epoch
         self._sockets = sockets
         self._order = order
@@ -138,8 +154,10 @@ class _Workers:
             await self._first_of(is_ready, self._stopping)
         if not self._stopping.is_set():
             self._started = True
-            host, port = self._sockets[0].getsockname()[:2]
-            logger.info("%d workers listen on %s port %d", len(self._slots), host, port)
+            for each in (self._sockets.clients, self._sockets.administration):
+                if each:
+                    host, port = each[0].getsockname()[:2]
+                    logger.info("%d workers listen on %s port %d", len(self._slots), host, port)
         await asyncio.gather(*tasks)
         logger.info("all workers have stopped")
         return max(self._code, *(slot.code for slot in self._slots))
@@ -209,16 +227,21 @@ class _Workers:
                     await self._stopping.wait()
 
     async def _begin(self, slot: _Slot) -> asyncio.subprocess.Process:
-        descriptors = tuple(each.fileno() for each in self._sockets)
+        clients, administration = (
+            tuple(each.fileno() for each in sockets)
+            for sockets in (self._sockets.clients, self._sockets.administration)
+        )
         on_terminal = sys.stdin is not None and sys.stdin.isatty()
-        seat = Seat(slot.number, len(self._slots), self._epoch, descriptors, on_terminal)
+        seat = Seat(
+            slot.number, len(self._slots), self._epoch, clients, administration, on_terminal
+        )
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "conduit.gateway.worker",
             stdin=asyncio.subprocess.PIPE,  # its end tells the worker that the parent is gone
             stdout=asyncio.subprocess.PIPE,
-            pass_fds=descriptors,
+            pass_fds=(*clients, *administration),
             start_new_session=True,  # a terminal's Ctrl-C comes through the parent, once
         )
         assert process.stdin is not None, "it is a pipe"

@@ -224,7 +224,7 @@ class GatewayLink:
         module = await asyncio.to_thread(importlib.import_module, "conduit.client.connection")
         await asyncio.to_thread(importlib.import_module, "conduit.client.live")
         connection = module.Connection(
-            self.target.admin_url, self.target.master_key, ca_file=self.target.ca_file
+            self.target.admin_url, self.target.master_key, tls=self.target.tls
         )
         self._connection = await self._stack.enter_async_context(connection)
         self._opened.set()
@@ -254,7 +254,7 @@ class GatewayLink:
             after_seq=store.seq if store.boot else None,
             boot=store.boot,
             backoff=backoff,
-            ca_file=self.target.ca_file,
+            tls=self.target.tls,
             heard=store.connectivity.heard,
         )
         async with aclosing(items):

@@ -222,7 +222,7 @@ def _asked(target: Target) -> "Future[ClientError | None]":
         from conduit.client import blocking  # noqa: PLC0415  # deferred: into the thread
 
         gateway = blocking.Gateway(
-            blocking.Target(target.admin_url, target.master_key, target.ca_file),
+            blocking.Target(target.admin_url, target.master_key, target.tls),
             blocking.Timeouts(retries=0),
         )
         try:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from conduit.client.contexts import Context, Resolved
+from conduit.client.contexts import USUAL_TLS, Context, Resolved, TlsFiles
 
 THEME_NAMES = ("conduit-dark", "conduit-light", "ansi", "high-contrast", "deuteranopia")
 """Named here, so that the command line knows them without importing Textual."""
@@ -22,7 +22,7 @@ class Target:
     core_url: str
     master_key: str = field(repr=False)
     virtual_key: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
+    tls: TlsFiles = USUAL_TLS
     read_only: bool = False
     default_model: str | None = None
     confirm_typed: bool = False
@@ -59,7 +59,7 @@ def target_of(
         core_url=core_url or found.url,
         master_key=master_key or found.master_key or "",
         virtual_key=found.virtual_key if is_theirs else None,
-        ca_file=context.ca_file,
+        tls=found.tls,
         read_only=context.read_only,
         default_model=context.default_model,
         confirm_typed=context.confirm_typed,

@@ -20,6 +20,7 @@ DEFAULTS: dict[str, Row] = {
         "enabled": True,
         "allowed_models": ["*"],
         "limits": [],
+        "allowed_ips": [],
         "budgets": [],
         "prepaid": None,
         "keys": 0,

@@ -40,6 +40,8 @@ def test_a_context_keeps_all_that_it_was_given(bare: Shell, gateway: FakeGateway
         "default_model": "fast",
         "color": "red",
         "ca_file": None,
+        "client_certificate_file": None,
+        "client_key_file": None,
     }
     gateway.chat = stream_hello
     assert bare("chat", "hi").code == 0

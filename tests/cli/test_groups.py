@@ -71,6 +71,16 @@ def test_a_group_is_changed_in_what_is_named_alone(conduit: Conduit, gateway: Fa
     assert len(gateway.requests("PATCH")) == 2
 
 
+def test_a_group_is_bound_to_addresses_and_freed_again(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    assert conduit("groups", "create", "team", "--ips", "203.0.113.7,10.0.0.0/8").code == 0
+    assert gateway.requests("POST")[-1].body["allowed_ips"] == ["203.0.113.7", "10.0.0.0/8"]
+    assert "10.0.0.0/8" in conduit("groups", "show", "team", "-o", "table").out
+    assert conduit("groups", "update", "team", "--ips", "any").code == 0
+    assert gateway.requests("PATCH")[-1].body == {"allowed_ips": []}
+
+
 @pytest.mark.parametrize(
     ("words", "body", "said"),
     [

@@ -15,6 +15,7 @@ import pytest
 from conduit.core.keys import make_master_key
 from conduit.gateway.ledger.records import ProgressRecord, storable_line
 from tests.cli.conftest import Outcome, Shell
+from tests.fakes.certificates import Authority
 
 
 def _credentials(shell: Shell) -> dict[str, str]:
@@ -229,3 +230,45 @@ def test_a_start_keeps_what_the_local_context_says_otherwise(lonely_shell: Shell
         lonely_shell("down", "--confirm", "local", "--yes")
     assert (row["confirm"], row["color"]) == ("typed", "red")
     assert row["url"] != "http://127.0.0.1:9"
+
+
+def test_a_gateway_with_a_certificate_is_used_by_the_context_of_this_machine(
+    lonely_shell: Shell, tmp_path: Path
+) -> None:
+    certificate, key = Authority(tmp_path).pair("127.0.0.1")
+    files = ("--tls-certificate-file", str(certificate), "--tls-key-file", str(key))
+    started = lonely_shell("up", "-d", "--port", "0", *files)
+    try:
+        assert started.code == 0, started.err
+        assert "is running at https://127.0.0.1:" in started.out
+        for words in (("status", "--check"), ("doctor",), ("keys", "list")):
+            assert lonely_shell(*words).code == 0, words
+        assert lonely_shell("chat", "-p", "max_tokens=5", "hello").out.strip()
+        with lonely_shell.start("logs", "tail", "-o", "jsonl") as tail:
+            assert tail.stderr is not None
+            assert b"connected" in tail.stderr.readline()
+            tail.send_signal(signal.SIGINT)
+            assert tail.wait(20) == 130
+        shown = json.loads(lonely_shell("context", "show", "local", "--json").out)
+        assert shown["ca_file"] == str(certificate)
+    finally:
+        lonely_shell("down", "--yes")
+
+
+def test_administration_apart_is_found_by_the_context_of_this_machine(lonely_shell: Shell) -> None:
+    started = lonely_shell("up", "-d", "--port", "0", "--admin-port", "0")
+    try:
+        assert started.code == 0, started.err
+        shown = json.loads(lonely_shell("context", "show", "local", "--json").out)
+        assert shown["admin_url"] not in (None, shown["url"])
+        assert f"and is administered at {shown['admin_url']}" in started.out
+        for words in (("status", "--check"), ("doctor",), ("keys", "list"), ("context", "test")):
+            assert lonely_shell(*words).code == 0, words
+        assert lonely_shell("chat", "-p", "max_tokens=5", "hello").out.strip()
+        assert lonely_shell("open", "metrics").out.startswith(shown["admin_url"])
+        lonely_shell("down", "--yes")
+        again = lonely_shell("up", "-d", "--port", "0")
+        assert "administered at" not in again.out
+        assert lonely_shell("status", "--check").code == 0
+    finally:
+        lonely_shell("down", "--yes")

@@ -218,6 +218,12 @@ def test_a_group_is_changed_in_what_differs_and_written_as_it_is_read() -> None:
     assert plan(checked(document), document) == []
     (step,) = plan(checked({"groups": [{"name": "team", "description": "x"}]}), document)
     assert (step.operation, step.body) == ("groups.update", {"description": "x"})
+    bound = {"allowed_ips": ["10.0.0.0/8"]}
+    (step,) = plan(checked({"groups": [{"name": "team", **bound}]}), document)
+    assert step.body == bound
+    free = {"name": "team", "allowed_ips": []}
+    assert plan(checked({"groups": [free]}), document) == []  # of a gateway that has none yet
+    assert document_of({"groups": [{**row, **bound}]})["groups"][0]["allowed_ips"] == ["10.0.0.0/8"]
 
 
 def test_the_type_of_a_provider_cannot_be_changed() -> None:

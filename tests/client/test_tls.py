@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from conduit.client.blocking import Gateway, Target, Timeouts
+from conduit.client.contexts import TlsFiles
 from conduit.client.errors import Unreachable
 
 QUICK = Timeouts(connect_s=5, total_s=5, retries=0)
@@ -81,9 +82,9 @@ def test_an_unknown_certificate_is_refused(url: str) -> None:
 
 
 def test_own_authorities_are_trusted_when_named(url: str, certificate: Path) -> None:
-    assert Gateway(Target(url, "mk", str(certificate)), QUICK).call("whoami") == {}
+    assert Gateway(Target(url, "mk", TlsFiles(str(certificate))), QUICK).call("whoami") == {}
 
 
 def test_authorities_that_cannot_be_read_are_told(url: str) -> None:
-    with pytest.raises(Unreachable):
-        Gateway(Target(url, "mk", "/nowhere.pem"), QUICK).call("whoami")
+    with pytest.raises(Unreachable, match=r"/nowhere\.pem: No such file or directory"):
+        Gateway(Target(url, "mk", TlsFiles("/nowhere.pem")), QUICK).call("whoami")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conduit.core.networks import networks_of
+from conduit.core.networks import network_names, networks_of
 from conduit.core.settings import SettingsError
 from conduit.core.settings_sources import CommandDefault, load, unknown_variables
 
@@ -96,6 +96,14 @@ def test_trusted_proxies_that_are_no_networks_are_refused(given: str) -> None:
 def test_everybody_is_no_trusted_proxy(given: str) -> None:
     with pytest.raises(SettingsError, match="would let every client choose its own address"):
         load({"trusted_proxies": given})
+
+
+@pytest.mark.parametrize("name", ["admin_allowed_ips", "denied_ips"])
+def test_lists_of_addresses_are_networks(name: str) -> None:
+    settings, _ = load({name: "10.0.0.0/8, 203.0.113.7"})
+    assert network_names(getattr(settings, name)) == ("10.0.0.0/8", "203.0.113.7/32")
+    with pytest.raises(SettingsError, match=f"setting {name}"):
+        load({name: "10.0.0.1/8"})
 
 
 @pytest.mark.parametrize("character", list("'\"\\/?#@ é"))

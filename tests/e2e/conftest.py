@@ -1,5 +1,6 @@
 """A whole gateway in the test's own loop, over real sockets, with our fake as its provider."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,16 +9,16 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from openai import AsyncOpenAI
 
 from conduit.core.keys import make_master_key
 from conduit.core.settings_sources import SettingsSource
-from conduit.gateway.app import edge_options, make_app, master_access, open_gateway
+from conduit.gateway.app import edge_options, make_apps, master_access, open_gateway
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.parts import Gateway
-from conduit.gateway.server.runner import GatewayRunner
+from conduit.gateway.server import listening
 from tests.canary import marked
+from tests.fakes.certificates import Authority
 from tests.fakes.upstream import FakeUpstream
 from tests.migrated import migrated
 
@@ -57,6 +58,7 @@ class Running:
     admin: Admin
     http: aiohttp.ClientSession
     master_key: str
+    admin_url: str
     clients: list[AsyncOpenAI] = field(default_factory=list)
 
     async def key(self, name: str = "test", **fields: Any) -> str:
@@ -91,6 +93,13 @@ class Running:
 
 @asynccontextmanager
 async def running_gateway(folder: Path, **overrides: object) -> AsyncIterator[Running]:
+    """With an `authority` among the settings it speaks HTTPS under a certificate of it."""
+    authority = overrides.pop("authority", None)
+    trusted: ssl.SSLContext | bool = True
+    if isinstance(authority, Authority):
+        certificate, key = authority.pair("127.0.0.1")
+        overrides = {"tls_certificate_file": certificate, "tls_key_file": key, **overrides}
+        trusted = authority.client_context()
     master_key = make_master_key()
     file = folder / "data/conduit.db"
     if "database_url" not in overrides and not file.exists():
@@ -102,20 +111,19 @@ async def running_gateway(folder: Path, **overrides: object) -> AsyncIterator[Ru
         usual = {"master_key": master_key, "shed_loop_lag_ms": 0.0}
         read_settings = SettingsSource({**usual, **overrides})
         async with open_gateway(read_settings) as gateway:
-            app = make_app(gateway, await master_access(gateway))
-            runner = GatewayRunner(app, encode_error, edge_options(gateway), shutdown_timeout=1)
-            await runner.setup()
-            try:
-                site = web.TCPSite(runner, "127.0.0.1", 0)
-                await site.start()
-                url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-                async with aiohttp.ClientSession() as http:
-                    running = Running(gateway, url, Admin(http, url, master_key), http, master_key)
-                    yield running
-                    for client in running.clients:
+            apps = make_apps(gateway, await master_access(gateway))
+            options = edge_options(gateway)
+            async with listening.running(apps, encode_error, options, shutdown_s=1) as runners:
+                anywhere = gateway.settings.model_copy(update={"port": 0})
+                at = await listening.listen(runners, anywhere, gateway.tls)
+                url, admin_url = at.url, at.admin_url or at.url
+                connector = aiohttp.TCPConnector(ssl=trusted)
+                async with aiohttp.ClientSession(connector=connector) as http:
+                    admin = Admin(http, admin_url, master_key)
+                    found = Running(gateway, url, admin, http, master_key, admin_url)
+                    yield found
+                    for client in found.clients:
                         await client.close()
-            finally:
-                await runner.cleanup()
 
 
 async def connect_fake(running: Running, fake: FakeUpstream, *, alias: str = "fake*") -> None:

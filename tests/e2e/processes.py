@@ -32,7 +32,13 @@ class GatewayProcess:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if "CONDUIT_TLS_CERTIFICATE_FILE" in self.environment else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def admin_url(self) -> str:
+        port = self.environment.get("CONDUIT_ADMIN_PORT")
+        return self.url if port is None else f"{self.url.rpartition(':')[0]}:{port}"
 
     @property
     def env(self) -> dict[str, str]:
@@ -42,6 +48,7 @@ class GatewayProcess:
             "CONDUIT_MASTER_KEY": self.master_key,
             "CONDUIT_PORT": str(self.port),
             "CONDUIT_URL": self.url,
+            "CONDUIT_ADMIN_URL": self.admin_url,
             **self.environment,
         }
 
@@ -76,7 +83,7 @@ class GatewayProcess:
     async def load_all(self, session: aiohttp.ClientSession) -> None:
         """Have it load now what it would load some time after its start."""
         for path in ("/openapi.json", "/socket.io/?EIO=4", "/admin/status"):
-            async with session.get(self.url + path) as response:
+            async with session.get(self.admin_url + path) as response:
                 await response.read()
 
     def send(self, number: signal.Signals) -> None:
@@ -105,7 +112,7 @@ class GatewayProcess:
     ) -> Any:
         async with session.request(
             method,
-            f"{self.url}/admin{path}",
+            f"{self.admin_url}/admin{path}",
             json=body,
             headers={"authorization": f"Bearer {self.master_key}"},
         ) as response:

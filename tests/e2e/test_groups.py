@@ -132,6 +132,40 @@ async def test_a_group_that_is_disabled_stops_its_keys_at_once(running: Running)
     assert await ask(running, key) == (200, "")
 
 
+async def test_a_key_is_used_from_where_it_and_its_group_both_allow(running: Running) -> None:
+    await group(running, allowed_ips=["203.0.113.7", "127.0.0.0/8"])
+    assert (await running.admin("GET", "/groups/team"))["allowed_ips"] == [
+        "203.0.113.7/32",
+        "127.0.0.0/8",
+    ]
+    key = await running.key("a", group="team", allowed_ips=["127.0.0.1"])
+    assert await ask(running, key) == (200, "")
+    await running.admin("PATCH", "/groups/team", {"allowed_ips": ["203.0.113.7"]})
+    assert await ask(running, key) == (403, "permission_denied")
+    await running.admin("PATCH", "/groups/team", {"allowed_ips": []})
+    assert await ask(running, key) == (200, "")
+    await running.admin("PATCH", "/keys/a", {"allowed_ips": ["203.0.113.7"]})
+    await running.admin("PATCH", "/groups/team", {"allowed_ips": ["127.0.0.1"]})
+    assert await ask(running, key) == (403, "permission_denied")
+
+
+@pytest.mark.parametrize("path", CALLS)
+async def test_the_addresses_of_the_group_hold_on_every_endpoint(
+    running: Running, fake: FakeUpstream, path: str
+) -> None:
+    await group(running, allowed_ips=["203.0.113.0/24"])
+    key = await running.key("a", group="team")
+    status, answer, _ = await post(running, path, {"model": "fake", **CALLS[path]}, key)
+    assert status == 403, answer
+    assert "team" in answer["error"]["message"]
+    assert not fake.requests
+
+
+async def test_addresses_of_a_group_that_are_none_are_refused(running: Running) -> None:
+    wrong = {"name": "team", "allowed_ips": ["10.0.0.1/8"]}
+    await running.admin("POST", "/groups", wrong, status=422)
+
+
 async def test_limits_of_key_and_group_are_all_checked_before_any_is_taken(
     running: Running,
 ) -> None:

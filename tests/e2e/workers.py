@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -48,6 +49,7 @@ class Workers:
     location: str
     fake: str
     upstream_log: Path
+    trusted: ssl.SSLContext | bool = True
 
     async def admin(self, method: str, path: str, body: object = None) -> Any:
         return await self.process.admin(self.session, method, path, body)
@@ -103,7 +105,8 @@ class Workers:
         async with asyncio.timeout(30):
             while True:
                 # A connection of its own, which any of them may accept.
-                async with aiohttp.ClientSession() as session:
+                connector = aiohttp.TCPConnector(ssl=self.trusted)
+                async with aiohttp.ClientSession(connector=connector) as session:
                     status = await self.process.admin(session, "GET", "/status")
                 found[status["worker"]] = status
                 if len(found) == status["workers"]:
@@ -116,10 +119,17 @@ class Workers:
 
 @asynccontextmanager
 async def running_workers(
-    folder: Path, location: str, count: int = 2, **environment: str
+    folder: Path,
+    location: str,
+    count: int = 2,
+    trusted: ssl.SSLContext | bool = True,
+    **environment: str,
 ) -> AsyncIterator[Workers]:
-    """With the fake upstream as its provider: 1 USD a million tokens in, 2 out."""
-    connector = aiohttp.TCPConnector(limit=0)
+    """With the fake upstream as its provider: 1 USD a million tokens in, 2 out.
+
+    `trusted` is what its clients go by where it speaks TLS.
+    """
+    connector = aiohttp.TCPConnector(limit=0, ssl=trusted)
     timeout = aiohttp.ClientTimeout(total=120)
     log = folder / "upstream.log"
     async with (
@@ -140,7 +150,7 @@ async def running_workers(
         )
         try:
             await process.start(session)
-            workers = Workers(process, session, location, fake, log)
+            workers = Workers(process, session, location, fake, log, trusted)
             await workers.status_of_each()
             provider = {"name": "fake", "type": "openai_compatible", "base_url": fake}
             await workers.admin("POST", "/providers", provider)

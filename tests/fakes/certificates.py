@@ -1,6 +1,7 @@
-"""A certificate authority for one test, and server certificates made by it."""
+"""A certificate authority for one test, and certificates of servers and clients made by it."""
 
 import datetime
+import ipaddress
 import ssl
 from pathlib import Path
 
@@ -30,26 +31,49 @@ class Authority:
     def client_context(self) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=self.pem)
 
+    @property
+    def file(self) -> Path:
+        """A file with the authority's own certificate."""
+        path = self._folder / "authority.pem"
+        path.write_text(self.pem)
+        return path
+
     def server_context(self, host: str) -> ssl.SSLContext:
+        certificate, key = self.pair(host)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        return context
+
+    def pair(self, host: str, *, passphrase: bytes | None = None) -> tuple[Path, Path]:
+        """Files with a certificate for a host name or an address, and with its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         certificate = (
             _builder(name, self._certificate.subject, key.public_key())
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
-        path = self._folder / f"{host}.pem"
-        path.write_bytes(
+        files = self._folder / f"{host}.pem", self._folder / f"{host}.key"
+        files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        encryption = serialization.NoEncryption()
+        files[1].touch(mode=0o600)
+        files[1].write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
                 serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
+                encryption
+                if passphrase is None
+                else serialization.BestAvailableEncryption(passphrase),
             )
-            + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(path)
-        return context
+        return files
+
+
+def _general_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _builder(

@@ -12,7 +12,10 @@ from conduit.gateway.settings_change import checked, restore, write
 ORIGINS = dict.fromkeys(GatewaySettings.model_fields, "default")
 SETTINGS = GatewaySettings()
 VALUES = {
+    "admin_allowed_ips": "10.0.0.0/8",
+    "admin_port": 5001,
     "default_price": "3/15",
+    "denied_ips": "203.0.113.7",
     "rate_limits": "rpm=600",
     "stop_grace_s": 150.0,
     "trusted_proxies": "10.0.0.0/8",

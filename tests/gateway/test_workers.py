@@ -10,7 +10,7 @@ import pytest
 from conduit.core.settings import GatewaySettings, SettingsError
 from conduit.core.settings_sources import CommandDefault
 from conduit.gateway.seat import Seat, order_of, read_order
-from conduit.gateway.workers import _Workers, listening_sockets, refuse_without_server
+from conduit.gateway.workers import _Sockets, _Workers, listening_sockets, refuse_without_server
 
 # Listens once it is told to, and ends with 7 when it is to read its settings again.
 SLOW_TO_BEGIN = """
@@ -24,7 +24,7 @@ signal.pause()
 
 def test_a_worker_is_told_what_its_parent_was() -> None:
     overrides = {"port": 80, "database_url": CommandDefault("postgresql://x", "DATABASE_URL")}
-    seat = Seat(2, 4, epoch=7, sockets=(5, 6), on_terminal=True)
+    seat = Seat(2, 4, epoch=7, sockets=(5, 6), admin_sockets=(7,), on_terminal=True)
     line = order_of(overrides, "gateway.toml", seat)
     assert line.count(b"\n") == 1
     assert read_order(line) == (overrides, "gateway.toml", seat)
@@ -57,7 +57,7 @@ def test_only_a_server_has_several_writers() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no workers on Windows")
 async def test_a_worker_that_is_just_beginning_reloads_as_soon_as_it_listens() -> None:
-    workers = _Workers(1, 1, [], lambda seat: b"")
+    workers = _Workers(1, 1, _Sockets([]), lambda seat: b"")
     (slot,) = workers._slots
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SLOW_TO_BEGIN, stdin=PIPE, stdout=PIPE

@@ -123,6 +123,20 @@ async def test_a_group_is_made_and_then_its_budget() -> None:
         assert list_of(app).grid.cursor_key == "group_ops"
 
 
+async def test_the_addresses_of_a_group_are_shown_and_changed() -> None:
+    bound = {**GROUP, "allowed_ips": ["10.0.0.0/8"]}
+    answers = {**DATA, "groups.list": page(bound), "groups.update": {**bound, "version": 2}}
+    async with on_screen("groups", answers, "120x40") as (app, pilot):
+        await until_shown("10.0.0.0/8", pilot)
+        await pilot.press("e")
+        await until_shown("group eng, version 1", pilot)
+        await fill("allowed_ips", "10.0.0.0/8, 203.0.113.7", app, pilot)
+        await pilot.press("ctrl+s")
+        await until_shown("changed eng", pilot)
+        body = {"allowed_ips": ["10.0.0.0/8", "203.0.113.7/32"], "version": 1}
+        assert sent(app, "groups.update")[-1][2] == body
+
+
 async def test_a_group_whose_budget_is_refused_is_there_all_the_same() -> None:
     refused = refusal(422, "limit: too much", "invalid")
     answers = {**DATA, "groups.create": group("ops"), "budgets.create": refused}

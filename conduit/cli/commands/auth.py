@@ -1,5 +1,6 @@
 """`conduit auth`: the master key, made, stored and checked."""
 
+import os
 import re
 from contextlib import nullcontext
 from dataclasses import replace
@@ -84,13 +85,13 @@ def login(
     known = call.contexts.by_name.get(name)
     url = call.options.choice.url or (known.url if known is not None else call.where.url)
     url = contexts.normalized(url)
-    ca_file = known.ca_file if known is not None else None
+    tls = contexts.tls_files(known, os.environ, by_flag=call.options.choice.context is not None)
     key = inputs.read_secret(inputs.SecretSource(key_file, key_stdin, key_env))
     if key is None:
         key = call.ask_secret(f"Master key of {url}: ", instead=SECRET_FLAGS)
     admin = known.admin if known is not None and known.url == url else url
     try:
-        call.gateway_at(Target(admin, key, ca_file)).call("whoami")
+        call.gateway_at(Target(admin, key, tls)).call("whoami")
     except AuthenticationFailed as error:
         known_kind = "that is a virtual key: " if is_virtual_key(key) else ""
         error.hint = f"{known_kind}the master key of {admin} is needed; nothing was stored"
@@ -99,7 +100,7 @@ def login(
         _plan_login(call, name, url, key)
         return
     if known is None:
-        contexts.save(Context(name, url, ca_file))
+        contexts.save(Context(name, url))
     elif known.url != url:
         contexts.save(replace(known, url=url, admin_url=None))
     contexts.store_secrets(name, url, master_key=key, admin_url=admin)

@@ -45,6 +45,8 @@ VIEW = View(
         Column("admin url", "admin_url", wide=True),
         Column("color", "color", wide=True),
         Column("ca file", "ca_file", wide=True),
+        Column("client certificate", "client_certificate_file", wide=True),
+        Column("client key", "client_key_file", wide=True),
     ),
     id_path="name",
     empty="no contexts yet; conduit up makes one, or: conduit context add NAME --url URL",
@@ -82,6 +84,8 @@ def _row(call: Call, context: Context) -> Record:
         "default_model": context.default_model,
         "color": context.color,
         "ca_file": context.ca_file,
+        "client_certificate_file": context.client_certificate_file,
+        "client_key_file": context.client_key_file,
     }
 
 
@@ -157,6 +161,16 @@ Accent = Annotated[
 CaFile = Annotated[
     str | None, typer.Option("--ca-file", metavar="PATH", help="Authorities to trust.")
 ]
+ClientCertificateFile = Annotated[
+    str | None,
+    typer.Option(
+        "--client-certificate-file", metavar="PATH", help="Certificate to show where one is wanted."
+    ),
+]
+ClientKeyFile = Annotated[
+    str | None,
+    typer.Option("--client-key-file", metavar="PATH", help="Its key, if that is in another file."),
+]
 Model = Annotated[
     str | None, typer.Option("--model", metavar="ALIAS", help="Model that chat uses.")
 ]
@@ -178,6 +192,8 @@ def add(
     confirm: Confirm = None,
     accent: Accent = None,
     ca_file: CaFile = None,
+    client_certificate_file: ClientCertificateFile = None,
+    client_key_file: ClientKeyFile = None,
     model: Model = None,
 ) -> None:
     """Add a context, with the master key if one is given.
@@ -207,6 +223,8 @@ def add(
         admin_url=contexts.normalized(admin_url) if admin_url is not None else None,
         color=accent,
         confirm_typed=confirm == "typed",
+        client_certificate_file=client_certificate_file,
+        client_key_file=client_key_file,
     )
     if call.options.dry_run:
         call.plan_here({}, asdict(context))
@@ -234,11 +252,13 @@ def update(
     confirm: Confirm = None,
     accent: Accent = None,
     ca_file: CaFile = None,
+    client_certificate_file: ClientCertificateFile = None,
+    client_key_file: ClientKeyFile = None,
     model: Model = None,
 ) -> None:
     """Change what is named of a context; at a new URL its keys must be entered again.
 
-    An empty --admin-url, --color, --ca-file or --model takes that away.
+    An empty --admin-url, --color, --model or file of TLS takes that away.
     """
     known = _known(call, name)
     _require(accent or None, ACCENTS, "--color")
@@ -253,6 +273,8 @@ def update(
         "confirm_typed": None if confirm is None else confirm == "typed",
         "color": accent,
         "ca_file": ca_file,
+        "client_certificate_file": client_certificate_file,
+        "client_key_file": client_key_file,
         "default_model": model,
     }
     changes: Record = {
@@ -326,9 +348,8 @@ def try_out(
 ) -> None:
     """Reach a context's gateway and see what its keys open; unreachable is exit 3, refused 4."""
     where = call.where if name is None else _resolved(call, name)
-    ca_file = where.context.ca_file if where.context is not None else None
     began = time.monotonic()
-    gateway = call.gateway_at(Target(where.admin, where.master_key, ca_file))
+    gateway = call.gateway_at(Target(where.admin, where.master_key, where.tls))
     with call.console.waiting(f"waiting for {where.admin}"):
         ready = gateway.probe("/health/ready") == 200
         latency_ms = round((time.monotonic() - began) * 1000)
@@ -337,7 +358,7 @@ def try_out(
                 gateway.call("whoami")
         models = None
         if where.virtual_key is not None:
-            client = call.gateway_at(Target(where.url, where.virtual_key, ca_file))
+            client = call.gateway_at(Target(where.url, where.virtual_key, where.tls))
             with _refused(client_key_hint(where)):
                 models = len(client.models())
     row = {

@@ -65,6 +65,7 @@ VIEW = View(
         Column("balance", "prepaid.balance", _balance, tone=_balance_tone, right=True),
         Column("models", "allowed_models", spare=3),
         Column("limits", "limits", limits_text, wide=True),
+        Column("addresses", "allowed_ips", wide=True),
         Column("description", "description", spare=4),
         Column("id", "id", wide=True),
         Column(
@@ -104,6 +105,12 @@ Models = Annotated[
         "--models", metavar="A,B", help="Aliases its keys may use at most; * fits any text."
     ),
 ]
+Ips = Annotated[
+    str | None,
+    typer.Option(
+        "--ips", metavar="A,B", help="Addresses or networks its keys may be used from, or any."
+    ),
+]
 Description = Annotated[
     str | None, typer.Option("--description", metavar="TEXT", help="What it is for.")
 ]
@@ -140,6 +147,7 @@ def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is called.")],
     description: Description = None,
     models: Models = None,
+    ips: Ips = None,
     budget: Budget = None,
     period: Period = "total",
     timezone: Timezone = None,
@@ -153,7 +161,7 @@ def create(
     ] = False,
 ) -> None:
     """Make a group; keys come into it with: conduit keys update KEY --group NAME."""
-    body: dict[str, Any] = {"name": name, **_said(description, models)}
+    body: dict[str, Any] = {"name": name, **_said(description, models, ips)}
     limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if limits:
         body["limits"] = [each for each in limits.values() if each is not None]
@@ -182,6 +190,7 @@ def update(
     rename: Annotated[str | None, typer.Option("--name", metavar="NEW", help="New name.")] = None,
     description: Description = None,
     models: Models = None,
+    ips: Ips = None,
     budget: Annotated[
         str | None,
         typer.Option("--budget", metavar="USD", help="Most that may be spent, or none."),
@@ -193,18 +202,18 @@ def update(
     tpd: Tpd = None,
     concurrent: Concurrent = None,
 ) -> None:
-    """Change a group's name, description, models, budget or limits.
+    """Change a group's name, description, models, addresses, budget or limits.
 
     A limit that is not named stays; none takes it away. --budget changes the budget that there is.
     """
-    body = _said(description, models)
+    body = _said(description, models, ips)
     if rename is not None:
         body["name"] = rename
     limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
     if not body and budget is None and period is None and not limits:
         raise Failure(
-            "nothing to change: give --name, --description, --models, --budget, or a limit such "
-            "as --rpm"
+            "nothing to change: give --name, --description, --models, --ips, --budget, or a limit "
+            "such as --rpm"
         )
     group = call.find("groups", name)
     budgeted = budget_change(group, budget, period)
@@ -220,12 +229,14 @@ def update(
         call.show_changed(fresh, VIEW, f"updated group {fresh['name']}")
 
 
-def _said(description: str | None, models: str | None) -> dict[str, Any]:
+def _said(description: str | None, models: str | None, ips: str | None) -> dict[str, Any]:
     said: dict[str, Any] = {}
     if description is not None:
         said["description"] = description
     if models is not None:
         said["allowed_models"] = inputs.names(models)
+    if ips is not None:
+        said["allowed_ips"] = [] if ips == "any" else inputs.names(ips)
     return said
 
 

@@ -7,9 +7,14 @@ import typer
 
 from conduit.cli.call import Call
 from conduit.cli.settings_flags import (
+    AdminClientCaFile,
+    AdminHost,
+    AdminPort,
+    CertificateFile,
     Config,
     Database,
     Host,
+    KeyFile,
     LogFormat,
     LogLevel,
     Port,
@@ -26,6 +31,11 @@ def serve(
     call: Call,
     host: Host = None,
     port: Port = None,
+    tls_certificate_file: CertificateFile = None,
+    tls_key_file: KeyFile = None,
+    admin_host: AdminHost = None,
+    admin_port: AdminPort = None,
+    admin_client_ca_file: AdminClientCaFile = None,
     workers: Workers = None,
     db: Database = None,
     config: Config = None,
@@ -42,9 +52,19 @@ def serve(
         serve as run_gateway,
     )
 
-    settings = overrides(host, port, db, log_format, log_level)
-    if workers is not None:
-        settings["workers"] = workers
+    settings = overrides(
+        host=host,
+        port=port,
+        tls_certificate_file=tls_certificate_file,
+        tls_key_file=tls_key_file,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        admin_client_ca_file=admin_client_ca_file,
+        workers=workers,
+        database_url=db,
+        log_format=log_format,
+        log_level=log_level,
+    )
     # What platforms set for the program that they run; other commands might meet somebody else's.
     if (url := os.environ.get("DATABASE_URL")) and "database_url" not in settings:
         settings["database_url"] = CommandDefault(url, "DATABASE_URL")

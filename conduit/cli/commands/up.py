@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,20 @@ from conduit.cli import process
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.program import invocation
-from conduit.cli.settings_flags import Config, Database, Host, LogFormat, LogLevel, Port, overrides
+from conduit.cli.settings_flags import (
+    AdminClientCaFile,
+    AdminHost,
+    AdminPort,
+    CertificateFile,
+    Config,
+    Database,
+    Host,
+    KeyFile,
+    LogFormat,
+    LogLevel,
+    Port,
+    overrides,
+)
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.welcome import chat_model, welcome
 from conduit.client import contexts
@@ -36,6 +50,11 @@ def up(
     ] = False,
     host: Host = None,
     port: Port = None,
+    tls_certificate_file: CertificateFile = None,
+    tls_key_file: KeyFile = None,
+    admin_host: AdminHost = None,
+    admin_port: AdminPort = None,
+    admin_client_ca_file: AdminClientCaFile = None,
     db: Database = None,
     config: Config = None,
     simulator: Annotated[
@@ -57,7 +76,18 @@ def up(
     if detach:
         _start_detached(call)
         return
-    settings = overrides(host, port, db, log_format, log_level)
+    settings = overrides(
+        host=host,
+        port=port,
+        tls_certificate_file=tls_certificate_file,
+        tls_key_file=tls_key_file,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        admin_client_ca_file=admin_client_ca_file,
+        database_url=db,
+        log_format=log_format,
+        log_level=log_level,
+    )
     raise typer.Exit(_run(call, settings, config, simulator=simulator, detached=detached_child))
 
 
@@ -100,7 +130,17 @@ def _store(announcement: Announcement) -> None:
     if model not in announcement.models:
         model = chat_model(announcement.models)
     base = known or Context(LOCAL, announcement.url)
-    context = replace(base, url=announcement.url, default_model=model)
+    ca_file = base.ca_file
+    if announcement.certificate_file is not None:
+        # On this machine it is known by its certificate, whoever has signed that.
+        ca_file = str(Path(announcement.certificate_file).resolve())
+    context = replace(
+        base,
+        url=announcement.url,
+        admin_url=announcement.admin_url,
+        default_model=model,
+        ca_file=ca_file,
+    )
     contexts.save(context)
     contexts.store_secrets(
         LOCAL,

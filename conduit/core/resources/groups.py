@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from conduit.core.resources.budgets import BudgetView
 from conduit.core.resources.fields import ModelPattern, Name, Patch, Resource, Time, Usd
-from conduit.core.resources.limits import RateLimits, RateLimitView
+from conduit.core.resources.limits import AllowedIps, RateLimits, RateLimitView
 
 TransactionKind = Literal["credit", "debit", "refund", "adjustment"]
 
@@ -31,6 +31,7 @@ class NewGroup(Resource):
     enabled: bool = True
     allowed_models: list[ModelPattern] = Field(default_factory=lambda: ["*"], max_length=1000)
     limits: RateLimits = Field(default_factory=list)
+    allowed_ips: AllowedIps = Field(default_factory=list)
     prepaid: bool = False
 
 
@@ -57,6 +58,7 @@ class GroupView(Resource):
     enabled: bool
     allowed_models: list[str]
     limits: list[RateLimitView]
+    allowed_ips: list[str]
     budgets: list[BudgetView]
     prepaid: PrepaidView | None
     keys: int
@@ -76,6 +78,7 @@ class GroupPatch(Patch):
     enabled: bool | None = None
     allowed_models: list[ModelPattern] | None = Field(default=None, max_length=1000)
     limits: RateLimits | None = None
+    allowed_ips: AllowedIps | None = None
     version: int | None = None
 
 

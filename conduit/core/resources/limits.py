@@ -50,7 +50,9 @@ AllowedIps = Annotated[
     list[Annotated[str, StringConstraints(max_length=64), AfterValidator(normal_network)]],
     Field(max_length=100, examples=[["203.0.113.7", "10.0.0.0/8"]]),
 ]
-"""Networks or addresses that a key may be used from; any where there is none."""
+"""Networks or addresses that a key, or the keys of a group, may be used from; any where there is
+none.
+"""
 
 
 class RateLimitView(RateLimit):

@@ -1,6 +1,9 @@
 """Admin operations on the settings of the running gateway."""
 
+from collections.abc import Mapping
+
 from conduit.core.errors import ConflictError, ValidationFailedError
+from conduit.core.networks import is_within, network_names
 from conduit.core.resources.fields import Page
 from conduit.core.resources.status import SettingsPatch, SettingsReload, SettingView
 from conduit.core.settings import SettingsError
@@ -21,6 +24,7 @@ async def _list(call: Call[None, ListQuery]) -> Page[SettingView]:
 
 async def _update(call: Call[SettingsPatch, None]) -> SettingsReload:
     admin, values = call.admin, call.body.values
+    _refuse_lock_out(values, call.by.address)
     before = {setting.name: setting.value for setting in admin.settings()}
     try:
         async with writing(admin.database, by=call.by) as connection:
@@ -33,6 +37,21 @@ async def _update(call: Call[SettingsPatch, None]) -> SettingsReload:
         raise ValidationFailedError(f"nothing has changed: {error}", param=param) from error
     await admin.configuration.pass_over()
     return reload
+
+
+def _refuse_lock_out(values: Mapping[str, object], address: str | None) -> None:
+    """Raise ValidationFailedError for lists by which this request would be the last one."""
+    for name, shuts_out in (("admin_allowed_ips", False), ("denied_ips", True)):
+        try:
+            networks = network_names(str(values.get(name) or ""))
+        except ValueError:
+            continue  # what checks all settings has the words for it
+        if networks and is_within(address, networks) is shuts_out:
+            raise ValidationFailedError(
+                f"{name}: it would shut out {address or 'this address'}, from where this is asked",
+                hint="set it where the gateway runs, if it is meant so",
+                param=f"values.{name}",
+            )
 
 
 async def _reload(call: Call[None, None]) -> SettingsReload:

@@ -113,6 +113,7 @@ def _new_group(wanted: NewGroup) -> StoredGroup:
         enabled=wanted.enabled,
         allowed_models=wanted.allowed_models,
         limits=[limit.model_dump() for limit in wanted.limits],
+        allowed_ips=wanted.allowed_ips,
         created_at_ms=at_ms,
         updated_at_ms=at_ms,
         deleted_at_ms=None,
@@ -173,6 +174,7 @@ def _view(
         enabled=group.enabled,
         allowed_models=list(group.allowed_models),
         limits=limit_views(standings),
+        allowed_ips=list(group.allowed_ips),
         budgets=[
             budget_operations.view(admin, each, group.name)
             for each in of_group

@@ -17,7 +17,7 @@ _SHAPES: Mapping[Shape, str] = {
 _MEANINGS: Mapping[str, str] = {
     "400": "The request is not valid HTTP, or its body cannot be read.",
     "401": "The key is missing, wrong, disabled or expired.",
-    "403": "The key may not do this.",
+    "403": "The key may not do this, or not from this address.",
     "404": "There is no such path, record or model.",
     "405": "The path does not have this method; `allow` names those that it has.",
     "408": "The body did not arrive in time.",
@@ -85,9 +85,10 @@ _SECURITY_SCHEMES: Json = {
     },
 }
 
-# A head that is too large, and a guess too many at a key, are refused before any handler.
+# A head that is too large, a guess too many at a key, and an address that a list leaves out are
+# refused before any handler.
 OF_EVERY_REQUEST = ("400", "431", "500", "503")
-OF_EVERY_KEY = ("401", "429")
+OF_EVERY_KEY = ("401", "403", "429")
 OF_EVERY_BODY = ("408", "413", "415", "417")
 
 

@@ -13,6 +13,7 @@ from conduit.gateway.server.body import BodyLimits, read_body
 from conduit.gateway.server.direct import DirectRequest
 from conduit.gateway.server.headers import OPERATORS_HEADERS, client_key_of
 from conduit.gateway.server.prepared import StreamedAnswer, WholeAnswer, takes_prepared
+from conduit.gateway.server.progress import bytes_left
 
 _READ_AHEAD_BYTES = 64 * 1024
 """What may wait for a client before its provider is read more slowly."""
@@ -159,14 +160,14 @@ class HttpRelay:
         self, transport: asyncio.WriteTransport, waiting: Awaitable[None]
     ) -> None:
         """Wait until there is room for more, for as long as the client takes anything at all."""
-        before = transport.get_write_buffer_size()
+        before = bytes_left(transport)
         while True:
             try:
                 async with asyncio.timeout(self._stall_timeout_s):
                     await waiting
                 return
             except TimeoutError as error:
-                left = transport.get_write_buffer_size()
+                left = bytes_left(transport)
                 if left >= before:
                     transport.abort()
                     raise ClientGone from error

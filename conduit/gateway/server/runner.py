@@ -25,6 +25,7 @@ from conduit.gateway.server.direct import AVAILABLE, DirectLine, RequestReader
 from conduit.gateway.server.errors import EncodeError, error_headers, forget_trace, unexpected
 from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard, Guarded
 from conduit.gateway.server.headers import request_id
+from conduit.gateway.server.progress import bytes_left, hold_little
 
 _log = logging.getLogger(__name__)
 
@@ -170,6 +171,7 @@ class EdgeHandler(RequestHandler):
         if self._edge.reader is not None:
             self._direct = DirectLine(self, transport, self._edge.reader)
         _keep_little_unsent(transport)
+        hold_little(self._wire)
         if (serving := self._task_handler) is not None:
             serving.add_done_callback(self._served)
         self._expect_head()
@@ -326,14 +328,14 @@ class EdgeHandler(RequestHandler):
 
     def _expect_reader(self) -> None:
         if self._wire is not None:
-            self._waiting_bytes = self._wire.get_write_buffer_size()
+            self._waiting_bytes = bytes_left(self._wire)
         self._edge.stalls.expect(self)
 
     def has_taken_some(self) -> bool:
         """Whether fewer bytes wait for the client than when this was asked last."""
         if self._wire is None:
             return False
-        before, self._waiting_bytes = self._waiting_bytes, self._wire.get_write_buffer_size()
+        before, self._waiting_bytes = self._waiting_bytes, bytes_left(self._wire)
         return self._waiting_bytes < before
 
 

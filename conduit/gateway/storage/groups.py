@@ -4,7 +4,7 @@ A deleted group keeps its row, because attempts, records and transactions point 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row, case, or_, select
@@ -40,6 +40,7 @@ class StoredGroup:
     updated_at_ms: int
     deleted_at_ms: int | None
     version: int
+    allowed_ips: Sequence[str] = field(default_factory=list)
 
 
 def _group(row: Row[Any]) -> StoredGroup:
@@ -124,4 +125,5 @@ def told(group: StoredGroup) -> State:
         "enabled": group.enabled,
         "allowed_models": list(group.allowed_models),
         "limits": list(group.limits),
+        "allowed_ips": list(group.allowed_ips),
     }

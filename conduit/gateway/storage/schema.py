@@ -153,6 +153,7 @@ groups = Table(
     Column("updated_at_ms", BigInteger, nullable=False),
     Column("deleted_at_ms", BigInteger),
     Column("version", Integer, nullable=False),
+    Column("allowed_ips", JSON, nullable=False, server_default="[]"),  # networks; [] for any
     Index("ix_groups_name", "name"),
 )
 

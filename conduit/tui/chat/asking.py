@@ -34,9 +34,7 @@ async def receive(
     from conduit.client.chat import Patience  # noqa: PLC0415  # deferred: network
     from conduit.client.chatting import asked  # noqa: PLC0415  # deferred: network
 
-    async with asked(
-        target.core_url, request, patience=Patience(), ca_file=target.ca_file
-    ) as stream:
+    async with asked(target.core_url, request, patience=Patience(), tls=target.tls) as stream:
         answering.request_id = stream.request_id
         answering.provider = stream.headers.get("x-conduit-provider")
         answering.thoughts = stream.reader.reasoning

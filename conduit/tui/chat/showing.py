@@ -14,7 +14,7 @@ def shown(target: Target) -> tuple[str, list[str]]:
 
     Raises ClientError.
     """
-    address = Address(target.admin_url, target.master_key, target.ca_file)
+    address = Address(target.admin_url, target.master_key, target.tls)
     gateway = Gateway(address, Timeouts(retries=0))
     if target.virtual_key is not None:
         known = _checked(gateway, target.virtual_key)

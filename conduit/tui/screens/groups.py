@@ -140,6 +140,8 @@ class GroupsScreen(BalancesScreen):
         yield from budgeted.limit_facts(row["limits"])
         models = row["allowed_models"]
         yield Fact("models", "every one" if models == [EVERY_MODEL] else ", ".join(models))
+        if row.get("allowed_ips"):
+            yield Fact("from", ", ".join(row["allowed_ips"]))
         yield Fact("keys", people.count(row["keys"]))
         yield BLANK
 
@@ -211,6 +213,7 @@ class GroupsScreen(BalancesScreen):
             Field("prepaid", "Balance", kind="bool", hint="prepaid: nothing is served unpaid"),
             allowance_fields.models_field(self.store),
             *allowance_fields.limit_fields(),
+            allowance_fields.ips_field(),
         ]
         made = await self.ask_form("new group", fields, create, verb="Create")
         if made is not None:
@@ -224,6 +227,7 @@ class GroupsScreen(BalancesScreen):
             *budgeted.limit_field(row),
             allowance_fields.models_field(self.store, allowances.models_text(row)),
             *allowance_fields.limit_fields(row["limits"]),
+            allowance_fields.ips_field(row),
         ]
 
     async def do_take_in(self) -> None:

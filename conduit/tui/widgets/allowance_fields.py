@@ -68,16 +68,22 @@ def group_field(store: Store, value: str = "") -> Field:
     return Field("group", "Group", value, hint=NONE, check=check, choices=known)
 
 
+def ips_field(row: Record | None = None) -> Field:
+    """Where keys may be used from."""
+    ips = ", ".join((row or {}).get("allowed_ips", ()))
+    return Field("allowed_ips", "Addresses", ips, check=allowances.networks, hint=_IPS_HINT)
+
+
 def right_fields(row: Record | None = None) -> list[Field]:
     """From where, until when and how a key is used, and what is kept with it."""
     known = row or {}
-    ends, ips = known.get("expires_at") or "", ", ".join(known.get("allowed_ips", ()))
+    ends = known.get("expires_at") or ""
     tags = allowances.tags_text(known.get("tags", {}))
     bodies = allowances.bodies_text(known.get("log_bodies"))
     metadata = allowances.metadata_text(known.get("metadata", {}))
     return [
         Field("expires_at", "Expires", ends, check=allowances.expiry, hint=_EXPIRY_HINT),
-        Field("allowed_ips", "Addresses", ips, check=allowances.networks, hint=_IPS_HINT),
+        ips_field(known),
         _flag("allow_direct", "Direct", known, "it may name provider/model too"),
         _flag("priority", "Priority", known, "reserved slots serve it under overload"),
         Field("log_bodies", "Keep bodies", bodies, kind="choice", choices=tuple(BODIES)),

@@ -48,7 +48,8 @@ def test_every_route_of_the_gateway_is_described_and_no_other() -> None:
     client_facing = [
         *calls.routes(dict.fromkeys(calls.ROUTES, never_called)),
         *models.routes(),
-        *health.routes(lambda: health.Readiness(()), lambda: (b"", "text/plain")),
+        *health.routes(lambda: health.Readiness(())),
+        *health.metrics_routes(lambda: (b"", "text/plain")),
         *openapi.routes(document_bytes),
     ]
     methods = {

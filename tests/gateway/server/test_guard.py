@@ -2,14 +2,19 @@
 
 import asyncio
 import socket
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from aiohttp import web
 
 from conduit.gateway.server.body import read_body
 from conduit.gateway.server.guard import DeadlineGuard
 from conduit.gateway.server.runner import EdgeOptions
-from tests.gateway.server.edge import PATIENCE_S, echo, post, serving
+from tests.fakes.certificates import Authority
+from tests.gateway.server.edge import PATIENCE_S, TLS_NAME, echo, post, serving
 
 QUICK = EdgeOptions(head_deadline_s=1.0)
 
@@ -189,3 +194,59 @@ async def test_a_client_that_takes_little_at_a_time_is_left_alone() -> None:
                 piece = await asyncio.get_running_loop().sock_recv(client, 16384)
                 assert piece, f"cut off after {got} bytes"
                 got += len(piece)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system tells what was taken")
+async def test_a_client_that_takes_little_under_tls_is_left_alone(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(64):
+            await response.write(b"x" * (32 << 10))
+        return response
+
+    def take_slowly(port: int) -> None:
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            raw.connect(("127.0.0.1", port))
+            context = authority.client_context()
+            with context.wrap_socket(raw, server_hostname=TLS_NAME) as client:
+                client.sendall(post(b"{}"))
+                got = 0
+                while got < 160 << 10:
+                    time.sleep(0.1)
+                    piece = client.recv(4096)
+                    assert piece, f"cut off after {got} bytes"
+                    got += len(piece)
+
+    options = EdgeOptions(stall_s=lambda: 1.2)
+    secured = authority.server_context(TLS_NAME)
+    async with serving(handler, options, ssl_context=secured) as edge:
+        await asyncio.to_thread(take_slowly, edge.port)
+
+
+async def test_a_client_that_takes_nothing_under_tls_is_ended(tmp_path: Path) -> None:
+    authority, ended = Authority(tmp_path), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"x" * (32 << 10))
+        finally:
+            ended.set()
+
+    options = EdgeOptions(stall_s=lambda: 0.5)
+    secured = authority.server_context(TLS_NAME)
+    async with serving(handler, options, ssl_context=secured) as edge:
+        trusted = authority.client_context()
+        with socket.socket() as raw:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+            raw.connect(("127.0.0.1", edge.port))
+            client = await asyncio.to_thread(trusted.wrap_socket, raw, server_hostname=TLS_NAME)
+            client.sendall(post(b"{}"))
+            await asyncio.wait_for(ended.wait(), PATIENCE_S)
+            client.close()
