@@ -32,6 +32,7 @@ RELIED_ON = {
         "_waiter",
     },
     "AppRunner": {"_make_server"},
+    "BaseSite": {"_runner", "_server"},
     "StreamResponse": {"_prepare_headers", "_req"},
     "TCPConnector": {"_create_connection"},
 }

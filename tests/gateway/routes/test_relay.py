@@ -49,6 +49,9 @@ class SlowClient:
     def is_closing(self) -> bool:
         return self.aborted
 
+    def get_extra_info(self, name: str) -> None:
+        """It is no real connection, and in the clear."""
+
     def write(self, data: bytes) -> None:
         self.waiting += len(data)
 
