@@ -56,7 +56,8 @@ def init(call: Call, out: Out = None) -> None:
     with NewFile(out) as file:
         file.write(f"{key}\n")
         file.keep()
-    call.narrate(
+    call.show_done(
+        {"file": out},
         f"made a master key; it is in {out}",
         then=f"CONDUIT_MASTER_KEY_FILE={out} conduit serve",
     )
@@ -104,7 +105,8 @@ def login(
         contexts.save(replace(known, url=url, admin_url=None))
     contexts.store_secrets(name, url, master_key=key, admin_url=admin)
     others = call.contexts.current not in (None, name)
-    call.narrate(
+    call.show_done(
+        {"context": name, "url": url},
         f"stored the master key of {url} for context {name}",
         then=f"conduit -C {name} status, or conduit context use {name}"
         if others
@@ -168,10 +170,15 @@ def logout(
         there = stored is not None and stored.master_key is not None
         call.plan_here({"master_key": _HIDDEN if there else None}, {"master_key": None})
         return
-    if contexts.forget_master_key(name):
-        call.narrate(f"forgot the master key of context {name}", then="conduit auth login")
-    else:
-        call.narrate(f"no master key was stored for context {name}")
+    forgotten = contexts.forget_master_key(name)
+    said = (
+        "forgot the master key of context" if forgotten else "no master key was stored for context"
+    )
+    call.show_done(
+        {"context": name, "forgotten": forgotten},
+        f"{said} {name}",
+        then="conduit auth login" if forgotten else None,
+    )
 
 
 @verb(noun, "rotate-master", "danger")

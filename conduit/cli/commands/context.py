@@ -131,7 +131,8 @@ def use(call: Call, name: ContextName) -> None:
         call.plan_here({"current": call.contexts.current}, {"current": name})
         return
     contexts.use(name)
-    call.narrate(f"now using context {name} ({context.url})", then="conduit status")
+    said = f"now using context {name} ({context.url})"
+    call.show_done({"current": name, "url": context.url}, said, then="conduit status")
 
 
 AdminUrl = Annotated[
@@ -214,7 +215,8 @@ def add(
     contexts.save(context)
     if master is not None or virtual is not None:
         _store(context, master, virtual)
-    call.narrate(f"added context {name} for {context.url}", then=f"conduit context use {name}")
+    said = f"added context {name} for {context.url}"
+    call.show_done(asdict(context), said, then=f"conduit context use {name}")
 
 
 @verb(noun, "update", "change")
@@ -268,7 +270,7 @@ def update(
     stored = call.contexts.credentials.get(name)
     if stored is not None or master is not None or virtual is not None:
         _store(context, master, virtual)
-    call.narrate(f"updated context {name}", then=f"conduit context test {name}")
+    call.show_done(asdict(context), f"updated context {name}", then=f"conduit context test {name}")
 
 
 def _virtual_key(file: str | None, variable: str | None) -> str | None:
@@ -302,7 +304,7 @@ def rename(
         call.plan_here(asdict(context), asdict(replace(context, name=new)))
         return
     contexts.rename(name, new)
-    call.narrate(f"renamed context {name} to {new}")
+    call.show_done(asdict(replace(context, name=new)), f"renamed context {name} to {new}")
 
 
 @verb(noun, "remove", "danger")
@@ -314,7 +316,7 @@ def remove(call: Call, name: ContextName) -> None:
         call.plan_here(asdict(context), dict.fromkeys(asdict(context)))
         return
     contexts.remove(name)
-    call.narrate(f"forgot context {name}")
+    call.show_done({"name": name, "url": context.url, "deleted": True}, f"forgot context {name}")
 
 
 @verb(noun, "test", "output")

@@ -171,6 +171,7 @@ def migrate(
 
     location = _location(call, db, config)
     if sql or call.options.dry_run:
+        call.allow_forms("a script of SQL")
         script = _done(work.upgrade_as_sql(location, to))
         if script:
             call.console.data(script)
@@ -204,6 +205,8 @@ def backup(
 
     location = _location(call, db, config)
     path = _target_file(file, force=force)
+    if path is None:
+        call.allow_forms("a backup on standard output")
     with _progress(call, "backing up") as progress:
         done = _done(work.back_up(location, data_folder(), path, progress))
     row = {"file": file, **asdict(done), "rows": sum(done.tables.values())}
@@ -342,6 +345,10 @@ def convert(
     database = _told(lambda: work.database_at(target))
     if call.options.dry_run:
         source = _told(lambda: work.database_at(location))
+        if call.wants_plan_as_record():
+            row: Record = {"dry_run": True, "from": source.shown, "to": database.shown}
+            call.show_done(row, "dry run: nothing was copied")
+            return
         call.console.data(f"{source.shown} -> {database.shown}")
         call.console.say("dry run: nothing was copied", "dim")
         return
