@@ -33,7 +33,7 @@ from conduit.client.contexts import (
     load,
     resolve,
 )
-from conduit.client.errors import ApiError
+from conduit.client.errors import ApiError, AuthenticationFailed
 
 _SHORTEST_PREFIX = 4
 _SEARCHED_PAGES = 10
@@ -161,11 +161,11 @@ class Call:
         """A gateway that is given up when `--timeout` is over, if that was given."""
         return Gateway(target, timeouts or Timeouts(), self._deadline)
 
-    def refused_key_hint(self) -> str:
-        """What a person whose key was refused should know: which one it was, and where it is."""
-        from conduit.cli.refused import client_key_hint, master_key_hint  # noqa: PLC0415  # deferred
+    def tell_refused_key(self, error: AuthenticationFailed) -> None:
+        """Have an error say which key was refused, where it is, and what to do about it."""
+        from conduit.cli.refused import tell_client_key, tell_master_key  # noqa: PLC0415  # deferred
 
-        return client_key_hint(self.where) if self._as_client else master_key_hint(self.where)
+        (tell_client_key if self._as_client else tell_master_key)(error, self.where)
 
     def ask_providers(
         self, name: str, *names: str, body: Mapping[str, Any] | None = None

@@ -16,7 +16,7 @@ from conduit.cli.call import Call
 from conduit.client import contexts
 from conduit.client.api import Record
 from conduit.client.blocking import Gateway
-from conduit.client.errors import ClientError, Unreachable
+from conduit.client.errors import AuthenticationFailed, ClientError, Unreachable
 from conduit.core import people
 from conduit.core.paths import config_folder, data_folder, state_folder
 
@@ -171,6 +171,8 @@ def _administered(call: Call, gateway: Gateway) -> Iterator[Record]:
     try:
         status = gateway.call("status.show")
     except ClientError as error:
+        if isinstance(error, AuthenticationFailed):
+            call.tell_refused_key(error)
         yield check("master key", "fail", str(error), "conduit auth login")
         return
     yield check("master key", "ok", f"accepted ({call.where.master_key_origin})")
@@ -260,6 +262,8 @@ def _client_side(call: Call) -> Iterator[Record]:
     try:
         models = call.gateway_at(call.client_target(key)).models()
     except ClientError as error:
+        if isinstance(error, AuthenticationFailed):
+            call.tell_refused_key(error)
         yield check("virtual key", "warn", str(error), "conduit keys list")
         return
     detail = f"accepted ({call.where.virtual_key_origin}), {people.counted(len(models), 'model')}"

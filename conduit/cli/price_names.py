@@ -36,7 +36,7 @@ def price_of(call: Call, model: str) -> Record:
 
 
 def explained(call: Call, model: str, version: str | None) -> Record:
-    """Which price is in force, and why; for what nothing here serves, the book's. Raises Failure."""
+    """Which price is in force, and why; of what nothing serves, the book's. Raises Failure."""
     own = _at_provider(call, model) if "/" in model else None
     own = own or _served(call, model)
     if own is None and (price := _only(call, model, used=True)) is not None:

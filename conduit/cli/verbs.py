@@ -224,7 +224,7 @@ def verb(
             except ClientError as error:
                 error.add_note(call.gateway_name)  # shown beside the request's id
                 if isinstance(error, AuthenticationFailed) and error.hint is None:
-                    error.hint = call.refused_key_hint()
+                    call.tell_refused_key(error)
                 raise
 
         parameters = [

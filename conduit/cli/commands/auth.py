@@ -94,6 +94,7 @@ def login(
         call.gateway_at(Target(admin, key, ca_file)).call("whoami")
     except AuthenticationFailed as error:
         known_kind = "that is a virtual key: " if is_virtual_key(key) else ""
+        error.message = f"{admin} does not know this master key"
         error.hint = f"{known_kind}the master key of {admin} is needed; nothing was stored"
         raise
     if call.options.dry_run:

@@ -1,7 +1,7 @@
 """`conduit context`: the gateways that this machine knows."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Annotated
@@ -14,7 +14,7 @@ from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
-from conduit.cli.refused import client_key_hint, master_key_hint
+from conduit.cli.refused import tell_client_key, tell_master_key
 from conduit.cli.verbs import Noun, verb
 from conduit.client import contexts
 from conduit.client.api import Record
@@ -335,12 +335,12 @@ def try_out(
         ready = gateway.probe("/health/ready") == 200
         latency_ms = round((time.monotonic() - began) * 1000)
         if where.master_key is not None:
-            with _refused(master_key_hint(where)):
+            with _refused(tell_master_key, where):
                 gateway.call("whoami")
         models = None
         if where.virtual_key is not None:
             client = call.gateway_at(Target(where.url, where.virtual_key, ca_file))
-            with _refused(client_key_hint(where)):
+            with _refused(tell_client_key, where):
                 models = len(client.models())
     row = {
         "context": where.context.name if where.context is not None else None,
@@ -355,11 +355,13 @@ def try_out(
 
 
 @contextmanager
-def _refused(hint: str) -> Iterator[None]:
+def _refused(
+    tell: Callable[[AuthenticationFailed, Resolved], None], where: Resolved
+) -> Iterator[None]:
     try:
         yield
     except AuthenticationFailed as error:
-        error.hint = hint
+        tell(error, where)
         raise
 
 
