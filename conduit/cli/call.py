@@ -14,6 +14,7 @@ from conduit.cli.console import ColorChoice, Console
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.ordering import ordered
 from conduit.cli.output import Column, Format, Printer, Shape, View, drained
+from conduit.cli.pages import given_words, next_page
 from conduit.cli.plan import (
     CHANGES,
     PLAN,
@@ -259,9 +260,8 @@ class Call:
         self.printer.rows(rows, view, next_cursor=lambda: rest.get("next_cursor"))
         self._advise(steps)
         if rest.get("next_cursor"):
-            self.console.say(
-                f"{rest['count']} of many - use --all or --cursor {rest['next_cursor']}", "dim"
-            )
+            again = next_page(given_words(), rest["next_cursor"])
+            self.console.say(f"{rest['count']} of many - use --all, or go on with: {again}", "dim")
 
     def _advise(self, steps: Iterable[str]) -> None:
         """Tell a person who looks at a list the first step that its rows ask for."""

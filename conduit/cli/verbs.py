@@ -129,6 +129,9 @@ class NounGroup(typer.core.TyperGroup):
         return None if found is None else build_command(found, name, hidden=name != cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        subject_first = self._noun.subject_first and len(args) > 1
+        if subject_first and self.get_command(ctx, args[0]) is None:
+            args = [args[1], args[0], *args[2:]]
         # Typer looks for near misses among `commands`, which is empty here.
         if self.get_command(ctx, args[0]) is None:
             refuse_unknown_command(ctx, args[0], self.list_commands(ctx))
@@ -148,11 +151,15 @@ def _unless_named(callback: Callable[..., None]) -> Callable[..., None]:
 class Noun:
     """The commands of a module: several verbs under a noun, or one command of its own.
 
-    `default` is the verb that runs when none is named.
+    `default` is the verb that runs when none is named. With `subject_first`, the first argument of
+    the verbs may also stand before them: `providers credentials main list`.
     """
 
-    def __init__(self, help: str, *, default: str | None = None) -> None:
+    def __init__(
+        self, help: str, *, default: str | None = None, subject_first: bool = False
+    ) -> None:
         self.help = help
+        self.subject_first = subject_first
         self.default = default
         self.verbs: dict[str, Callable[..., None]] = {}
         self.nested: dict[str, Noun] = {}
