@@ -143,6 +143,7 @@ DEFAULTS: dict[str, Row] = {
 }
 SUMS = {
     "requests": 3,
+    "sent": 2,
     "failed": 1,
     "input_tokens": 1000,
     "cached_tokens": 0,
