@@ -34,7 +34,7 @@ from conduit.client.contexts import (
     load,
     resolve,
 )
-from conduit.client.errors import ApiError, AuthenticationFailed
+from conduit.client.errors import ApiError
 
 _SHORTEST_PREFIX = 4
 _SEARCHED_PAGES = 10
@@ -162,7 +162,7 @@ class Call:
         """A gateway that is given up when `--timeout` is over, if that was given."""
         return Gateway(target, timeouts or Timeouts(), self._deadline)
 
-    def tell_refused_key(self, error: AuthenticationFailed) -> None:
+    def tell_refused_key(self, error: ApiError) -> None:
         """Have an error say which key was refused, where it is, and what to do about it."""
         from conduit.cli.refused import tell_client_key, tell_master_key  # noqa: PLC0415  # deferred
 

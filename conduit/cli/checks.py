@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 
 from conduit import __version__
 from conduit.cli.call import Call
+from conduit.cli.failures import is_of_key
 from conduit.client import contexts
 from conduit.client.api import Record
 from conduit.client.blocking import Gateway
-from conduit.client.errors import AuthenticationFailed, ClientError, Unreachable
+from conduit.client.errors import ClientError, Unreachable
 from conduit.core import people
 from conduit.core.paths import config_folder, data_folder, state_folder
 
@@ -171,7 +172,7 @@ def _administered(call: Call, gateway: Gateway) -> Iterator[Record]:
     try:
         status = gateway.call("status.show")
     except ClientError as error:
-        if isinstance(error, AuthenticationFailed):
+        if is_of_key(error):
             call.tell_refused_key(error)
         yield check("master key", "fail", str(error), "conduit auth login")
         return
@@ -262,7 +263,7 @@ def _client_side(call: Call) -> Iterator[Record]:
     try:
         models = call.gateway_at(call.client_target(key)).models()
     except ClientError as error:
-        if isinstance(error, AuthenticationFailed):
+        if is_of_key(error):
             call.tell_refused_key(error)
         yield check("virtual key", "warn", str(error), "conduit keys list")
         return

@@ -1,14 +1,15 @@
 """What is told of a key that a gateway refused: which one, where it came from, what helps."""
 
+from conduit.cli.failures import BARRED
 from conduit.client.contexts import Resolved
-from conduit.client.errors import AuthenticationFailed
+from conduit.client.errors import ApiError
 from conduit.core.keys import is_master_key, is_virtual_key
 
 # What the gateway says of a key that it knows, such as one that is disabled, says more than we can.
-_UNKNOWN = "invalid_api_key"
+_UNKNOWN = ("invalid_api_key", BARRED)
 
 
-def tell_master_key(error: AuthenticationFailed, where: Resolved) -> None:
+def tell_master_key(error: ApiError, where: Resolved) -> None:
     """Say of an error what is wrong with the master key, for who administers the gateway."""
     name = f"{where.context.name} " if where.context is not None else ""
     gateway, origin = f"{name}{where.admin}", _origin(where, where.master_key_origin)
@@ -27,7 +28,7 @@ def _step(where: Resolved) -> str:
     return f"store the right one with: conduit auth login{name}"
 
 
-def tell_client_key(error: AuthenticationFailed, where: Resolved) -> None:
+def tell_client_key(error: ApiError, where: Resolved) -> None:
     """Say of an error what is wrong with the virtual key, for who calls models."""
     if where.virtual_key is None:
         said = f"{where.url} wants a virtual key, and none is known"
@@ -45,8 +46,10 @@ def tell_client_key(error: AuthenticationFailed, where: Resolved) -> None:
     _say(error, f"{where.url} does not know the virtual key from {origin}", hint)
 
 
-def _say(error: AuthenticationFailed, said: str, hint: str) -> None:
-    if error.code == _UNKNOWN:
+def _say(error: ApiError, said: str, hint: str) -> None:
+    if error.code == BARRED:
+        hint = f"{hint}; no other wrong one is looked at for a while, a right one always is"
+    if error.code in _UNKNOWN:
         error.message, error.args = said, (said,)
     if error.hint is None:
         error.hint = hint

@@ -17,10 +17,10 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from conduit.cli.call import Call
-from conduit.cli.failures import Failure
+from conduit.cli.failures import Failure, is_of_key
 from conduit.cli.program import COMPLETION_VARIABLE
 from conduit.cli.shared import Group, call_options, shared_options
-from conduit.client.errors import AuthenticationFailed, ClientError
+from conduit.client.errors import ClientError
 
 _ALIASES = {"list": "ls", "delete": "rm", "remove": "rm"}
 
@@ -230,7 +230,7 @@ def verb(
                     function(call, **given)
             except ClientError as error:
                 error.add_note(call.gateway_name)  # shown beside the request's id
-                if isinstance(error, AuthenticationFailed) and error.hint is None:
+                if is_of_key(error) and error.hint is None:
                     call.tell_refused_key(error)
                 raise
 

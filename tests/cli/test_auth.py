@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Shell
-from tests.cli.fake_gateway import AT, MASTER_KEY, NEW_MASTER_KEY, VIRTUAL_KEY, FakeGateway
+from tests.cli.fake_gateway import (
+    AT,
+    MASTER_KEY,
+    NEW_MASTER_KEY,
+    VIRTUAL_KEY,
+    FakeGateway,
+    Refusal,
+)
 
 ROTATE = ("auth", "rotate-master")
 
@@ -228,6 +235,11 @@ def test_a_refused_key_is_told_of_with_where_it_came_from(
     assert told.startswith(f"prod {gateway.url} does not know the master key")
     chat = shell("chat", "hello", "--model", "m", CONDUIT_API_KEY="condt_wrong")
     assert "virtual key from the variable CONDUIT_API_KEY" in chat.err
+    gateway.failing = [Refusal(429, "too_many_failed_logins", "too many wrong keys")]
+    barred = shell("-C", "prod", "keys", "list")
+    assert barred.code == 4
+    assert f"prod {gateway.url} does not know the master key" in barred.err.splitlines()[0]
+    assert "a right one always is" in barred.err
     master = shell("chat", "hello", "--model", "m", CONDUIT_API_KEY=MASTER_KEY)
     assert master.code == 4
     assert "wants a virtual key, and that is a master key" in master.err.splitlines()[0]

@@ -11,7 +11,7 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
-from conduit.cli.failures import Exit, Failure
+from conduit.cli.failures import Exit, Failure, is_of_key
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
 from conduit.cli.refused import tell_client_key, tell_master_key
@@ -20,7 +20,7 @@ from conduit.client import contexts
 from conduit.client.api import Record
 from conduit.client.blocking import Target
 from conduit.client.contexts import Context, ContextError, Resolved
-from conduit.client.errors import AuthenticationFailed
+from conduit.client.errors import ApiError
 from conduit.core import people
 
 noun = Noun("Gateways that this machine knows, each with its URL and keys.")
@@ -355,13 +355,12 @@ def try_out(
 
 
 @contextmanager
-def _refused(
-    tell: Callable[[AuthenticationFailed, Resolved], None], where: Resolved
-) -> Iterator[None]:
+def _refused(tell: Callable[[ApiError, Resolved], None], where: Resolved) -> Iterator[None]:
     try:
         yield
-    except AuthenticationFailed as error:
-        tell(error, where)
+    except ApiError as error:
+        if is_of_key(error):
+            tell(error, where)
         raise
 
 
