@@ -110,7 +110,15 @@ class Call:
         if shape.named:
             kinds = f"comes as {', '.join(forms)} or without -o," if forms else "has one form,"
             raise Failure(f"--output: {what} {kinds} not as {shape.format}")
-        self.options = replace(self.options, shape=replace(shape, format=None))
+        self._use_form(None)
+
+    def prefer_form(self, form: Format) -> None:
+        """Print in this form where none was asked for."""
+        if self.options.shape.format is None and not self.options.shape.is_chosen:
+            self._use_form(form)
+
+    def _use_form(self, form: Format | None) -> None:
+        self.options = replace(self.options, shape=replace(self.options.shape, format=form))
         self.printer = Printer(self.console, self.options.shape)
 
     # Where it goes

@@ -34,6 +34,22 @@ def test_groups_are_rows_and_the_total_is_told_beside_them(
     assert conduit("usage", "--by", "key", "-o", "id").out == "ci\nold\n"
 
 
+def test_words_stand_for_options(conduit: Conduit, gateway: FakeGateway) -> None:
+    for words, options in (
+        (("summary",), ()),
+        (("by", "key"), ("--by", "key")),
+        (("top",), ("--by", "model")),
+        (("export",), ("--by", "day", "-o", "csv")),
+        (("export", "--by", "key", "--json"), ("--by", "key", "--json")),
+    ):
+        assert conduit("usage", *words).out == conduit("usage", *options).out
+    gateway.seen.clear()
+    for wrong in (("by",), ("bottom",), ("by", "key", "--by", "day"), ("by", "colour")):
+        outcome = conduit("usage", *wrong)
+        assert (outcome.code, outcome.out) == (2, "")
+    assert gateway.seen == []
+
+
 def test_json_is_the_answer_of_the_gateway(conduit: Conduit) -> None:
     document = json.loads(conduit("usage", "--by", "key", "--json").out)
     assert [group["group"] for group in document["groups"]] == ["ci", "old"]

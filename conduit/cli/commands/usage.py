@@ -1,6 +1,6 @@
 """`conduit usage`: what was used and spent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -73,6 +73,13 @@ _EMPTY = "nothing was used in this time"
 @verb(noun, "", "output")
 def usage(
     call: Call,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[summary|by WHAT|top|export]",
+            help="by WHAT is --by WHAT; top: the dearest models; export: CSV by day.",
+        ),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option("--by", metavar="WHAT", help=WHAT),
@@ -111,6 +118,7 @@ def usage(
     for them is told apart. What was sent are requests of which a provider got something: neither
     those that were refused nor those answered from what is kept.
     """
+    by = _asked(call, words or [], by)
     if series and (by is None or by in _STEPS):
         raise Failure("--series goes with --by model, key or what else is no time")
     wanted = {
@@ -128,6 +136,25 @@ def usage(
     drawn = by not in _STEPS and call.console.out.columns >= _WIDE
     fetched = _fetched_with_lines if drawn and not series else _fetched
     _plot(call, kind, fetched(call, by, since, until, wanted, series=drawn or series))
+
+
+def _asked(call: Call, words: Sequence[str], by: str | None) -> str | None:
+    """What rows are to be of, by words or by `--by`. Raises Failure."""
+    match words:
+        case [] | ["summary"]:
+            return by
+        case ["by", what] if by in (None, what):
+            return what
+        case ["top"]:
+            return by or "model"
+        case ["export"]:
+            call.prefer_form("csv")
+            return by or "day"
+        case _:
+            raise Failure(
+                f"summary, by WHAT, top or export is expected, not {' '.join(words)!r}",
+                hint="see: conduit usage --help",
+            )
 
 
 def show_usage(
