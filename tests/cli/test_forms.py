@@ -18,6 +18,7 @@ from tests.cli.conftest import Shell
 WORDS = {
     "down": "--dry-run",
     "chat": "hello -m simulated-small",
+    "embed": "hello -m simulated-embedding --dims 8",
     "conversations show": "{conversation}",
     "conversations search": "hello",
     "conversations export": "{conversation}",
