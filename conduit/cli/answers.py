@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 from conduit.cli.call import Call
 from conduit.cli.console import plain
+from conduit.cli.failures import Failure
+from conduit.cli.welcome import may_chat
 from conduit.client.api import Record
 from conduit.client.blocking import Gateway, Timeouts
 from conduit.client.chat import ChatRequest, Patience, ask, recorded_cost
 from conduit.client.chat_answer import Usage
 from conduit.client.conversations import Turn, now
-from conduit.client.errors import ClientError
+from conduit.client.errors import ClientError, ProviderFailed
 from conduit.client.tool_calls import ToolCall
 from conduit.core import people
 
@@ -66,12 +68,17 @@ def receive(
 ) -> None:
     """Ask, show the answer as it comes, and fill in the reply.
 
-    What has come stays in the reply when this raises. Raises ApiError or Unreachable.
+    What has come stays in the reply when this raises. Raises ApiError or Unreachable, and Failure
+    for a model that does not chat.
     """
     patience = Patience(total_s=call.left_s(0) if call.options.timeout_s else None)
     began = time.monotonic()
     with call.console.waiting(f"waiting for {request.model}"):
-        answer = ask(call.client_target(request.key), request, patience)
+        try:
+            answer = ask(call.client_target(request.key), request, patience)
+        except ProviderFailed as error:
+            refuse_no_chat(call, request.model, error)
+            raise
     with answer:
         reply.request_id = answer.request_id
         reply.whole = answer.whole
@@ -87,6 +94,20 @@ def receive(
         call.console.say("simulated: no model was asked", "warn")
     if reply.finish_reason == "length":
         call.console.say("the answer was cut off at its token limit", "warn")
+
+
+def refuse_no_chat(call: Call, model: str, error: ProviderFailed) -> None:
+    """Raise Failure where a provider has refused a model that, as far as known, does not chat."""
+    if error.status >= 500 or error.status in (401, 403, 408, 429):
+        return
+    known = looked_up_model(call, model)
+    chats = known.get("capabilities", {}).get("chat") if known is not None else None
+    if chats is False or (chats is None and not may_chat(model)):
+        raise Failure(
+            f"{model} is no chat model: {error.message}",
+            code="not_a_chat_model",
+            hint="what there is: conduit models list",
+        ) from error
 
 
 def _kept(pieces: Iterator[str], into: list[str]) -> Iterator[str]:
@@ -154,6 +175,17 @@ def _usage_parts(reply: Reply) -> Iterator[str]:
     yield f"{seconds:.1f} s"
     if tokens is not None and tokens.output_tokens and seconds > 0:
         yield f"{tokens.output_tokens / seconds:.0f} tok/s"
+
+
+def looked_up_model(call: Call, model: str) -> Record | None:
+    """What the gateway tells of a model, where that can be known soon."""
+    if call.where.master_key is None:
+        return None
+    timeouts = Timeouts(connect_s=_COST_S, total_s=_COST_S, retries=0)
+    try:
+        return Gateway(call.target, timeouts).call("models.show", model)
+    except ClientError:
+        return None
 
 
 def looked_up_cost(call: Call, request_id: str | None) -> str | None:

@@ -38,8 +38,11 @@ class Wanted:
 def show_bodies(call: Call, request_id: str, wanted: Wanted) -> None:
     """Print what is wanted of the kept bodies of a request. Raises Failure and ApiError."""
     bodies = call.fetch("requests.bodies", request_id)
+    if not wanted.headers:
+        call.allow_forms("a kept body", "json", "jsonl", chosen=True)
     shape = call.options.shape
-    if shape.is_json or shape.query is not None or shape.template is not None:
+    in_rows = wanted.headers and shape.query is None and shape.template is None
+    if shape.is_json or (shape.is_chosen and not in_rows):
         call.printer.record(bodies, _BODIES)
         return
     messages = list(_messages(bodies, wanted))

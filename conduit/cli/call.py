@@ -13,8 +13,16 @@ from conduit.cli.asking import Asker
 from conduit.cli.console import ColorChoice, Console
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.ordering import ordered
-from conduit.cli.output import Column, Printer, Shape, View, drained
-from conduit.cli.plan import planned, planned_here, print_differences, print_plan
+from conduit.cli.output import Column, Format, Printer, Shape, View, drained
+from conduit.cli.pages import given_words, next_page
+from conduit.cli.plan import (
+    CHANGES,
+    PLAN,
+    planned,
+    planned_here,
+    print_differences,
+    print_plan,
+)
 from conduit.cli.several import Outcomes, names_of
 from conduit.client.api import OPERATIONS, Record
 from conduit.client.blocking import Deadline, Gateway, Target, TimedOut, Timeouts, unreachable
@@ -88,6 +96,31 @@ class Call:
         with paged(self.console):
             yield
 
+    def allow_forms(self, what: str, *forms: Format, chosen: bool = False) -> None:
+        """Raise Failure for a form that was asked for and that `what` does not have.
+
+        One of CONDUIT_OUTPUT gives way instead: it is meant for what has it. `chosen` says whether
+        single values can be picked with --fields, --query and --format.
+        """
+        shape = self.options.shape
+        if shape.is_chosen and not chosen:
+            raise Failure(f"{what} has no fields for --fields, --query or --format")
+        if shape.format is None or shape.format in forms:
+            return
+        if shape.named:
+            kinds = f"comes as {', '.join(forms)} or without -o," if forms else "has one form,"
+            raise Failure(f"--output: {what} {kinds} not as {shape.format}")
+        self._use_form(None)
+
+    def prefer_form(self, form: Format) -> None:
+        """Print in this form where none was asked for."""
+        if self.options.shape.format is None and not self.options.shape.is_chosen:
+            self._use_form(form)
+
+    def _use_form(self, form: Format | None) -> None:
+        self.options = replace(self.options, shape=replace(self.options.shape, format=form))
+        self.printer = Printer(self.console, self.options.shape)
+
     # Where it goes
 
     @cached_property
@@ -132,11 +165,11 @@ class Call:
         """A gateway that is given up when `--timeout` is over, if that was given."""
         return Gateway(target, timeouts or Timeouts(), self._deadline)
 
-    def refused_key_hint(self) -> str:
-        """What a person whose key was refused should know: which one it was, and where it is."""
-        from conduit.cli.refused import client_key_hint, master_key_hint  # noqa: PLC0415  # deferred
+    def tell_refused_key(self, error: ApiError) -> None:
+        """Have an error say which key was refused, where it is, and what to do about it."""
+        from conduit.cli.refused import tell_client_key, tell_master_key  # noqa: PLC0415  # deferred
 
-        return client_key_hint(self.where) if self._as_client else master_key_hint(self.where)
+        (tell_client_key if self._as_client else tell_master_key)(error, self.where)
 
     def ask_providers(
         self, name: str, *names: str, body: Mapping[str, Any] | None = None
@@ -230,24 +263,27 @@ class Call:
         self.printer.rows(rows, view, next_cursor=lambda: rest.get("next_cursor"))
         self._advise(steps)
         if rest.get("next_cursor"):
-            self.console.say(
-                f"{rest['count']} of many - use --all or --cursor {rest['next_cursor']}", "dim"
-            )
+            again = next_page(given_words(), rest["next_cursor"])
+            self.console.say(f"{rest['count']} of many - use --all, or go on with: {again}", "dim")
 
     def _advise(self, steps: Iterable[str]) -> None:
         """Tell a person who looks at a list the first step that its rows ask for."""
         if self.printer.is_for_people and (step := next(iter(steps), None)) is not None:
             self.console.next_step(step)
 
-    def show_rows(self, rows: list[Record], view: View) -> None:
-        """Print rows that are all here: `--filter`, `--sort`, `--limit` as for any list."""
+    def show_rows(self, rows: list[Record], view: View, *, whole: bool = False) -> None:
+        """Print rows that are all here: `--filter`, `--sort`, `--limit` as for any list.
+
+        A list that is short by its nature is shown `whole` unless it is limited.
+        """
         listing = self.options.listing
         if self.options.filter is not None:
             view = replace(view, empty=_NO_MATCH)
         rows = self._selected(rows)
         if listing.sort is not None:
             rows = ordered(rows, listing.sort)
-        shown_rows = rows if self._wants_all else rows[: listing.limit or _USUAL_PAGE]
+        most = listing.limit or (len(rows) if whole or self._wants_all else _USUAL_PAGE)
+        shown_rows = rows[:most]
         self.printer.rows(shown_rows, view, next_cursor=lambda: None)
         if len(shown_rows) < len(rows):
             self.console.say(f"{len(shown_rows)} of {len(rows):,} - use --all", "dim")
@@ -308,16 +344,23 @@ class Call:
             )
 
     def _print_plan(self, plan: Record) -> None:
-        if self.options.shape.is_json:
-            self.printer.record(plan, View(()))
+        if self.wants_plan_as_record():
+            self.printer.record(plan, PLAN)
         else:
             print_plan(self.console, plan)
+
+    def wants_plan_as_record(self) -> bool:
+        """Whether `--dry-run` is read by a program. Raises Failure for its ids."""
+        shape = self.options.shape
+        if shape.named and shape.format == "id":
+            raise Failure("--output: a dry run makes no record, and so no id")
+        return shape.is_for_programs
 
     def plan_here(self, before: Record, after: Record) -> None:
         """Print what a change of this machine's files would be, for `--dry-run`."""
         plan = planned_here(before, after)
-        if self.options.shape.is_json:
-            self.printer.record(plan, View(()))
+        if self.wants_plan_as_record():
+            self.printer.record(plan, CHANGES)
             return
         print_differences(self.console, plan["changes"])
         self.console.say("dry run: nothing was written", "dim")
@@ -350,10 +393,18 @@ class Call:
     def show_deleted(self, singular: str, row: Record) -> None:
         """Print what was deleted, for programs, and say so on stderr."""
         label = label_of(row)
-        if self.options.shape.is_json or self.options.quiet:
+        if self.options.shape.is_for_programs or self.options.quiet:
             columns = (Column("id", "id"), Column("name", "name"))
             self.printer.record({"id": row["id"], "name": label, "deleted": True}, View(columns))
         self.narrate(f"deleted {singular} {label}")
+
+    def show_done(self, row: Record, said: str, *, then: str | None = None) -> None:
+        """Say what happened on this machine; a program that asked for a form gets it as `row`."""
+        if self.options.shape.is_for_programs:
+            self.printer.record(
+                row, View(tuple(Column(name, name) for name in row), next(iter(row)))
+            )
+        self.narrate(said, then=then)
 
     def narrate(self, said: str, *, then: str | None = None) -> None:
         if self.options.quiet:

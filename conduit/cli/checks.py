@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from conduit import __version__
 from conduit.cli.call import Call
+from conduit.cli.failures import is_of_key
 from conduit.client import contexts
 from conduit.client.api import Record
 from conduit.client.blocking import Gateway
@@ -172,6 +173,8 @@ def _administered(call: Call, gateway: Gateway) -> Iterator[Record]:
     try:
         status = gateway.call("status.show")
     except ClientError as error:
+        if is_of_key(error):
+            call.tell_refused_key(error)
         yield check("master key", "fail", str(error), "conduit auth login")
         return
     yield check("master key", "ok", f"accepted ({call.where.master_key_origin})")
@@ -261,6 +264,8 @@ def _client_side(call: Call) -> Iterator[Record]:
     try:
         models = call.gateway_at(call.client_target(key)).models()
     except ClientError as error:
+        if is_of_key(error):
+            call.tell_refused_key(error)
         yield check("virtual key", "warn", str(error), "conduit keys list")
         return
     detail = f"accepted ({call.where.virtual_key_origin}), {people.counted(len(models), 'model')}"

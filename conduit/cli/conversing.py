@@ -155,7 +155,7 @@ def default_model(call: Call, key: str) -> str:
     if context is not None and context.default_model:
         return context.default_model
     aliases = models_of(call, key)
-    if len(aliases) == 1:
+    if len(aliases) == 1 and not aliases[0].endswith("*"):
         return aliases[0]
     some = ", ".join(aliases[:8]) or "none: map one with conduit mappings add"
     raise Failure(f"--model is needed; this key may use {some}", code="model_needed")

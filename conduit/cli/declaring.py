@@ -10,7 +10,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
 from conduit.cli.documents import as_toml, read_document, short
 from conduit.cli.failures import Exit, Failure
-from conduit.cli.output import Column, View
+from conduit.cli.output import Column, Format, View
 from conduit.cli.writing import NewFile
 from conduit.client.api import Record
 from conduit.client.declared import (
@@ -77,13 +77,17 @@ def export(
 
     `with_sealed` adds the secrets that were entered at the gateway, sealed.
     """
+    forms: tuple[Format, ...] = ("json", "jsonl")
+    if sections == ["prices"]:
+        forms = (*forms, "csv")
+    call.allow_forms("a document", *forms, chosen=out is None)
+    shape = call.options.shape
     document = short(present(call, sections))
     for provider in document.get("providers", ()):
         provider["credentials"] = [
             _exported(call, provider["name"], each, with_sealed=with_sealed)
             for each in provider["credentials"]
         ]
-    shape = call.options.shape
     as_table = sections == ["prices"] and (
         shape.format == "csv" or (out is not None and out.endswith(".csv"))
     )
@@ -97,9 +101,9 @@ def export(
             file.keep()
         count = sum(len(entries) for entries in document.values())
         call.narrate(f"wrote {people.counted(count, 'record')} to {out}")
-    elif as_table:
+    elif as_table and not shape.is_chosen:
         call.console.data(as_csv(document["prices"]).rstrip("\n"))
-    elif shape.is_json or shape.query is not None:
+    elif shape.is_json or shape.is_chosen:
         call.printer.record(document, View(()))
     else:
         call.console.data(as_toml(document))

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeGuard
 
 from conduit.client.blocking import TimedOut
 from conduit.client.contexts import ContextError
-from conduit.client.errors import ApiError, BrokenOff, ClientError, ProviderFailed, Unreachable
+from conduit.client.errors import (
+    ApiError,
+    AuthenticationFailed,
+    BrokenOff,
+    ClientError,
+    ProviderFailed,
+    Unreachable,
+)
 
 
 class Exit(IntEnum):
@@ -95,6 +102,8 @@ class Shown:
         }
 
 
+BARRED = "too_many_failed_logins"
+"""A wrong key after many others: no limit that waiting helps with, for whoever has the key."""
 _EXITS_BY_STATUS: Mapping[int, Exit] = {
     401: Exit.NOT_PERMITTED,
     402: Exit.CONFLICT,
@@ -106,12 +115,21 @@ _EXITS_BY_STATUS: Mapping[int, Exit] = {
 }
 
 
+def is_of_key(error: ClientError) -> TypeGuard[ApiError]:
+    """Whether a gateway refused the key, and not what it was asked for."""
+    return isinstance(error, AuthenticationFailed) or (
+        isinstance(error, ApiError) and error.code == BARRED
+    )
+
+
 def exit_of_api_error(error: ApiError) -> Exit:
     """The exit code of an error that a gateway answered."""
     if error.code.startswith("upstream_") or isinstance(error, ProviderFailed):
         return Exit.UPSTREAM
     if error.code == "ambiguous":
         return Exit.NOT_FOUND
+    if error.code == BARRED:
+        return Exit.NOT_PERMITTED
     if error.code == "not_a_gateway":
         return Exit.REFUSED
     return _EXITS_BY_STATUS.get(error.status, Exit.REFUSED)

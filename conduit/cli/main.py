@@ -126,7 +126,7 @@ def _run(arguments: list[str]) -> int:
         return _complete(root)
     try:
         # A copy: it takes what it has read out of the list, and errors are told by the list.
-        with root.make_context("conduit", list(arguments)) as context:
+        with root.make_context("conduit", list(arguments), obj=tuple(arguments)) as context:
             root.invoke(context)
     except typer.Exit as ended:
         return ended.exit_code

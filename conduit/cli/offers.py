@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 from conduit.cli.call import Call
 from conduit.cli.console import plain
+from conduit.cli.examples import first_question
 from conduit.cli.output import Column, View
 from conduit.cli.several import Outcomes
 from conduit.client.api import Record
@@ -94,7 +95,7 @@ def map_all(call: Call, offers: Sequence[Offer]) -> int:
         more = f" and {len(mapped) - 3:,} more" if len(mapped) > 3 else ""
         call.narrate(
             f"mapped {people.counted(len(mapped), 'model')}: {names}{more}",
-            then=f'conduit chat -m {mapped[0]["alias"]} "hello"',
+            then=first_question(call, mapped[0]),
         )
     outcomes.settle()
     return len(mapped)

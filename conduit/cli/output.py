@@ -57,12 +57,16 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The form that was asked for. `format` None is a table or, off a terminal, plain TSV."""
+    """The form that was asked for. `format` None is a table or, off a terminal, plain TSV.
+
+    `named` tells a format that stood on the command line from one of the environment or of `-q`.
+    """
 
     format: Format | None = None
     fields: tuple[str, ...] = ()
     query: str | None = None
     template: str | None = None
+    named: bool = False
 
     @property
     def is_json(self) -> bool:
@@ -72,6 +76,14 @@ class Shape:
     def is_chosen(self) -> bool:
         """Whether single values were asked for, by whichever of the options."""
         return bool(self.fields) or self.query is not None or self.template is not None
+
+    @property
+    def is_for_programs(self) -> bool:
+        """Whether a form for programs was asked for, which a pipe alone does not."""
+        named = self.format in ("json", "jsonl", "csv", "tsv") or (
+            self.format == "id" and self.named
+        )
+        return named or self.is_chosen
 
 
 def value_at(row: Any, path: str) -> Any:

@@ -5,9 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from conduit.cli.console import Console, plain
+from conduit.cli.output import Column, View
 from conduit.client.api import Record, build_request
 from conduit.core.redaction import redacted_fields
 
+PLAN = View(
+    (
+        Column("method", "method"),
+        Column("path", "path"),
+        Column("body", "body"),
+        Column("changes", "changes"),
+    ),
+    id_path="path",
+)
+CHANGES = View((Column("changes", "changes"),), id_path="changes")
 Changes = dict[str, list[Any]]
 # What a record has that no body of its noun writes: its place, and what the gateway makes of it.
 _NEVER_WRITTEN = frozenset(

@@ -18,12 +18,16 @@ _BAR_WIDTH: Final = 0.6
 
 
 class Series(NamedTuple):
-    """What is plotted: a value for each label, in their order, and how values are written."""
+    """What is plotted: a value for each label, in their order, and how values are written.
+
+    `lines` are drawn beside the labels of bars that lie on their side, all as wide or empty.
+    """
 
     title: str
     labels: Sequence[str]
     values: Sequence[float]
     written: Callable[[float], str]
+    lines: Sequence[str] = ()
 
 
 def upright(series: Series, kind: PlotKind, columns: int, *, unicode: bool) -> str:
@@ -56,12 +60,17 @@ def sideways(series: Series, columns: int, *, unicode: bool) -> str:
     """A line for each label: a bar that stands to the longest as its value to the highest."""
     highest = max(series.values)
     amounts = [series.written(value) for value in series.values]
+    over_time = series.lines if any(series.lines) else [""] * len(amounts)
     longest, widest = max(map(width_of, series.labels)), max(map(width_of, amounts))
-    room = max(_LEAST_BAR, min(columns, _MOST_WIDTH) - longest - widest - 4)
+    line_width = max(map(width_of, over_time))
+    taken = longest + widest + 4 + (line_width + 2 if line_width else 0)
+    room = max(_LEAST_BAR, min(columns, _MOST_WIDTH) - taken)
     filled = "\u2588" if unicode else "#"
     lines = [series.title]
-    for label, value, amount in zip(series.labels, series.values, amounts, strict=True):
+    rows = zip(series.labels, series.values, amounts, over_time, strict=True)
+    for label, value, amount, line in rows:
         padding = " " * (longest - width_of(label))
         bar = meter(value / highest if highest else 0.0, room, filled)
-        lines.append(f"{label}{padding}  {amount.rjust(widest)}  {bar}".rstrip())
+        drawn = f"  {line.ljust(line_width)}" if line_width else ""
+        lines.append(f"{label}{padding}  {amount.rjust(widest)}{drawn}  {bar}".rstrip())
     return "\n".join(lines)

@@ -184,7 +184,7 @@ class Repl:
         again = question is last
         try:
             session.ask_again(question, reply, printed(self._call, raw=self._raw), again=again)
-        except (ClientError, KeyboardInterrupt):
+        except (ClientError, Failure, KeyboardInterrupt):
             if not reply.text:
                 session.conversation = before
             raise

@@ -10,6 +10,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import plain
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
+from conduit.cli.plan import PLAN
 from conduit.client.answer_text import lines_of, text_of_answer
 from conduit.client.api import Record
 from conduit.client.chat import Patience
@@ -97,9 +98,9 @@ def _plan(call: Call, wanted: Replay, record: Record) -> None:
     body = redacted(wanted.body.decode("utf-8", "replace"))
     changed = wanted.model != record["alias"]
     changes = {"model": [record["alias"], wanted.model]} if changed else {}
-    if call.options.shape.is_json:
+    if call.wants_plan_as_record():
         plan = {"dry_run": True, "method": "POST", "path": wanted.path, "body": body}
-        call.printer.record({**plan, "changes": changes}, View(()))
+        call.printer.record({**plan, "changes": changes}, PLAN)
         return
     call.console.data(plain(f"POST {wanted.path}"))
     call.console.data(plain(readable(body.encode())))
@@ -108,7 +109,7 @@ def _plan(call: Call, wanted: Replay, record: Record) -> None:
 
 def _show(call: Call, record: Record, answer: ReplayAnswer) -> None:
     shape = call.options.shape
-    if shape.is_json or shape.is_chosen or call.options.quiet:
+    if shape.is_for_programs or call.options.quiet:
         row = {
             "id": answer.headers.get("x-request-id"),
             "replay_of": record["id"],
@@ -166,7 +167,7 @@ def _compare(call: Call, record: Record, bodies: Record, answer: ReplayAnswer) -
     former = bodies["response"]
     before = text_of_answer(content_of(former)) if former is not None else None
     now = text_of_answer(answer.content)
-    if call.options.shape.format == "json" or call.options.shape.query is not None:
+    if call.options.shape.is_json or call.options.shape.query is not None:
         row = {
             "id": request_id,
             "replay_of": record["id"],

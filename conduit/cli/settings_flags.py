@@ -1,8 +1,11 @@
 """The flags of `up` and `serve`, each of which is a setting of the gateway."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
+
+from conduit.cli.call import Call
 
 Host = Annotated[
     str | None,
@@ -54,6 +57,10 @@ Database = Annotated[
     str | None,
     typer.Option("--db", metavar="URL", help="Database: sqlite:///PATH or postgresql://…"),
 ]
+Redis = Annotated[
+    str | None,
+    typer.Option("--redis", metavar="URL", help="Redis of shared rate limits: redis://…"),
+]
 Config = Annotated[str | None, typer.Option("--config", metavar="FILE", help="Settings, as TOML.")]
 LogFormat = Annotated[
     str | None, typer.Option("--log-format", metavar="FORM", help="text or json.")
@@ -67,3 +74,17 @@ LogLevel = Annotated[
 def overrides(**given: object) -> dict[str, object]:
     """The settings that flags have set, under the gateway's names."""
     return {name: value for name, value in given.items() if value is not None}
+
+
+def warn_of_password(call: Call, flag: str, url: str, instead: str) -> None:
+    """Say that a password on the command line is no secret, where there is one in a URL."""
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return
+    if password:
+        call.console.say(
+            f"{flag}: a password on the command line can be read by others (ps, history); "
+            f"{instead} is better",
+            "warn",
+        )

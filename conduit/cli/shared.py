@@ -288,4 +288,10 @@ def _shape(given: Mapping[str, Any], environ: Mapping[str, str]) -> Shape:
     if given.get("query") is not None and given.get("format") is not None:
         raise Failure("--query and --format exclude each other")
     fields = tuple(names(given["fields"])) if given.get("fields") else ()
-    return Shape(cast(Format | None, wanted), fields, given.get("query"), given.get("format"))
+    return Shape(
+        cast(Format | None, wanted),
+        fields,
+        given.get("query"),
+        given.get("format"),
+        named=given.get("output") is not None or bool(given.get("json")),
+    )

@@ -9,6 +9,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("status", "State of the gateway"),
     "doctor": ("doctor", "Check this machine and the gateway; `doctor ledger` checks the books"),
     "chat": ("chat", "Ask a model"),
+    "embed": ("embed", "Vectors of texts, by a model that embeds"),
     "conversations": ("conversations", "Conversations with models, kept on this machine"),
     "logs": ("logs", "Request records: listed, shown, followed, exported"),
     "requests": ("requests", "Requests that are running now"),

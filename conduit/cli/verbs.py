@@ -17,10 +17,10 @@ from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
 from conduit.cli.call import Call
-from conduit.cli.failures import Failure
+from conduit.cli.failures import Failure, is_of_key
 from conduit.cli.program import COMPLETION_VARIABLE
 from conduit.cli.shared import Group, call_options, shared_options
-from conduit.client.errors import AuthenticationFailed, ClientError
+from conduit.client.errors import ClientError
 
 _ALIASES = {"list": "ls", "delete": "rm", "remove": "rm"}
 
@@ -129,6 +129,9 @@ class NounGroup(typer.core.TyperGroup):
         return None if found is None else build_command(found, name, hidden=name != cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        subject_first = self._noun.subject_first and len(args) > 1
+        if subject_first and self.get_command(ctx, args[0]) is None:
+            args = [args[1], args[0], *args[2:]]
         # Typer looks for near misses among `commands`, which is empty here.
         if self.get_command(ctx, args[0]) is None:
             refuse_unknown_command(ctx, args[0], self.list_commands(ctx))
@@ -148,11 +151,15 @@ def _unless_named(callback: Callable[..., None]) -> Callable[..., None]:
 class Noun:
     """The commands of a module: several verbs under a noun, or one command of its own.
 
-    `default` is the verb that runs when none is named.
+    `default` is the verb that runs when none is named. With `subject_first`, the first argument of
+    the verbs may also stand before them: `providers credentials main list`.
     """
 
-    def __init__(self, help: str, *, default: str | None = None) -> None:
+    def __init__(
+        self, help: str, *, default: str | None = None, subject_first: bool = False
+    ) -> None:
         self.help = help
+        self.subject_first = subject_first
         self.default = default
         self.verbs: dict[str, Callable[..., None]] = {}
         self.nested: dict[str, Noun] = {}
@@ -223,8 +230,8 @@ def verb(
                     function(call, **given)
             except ClientError as error:
                 error.add_note(call.gateway_name)  # shown beside the request's id
-                if isinstance(error, AuthenticationFailed) and error.hint is None:
-                    error.hint = call.refused_key_hint()
+                if is_of_key(error) and error.hint is None:
+                    call.tell_refused_key(error)
                 raise
 
         parameters = [

@@ -15,9 +15,14 @@ _NO_CHAT = re.compile(
 )
 
 
+def may_chat(model: str) -> bool:
+    """Whether a model can chat, by its name."""
+    return _NO_CHAT.search(model) is None
+
+
 def chat_model(models: Sequence[str]) -> str | None:
     """The first model that, by its name, can chat."""
-    return next((model for model in models if not _NO_CHAT.search(model)), None)
+    return next(filter(may_chat, models), None)
 
 
 def welcome(
@@ -52,6 +57,10 @@ def _lines(announcement: Announcement, model: str | None, call: str) -> Iterator
         yield f'Virtual key "{announcement.key_name}", for clients; shown this once:'
         yield f"  {announcement.virtual_key}"
     yield ""
+    if model is None and announcement.models:
+        yield "Try it, with the name of a model that an alias above takes:"
+        yield f'  {call} chat -m MODEL "hello"'
+        return
     if model is None:
         yield "No model is mapped yet. Add a provider, then map one of its models:"
         yield f"  {call} providers add --help"

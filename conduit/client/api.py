@@ -141,7 +141,10 @@ OPERATIONS: Mapping[str, Operation] = {
             "GET",
             "/admin/usage",
             "record",
-            ("since", "until", "by", "timezone", "key", "provider", "model", "alias", "group"),
+            (
+                *("since", "until", "by", "timezone", "key", "provider", "model", "alias", "group"),
+                "series",
+            ),
         ),
         Operation(
             "spend.review",

@@ -95,13 +95,29 @@ def _utf8(text: str) -> bytes:
 
 def send(target: Target, replay: Replay, key: str, patience: Patience) -> ReplayAnswer:
     """Ask again, and read the answer to its end. Raises ApiError or Unreachable."""
+    # What is asked for is another answer.
+    headers = {**replay.headers, "cache-control": "no-store"}
+    return post(target, replay.path, replay.body, key, patience, headers)
+
+
+def post(
+    target: Target,
+    path: str,
+    body: bytes,
+    key: str,
+    patience: Patience,
+    more: Mapping[str, str] | None = None,
+) -> ReplayAnswer:
+    """Send a body of JSON as a client does, and read the answer to its end.
+
+    Raises ApiError or Unreachable.
+    """
     deadline = Deadline(patience.total_s) if patience.total_s is not None else None
     began = time.monotonic()
     headers = {
-        **replay.headers,
+        **(more or {}),
         "content-type": "application/json",
         "user-agent": "conduit-cli",
-        "cache-control": "no-store",  # what is asked for is another answer
         "authorization": f"Bearer {key}",
     }
     try:
@@ -110,8 +126,8 @@ def send(target: Target, replay: Replay, key: str, patience: Patience) -> Replay
     except TimeoutError as error:
         raise unreachable(target.url, str(error), TimedOut) from error
     try:
-        path = connection.path_of(replay.path)
-        connection.http.request("POST", path, body=replay.body, headers=headers)
+        place = connection.path_of(path)
+        connection.http.request("POST", place, body=body, headers=headers)
         status, answered, content = _read(connection.http, patience, deadline)
     except TimeoutError as error:
         raise unreachable(target.url, "it took too long", TimedOut) from error

@@ -55,6 +55,20 @@ class EventKind(StrEnum):
     GATEWAY_LIMITER_CHANGED = "gateway.limiter_changed"
     GATEWAY_CLOCK_JUMPED = "gateway.clock_jumped"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "EventKind | None":
+        return cls._value2member_map_.get(event_name(str(value)))  # type: ignore[return-value]
+
+
+def event_name(name: str) -> str:
+    """The name of events that may be called by another one too: `alert.raised` by its noun."""
+    noun, dot, rest = name.partition(".")
+    return f"{_NOUNS.get(noun, noun)}{dot}{rest}"
+
+
+# What operators of other systems look for; events themselves always have the second name.
+_NOUNS: Mapping[str, str] = {"alert": "notification"}
+
 
 DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.REQUEST_STARTED: "A request was admitted and its alias found; nothing was sent yet.",

@@ -33,7 +33,7 @@ _FOREIGN_VARIABLES = frozenset(
     }
 )
 # Flags are named after their settings, but for these.
-_FLAGS: Mapping[str, str] = {"database_url": "db"}
+_FLAGS: Mapping[str, str] = {"database_url": "db", "redis_url": "redis"}
 
 BEFORE_THE_FILE = ("flag ", "env ", ".env ")
 """What the origins begin with that count before the settings file."""

@@ -95,17 +95,31 @@ _GROUPS = {
 }
 
 
+_STEPS_OF: Mapping[str, Any] = {
+    "day": (
+        [{"at": "2026-11-18", "cost": "0.001"}, {"at": "2026-11-20", "cost": "0.002075"}],
+        [{"at": "2026-11-19", "cost": "0.001025"}],
+    ),
+    "hour": (
+        [{"at": "2026-11-20T12:00:00Z", "cost": "0.003075"}],
+        [{"at": "2026-11-20T13:00:00Z", "cost": "0.001025"}],
+    ),
+}
+
+
 def usage(query: Mapping[str, list[str]]) -> Row:
     """Two groups, of which the second cost a third of the first."""
     by = query.get("by", [None])[0]
     first, second = _GROUPS.get(by or "", ("gpt-4o", "gpt-4o-mini"))
+    rest = {"key_id": None, "group_id": None, **_ATTEMPTS}
+    steps = _STEPS_OF.get(query.get("series", [""])[0], (None, None))
     groups = [
-        {"group": first, "key_id": None, **_ATTEMPTS, "cost": "0.003075"},
-        {"group": second, "key_id": None, **_ATTEMPTS, "cost": "0.001025"},
+        {"group": first, **rest, "cost": "0.003075", "series": steps[0]},
+        {"group": second, **rest, "cost": "0.001025", "series": steps[1]},
     ]
     return {
-        "since": None,
-        "until": None,
+        "since": query.get("since", [None])[0],
+        "until": query.get("until", [None])[0],
         "by": by,
         "timezone": "UTC",
         "key_id": None,

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Shell
-from tests.cli.fake_gateway import AT, MASTER_KEY, NEW_MASTER_KEY, VIRTUAL_KEY, FakeGateway
+from tests.cli.fake_gateway import (
+    AT,
+    MASTER_KEY,
+    NEW_MASTER_KEY,
+    VIRTUAL_KEY,
+    FakeGateway,
+    Refusal,
+)
 
 ROTATE = ("auth", "rotate-master")
 
@@ -197,7 +204,12 @@ def test_a_refused_key_is_told_of_with_where_it_came_from(
 ) -> None:
     virtual = shell("keys", "list", CONDUIT_MASTER_KEY=VIRTUAL_KEY)
     assert virtual.code == 4
-    assert "that is a virtual key" in virtual.err
+    first, hint, *_ = virtual.err.splitlines()
+    assert first == (
+        f"error: {gateway.url} wants its master key, and that is a virtual key, "
+        "from the variable CONDUIT_MASTER_KEY  [invalid_api_key]"
+    )
+    assert hint.startswith("  hint: correct CONDUIT_MASTER_KEY, or unset it")
     assert "the variable CONDUIT_MASTER_KEY" in virtual.err
     file = tmp_path / "old.key"
     file.write_text("condt_mk_old")
@@ -212,8 +224,25 @@ def test_a_refused_key_is_told_of_with_where_it_came_from(
     stored = shell("-C", "prod", "keys", "list")
     assert "context prod" in stored.err
     assert "conduit auth login prod" in stored.err
+    assert stored.err.startswith(f"error: prod {gateway.url} does not know the master key from")
+    tail = shell("-C", "prod", "logs", "tail", "--no-follow")
+    assert (tail.code, tail.err.splitlines()[0]) == (4, stored.err.splitlines()[0])
+    [told] = [
+        row["detail"]
+        for row in json.loads(shell("-C", "prod", "doctor", "--json").out)["data"]
+        if row["check"] == "master key"
+    ]
+    assert told.startswith(f"prod {gateway.url} does not know the master key")
     chat = shell("chat", "hello", "--model", "m", CONDUIT_API_KEY="condt_wrong")
     assert "virtual key from the variable CONDUIT_API_KEY" in chat.err
+    gateway.failing = [Refusal(429, "too_many_failed_logins", "too many wrong keys")]
+    barred = shell("-C", "prod", "keys", "list")
+    assert barred.code == 4
+    assert f"prod {gateway.url} does not know the master key" in barred.err.splitlines()[0]
+    assert "a right one always is" in barred.err
+    master = shell("chat", "hello", "--model", "m", CONDUIT_API_KEY=MASTER_KEY)
+    assert master.code == 4
+    assert "wants a virtual key, and that is a master key" in master.err.splitlines()[0]
 
 
 def test_a_login_at_another_url_keeps_what_the_context_says_otherwise(

@@ -103,3 +103,16 @@ def test_an_event_s_time_is_rfc_3339_for_programs(conduit: Conduit, gateway: Fak
     assert json.loads(conduit("events", "list", "-o", "jsonl").out)["at"] == (
         "2023-11-14T22:13:20.000Z"
     )
+
+
+def test_alerts_are_asked_for_by_either_name(conduit: Conduit, gateway: FakeGateway) -> None:
+    for name in ("alert.raised", "notification.raised"):
+        assert conduit("events", "list", "--type", name).code == 0
+        assert gateway.seen[-1].query["kinds"] == ["notification.raised"]
+    conduit("events", "list", "--type", "alert.*")
+    assert gateway.seen[-1].query["kinds"] == ["notification.raised,notification.acknowledged"]
+    unknown = conduit("events", "list", "--type", "alert.lowered")
+    assert (unknown.code, "'alert.lowered'" in unknown.err) == (2, True)
+    assert EventKind("alert.raised") is EventKind.NOTIFICATION_RAISED
+    with pytest.raises(ValueError, match=r"alert\.lowered"):
+        EventKind("alert.lowered")

@@ -115,7 +115,7 @@ def test_usage_is_a_row_for_each_group_and_the_total_is_told(
 ) -> None:
     gateway.add("keys", name="ci")
     outcome = conduit("keys", "usage", "ci", "--since", "30d", "--by", "model")
-    assert outcome.out == "gpt-4o\t3\t1\t1000\t204\t0.0041\t0.0041\n"
+    assert outcome.out == "gpt-4o\t3\t1\t1000\t204\t0.0041\t0.0041\t2\n"
     assert "ci: 3 requests, $0.0041 in all" in outcome.err
     query = gateway.seen[-1].query
     assert query["by"] == ["model"]

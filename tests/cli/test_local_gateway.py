@@ -159,6 +159,50 @@ def test_serve_prints_no_secret_and_stops_on_sigterm(lonely_shell: Shell, tmp_pa
         assert key not in line + process.stderr.read().decode() + process.stdout.read().decode()
 
 
+def test_serve_reads_settings_again_when_their_file_changes(
+    lonely_shell: Shell, tmp_path: Path
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text('log_level = "info"\n')
+    lonely_shell.environment |= {"CONDUIT_MASTER_KEY": make_master_key()}
+    serve = ("serve", "--port", "0", "--log-format", "text", "--config", str(file), "--reload")
+    with lonely_shell.start(*serve) as process:
+        assert process.stderr is not None
+        assert b"listening" in process.stderr.readline()
+        file.write_text('max_attempts = "many"\n')
+        assert b"the settings stay as they are" in process.stderr.readline()
+        file.write_text("max_attempts = 5\n")
+        assert b"settings read again; changed: max_attempts" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_a_password_of_redis_is_warned_of_and_never_shown(
+    lonely_shell: Shell, tmp_path: Path
+) -> None:
+    lonely_shell.environment |= {"CONDUIT_MASTER_KEY": make_master_key()}
+    for url in ("redis://:s3cret-word@127.0.0.1:9/x", "http://:s3cret-word@127.0.0.1:9"):
+        refused = lonely_shell("serve", "--port", "0", "--redis", url)
+        assert refused.code == 2
+        assert "--redis: a password on the command line can be read" in refused.err
+        assert "flag --redis" in refused.err
+        assert "s3cret" not in refused.out + refused.err
+    serve = ("serve", "--port", "0", "--log-format", "text")
+    with lonely_shell.start(*serve, "--redis", "redis://:s3cret-word@127.0.0.1:9/0") as process:
+        assert process.stderr is not None
+        said = process.stderr.readline() + process.stderr.readline()
+        while b"listening" not in said:
+            said += process.stderr.readline()
+        address = re.search(r"http://\S+", said.decode())
+        assert address is not None
+        shown = lonely_shell("--url", address[0], "config", "show", "--json")
+        assert shown.code == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        told = said.decode() + process.stderr.read().decode() + shown.out + shown.err
+        assert "s3cret" not in told
+
+
 def test_damage_in_what_is_still_to_be_applied_is_found_without_the_gateway(
     lonely_shell: Shell, started: Outcome
 ) -> None:

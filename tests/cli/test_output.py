@@ -84,7 +84,8 @@ def test_all_pages_are_one_document(conduit: Conduit, gateway: FakeGateway) -> N
         gateway.add("keys", name=f"k{number}")
     page = conduit("keys", "list", "--json", "--limit", "3")
     assert json.loads(page.out)["next_cursor"] == "3"
-    assert page.err == "3 of many - use --all or --cursor 3\n"
+    step = "conduit keys list --json --limit 3 --cursor 3"
+    assert page.err == f"3 of many - use --all, or go on with: {step}\n"
     whole = conduit("keys", "list", "--json", "--limit", "3", "--all")
     assert [row["name"] for row in json.loads(whole.out)["data"]] == [f"k{n}" for n in range(7)]
     assert whole.err == ""
@@ -97,7 +98,8 @@ def test_a_limit_beyond_one_page_takes_as_many_pages_as_it_needs(
         gateway.add("keys", name=f"k{number}")
     outcome = conduit("keys", "list", "--limit", "1.1k", "-o", "jsonl")
     assert len(outcome.out.splitlines()) == 1100
-    assert outcome.err == "1100 of many - use --all or --cursor 1100\n"
+    step = "conduit keys list --limit 1.1k -o jsonl --cursor 1100"
+    assert outcome.err == f"1100 of many - use --all, or go on with: {step}\n"
     assert [seen.query["limit"] for seen in gateway.seen] == [["1000"], ["100"]]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from conduit.core.groupings import GROUPINGS
 from tests.cli.conftest import Conduit, Shell
-from tests.cli.fake_gateway import FakeGateway
+from tests.cli.fake_gateway import FakeGateway, Refusal
 from tests.cli.test_completion import offered
 
 
@@ -29,9 +29,25 @@ def test_groups_are_rows_and_the_total_is_told_beside_them(
     assert (first["group"], first["cost"]) == ("gpt-4o", "0.003075")
     assert (second["group"], second["cost"]) == ("gpt-4o-mini", "0.001025")
     assert "share" not in first
-    assert "3 requests, $0.0041 in all" in outcome.err
+    assert "3 requests sent, $0.0041 in all" in outcome.err
     assert "2 rows of many" in outcome.err
     assert conduit("usage", "--by", "key", "-o", "id").out == "ci\nold\n"
+
+
+def test_words_stand_for_options(conduit: Conduit, gateway: FakeGateway) -> None:
+    for words, options in (
+        (("summary",), ()),
+        (("by", "key"), ("--by", "key")),
+        (("top",), ("--by", "model")),
+        (("export",), ("--by", "day", "-o", "csv")),
+        (("export", "--by", "key", "--json"), ("--by", "key", "--json")),
+    ):
+        assert conduit("usage", *words).out == conduit("usage", *options).out
+    gateway.seen.clear()
+    for wrong in (("by",), ("bottom",), ("by", "key", "--by", "day"), ("by", "colour")):
+        outcome = conduit("usage", *wrong)
+        assert (outcome.code, outcome.out) == (2, "")
+    assert gateway.seen == []
 
 
 def test_json_is_the_answer_of_the_gateway(conduit: Conduit) -> None:
@@ -85,15 +101,49 @@ def test_what_cannot_be_asked_for_is_refused_before_it_is_sent(
 
 
 def test_a_terminal_shows_the_share_of_each_row(shell: Shell) -> None:
-    table = shell("usage", "--by", "model", CONDUIT_FORCE_TTY="120", NO_COLOR="1").out
+    table = shell("usage", "--by", "model", CONDUIT_FORCE_TTY="100", NO_COLOR="1").out
     heading, first, second = table.splitlines()
     assert heading.endswith("SHARE")
+    assert "OVER TIME" not in heading
     assert first.endswith("\u2588" * 8 + "    75%")
     assert second.endswith("\u2588" * 2 + " " * 8 + "  25%")
     for environment in ({}, {"CONDUIT_FORCE_TTY": "120", "PYTHONIOENCODING": "ascii"}):
         plain = shell("usage", "--by", "model", "-o", "table", NO_COLOR="1", **environment).out
         assert "########    75%" in plain
         assert plain.isascii()
+
+
+def test_a_wide_terminal_draws_a_line_for_each_row(shell: Shell, gateway: FakeGateway) -> None:
+    wide = {"CONDUIT_FORCE_TTY": "120", "NO_COLOR": "1"}
+    ever = ("usage", "--by", "model", "--since", "2026-11-18", "--until", "2026-11-22")
+    heading, first, second = shell(*ever, **wide).out.splitlines()
+    assert heading.endswith("OVER TIME")
+    assert first.endswith("  \u2584\u2581\u2588\u2581")
+    assert second.endswith("  \u2581\u2588\u2581\u2581")
+    ascii_only = shell(*ever, PYTHONIOENCODING="ascii", **wide).out
+    assert ascii_only.splitlines()[1].endswith("  -_#_")
+    hours = ("--since", "2026-11-20T12:00:00Z", "--until", "2026-11-20T14:00:00Z")
+    by_hour = shell("usage", "--by", "model", *hours, **wide).out.splitlines()
+    assert gateway.seen[-1].query["series"] == ["hour"]
+    assert [line.split()[-1] for line in by_hour[1:]] == ["\u2588\u2581", "\u2581\u2588"]
+    drawn = shell(*ever, "--plot", **wide).out.splitlines()
+    assert drawn[1].startswith("gpt-4o       $0.0031  \u2584\u2581\u2588\u2581  \u2588")
+    gateway.failing = [Refusal(422, "validation_failed", "series: too many")]
+    assert "OVER TIME" not in shell(*ever, **wide).out  # a time too long is no error
+
+
+def test_programs_have_the_series_where_they_ask_for_it(
+    conduit: Conduit, gateway: FakeGateway
+) -> None:
+    asked = ("usage", "--by", "model", "--json")
+    assert [row["series"] for row in json.loads(conduit(*asked).out)["groups"]] == [None, None]
+    assert "series" not in gateway.seen[-1].query
+    told = json.loads(conduit(*asked, "--series").out)["groups"]
+    assert [len(row["series"]) for row in told] == [2, 1]
+    rows = csv.DictReader(io.StringIO(conduit(*asked[:-1], "--series", "-o", "csv").out))
+    assert json.loads(next(rows)["series"]) == told[0]["series"]
+    refused = conduit("usage", "--by", "day", "--series")
+    assert (refused.code, refused.out) == (2, "")
 
 
 def test_days_and_hours_show_how_the_cost_went(shell: Shell) -> None:

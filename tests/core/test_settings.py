@@ -24,6 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("port", 7000, "--port"),
         ("database_url", "sqlite:///x.db", "--db"),
+        ("redis_url", "redis://127.0.0.1:6379/0", "--redis"),
         ("log_level", "debug", "--log-level"),
     ],
 )

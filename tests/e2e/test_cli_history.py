@@ -45,7 +45,7 @@ async def test_the_history_is_listed_in_every_format(cli: Cli) -> None:
     ]
     assert (await cli("config", "history", "-q", "--all")).ok().out == "4\n3\n2\n1\n0\n"
     page = await cli("config", "history", "--limit", "2", "--json")
-    assert "2 of many - use --all or --cursor" in page.ok().err
+    assert "2 of many - use --all, or go on with: conduit " in page.ok().err
     cursor = page.json["next_cursor"]
     rest = (await cli("config", "history", "--cursor", cursor, "-o", "id")).ok()
     assert rest.out == "2\n1\n0\n"

@@ -5,6 +5,8 @@ import io
 import json
 from pathlib import Path
 
+import pytest
+
 from conduit.core.money import parse_usd
 from tests.e2e.cli import Cli
 from tests.e2e.conftest import Running
@@ -48,7 +50,7 @@ async def test_usage_is_what_the_calls_cost(running: Running, tmp_path: Path) ->
     table = (await cli("usage", "--by", "key", "--since", "1h", "-o", "csv")).ok()
     rows = list(csv.DictReader(io.StringIO(table.out)))
     assert {row["group"]: parse_usd(row["cost"]) for row in rows} == costs
-    assert "3 requests, $0.00048 in all" in table.err
+    assert "3 requests sent, $0.00048 in all" in table.err
     for arguments, requests in (
         (("--key", "one"), 2),  # which is deleted
         (("--provider", "fake", "--model", "fake-in12-out20"), 1),
@@ -59,6 +61,57 @@ async def test_usage_is_what_the_calls_cost(running: Running, tmp_path: Path) ->
     refused = await cli("usage", "--by", "colour")
     assert refused.code == 2
     assert "model, key, group, provider, alias, day, hour" in refused.err
+
+
+async def test_what_was_sent_is_the_same_by_records_and_by_the_ledger(
+    running: Running, tmp_path: Path
+) -> None:
+    key = await running.key("one")
+    for _ in range(2):
+        await ask(running, key, 100)
+    headers = {"authorization": f"Bearer {key}"}
+    url = f"{running.url}/v1/chat/completions"
+    body = {"model": "nobody", "messages": [{"role": "user", "content": "hello"}]}
+    async with running.http.post(url, json=body, headers=headers) as refused:
+        assert refused.status == 404
+
+    cli = Cli(tmp_path, running.url, running.master_key)
+    for _ in range(200):  # records are written in batches, moments after their answers
+        of_key = (await cli("keys", "usage", "one", "--json")).ok().json["total"]
+        if of_key["requests"] == 3:
+            break
+    assert (of_key["requests"], of_key["sent"], of_key["failed"]) == (3, 2, 1)
+    of_ledger = (await cli("usage", "--key", "one", "--json")).ok().json["total"]
+    assert of_ledger["requests"] == of_key["sent"]
+    assert of_ledger["cost"] == of_key["cost"]
+    assert "2 requests sent" in (await cli("usage", "--by", "key")).ok().err
+
+
+async def test_what_each_row_cost_over_time_is_told_where_it_is_asked_for(
+    running: Running, tmp_path: Path
+) -> None:
+    one, two = await running.key("one"), await running.key("two")
+    await ask(running, one, 100)
+    await ask(running, two, 20)
+    unasked = await running.admin("GET", "/usage?by=key")
+    assert [group["series"] for group in unasked["groups"]] == [None, None]
+    for step in ("day", "hour"):
+        told = await running.admin("GET", f"/usage?by=key&series={step}")
+        for group in told["groups"]:
+            assert sum(parse_usd(each["cost"]) for each in group["series"]) == COSTS[group["group"]]
+            assert ("T" in group["series"][0]["at"]) is (step == "hour")
+    cli = Cli(tmp_path, running.url, running.master_key)
+    shown = (await cli("usage", "--by", "key", "--series", "--json")).ok().json
+    assert [len(group["series"]) for group in shown["groups"]] == [1, 1]
+    plain = (await cli("usage", "--by", "key", "--json")).ok().json
+    assert [group["series"] for group in plain["groups"]] == [None, None]
+    wide = {"CONDUIT_FORCE_TTY": "120", "NO_COLOR": "1"}
+    table = (await cli("usage", "--by", "key", **wide)).ok().out.splitlines()
+    assert table[0].endswith("OVER TIME")
+    assert table[1].endswith("\u2581\u2588")
+    for path in ("/usage?series=day", "/usage?by=day&series=day"):
+        with pytest.raises(AssertionError, match="series: it goes with groups"):
+            await running.admin("GET", path)
 
 
 async def test_calls_to_which_a_provider_gives_one_id_are_rows_of_their_own(

@@ -57,7 +57,8 @@ def init(call: Call, out: Out = None) -> None:
     with NewFile(out) as file:
         file.write(f"{key}\n")
         file.keep()
-    call.narrate(
+    call.show_done(
+        {"file": out},
         f"made a master key; it is in {out}",
         then=f"CONDUIT_MASTER_KEY_FILE={out} conduit serve",
     )
@@ -94,6 +95,7 @@ def login(
         call.gateway_at(Target(admin, key, tls)).call("whoami")
     except AuthenticationFailed as error:
         known_kind = "that is a virtual key: " if is_virtual_key(key) else ""
+        error.message = f"{admin} does not know this master key"
         error.hint = f"{known_kind}the master key of {admin} is needed; nothing was stored"
         raise
     if call.options.dry_run:
@@ -105,7 +107,8 @@ def login(
         contexts.save(replace(known, url=url, admin_url=None))
     contexts.store_secrets(name, url, master_key=key, admin_url=admin)
     others = call.contexts.current not in (None, name)
-    call.narrate(
+    call.show_done(
+        {"context": name, "url": url},
         f"stored the master key of {url} for context {name}",
         then=f"conduit -C {name} status, or conduit context use {name}"
         if others
@@ -169,10 +172,15 @@ def logout(
         there = stored is not None and stored.master_key is not None
         call.plan_here({"master_key": _HIDDEN if there else None}, {"master_key": None})
         return
-    if contexts.forget_master_key(name):
-        call.narrate(f"forgot the master key of context {name}", then="conduit auth login")
-    else:
-        call.narrate(f"no master key was stored for context {name}")
+    forgotten = contexts.forget_master_key(name)
+    said = (
+        "forgot the master key of context" if forgotten else "no master key was stored for context"
+    )
+    call.show_done(
+        {"context": name, "forgotten": forgotten},
+        f"{said} {name}",
+        then="conduit auth login" if forgotten else None,
+    )
 
 
 @verb(noun, "rotate-master", "danger")

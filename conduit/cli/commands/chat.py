@@ -94,6 +94,7 @@ def chat(
     if listed:
         show_conversations(call, Conversations().all())
         return
+    call.allow_forms("an answer", "json", "jsonl", chosen=True)
     form = Form(_schema(schema), _tools(tools), code=code, raw=raw, usage=usage)
     shape = _template(template)
     values = shape.accepted(inputs.texts(variable or [], "--var"))
@@ -156,7 +157,7 @@ class Form:
     def is_whole(self, call: Call) -> bool:
         """Whether the API's answer is wanted, and not its text."""
         shape = call.options.shape
-        return shape.is_json or shape.query is not None or shape.template is not None
+        return shape.is_json or shape.is_chosen
 
 
 def _ask_once(session: Session, text: str, form: Form) -> None:

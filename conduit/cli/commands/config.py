@@ -71,7 +71,7 @@ def show(
             if elsewhere and not _is_local(call):
                 raise
             call.console.say(f"{error}; these are the settings of this machine", "dim")
-    call.printer.rows(_settings_here(call, config), view, next_cursor=lambda: None)
+    call.show_rows(_settings_here(call, config), view, whole=True)
 
 
 def _is_local(call: Call) -> bool:
@@ -241,7 +241,12 @@ def schema(call: Call) -> None:
     """Print the JSON schema of a settings file, as this version reads it."""
     from conduit.core.settings import GatewaySettings  # noqa: PLC0415  # deferred: 80 ms of pydantic
 
-    call.console.data(json.dumps(GatewaySettings.model_json_schema(), indent=2))
+    call.allow_forms("a schema", "json", "jsonl", chosen=True)
+    made, shape = GatewaySettings.model_json_schema(), call.options.shape
+    if shape.format is not None or shape.is_chosen:
+        call.printer.record(made, View(()))
+    else:
+        call.console.data(json.dumps(made, indent=2))
 
 
 @verb(noun, "validate", "output")
@@ -260,7 +265,13 @@ def validate(
 
     usual = settings_file()
     if file is None and not usual.exists():
-        call.narrate(f"there is no settings file {usual}: the defaults count")
+        row = {
+            "ok": True,
+            "file": str(usual),
+            "holds": "nothing: the defaults count",
+            "problems": [],
+        }
+        call.show_done(row, f"there is no settings file {usual}: the defaults count")
         return
     row = checked_file(file or str(usual))
     call.printer.record(row, CHECKED)

@@ -1,7 +1,7 @@
 """`conduit context`: the gateways that this machine knows."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Annotated
@@ -11,16 +11,16 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
-from conduit.cli.failures import Exit, Failure
+from conduit.cli.failures import Exit, Failure, is_of_key
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
-from conduit.cli.refused import client_key_hint, master_key_hint
+from conduit.cli.refused import tell_client_key, tell_master_key
 from conduit.cli.verbs import Noun, verb
 from conduit.client import contexts
 from conduit.client.api import Record
 from conduit.client.blocking import Target
 from conduit.client.contexts import Context, ContextError, Resolved
-from conduit.client.errors import AuthenticationFailed
+from conduit.client.errors import ApiError
 from conduit.core import people
 
 noun = Noun("Gateways that this machine knows, each with its URL and keys.")
@@ -135,7 +135,8 @@ def use(call: Call, name: ContextName) -> None:
         call.plan_here({"current": call.contexts.current}, {"current": name})
         return
     contexts.use(name)
-    call.narrate(f"now using context {name} ({context.url})", then="conduit status")
+    said = f"now using context {name} ({context.url})"
+    call.show_done({"current": name, "url": context.url}, said, then="conduit status")
 
 
 AdminUrl = Annotated[
@@ -232,7 +233,8 @@ def add(
     contexts.save(context)
     if master is not None or virtual is not None:
         _store(context, master, virtual)
-    call.narrate(f"added context {name} for {context.url}", then=f"conduit context use {name}")
+    said = f"added context {name} for {context.url}"
+    call.show_done(asdict(context), said, then=f"conduit context use {name}")
 
 
 @verb(noun, "update", "change")
@@ -290,7 +292,7 @@ def update(
     stored = call.contexts.credentials.get(name)
     if stored is not None or master is not None or virtual is not None:
         _store(context, master, virtual)
-    call.narrate(f"updated context {name}", then=f"conduit context test {name}")
+    call.show_done(asdict(context), f"updated context {name}", then=f"conduit context test {name}")
 
 
 def _virtual_key(file: str | None, variable: str | None) -> str | None:
@@ -324,7 +326,7 @@ def rename(
         call.plan_here(asdict(context), asdict(replace(context, name=new)))
         return
     contexts.rename(name, new)
-    call.narrate(f"renamed context {name} to {new}")
+    call.show_done(asdict(replace(context, name=new)), f"renamed context {name} to {new}")
 
 
 @verb(noun, "remove", "danger")
@@ -336,7 +338,7 @@ def remove(call: Call, name: ContextName) -> None:
         call.plan_here(asdict(context), dict.fromkeys(asdict(context)))
         return
     contexts.remove(name)
-    call.narrate(f"forgot context {name}")
+    call.show_done({"name": name, "url": context.url, "deleted": True}, f"forgot context {name}")
 
 
 @verb(noun, "test", "output")
@@ -354,12 +356,12 @@ def try_out(
         ready = gateway.probe("/health/ready") == 200
         latency_ms = round((time.monotonic() - began) * 1000)
         if where.master_key is not None:
-            with _refused(master_key_hint(where)):
+            with _refused(tell_master_key, where):
                 gateway.call("whoami")
         models = None
         if where.virtual_key is not None:
             client = call.gateway_at(Target(where.url, where.virtual_key, where.tls))
-            with _refused(client_key_hint(where)):
+            with _refused(tell_client_key, where):
                 models = len(client.models())
     row = {
         "context": where.context.name if where.context is not None else None,
@@ -374,11 +376,12 @@ def try_out(
 
 
 @contextmanager
-def _refused(hint: str) -> Iterator[None]:
+def _refused(tell: Callable[[ApiError, Resolved], None], where: Resolved) -> Iterator[None]:
     try:
         yield
-    except AuthenticationFailed as error:
-        error.hint = hint
+    except ApiError as error:
+        if is_of_key(error):
+            tell(error, where)
         raise
 
 

@@ -10,6 +10,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import plain
 from conduit.cli.conversing import CONVERSATIONS, show_conversations
 from conduit.cli.failures import Exit, Failure
+from conduit.cli.output import Format
 from conduit.cli.verbs import Noun, verb
 from conduit.client.conversation_texts import export, json_of, markdown_of, search
 from conduit.client.conversations import Conversation, ConversationError, Conversations
@@ -60,11 +61,15 @@ def export_conversation(
     ] = None,
 ) -> None:
     """Write a conversation as Markdown, or as JSON with --json or to NAME.json."""
+    forms: tuple[Format, ...] = ("json", "jsonl") if file is None else ()
+    call.allow_forms("a conversation", *forms, chosen=file is None)
     conversation = _opened(id)
     if file is None:
-        is_json = call.options.shape.is_json
-        text = json_of(conversation) if is_json else markdown_of(conversation)
-        call.console.data(text.rstrip("\n"))
+        shape = call.options.shape
+        if shape.is_json or shape.is_chosen:
+            call.printer.record(json.loads(json_of(conversation)), CONVERSATIONS)
+        else:
+            call.console.data(markdown_of(conversation).rstrip("\n"))
         return
     path = Path(file).expanduser()
     if path.exists():
@@ -86,7 +91,10 @@ def delete(call: Call, id: ConversationId) -> None:
         call.plan_here({"id": conversation.id}, {"id": None})
         return
     Conversations().delete(conversation.id)
-    call.narrate(f"forgot {conversation.id}")
+    call.show_done(
+        {"id": conversation.id, "title": conversation.title, "deleted": True},
+        f"forgot {conversation.id}",
+    )
 
 
 def _opened(id: str) -> Conversation:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from os import environ
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
 import typer
 
@@ -17,7 +16,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
-from conduit.cli.settings_flags import Config, Database
+from conduit.cli.settings_flags import Config, Database, warn_of_password
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.writing import refuse_taken
 from conduit.client.api import Record
@@ -171,6 +170,7 @@ def migrate(
 
     location = _location(call, db, config)
     if sql or call.options.dry_run:
+        call.allow_forms("a script of SQL")
         script = _done(work.upgrade_as_sql(location, to))
         if script:
             call.console.data(script)
@@ -204,6 +204,8 @@ def backup(
 
     location = _location(call, db, config)
     path = _target_file(file, force=force)
+    if path is None:
+        call.allow_forms("a backup on standard output")
     with _progress(call, "backing up") as progress:
         done = _done(work.back_up(location, data_folder(), path, progress))
     row = {"file": file, **asdict(done), "rows": sum(done.tables.values())}
@@ -342,6 +344,10 @@ def convert(
     database = _told(lambda: work.database_at(target))
     if call.options.dry_run:
         source = _told(lambda: work.database_at(location))
+        if call.wants_plan_as_record():
+            row: Record = {"dry_run": True, "from": source.shown, "to": database.shown}
+            call.show_done(row, "dry run: nothing was copied")
+            return
         call.console.data(f"{source.shown} -> {database.shown}")
         call.console.say("dry run: nothing was copied", "dim")
         return
@@ -390,7 +396,7 @@ def _location(call: Call, db: str | None, config: str | None) -> str:
     from conduit.core.settings_sources import load  # noqa: PLC0415  # the same
 
     if db is not None:
-        _warn_of_literal(call, "--db", db, "CONDUIT_DATABASE_URL")
+        warn_of_password(call, "--db", db, "CONDUIT_DATABASE_URL")
     try:
         settings, _ = load({"database_url": db} if db is not None else {}, config)
     except SettingsError as error:
@@ -402,7 +408,7 @@ def _target_url(call: Call, to: str | None, to_env: str | None, to_file: str | N
     if sum(given is not None for given in (to, to_env, to_file)) != 1:
         raise Failure("one of --to, --to-env and --to-file is needed")
     if to is not None:
-        _warn_of_literal(call, "--to", to, "--to-env NAME or --to-file PATH")
+        warn_of_password(call, "--to", to, "--to-env NAME or --to-file PATH")
         return to
     if to_env is not None:
         if not (value := environ.get(to_env, "")):
@@ -412,19 +418,6 @@ def _target_url(call: Call, to: str | None, to_env: str | None, to_file: str | N
         return Path(to_file or "").read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise Failure(f"--to-file: {to_file} cannot be read") from error
-
-
-def _warn_of_literal(call: Call, flag: str, url: str, instead: str) -> None:
-    try:
-        password = urlsplit(url).password
-    except ValueError:
-        return
-    if password:
-        call.console.say(
-            f"{flag}: a password on the command line can be read by others (ps, history); "
-            f"{instead} is better",
-            "warn",
-        )
 
 
 def _target_file(file: str, *, force: bool) -> Path | None:

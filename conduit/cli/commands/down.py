@@ -4,6 +4,7 @@ from conduit.cli import process
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.verbs import Noun, verb
+from conduit.client.api import Record
 
 noun = Noun("Stop the gateway that `up` started.")
 # The gateway's own longest drain, and a little.
@@ -15,11 +16,16 @@ def down(call: Call) -> None:
     """Let the gateway of this machine finish its calls, then stop it."""
     gateway = process.running()
     if gateway is None:
-        call.console.say("no gateway that `conduit up` started is running")
+        nothing = {"stopped": False, "process": None, "url": None}
+        call.show_done(nothing, "no gateway that `conduit up` started is running")
         return
     call.confirm(f"Stop the gateway at {gateway.url}?")
     if call.options.dry_run:
-        call.console.data(f"SIGTERM to process {gateway.pid} ({gateway.url})")
+        row: Record = {"dry_run": True, "signal": "SIGTERM", "process": gateway.pid}
+        if call.wants_plan_as_record():
+            call.show_done({**row, "url": gateway.url}, "dry run: nothing was stopped")
+        else:
+            call.console.data(f"SIGTERM to process {gateway.pid} ({gateway.url})")
         return
     gateway.terminate()
     timeout_s = call.left_s(_LONGEST_DRAIN_S)
@@ -32,4 +38,7 @@ def down(call: Call) -> None:
             exit_code=Exit.TIMEOUT if call.options.timeout_s else Exit.REFUSED,
             hint="run conduit down again to end it without waiting",
         )
-    call.narrate(f"stopped the gateway at {gateway.url}")
+    call.show_done(
+        {"stopped": True, "process": gateway.pid, "url": gateway.url},
+        f"stopped the gateway at {gateway.url}",
+    )

@@ -15,7 +15,7 @@ from conduit.cli.tails import MaxOffline, refuse_an_end
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
-from conduit.core.events import DESCRIPTIONS, EventKind
+from conduit.core.events import DESCRIPTIONS, EventKind, event_name
 from conduit.core.moments import time_of_ms
 
 noun = Noun("Events of the gateway: followed, listed, and which kinds there are.")
@@ -71,12 +71,13 @@ def _kinds(text: str | None) -> tuple[str, ...] | None:
         return None
     known = [kind.value for kind in DESCRIPTIONS]
     chosen: list[str] = []
-    for name in inputs.names(text):
+    for given in inputs.names(text):
+        name = event_name(given)
         noun_of = name.removesuffix("*") if name.endswith(".*") else None
         found = [k for k in known if k == name or (noun_of and k.startswith(noun_of))]
         if not found:
             raise Failure(
-                f"--type: there is no kind {name!r}", hint="conduit events types lists them"
+                f"--type: there is no kind {given!r}", hint="conduit events types lists them"
             )
         chosen += found
     return tuple(dict.fromkeys(chosen))

@@ -27,6 +27,7 @@ def help_on(
         rows = [{"code": int(code), "meaning": meaning} for code, meaning in EXIT_MEANINGS.items()]
         call.show_rows(rows, EXIT_CODES)
         return
+    call.allow_forms("help on a command")
     call.console.data(_help_of(words or []))
 
 

@@ -416,6 +416,7 @@ USAGE_VIEW = View(
         Column("cost", "cost", lambda used: people.money(used["cost"]), right=True),
         Column("billed", "billed", lambda used: people.money(used["billed"]), right=True, spare=1),
         Column("avoided", "avoided", lambda u: people.money(u["avoided"]), wide=True, right=True),
+        Column("sent", "sent", lambda used: people.count(used["sent"]), right=True, spare=3),
     ),
     id_path="group",
     empty="no requests in this time",
@@ -433,7 +434,11 @@ def usage(
         typer.Option("--by", metavar="WHAT", help="A row for each: model, alias, provider or day."),
     ] = None,
 ) -> None:
-    """Sum up what a key has used, from its request records; days are of UTC."""
+    """Sum up what a key has used, from its request records; days are of UTC.
+
+    Requests are all that there are records of; those of `conduit usage` are the ones that were sent
+    to a provider, and neither refused nor answered from what is kept.
+    """
     if by is not None and by not in _GROUPS:
         raise Failure(f"--by: {', '.join(_GROUPS)} is expected, not {by!r}")
     start = None if since == "ever" else inputs.moment(since, "--since", ahead=False)

@@ -274,6 +274,7 @@ def show(
         steps = steps_of(record)
         call.printer.rows(steps, timeline_view(steps, call.console.out), next_cursor=lambda: None)
         return
+    call.allow_forms("a curl command")
     call.console.data(curl_of(record, call.where.url))
     call.narrate("messages are left out: put yours where it says ...")
 

@@ -19,6 +19,7 @@ from conduit.cli.caching import CacheScope, CacheTtl, caching_text, policy_of
 from conduit.cli.call import Call
 from conduit.cli.commands.providers import PROBED
 from conduit.cli.console import Tone
+from conduit.cli.examples import first_question
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.offers import Offer, chosen, map_all, offers_of
 from conduit.cli.options import File, Force, Operation, Out, SomeNames
@@ -232,7 +233,7 @@ def add(
             mapping,
             VIEW,
             f"added mapping {mapping['alias']}",
-            then=f'conduit chat -m {mapping["alias"]} "hello"',
+            then=None if call.options.quiet else first_question(call, mapping),
         )
 
 

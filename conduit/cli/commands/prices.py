@@ -8,8 +8,9 @@ import typer
 
 from conduit.cli import declaring, inputs
 from conduit.cli.call import Call
-from conduit.cli.failures import Exit, Failure
+from conduit.cli.failures import Failure
 from conduit.cli.options import File, Force, Out
+from conduit.cli.price_names import explained, named, price_of
 from conduit.cli.price_views import ESTIMATED, EXPLAINED, HISTORY, NOTHING, VIEW
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
@@ -25,27 +26,12 @@ Model = Annotated[str, typer.Argument(metavar="PROVIDER/MODEL", help="Which pric
 Models = Annotated[
     list[str], typer.Argument(metavar="PROVIDER/MODEL...", help="Which prices; - reads stdin.")
 ]
+PricedModel = Annotated[
+    str, typer.Argument(metavar="[PROVIDER/]MODEL", help="Which price; also of the price book.")
+]
 AnyModel = Annotated[
     str, typer.Argument(metavar="MODEL", help="PROVIDER/MODEL, or a name that clients use.")
 ]
-
-
-def _named(call: Call, model: str) -> tuple[str, str]:
-    """Provider and model; a name of clients stands for what would serve it. Raises Failure."""
-    if "/" in model:
-        try:
-            provider, own = inputs.provider_and_model(model, "MODEL")
-            call.fetch("providers.show", provider)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-        else:
-            return provider, own
-    served = call.fetch("models.show", model)
-    if served["provider"] is None:
-        reasons = "; ".join(served["reasons"])
-        raise Failure(f"nothing serves {model} now ({reasons})", exit_code=Exit.NOT_FOUND)
-    return served["provider"], served["model"]
 
 
 _PARTS = tuple(name for name in PRICE_FIELDS if name not in ("input", "output"))
@@ -137,10 +123,9 @@ def list_prices(
 
 
 @verb(noun, "show", "output")
-def show(call: Call, model: Model) -> None:
-    """Show the price of a model."""
-    names = inputs.provider_and_model(model, "PROVIDER/MODEL")
-    call.printer.record(call.fetch("prices.show", *names), VIEW)
+def show(call: Call, model: PricedModel) -> None:
+    """Show the price of a model; the provider may be left out where there is only one."""
+    call.printer.record(price_of(call, model), VIEW)
 
 
 @verb(noun, "set", "change")
@@ -270,7 +255,7 @@ def _present(call: Call, names: tuple[str, str]) -> Record | None:
 @verb(noun, "history", "listing")
 def history(call: Call, model: AnyModel) -> None:
     """List the prices that were set for a model, the last first, and those that are planned."""
-    call.show_list("prices.history", HISTORY, *_named(call, model))
+    call.show_list("prices.history", HISTORY, *named(call, model))
 
 
 @verb(noun, "remove", "danger")
@@ -315,10 +300,11 @@ def explain(
         ),
     ] = None,
 ) -> None:
-    """Explain which price is in force for a model, and why; or one that charges were made by."""
-    names = _named(call, model)
-    found = call.fetch("prices.explain", *names, query={"version": version})
-    call.printer.record(found, EXPLAINED)
+    """Explain which price is in force for a model, and why; or one that charges were made by.
+
+    Of a model that nothing here serves it tells what the price book has.
+    """
+    call.printer.record(explained(call, model, version), EXPLAINED)
 
 
 @verb(noun, "estimate", "output")
@@ -359,7 +345,7 @@ def estimate(
     ] = 1,
 ) -> None:
     """Work out what a call would cost, and the most that a budget would hold for it."""
-    provider, own = _named(call, model)
+    provider, own = named(call, model)
     counts = {
         "input_tokens": inputs.count(input_tokens, "--in"),
         "output_tokens": inputs.count(output_tokens, "--out"),

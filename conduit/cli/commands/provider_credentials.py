@@ -15,7 +15,7 @@ from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
 
-noun = Noun("Credentials of a provider: several share its calls by weight.")
+noun = Noun("Credentials of a provider: several share its calls by weight.", subject_first=True)
 
 
 def _cap(credential: Record, name: str) -> str:

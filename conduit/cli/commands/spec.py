@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from conduit.cli.call import Call
-from conduit.cli.output import View
+from conduit.cli.output import Format, View
 from conduit.cli.verbs import Noun, verb
 
 noun = Noun("The command tree, for programs.")
@@ -24,6 +24,9 @@ def spec(
     from conduit.cli import reference  # noqa: PLC0415  # deferred: it imports every command
 
     described = reference.command_tree()
+    forms: tuple[Format, ...] = () if tree or markdown else ("json", "jsonl")
+    what = "--tree" if tree else "--markdown" if markdown else "the command tree"
+    call.allow_forms(what, *forms, chosen=bool(forms))
     shape = call.options.shape
     if tree:
         for line in reference.tree_lines(described):

@@ -1,10 +1,11 @@
 """`conduit usage`: what was used and spent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -25,6 +26,9 @@ noun = Noun("What was used and spent.")
 WHAT = f"A row for each: {', '.join(GROUPINGS)}, or {BY_TAG}NAME of keys."
 _STEPS = {"day": timedelta(days=1), "hour": timedelta(hours=1)}
 _BAR_CELLS = 10
+_LINE_CELLS = 12
+_WIDE = 110
+_HOURLY_UP_TO = timedelta(days=3)
 _MOST_BARS = 60
 
 
@@ -42,7 +46,8 @@ def _paid(title: str, path: str, *, wide: bool = False, spare: int | None = None
 
 COLUMNS = (
     Column("group", "group", lambda used: used["group"] or "-"),
-    _counted("requests", "requests"),
+    # Not "requests": those of `keys usage` and of the log are more, refused ones among them.
+    _counted("sent", "requests"),
     _counted("attempts", "attempts", wide=True),
     _counted("in", "input_tokens", spare=4),
     _counted("cache read", "cache_read_tokens", spare=3),
@@ -68,6 +73,13 @@ _EMPTY = "nothing was used in this time"
 @verb(noun, "", "output")
 def usage(
     call: Call,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[summary|by WHAT|top|export]",
+            help="by WHAT is --by WHAT; top: the dearest models; export: CSV by day.",
+        ),
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option("--by", metavar="WHAT", help=WHAT),
@@ -93,12 +105,22 @@ def usage(
             help="Draw what each row cost, with --by; by itself: bar.",
         ),
     ] = None,
+    series: Annotated[
+        bool,
+        typer.Option(
+            "--series", help="What each row cost by day, or by hour of a short time, in JSON too."
+        ),
+    ] = False,
 ) -> None:
     """Sum up what was used and spent, exactly, from the ledger.
 
     An attempt counts at the moment it was sent. Calls that still run are in no sum; what is held
-    for them is told apart.
+    for them is told apart. What was sent are requests of which a provider got something: neither
+    those that were refused nor those answered from what is kept.
     """
+    by = _asked(call, words or [], by)
+    if series and (by is None or by in _STEPS):
+        raise Failure("--series goes with --by model, key or what else is no time")
     wanted = {
         "key": None if key is None else _id_of(call, "keys", key),
         "provider": provider,
@@ -108,17 +130,51 @@ def usage(
         "timezone": None if timezone == "UTC" else timezone,
     }
     if plot is None:
-        show_usage(call, by, since, until, wanted)
+        show_usage(call, by, since, until, wanted, series=series)
         return
     kind = _kind_of(call, plot, by)
-    _plot(call, kind, _fetched(call, by, since, until, wanted))
+    drawn = by not in _STEPS and call.console.out.columns >= _WIDE
+    fetched = _fetched_with_lines if drawn and not series else _fetched
+    _plot(call, kind, fetched(call, by, since, until, wanted, series=drawn or series))
+
+
+def _asked(call: Call, words: Sequence[str], by: str | None) -> str | None:
+    """What rows are to be of, by words or by `--by`. Raises Failure."""
+    match words:
+        case [] | ["summary"]:
+            return by
+        case ["by", what] if by in (None, what):
+            return what
+        case ["top"]:
+            return by or "model"
+        case ["export"]:
+            call.prefer_form("csv")
+            return by or "day"
+        case _:
+            raise Failure(
+                f"summary, by WHAT, top or export is expected, not {' '.join(words)!r}",
+                hint="see: conduit usage --help",
+            )
 
 
 def show_usage(
-    call: Call, by: str | None, since: str, until: str | None, wanted: Mapping[str, str | None]
+    call: Call,
+    by: str | None,
+    since: str,
+    until: str | None,
+    wanted: Mapping[str, str | None],
+    *,
+    series: bool = False,
 ) -> None:
-    """Print what was used and spent of what is `wanted`. Raises Failure."""
-    used = _fetched(call, by, since, until, wanted)
+    """Print what was used and spent of what is `wanted`. Raises Failure.
+
+    A wide terminal gets a line over time for each row, which JSON has with `series` alone.
+    """
+    out = call.console.out
+    is_drawn = call.printer.is_for_people and out.is_terminal and out.columns >= _WIDE
+    is_drawn = is_drawn and by is not None and by not in _STEPS
+    fetched = _fetched_with_lines if is_drawn and not series else _fetched
+    used = fetched(call, by, since, until, wanted, series=series or is_drawn)
     if call.printer.format == "json" or call.options.shape.query is not None:
         call.printer.record(used, View(COLUMNS))
         return
@@ -129,7 +185,13 @@ def show_usage(
 
 
 def _fetched(
-    call: Call, by: str | None, since: str, until: str | None, wanted: Mapping[str, str | None]
+    call: Call,
+    by: str | None,
+    since: str,
+    until: str | None,
+    wanted: Mapping[str, str | None],
+    *,
+    series: bool = False,
 ) -> Record:
     if by is not None and by not in GROUPINGS and tag_in(by) is None:
         raise Failure(f"--by: {', '.join(GROUPINGS)} or {BY_TAG}NAME is expected, not {by!r}")
@@ -139,7 +201,35 @@ def _fetched(
         "by": by,
         **wanted,
     }
+    if series:
+        query["series"] = _step_of(query["since"], query["until"])
     return call.fetch("usage.show", query=query)
+
+
+def _fetched_with_lines(
+    call: Call,
+    by: str | None,
+    since: str,
+    until: str | None,
+    wanted: Mapping[str, str | None],
+    *,
+    series: bool,
+) -> Record:
+    """With what each row cost over time, where the gateway can tell that of such a time."""
+    try:
+        return _fetched(call, by, since, until, wanted, series=series)
+    except ApiError as error:
+        if error.status != 422:
+            raise
+        return _fetched(call, by, since, until, wanted)
+
+
+def _step_of(since: str | None, until: str | None) -> str:
+    """Hours of a time of three days at most, else days."""
+    if since is None:
+        return "day"
+    end = datetime.now(UTC) if until is None else datetime.fromisoformat(until)
+    return "hour" if end - datetime.fromisoformat(since) <= _HOURLY_UP_TO else "day"
 
 
 def _id_of(call: Call, noun: str, given: str) -> str:
@@ -159,6 +249,8 @@ def _view(call: Call, used: Record) -> View:
         columns = (replace(COLUMNS[0], text=_hour), *columns[1:])
     if used["by"] is not None and call.printer.is_for_people:
         columns = (*columns, _bars(used, call.console.out))
+    if any(row.get("series") is not None for row in used["groups"]):
+        columns = (*columns, _lines(used, call.console.out))
     return View(columns, id_path="group", empty=_EMPTY)
 
 
@@ -183,6 +275,51 @@ def _bars(used: Record, out: Stream) -> Column:
     return Column("cost over time" if is_of_time else "share", "share", bar, spare=1)
 
 
+def _lines(used: Record, out: Stream) -> Column:
+    """What each row cost over time, drawn; each line has a height of its own."""
+    lines = _drawn_over_time(used, unicode=_draws(out))
+    return Column("over time", "series", lambda row: lines[_who(row)], spare=0)
+
+
+def _who(row: Record) -> tuple[object, ...]:
+    """What tells a row from others, whose names may be the same."""
+    return row["group"], row["key_id"], row["group_id"]
+
+
+def _drawn_over_time(used: Record, *, unicode: bool) -> Mapping[tuple[object, ...], str]:
+    """Of each row a line over the days or hours of the whole time; none where that is unknown."""
+    rows = [row for row in used["groups"] if row.get("series") is not None]
+    lines = {_who(row): "" for row in used["groups"]}
+    points = [each["at"] for row in rows for each in row["series"]]
+    if not points:
+        return lines
+    by = "hour" if "T" in points[0] else "day"
+    step, ends = _STEPS[by], _ends(used, by)
+    moments = [*map(datetime.fromisoformat, points), *ends]
+    first, last = min(moments), max(moments)
+    bars = UNICODE_BARS if unicode else ASCII_BARS
+    for row in rows:
+        costs = [0.0] * (round((last - first) / step) + 1)
+        for each in row["series"]:
+            place = round((datetime.fromisoformat(each["at"]) - first) / step)
+            costs[place] += float(each["cost"])  # money is drawn, not counted
+        lines[_who(row)] = spark(gathered(costs, _LINE_CELLS), bars)
+    return lines
+
+
+def _ends(used: Record, by: str) -> Iterator[datetime]:
+    """The first day or hour of the time that was asked for, where it has one, and the last."""
+    zone = ZoneInfo(used["timezone"])
+    until = datetime.now(UTC) if used["until"] is None else datetime.fromisoformat(used["until"])
+    since = [] if used["since"] is None else [datetime.fromisoformat(used["since"])]
+    for moment in (*since, until - timedelta(milliseconds=1)):
+        local = moment.astimezone(zone)
+        if by == "hour":
+            yield local.replace(minute=0, second=0, microsecond=0)
+        else:
+            yield datetime(local.year, local.month, local.day)  # as days are told
+
+
 def _draws(stream: Stream) -> bool:
     """Whether more than ASCII is to be drawn."""
     return stream.is_terminal and stream.unicode
@@ -196,7 +333,7 @@ def _tell(call: Call, used: Record) -> None:
         if used["by"] in _STEPS:
             line = f"  {_line(used, UNICODE_BARS if _draws(call.console.err) else ASCII_BARS)}"
         count = people.counted(total["requests"], "request")
-        call.narrate(f"{count}, {people.money(total['cost'])} in all{line}")
+        call.narrate(f"{count} sent, {people.money(total['cost'])} in all{line}")
     if call.options.quiet:
         return
     if used["more"]:
@@ -251,7 +388,10 @@ def _plot(call: Call, kind: plots.PlotKind, used: Record) -> None:
         drawn = plots.upright(series, kind, out.columns, unicode=out.unicode)
     else:
         labels = [plain(row["group"] or "-") for row in rows]
-        series = plots.Series(title, labels, [float(row["cost"]) for row in rows], people.money)
+        over_time = _drawn_over_time(used, unicode=out.unicode)
+        lines = [over_time[_who(row)] for row in rows]
+        costs = [float(row["cost"]) for row in rows]
+        series = plots.Series(title, labels, costs, people.money, lines)
         drawn = plots.sideways(series, out.columns, unicode=out.unicode)
     call.console.data(drawn)
     _tell(call, used)

@@ -108,10 +108,13 @@ class KeyCheck(KeyView):
 class UsageSums(Resource):
     """Sums over request records; `failed` are those that did not succeed.
 
+    `sent` are those of which something was sent to a provider, which are the `requests` of
+    `/admin/usage`: it knows nothing of those that were refused or answered from what is kept.
     `avoided` is what answers that were kept would have cost, and no part of `cost`.
     """
 
     requests: int
+    sent: int
     failed: int
     input_tokens: int
     cached_tokens: int

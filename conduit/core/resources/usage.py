@@ -1,7 +1,7 @@
 """What was used and spent, summed over the attempts of the ledger."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -54,17 +54,29 @@ class AttemptSums(Resource):
     held: UsdSum
 
 
+SeriesStep = Literal["day", "hour"]
+
+
+class CostStep(Resource):
+    """What was spent in a day, or in the hour that begins then."""
+
+    at: str
+    cost: UsdSum
+
+
 class AttemptGroup(AttemptSums):
     """The attempts that have `group` in common: a name, a day, or the time an hour begins.
 
     `key_id` is null where the groups are not keys, and `group_id` where they are not groups of
     keys; the names of both may have been given again. Attempts of keys without a group, or without
-    the tag that is meant, have the empty name.
+    the tag that is meant, have the empty name. `series` is what they cost over time, where that was
+    asked for: the days or hours without cost are left out, and groups after the first 50 have none.
     """
 
     group: str
     key_id: str | None
     group_id: str | None
+    series: list[CostStep] | None = None
 
 
 class SpendingReport(Resource):

@@ -284,6 +284,7 @@ def _moment(text: str | None) -> int | None:
 def _sums(used: Used) -> dict[str, Any]:
     return {
         "requests": used.requests,
+        "sent": used.sent,
         "failed": used.failed,
         "input_tokens": used.input_tokens,
         "cached_tokens": used.cached_tokens,

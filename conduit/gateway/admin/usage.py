@@ -8,11 +8,18 @@ from zoneinfo import ZoneInfo
 
 from pydantic import StringConstraints
 
-from conduit.core.errors import NotFoundError
+from conduit.core.errors import NotFoundError, ValidationFailedError
 from conduit.core.money import format_usd
 from conduit.core.periods import offsets_ms
 from conduit.core.resources.fields import Resource, Time, TimeZone, time_ms
-from conduit.core.resources.usage import AttemptGroup, AttemptSums, SpendingReport, SpentBy
+from conduit.core.resources.usage import (
+    AttemptGroup,
+    AttemptSums,
+    CostStep,
+    SeriesStep,
+    SpendingReport,
+    SpentBy,
+)
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.storage import groups, keys, spending
 from conduit.gateway.storage.engine import USUAL_S, Transaction, reading
@@ -20,8 +27,11 @@ from conduit.gateway.storage.requests import Span
 from conduit.gateway.storage.spending import Chosen, Grouping, Spent
 
 _MOST_GROUPS = 1000
+_MOST_WITH_SERIES = 50
+_MOST_STEPS = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OF_TIME = ("day", "hour")
+_STEP_MS = {"day": 86_400_000, "hour": 3_600_000}
+_OF_TIME = tuple(_STEP_MS)
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
@@ -29,7 +39,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 class SpendingQuery(Resource):
     """`until` is no part of the time. `key` and `group` are an id or a name, of a deleted one too.
 
-    `model` is what its provider calls it, `alias` what the client did.
+    `model` is what its provider calls it, `alias` what the client did. `series` asks what each
+    group cost by day or by hour.
     """
 
     since: Time | None = None
@@ -41,10 +52,16 @@ class SpendingQuery(Resource):
     model: Text | None = None
     alias: Text | None = None
     group: Text | None = None
+    series: SeriesStep | None = None
 
 
 async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
     admin, query = call.admin, call.query
+    if query.series is not None and (query.by is None or query.by in _OF_TIME):
+        raise ValidationFailedError(
+            "series: it goes with groups that are no times: by model, key or another",
+            param="series",
+        )
     async with asyncio.timeout(USUAL_S):  # what is written waits for a database that is away
         await admin.ledger.caught_up()
     span = Span(_moment(query.since), _moment(query.until))
@@ -59,6 +76,7 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
         if (grouping := _grouping(query, total)) is not None:
             found = await spending.groups(connection, chosen, grouping, _MOST_GROUPS + 1)
         names = await _names(connection, query.by, [str(each.group) for each in found])
+        steps = await _series(connection, chosen, query, total, found)
     shown = found[:_MOST_GROUPS]
     return SpendingReport(
         since=query.since,
@@ -71,7 +89,7 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
         group=None if group is None else group.name,
         total=AttemptSums(**_sums(total)),
         groups=[
-            _group(each, query, names)
+            _group(each, query, names, steps)
             for each in (reversed(shown) if query.by in _OF_TIME else shown)
         ],
         more=len(found) > len(shown),
@@ -98,19 +116,57 @@ def _grouping(query: SpendingQuery, total: Spent) -> Grouping | None:
     return Grouping(query.by, offsets_ms(query.timezone, total.first_ms, total.last_ms))
 
 
-def _group(spent: Spent, query: SpendingQuery, names: Mapping[str, str]) -> AttemptGroup:
-    match query.by, spent.group:
-        case "day", int() as number:
-            text = (date(1970, 1, 1) + timedelta(days=number)).isoformat()
-        case "hour", int() as at_ms:
-            begins = (_EPOCH + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(query.timezone))
-            text = begins.isoformat(timespec="seconds").replace("+00:00", "Z")
-        case _, group:
-            text = str(group)
+async def _series(
+    connection: Transaction,
+    chosen: Chosen,
+    query: SpendingQuery,
+    total: Spent,
+    found: Sequence[Spent],
+) -> Mapping[str, list[CostStep]]:
+    """What the dearest groups cost over time, where that is asked for.
+
+    Raises ValidationFailedError for a time with too many steps.
+    """
+    if query.series is None or query.by is None or total.first_ms is None or total.last_ms is None:
+        return {}
+    if (total.last_ms - total.first_ms) // _STEP_MS[query.series] >= _MOST_STEPS:
+        raise ValidationFailedError(
+            f"series: more than {_MOST_STEPS} of a {query.series} lie in this time: narrow it down",
+            param="series",
+        )
+    offsets = offsets_ms(query.timezone, total.first_ms, total.last_ms)
+    time = Grouping(query.series, offsets)
+    wanted = [str(each.group) for each in found[:_MOST_WITH_SERIES]]
+    steps: dict[str, list[CostStep]] = {group: [] for group in wanted}
+    for step in await spending.series(connection, chosen, Grouping(query.by), time, wanted):
+        cost = format_usd(step.cost_nanodollars)
+        at = _time_text(query.series, step.at, query.timezone)
+        steps[step.group].append(CostStep(at=at, cost=cost))
+    return steps
+
+
+def _time_text(step: str, at: int, timezone: str) -> str:
+    """A day, or the moment at which an hour begins."""
+    if step == "day":
+        return (date(1970, 1, 1) + timedelta(days=at)).isoformat()
+    begins = (_EPOCH + timedelta(milliseconds=at)).astimezone(ZoneInfo(timezone))
+    return begins.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _group(
+    spent: Spent,
+    query: SpendingQuery,
+    names: Mapping[str, str],
+    steps: Mapping[str, list[CostStep]],
+) -> AttemptGroup:
+    group = spent.group
+    is_time = query.by in _OF_TIME and isinstance(group, int)
+    text = _time_text(str(query.by), int(group or 0), query.timezone) if is_time else str(group)
     return AttemptGroup(
         group=names.get(text, text),
         key_id=text if query.by == "key" else None,
         group_id=(text or None) if query.by == "group" else None,
+        series=steps.get(text),
         **_sums(spent),
     )
 
@@ -150,6 +206,6 @@ OPERATIONS = (
         _show,
         SpendingReport,
         query=SpendingQuery,
-        errors=(NotFoundError,),
+        errors=(NotFoundError, ValidationFailedError),
     ),
 )

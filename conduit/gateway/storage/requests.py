@@ -152,6 +152,7 @@ class Used:
 
     group: str | int | None
     requests: int
+    sent: int
     failed: int
     input_tokens: int
     cached_tokens: int
@@ -228,7 +229,11 @@ async def usage_of_key(
         "day": requests.c.at_ms // _DAY_MS,
     }
     group: ColumnElement[Any] = null() if by is None else grouped[by]
-    counts = [func.count(), func.count().filter(requests.c.outcome != "succeeded")]
+    counts = [
+        func.count(),
+        func.count().filter(requests.c.attempts > 0),
+        func.count().filter(requests.c.outcome != "succeeded"),
+    ]
     halves = [half for name in _SUMMED for half in _halves_of(requests.c[name])]
     statement = (
         select(group.label("group"), *counts, *halves)
@@ -259,11 +264,11 @@ def _halves_of(amount: ColumnElement[int]) -> list[ColumnElement[Any]]:
 
 
 def _used(row: Row[Any]) -> Used:
-    group, count, failed, *halves = tuple(row)
+    group, count, sent, failed, *halves = tuple(row)
     sums = [
         int(high) * _BILLION + int(low) for high, low in zip(halves[::2], halves[1::2], strict=True)
     ]
-    return Used(group, int(count), int(failed), *sums)
+    return Used(group, int(count), int(sent), int(failed), *sums)
 
 
 async def purge(connection: AsyncConnection, before_ms: int) -> int:

@@ -127,6 +127,43 @@ async def groups(
     return tuple(sorted(found, key=lambda each: (-each.cost_nanodollars, str(each.group))))
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a group cost in a day or an hour, which are told as those of `Spent`."""
+
+    group: str
+    at: int
+    cost_nanodollars: int
+
+
+async def series(
+    connection: AsyncConnection,
+    chosen: Chosen,
+    grouping: Grouping,
+    time: Grouping,
+    wanted: Sequence[str],
+) -> tuple[Step, ...]:
+    """What each of these groups cost by the days or hours in which it cost something, in order."""
+    group, at = _group(grouping), _group(time)
+    cost = ledger.c.cost_nanodollars
+    halves = [
+        func.coalesce(func.sum(half).filter(_DONE), 0)
+        for half in (cost // _BILLION, cost % _BILLION)
+    ]
+    statement = (
+        select(group, at, *halves)
+        .select_from(ledger)
+        .where(*_conditions(chosen), group.in_(wanted))
+        .group_by(group, at)
+        .order_by(group, at)
+    )
+    if tag_in(grouping.by) is not None:
+        statement = statement.outerjoin_from(ledger, keys, keys.c.id == ledger.c.key_id)
+    found = [tuple(row) for row in await connection.execute(statement)]
+    steps = [Step(str(row[0]), int(row[1]), int(row[2]) * _BILLION + int(row[3])) for row in found]
+    return tuple(step for step in steps if step.cost_nanodollars)
+
+
 def _group(grouping: Grouping) -> ColumnElement[Any]:
     offset_ms = _offset_ms(grouping)
     local_ms: ColumnElement[Any] = ledger.c.held_at_ms + offset_ms

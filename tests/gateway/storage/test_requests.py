@@ -185,16 +185,16 @@ async def test_usage_is_summed_over_the_requests_of_one_key(database: Database) 
         database,
         row_at(AT_MS, cost_nanodollars=1, billed_nanodollars=0, status=502, outcome="failed"),
         row_at(AT_MS + 1, cost_nanodollars=2, cached_tokens=4, reasoning_tokens=6),
-        row_at(AT_MS + 2, cost_nanodollars=0, cache="hit", avoided_nanodollars=7),
+        row_at(AT_MS + 2, cost_nanodollars=0, cache="hit", avoided_nanodollars=7, attempts=0),
         row_at(AT_MS + 2, key_id="key_other", cost_nanodollars=1000),
         row_at(AT_MS + 3, key_id=None, cost_nanodollars=1000),
     )
     (total,) = await used(database)
-    assert total == Used(None, 3, 1, 30, 4, 60, 6, 3, 8_200_000, 7)
+    assert total == Used(None, 3, 2, 1, 30, 4, 60, 6, 3, 8_200_000, 7)
 
 
 async def test_usage_of_nothing_is_nothing(database: Database) -> None:
-    assert await used(database) == (Used(None, 0, 0, 0, 0, 0, 0, 0, 0, 0),)
+    assert await used(database) == (Used(None, *[0] * 10),)
     assert await used(database, "day") == ()
 
 

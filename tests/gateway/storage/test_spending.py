@@ -168,6 +168,37 @@ async def test_sums_equal_those_of_the_ledger_for_any_choice(
         assert order == sorted(order, reverse=True)  # type: ignore[type-var]  # numbers, all
 
 
+@pytest.mark.parametrize("by", ["model", "key", "provider", "alias"])
+@pytest.mark.parametrize("step", ["day", "hour"])
+async def test_what_groups_cost_over_time_is_what_they_cost_in_all(
+    database: Database, by: str, step: str
+) -> None:
+    chance = random.Random(f"{by} {step}")
+    rows = random_attempts(chance, 60)
+    async with writing(database) as connection:
+        await connection.execute(insert(ledger), rows)
+    zone = "Europe/Berlin"
+    async with reading(database) as connection:
+        total = await spending.total(connection, Chosen())
+        assert total.first_ms is not None
+        assert total.last_ms is not None
+        time = Grouping(step, offsets_ms(zone, total.first_ms, total.last_ms))
+        groups = await spending.groups(connection, Chosen(), Grouping(by), 1000)
+        wanted = [str(each.group) for each in groups[:-1]]
+        found = await spending.series(connection, Chosen(), Grouping(by), time, wanted)
+    costs: dict[tuple[object, object], int] = {}
+    for row in rows:
+        if (group := group_of(by, zone)(row)) in wanted and row["state"] == "done":
+            place = group, group_of(step, zone)(row)
+            costs[place] = costs.get(place, 0) + row["cost_nanodollars"]
+    assert {(each.group, each.at): each.cost_nanodollars for each in found} == {
+        place: cost for place, cost in costs.items() if cost
+    }
+    for group in wanted:
+        times = [each.at for each in found if each.group == group]
+        assert times == sorted(times)
+
+
 async def test_groups_are_the_dearest_or_the_last(database: Database) -> None:
     day = 86_400_000
     rows = [
