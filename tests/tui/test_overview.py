@@ -87,7 +87,7 @@ def samples(count: int = 60) -> list[dict[str, Any]]:
         data = figures(
             requests_per_s_milli=2_400 + 1_000 * wave,
             latency_p95_ms=400 + 40 * wave,
-            error_share_milli=8 if number % 7 else 60,
+            errors=6 if number % 7 else 45,
             tokens_per_s_milli=1_930_000 - 40_000 * wave,
         )
         at_ms = NOW_MS - (count - number) * SPAN_MS // count

@@ -1,6 +1,6 @@
 """The start screen: traffic, spending, providers and the newest requests at a glance."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from textual.app import ComposeResult
@@ -12,6 +12,7 @@ from conduit.core import people
 from conduit.tui.actions import Action
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
+from conduit.tui.rates import MANY_ERRORS, error_share, shares
 from conduit.tui.store import Sample, id_of
 from conduit.tui.traffic import Finished, Mark, Record
 from conduit.tui.widgets import breakers, standing
@@ -24,7 +25,6 @@ from conduit.tui.widgets.spending import Spending
 
 LOADING_AFTER_S = 0.3
 TRAFFIC_EVERY_S = 1.0
-_ERRORS_WARN = 0.05
 _COUNTDOWN_S = 1.0
 _NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: conduit providers add"
 
@@ -40,6 +40,8 @@ class Summary(Figures):
         latencies = (
             f"p{number} {milliseconds(figures[f'latency_p{number}_ms'])}" for number in (50, 95, 99)
         )
+        ends = list(shares(figures))
+        gap = "  " if len("  ".join(ends)) <= self.content_size.width else " "
         return Content("\n").join(
             [
                 Content.assemble(
@@ -48,7 +50,7 @@ class Summary(Figures):
                     f"  {figures['tokens_per_s_milli'] // 1000:,} tok/s",
                 ),
                 Content("  ".join(latencies)),
-                Content("  ".join(shares(figures)) or "nothing finished in the last minute"),
+                Content(gap.join(ends) or "nothing finished in the last minute"),
             ]
         )
 
@@ -276,7 +278,7 @@ class OverviewScreen(AlertsScreen):
         if not self._window(row).get("requests"):
             return "-"
         share = self._error_share(row)
-        return Cell(f"{share * 100:.1f}", "bad" if share >= _ERRORS_WARN else "")
+        return Cell(f"{share * 100:.1f}", "bad" if share >= MANY_ERRORS else "")
 
     def _p95(self, row: Record, glyphs: Glyphs) -> str:
         seen = self.store.providers.get(row["name"])
@@ -329,13 +331,6 @@ class OverviewScreen(AlertsScreen):
             self.conduit.tell(f"{row['name']}: {found['error']}", severity="error")
 
 
-def shares(figures: Record) -> Iterator[str]:
-    """How the last minute's requests ended, by class of status."""
-    requests = figures["requests"]
-    for name, count in figures["statuses"].items():
-        yield f"{name} {count / requests:.1%}"
-
-
 def _milli(name: str) -> Callable[[Sample], float | None]:
     return lambda sample: sample.figures[name] / 1000
 
@@ -346,7 +341,7 @@ def _p95_of(sample: Sample) -> float | None:
 
 
 def _percent(sample: Sample) -> float | None:
-    return float(sample.figures["error_share_milli"]) / 10
+    return error_share(sample.figures) * 100
 
 
 def _decimal(value: float) -> str:
