@@ -202,6 +202,7 @@ class ConduitApp(SayingApp):
     def screen_shown(self, screen: FrameScreen) -> None:
         """A place came to the front: its tables are the ones to keep fresh."""
         self.link.watch(screen.watched_tables())
+        self.offer_only_on(screen.PLACE)
 
     def open_record(self, place_name: str, name: str) -> None:
         """Show a record by its name, on its screen."""
