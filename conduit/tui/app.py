@@ -211,14 +211,14 @@ class ConduitApp(SayingApp):
 
     async def _open_there(self, place_name: str, name: str) -> bool:
         """Open a record once its screen knows its records; says whether there was one."""
-        if not await self._arrived(place_name):
+        if not await self.arrived(place_name):
             return False
         found = self.frame.open_record(name)
         if not found:
             self.tell(f"no {place_name} record is called {name!r}", severity="warning")
         return found
 
-    async def _arrived(self, place_name: str) -> bool:
+    async def arrived(self, place_name: str) -> bool:
         """Wait until a screen stands with its records; False when somebody has left it."""
         place = place_named(place_name)
         assert place is not None, "one of ours"
@@ -496,7 +496,7 @@ class ConduitApp(SayingApp):
             self.attempt(self._do_there(place, record, found), f"{place.name} {rest}")
 
     async def _do_there(self, place: Place, record: str, action: Action | None) -> None:
-        there = self._open_there(place.name, record) if record else self._arrived(place.name)
+        there = self._open_there(place.name, record) if record else self.arrived(place.name)
         if await there and action is not None:
             self.call_after_refresh(self.perform, action.id)
 

@@ -25,6 +25,8 @@ SEEING = frozenset(
         # of single screens
         *("live", "live.pause", "live.view", "live.follow", "live.fit", "live.next"),
         *("live.before", "live.summary", "live.timeline", "live.json", "live.clear"),
+        *("live.route", "live.request", "live.sent", "live.answer", "live.headers"),
+        *("live.differences",),
         *("providers.credential", "config.undo", "notifications.goto", "keys.groups"),
         *("keys.budgets", "groups.keys", "groups.pay", "groups.budgets"),
         *("usage.metric", "images.chat", "video.models", "security.limits", "security.events"),
@@ -33,6 +35,8 @@ SEEING = frozenset(
 
 # What does the same, with the options that it takes.
 COMMANDS: Mapping[str, str] = {
+    "live.chat": "logs replay --model",
+    "live.running": "requests cancel",
     "app.context": "context use",
     "app.undo": "keys enable",  # or whatever is the opposite of what was done
     "mappings.add": "mappings add",
