@@ -289,7 +289,8 @@ async def test_the_inspector_tells_the_route_why_not_others_and_the_price_of_eac
             "it takes no images",
             "429 refused, rate_limit_exceeded, credential main",
             "after rate_limit, waited 40ms",
-            "1,000 in, 204 out, cost $0.0041, billed $0.0041, price 2026-11-01",
+            "1,000 in, 204 out, cost $0.0041, billed $0.0041",
+            "price 2026-11-01",
         ):
             await until_shown(text, pilot)
 

@@ -10,6 +10,7 @@ from conduit.tui.glyphs import Glyphs
 from conduit.tui.traffic import Record
 
 _TARGET_CELLS = 30
+"""At most; names that are shorter leave the reasons more room."""
 
 
 def route_of(record: Record, glyphs: Glyphs) -> Content:
@@ -37,20 +38,25 @@ def _leg(leg: Record, glyphs: Glyphs) -> Iterator[Content]:
     how = f"{leg['strategy']}, sticky by session" if leg["sticky"] else leg["strategy"]
     because = "" if leg["because"] is None else f"  after {leg['because']}"
     yield Content.assemble((leg["alias"], "bold"), f"  {how}{because}")
+    ranked = [*leg["candidates"], *leg["left_out"]]
+    cells = min(_TARGET_CELLS, max((len(_name(each)) for each in ranked), default=0))
     for number, each in enumerate(leg["candidates"], 1):
         score = "" if each["score"] is None else f"score {each['score']:.4g}"
         ready = each["state"] == "ready"
         why = score if ready else each["reason"] or each["state"].replace("_", " ")
         sign = f"{number:2}" if ready else f" {glyphs.warn}"
-        yield _target(sign, each, why, "" if ready else "$warn")
+        yield _target(sign, _name(each).ljust(cells), why, "" if ready else "$warn")
     for each in leg["left_out"]:
         why = each["reason"] or each["state"].replace("_", " ")
-        yield _target(f" {glyphs.bad}", each, why, "$dim")
+        yield _target(f" {glyphs.bad}", _name(each).ljust(cells), why, "$dim")
     yield Content("")
 
 
-def _target(sign: str, each: Record, why: str, style: str) -> Content:
-    name = f"{each['provider']}/{each['model']}".ljust(_TARGET_CELLS)
+def _name(each: Record) -> str:
+    return f"{each['provider']}/{each['model']}"
+
+
+def _target(sign: str, name: str, why: str, style: str) -> Content:
     return Content.assemble((f"{sign} {name}  {why}", style))
 
 
@@ -70,10 +76,8 @@ def _call(number: int, call: Record, planned: Record, glyphs: Glyphs) -> Iterabl
         (glyphs.of(tone), f"${tone}"),
         f" {call['provider']}/{call['model']}",
     )
-    yield Content(f"        {', '.join(told)}")
     tokens = f"{call['input_tokens'] or 0:,} in, {call['output_tokens'] or 0:,} out"
     cost, billed = (people.money(call[name] or "0") for name in ("cost", "billed"))
     price = call.get("price_version") or "none known"
-    yield Content.styled(
-        f"        {tokens}, cost {cost}, billed {billed}, price {price}", "$foreground"
-    )
+    for line in (", ".join(told), f"{tokens}, cost {cost}, billed {billed}", f"price {price}"):
+        yield Content(f"  {line}")
