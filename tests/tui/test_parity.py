@@ -21,7 +21,7 @@ SEEING = frozenset(
         *("open", "close", "filter", "mark", "mark-all", "sort", "copy", "refresh"),
         # of the program
         *("help", "palette", "command", "goto", "previous", "back", "forward", "messages"),
-        *("theme", "reconnect", "quit"),
+        *("theme", "reconnect", "quit", "strip"),
         # of single screens
         *("live", "live.pause", "live.view", "live.follow", "live.fit", "live.next"),
         *("live.before", "live.summary", "live.timeline", "live.json", "live.clear"),
