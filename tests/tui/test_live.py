@@ -460,6 +460,33 @@ async def test_a_record_that_cannot_be_read_leaves_what_the_event_told() -> None
         await until_shown("openai-main", pilot)
 
 
+async def test_the_record_of_a_request_that_has_just_ended_is_asked_for_again() -> None:
+    app = live_app()
+    asked: list[str] = []
+
+    def on_its_way(name: str, body: object) -> dict[str, object]:
+        asked.append(name)
+        if len(asked) < 3:
+            raise refusal(404, f"there is no record of a request {name}")
+        return detail_of(60)
+
+    link_of(app).answers["requests.show"] = on_its_way
+    app.store.receive(request_events(60))
+    async with showing(app) as pilot:
+        await pilot.press("enter", "2")
+        await until_shown("[rate_limit_exceeded]", pilot)
+        assert len(asked) == 3
+
+
+async def test_a_record_that_is_gone_is_asked_for_once() -> None:
+    app = live_app()
+    link_of(app).answers["requests.show"] = refusal(404, "there is no record of it")
+    async with showing(app) as pilot:
+        await pilot.press("enter")
+        await until_shown("there is no record of it", pilot)
+        assert len([name for name, _, _ in link_of(app).calls if name == "requests.show"]) == 1
+
+
 async def test_a_gap_is_a_line_between_the_requests() -> None:
     app = live_app(count=2)
     app.store.mark(Mark("lost:1", NOW_MS, "lost", 37))

@@ -1,5 +1,6 @@
 """Requests and other events as they happen, with a look into each."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -9,7 +10,7 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static, TextArea
 
 from conduit.client.bodies import question_of
-from conduit.client.errors import ClientError
+from conduit.client.errors import ApiError, ClientError
 from conduit.client.timeline import curl_of
 from conduit.core import people
 from conduit.core.filters import compile_filter, parse_filter
@@ -31,6 +32,9 @@ from conduit.tui.widgets.ring_grid import RingGrid, everything
 
 Entry = Finished | Happened | Mark
 _COUNT_EVERY_S = 1.0
+_NOT_FOUND = 404
+_FRESH_MS = 10_000
+_ON_ITS_WAY_S = (0.2, 0.4, 0.8, 1.6)
 
 _EMPTY = 'Nothing has happened yet.\n\nAsk a model, here with F2 or with: conduit chat "hello"'
 _FILTER_HELP = 'field:op value, such as  status:>=400 alias:gpt* ms:>2000 -key:ci "rate limit"'
@@ -312,12 +316,24 @@ class LiveScreen(FrameScreen):
         epoch = self.store.epoch
         detail, failure = None, None
         try:
-            detail = await self.conduit.link.call("requests.show", entry.key)
+            detail = await self._ask("requests.show", entry)
         except ClientError as error:
             failure = error.message
         if epoch == self.store.epoch and self._shows(entry):
             self.inspector.show(Inspected(entry, detail, failure))
             await self._load_bodies(entry)
+
+    async def _ask(self, name: str, entry: Finished) -> Record:
+        """Ask for more of a request; one that has just ended may be on its way to the database."""
+        for pause_s in _ON_ITS_WAY_S:
+            try:
+                return await self.conduit.link.call(name, entry.key)
+            except ApiError as error:
+                age_ms = self.store.wall_ms() - entry.at_ms - entry.duration_ms
+                if error.status != _NOT_FOUND or age_ms > _FRESH_MS or not self._shows(entry):
+                    raise
+            await asyncio.sleep(pause_s)
+        return await self.conduit.link.call(name, entry.key)
 
     def _shows(self, entry: Finished) -> bool:
         shown = self.inspector.shown
@@ -337,7 +353,7 @@ class LiveScreen(FrameScreen):
         bodies: Record | None = None
         failure: ClientError | None = None
         try:
-            bodies = await self.conduit.link.call("requests.bodies", entry.key)
+            bodies = await self._ask("requests.bodies", entry)
         except ClientError as error:
             failure = error
         shown = self.inspector.shown
