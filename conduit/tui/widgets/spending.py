@@ -10,7 +10,6 @@ from textual.timer import Timer
 from conduit.client.errors import ClientError
 from conduit.core import people
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
-from conduit.core.projections import projection_of
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.store import REQUEST_FINISHED
 from conduit.tui.traffic import Record
@@ -129,6 +128,9 @@ class Spending(Figures):
 
     def _more(self, width: int) -> Iterator[Content]:
         """Where today goes to, and what takes most of it."""
+        # Deferred: 5 ms for time zones, which the first frame does without.
+        from conduit.core.projections import projection_of  # noqa: PLC0415
+
         now_s = app_of(self).store.wall_ms() / 1000
         today = _today(round(now_s * 1000))
         budget = {
@@ -137,7 +139,7 @@ class Spending(Figures):
             "period_start": f"{today}T00:00:00+00:00",
             "spent": (self._days or {}).get(str(today), "0"),
         }
-        projection = projection_of(budget, now_s)
+        projection = projection_of(budget, now_s) if self._days else None
         if projection is not None:
             text = f"projected {people.money(projection.spent)} by 24:00 UTC"
             yield Content.styled(text, "$foreground")
