@@ -1,8 +1,6 @@
 """Kept bodies as `logs show` gives them: to be read on a terminal, to the byte in a pipe."""
 
-import json
 import sys
-from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +9,8 @@ from conduit.cli.call import Call
 from conduit.cli.console import plain
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
-from conduit.client.answer_text import lines_of
 from conduit.client.api import Record
+from conduit.client.bodies import content_of, readable
 from conduit.core import people
 
 _HEADERS = View(
@@ -107,35 +105,3 @@ def _there(message: Record | None) -> Record:
     if message is None:
         raise Failure("there was no answer", code="not_found", exit_code=Exit.NOT_FOUND)
     return message
-
-
-def content_of(message: Record) -> bytes:
-    """The bytes of a body, as far as they are kept."""
-    body = str(message["body"])
-    if message["encoding"] == "base64":
-        return b64decode(body)
-    return body.encode("utf-8", "backslashreplace")  # half a surrogate pair as JSON's own escape
-
-
-def readable(content: bytes) -> str:
-    """JSON indented, and so each event of a stream; all else as it is."""
-    text = content.decode("utf-8", "replace")
-    whole = _indented(text)
-    if whole is not None:
-        return whole
-    return "\n".join(map(_readable_line, lines_of(text)))
-
-
-def _readable_line(line: str) -> str:
-    name, colon, value = line.partition(": ")
-    indented = _indented(value) if name == "data" and colon else None
-    return line if indented is None else f"data: {indented}"
-
-
-def _indented(text: str) -> str | None:
-    """JSON to be read; None for what is none."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    return json.dumps(value, indent=2, ensure_ascii=False)

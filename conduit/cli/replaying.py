@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 
-from conduit.cli.bodies import content_of, readable
 from conduit.cli.call import Call
 from conduit.cli.console import plain
 from conduit.cli.failures import Exit, Failure
@@ -13,6 +12,7 @@ from conduit.cli.output import Column, View
 from conduit.cli.plan import PLAN
 from conduit.client.answer_text import lines_of, text_of_answer
 from conduit.client.api import Record
+from conduit.client.bodies import content_of, readable
 from conduit.client.chat import Patience
 from conduit.client.errors import ApiError, ClientError
 from conduit.client.replay import NotReplayableError, Replay, ReplayAnswer, replay_of, send

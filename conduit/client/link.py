@@ -10,10 +10,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import socketio
 
 from conduit.client.connection import Connection
 from conduit.client.errors import ApiError, AuthenticationFailed
+from conduit.client.optional import without
+
+# Its brokers and its blocking client, of which nothing is used here: 10 MB and a quarter of a
+# second, where they are installed for something else.
+with without("redis", "valkey", "kombu", "kafka", "zmq", "aio_pika", "requests", "websocket"):
+    import socketio
 
 NAMESPACE = "/admin"
 _INBOX_EVENTS = 10_000

@@ -39,21 +39,24 @@ def period_ends_at_s(budget: Mapping[str, Any]) -> float | None:
 
 
 def projection_of(budget: Mapping[str, Any], now_s: float) -> Projection | None:
-    """What is spent so far by the share of the period that has passed, as the gateway tells both.
+    """What is spent so far, and in the rest of the period at the rate that it has had.
 
-    None where nothing can be said yet: of a budget without a period, of one that has spent nothing,
-    before LEAST_SHARE of the period has passed, after its end, and where this machine knows no such
-    zone or period. Days are those of the zone, of 23 or 25 hours where its clocks change.
+    The rate is that of all calls of the period, those of before a reset too. None where nothing can
+    be said yet: of a budget without a period, of one that has spent nothing, before LEAST_SHARE of
+    the period has passed, after its end, and where this machine knows no such zone or period. Days
+    are those of the zone, of 23 or 25 hours where its clocks change.
     """
     try:
         ends_at_s = period_ends_at_s(budget)
     except (ZoneInfoNotFoundError, ValueError):
         return None
     spent = Decimal(budget["spent"])
-    if ends_at_s is None or spent <= 0:
+    cost = spent + Decimal(budget.get("reset") or "0")  # which gateways of before do not tell
+    if ends_at_s is None or cost <= 0:
         return None
     begins_at_s = datetime.fromisoformat(budget["period_start"]).timestamp()
     share = (now_s - begins_at_s) / (ends_at_s - begins_at_s)
     if not LEAST_SHARE <= share < 1:
         return None
-    return Projection(format_usd(round(spent.scaleb(9) / Decimal(share))), ends_at_s)
+    rest = cost / Decimal(share) - cost
+    return Projection(format_usd(round((spent + rest).scaleb(9))), ends_at_s)

@@ -87,6 +87,13 @@ APP_ACTIONS: tuple[Action, ...] = (
     Action("app.back", "Back in history", ("left_square_bracket",)),
     Action("app.forward", "Forward in history", ("right_square_bracket",)),
     Action("app.undo", "Undo what was just done", ("u",), changes=True, commands=("undo",)),
+    Action(
+        "app.strip",
+        "Newest requests at the foot of the screen, or not",
+        ("ctrl+l",),
+        always=True,
+        commands=("strip",),
+    ),
     Action("app.messages", "Messages so far, with request ids", commands=("messages",)),
     Action("app.theme", "Choose a theme", commands=("theme",)),
     Action("app.context", "Switch to another context", commands=("context",)),

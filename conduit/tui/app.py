@@ -25,7 +25,7 @@ from conduit.tui.clipboard import Copied, copy
 from conduit.tui.farewell import Farewell, farewell_of
 from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
-from conduit.tui.places import PLACES, START, Place, place_named
+from conduit.tui.places import PLACES, SHOW_TRAFFIC, START, Place, place_named
 from conduit.tui.saying import SayingApp
 from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
 from conduit.tui.store import Rhythm, Store, label_of
@@ -83,6 +83,7 @@ class ConduitApp(SayingApp):
         self._lines: list[str] = []
         self._rhythm = Rhythm()
         self._is_calm = False
+        self._has_strip = False
         self._seconds = 0
         self.link: GatewayLink = self._linked()
         # Of this run: the first frame is already that of the screen that was asked for.
@@ -202,6 +203,8 @@ class ConduitApp(SayingApp):
     def screen_shown(self, screen: FrameScreen) -> None:
         """A place came to the front: its tables are the ones to keep fresh."""
         self.link.watch(screen.watched_tables())
+        self.offer_only_on(screen.PLACE)
+        self._place_strip(screen)
 
     def open_record(self, place_name: str, name: str) -> None:
         """Show a record by its name, on its screen."""
@@ -210,14 +213,14 @@ class ConduitApp(SayingApp):
 
     async def _open_there(self, place_name: str, name: str) -> bool:
         """Open a record once its screen knows its records; says whether there was one."""
-        if not await self._arrived(place_name):
+        if not await self.arrived(place_name):
             return False
         found = self.frame.open_record(name)
         if not found:
             self.tell(f"no {place_name} record is called {name!r}", severity="warning")
         return found
 
-    async def _arrived(self, place_name: str) -> bool:
+    async def arrived(self, place_name: str) -> bool:
         """Wait until a screen stands with its records; False when somebody has left it."""
         place = place_named(place_name)
         assert place is not None, "one of ours"
@@ -245,6 +248,8 @@ class ConduitApp(SayingApp):
             reason = self.frame.why_not(action)
             if reason is not None:
                 return reason
+        if action.id == "app.strip" and self.here in SHOW_TRAFFIC:
+            return "requests are shown here already"
         if action.id == "app.undo" and (reason := self.why_no_undo()) is not None:
             return reason
         return self.link.why_no_change() if action.changes else None
@@ -425,6 +430,18 @@ class ConduitApp(SayingApp):
         self.link.start()
         self._draw_changes()
 
+    def do_strip(self) -> None:
+        """Show the newest requests at the foot of every screen, or no longer."""
+        self._has_strip = not self._has_strip
+        self._place_strip(self.frame)
+
+    def _place_strip(self, screen: FrameScreen) -> None:
+        wanted = self._has_strip and screen.PLACE not in SHOW_TRAFFIC
+        if wanted or screen.query("#strip"):
+            from conduit.tui.widgets.newest import place_strip  # noqa: PLC0415  # deferred: rare
+
+            place_strip(screen, wanted=wanted)
+
     def do_reconnect(self) -> None:
         self.link.reconnect()
 
@@ -495,7 +512,7 @@ class ConduitApp(SayingApp):
             self.attempt(self._do_there(place, record, found), f"{place.name} {rest}")
 
     async def _do_there(self, place: Place, record: str, action: Action | None) -> None:
-        there = self._open_there(place.name, record) if record else self._arrived(place.name)
+        there = self._open_there(place.name, record) if record else self.arrived(place.name)
         if await there and action is not None:
             self.call_after_refresh(self.perform, action.id)
 

@@ -50,6 +50,10 @@ class Glyphs:
         """A line of bars; None leaves a blank."""
         return bars.spark(values, self.bars, top)
 
+    def towers(self, values: list[float | None], rows: int) -> list[str]:
+        """Bars of several lines, the topmost first."""
+        return bars.towers(values, rows, self.bars)
+
     def shortened(self, text: str, width: int) -> str:
         """The text in at most `width` characters, with a sign where it was cut."""
         if len(text) <= width:

@@ -97,6 +97,8 @@ PLACES = (
 START = "overview"
 NAMES = tuple(place.name for place in PLACES)
 TABS = tuple(place for place in PLACES if not place.part_of)
+SHOW_TRAFFIC = frozenset({"overview", "live"})
+"""The places that show the newest requests by themselves."""
 
 
 def tab_of(name: str) -> str:

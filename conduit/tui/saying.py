@@ -1,5 +1,6 @@
 """What the application tells the operator, and what it offers to undo."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App
@@ -8,8 +9,9 @@ from textual.timer import Timer
 from conduit.client.errors import ApiError, ClientError
 from conduit.core.redaction import redacted
 from conduit.tui import undoing
+from conduit.tui.connectivity import duration
 from conduit.tui.journal import write_trace
-from conduit.tui.undoing import Undo
+from conduit.tui.undoing import Step, Undo, Undoings
 
 if TYPE_CHECKING:
     from conduit.tui.store import Store
@@ -18,12 +20,17 @@ _UNDOES = "u undoes it"
 
 
 class SayingApp(App[None]):
-    """Toasts, which `:messages` keeps; the newest one with an undoing has the key for it."""
+    """Toasts, which `:messages` keeps, and what can be undone: its toast offers it."""
 
     store: "Store"
-    _undo: Undo | None = None
+    _offered: Step | None = None
     _undo_timer: Timer | None = None
     _undo_toast = ""
+
+    def __init__(self, **options: Any) -> None:  # those of Textual's App
+        self.undoings = Undoings()
+        self._undo_in_turn = asyncio.Lock()
+        super().__init__(**options)
 
     def tell(
         self,
@@ -34,14 +41,16 @@ class SayingApp(App[None]):
         request_id: str | None = None,
         undo: Undo | None = None,
     ) -> None:
-        """Say something in a toast, and keep it for `:messages`; it may be undone for a moment."""
-        self.store.say(text, severity=severity, hint=hint, request_id=request_id)
+        """Say something in a toast, and keep it for `:messages`; with `undo` it can be undone."""
+        message = self.store.say(text, severity=severity, hint=hint, request_id=request_id)
         shown = text if hint is None else f"{text}\n{hint}"
         if undo is not None:
-            shown = f"{shown}\n{_UNDOES}"
-            self._offer(undo, shown)
-        timeout = None if undo is None else undoing.UNDO_S
-        self.notify(shown, severity=severity, timeout=timeout, markup=False)
+            step = Step(undo, text, message.at_ms)
+            self.undoings.add(step)
+            if undo.place == self.current_mode:
+                self._offer(step, shown)
+                return
+        self.notify(shown, severity=severity, markup=False)
 
     def report(self, error: ClientError, what: str = "") -> None:
         """Tell of an error of the gateway or the way to it."""
@@ -60,20 +69,47 @@ class SayingApp(App[None]):
     # Undoing
 
     def why_no_undo(self) -> str | None:
-        """Why nothing can be undone now, or None."""
-        return undoing.NOTHING if self._undo is None else self._undo.why_not()
+        """Why nothing can be undone on this screen now, or None."""
+        step = self.undoings.last(self.current_mode)
+        if step is None:
+            return undoing.NOTHING
+        # A key that is pressed again while its work is done waits for it, and is not refused.
+        if step.undo.link.store.is_unconfirmed and not self._undo_in_turn.locked():
+            return undoing.UNCONFIRMED
+        return None
 
     async def do_undo(self) -> None:
-        """Undo what was done last."""
-        undo = self._undo
-        if undo is not None:
+        """Undo what was done last on this screen; asks where that is no longer offered."""
+        place = self.current_mode
+        async with self._undo_in_turn:
+            step = self.undoings.last(place)
+            if step is None or (step is not self._offered and not await self._is_meant(step)):
+                return
             self._take_back_offer()
-            await undo.work()
+            self.undoings.take(step)
+            await step.undo.work()
+            before = self.undoings.last(place)
+            if before is not None and self.current_mode == place:
+                self._offer(before, f"before it: {before.text}")
 
-    def _offer(self, undo: Undo, toast: str) -> None:
+    async def _is_meant(self, step: Step) -> bool:
+        from conduit.tui.widgets.dialogs import Confirm  # noqa: PLC0415  # deferred: rare
+
+        ago = duration((self.store.wall_ms() - step.at_ms) / 1000)
+        question = Confirm(f"Undo: {step.text}?", f"It was done {ago} ago.", verb="Undo")
+        sure: bool = await self.push_screen_wait(question)
+        return sure
+
+    def _offer(self, step: Step, text: str) -> None:
         self._take_back_offer()
-        self._undo, self._undo_toast = undo, toast
+        self._offered, self._undo_toast = step, f"{text}\n{_UNDOES}"
         self._undo_timer = self.set_timer(undoing.UNDO_S, self._lapse)
+        self.notify(self._undo_toast, timeout=undoing.UNDO_S, markup=False)
+
+    def offer_only_on(self, place: str) -> None:
+        """Another screen is shown: `u` undoes what was done there."""
+        if self._offered is not None and self._offered.undo.place != place:
+            self._take_back_offer()
 
     def _lapse(self) -> None:
         """The time is over, unless a dialog stands there, in which it is being looked for."""
@@ -83,9 +119,9 @@ class SayingApp(App[None]):
             self._take_back_offer()
 
     def _take_back_offer(self) -> None:
-        """No toast says any more that `u` undoes what it cannot undo."""
+        """No toast says any more that `u` undoes at once what it does not."""
         if self._undo_timer is not None:
             self._undo_timer.stop()
         for toast in [each for each in self._notifications if each.message == self._undo_toast]:
             self._unnotify(toast)
-        self._undo, self._undo_timer, self._undo_toast = None, None, ""
+        self._offered, self._undo_timer, self._undo_toast = None, None, ""

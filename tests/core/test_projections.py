@@ -9,8 +9,11 @@ import pytest
 from conduit.core.projections import period_ends_at_s, projection_of
 
 
-def budget(period: str, timezone: str, start: str | None, spent: str = "10.00") -> dict[str, Any]:
-    return {"period": period, "timezone": timezone, "period_start": start, "spent": spent}
+def budget(
+    period: str, timezone: str, start: str | None, spent: str = "10.00", **fields: str
+) -> dict[str, Any]:
+    told = {"period": period, "timezone": timezone, "period_start": start, "spent": spent}
+    return told | fields
 
 
 def at(text: str, zone: str = "UTC") -> float:
@@ -91,6 +94,24 @@ def test_it_is_said_once_a_twentieth_has_passed_and_to_the_nano_dollar() -> None
     assert found is not None
     assert found.spent == "0.00000002"
     assert found.text == "projected $0.000000020 by 2026-11-21 00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("spent", "reset", "projected"),
+    [
+        # $10 in half a day, all of it reset: another $10 in the rest.
+        ("0.00", "10.00", "10.00"),
+        # Reset at a quarter of the day, and $5 since: the rate of before and after goes on.
+        ("5.00", "5.00", "15.00"),
+        ("10.00", "0.00", "20.00"),
+    ],
+)
+def test_after_a_reset_the_rate_of_the_whole_period_goes_on(
+    spent: str, reset: str, projected: str
+) -> None:
+    found = projection_of(budget(*DAY, spent=spent, reset=reset), at("2026-11-20T12:00"))
+    assert found is not None
+    assert found.spent == projected
 
 
 def test_what_has_no_period_never_ends() -> None:

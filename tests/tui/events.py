@@ -69,6 +69,8 @@ def figures(**fields: Any) -> dict[str, Any]:
         "in_flight": 3,
         "requests": 744,
         "errors": 6,
+        "client_errors": 0,
+        "rate_limited": 2,
         "error_share_milli": 8,
         "requests_per_s_milli": 12_400,
         "tokens_per_s_milli": 1_930_000,

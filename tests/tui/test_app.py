@@ -17,8 +17,9 @@ from conduit.tui.journal import journal_file
 from conduit.tui.places import PLACES, TABS, place_named, tab_of
 from conduit.tui.session import Look
 from conduit.tui.trail import Trail
+from conduit.tui.widgets.frame import clock_time
 from conduit.tui.widgets.picker import Picker
-from tests.tui.events import figures, key, provider
+from tests.tui.events import figures, key, provider, request_events
 from tests.tui.screens import list_of
 from tests.tui.support import (
     NOW_MS,
@@ -83,6 +84,28 @@ async def test_a_screen_stays_as_it_was_left() -> None:
         app.go("overview")
         await here(app, "overview", pilot)
         assert app.frame is first
+
+
+async def test_the_newest_requests_stand_at_the_foot_of_every_screen_that_has_none() -> None:
+    app = make_app(ANSWERS, look=Look(screen="keys"))
+    app.store.receive(request_events(*range(1, 9)))
+    async with running(app) as pilot:
+        await pilot.press("ctrl+l")
+        await until_shown(f"{clock_time(NOW_MS - 52_000)} 200 gpt-4o", pilot)
+        assert screen_text(app).count(" 200 gpt-4o") == 5
+        app.store.receive(request_events(9, status=503, error_code="overloaded"))
+        await until_shown(f"{clock_time(NOW_MS - 51_000)} 503 gpt-4o", pilot)
+        await pilot.press("f3")
+        await until(lambda: app.here == "mappings", pilot)
+        await until_shown(" 503 gpt-4o", pilot)
+        await pilot.press("f8")
+        await until(lambda: app.here == "overview", pilot)
+        assert not app.frame.query("#strip")
+        await pilot.press("f7", "ctrl+l")
+        await until(lambda: not app.frame.query("#strip"), pilot)
+        assert app.here == "keys"
+        await pilot.press("f3")
+        await until(lambda: app.here == "mappings" and not app.frame.query("#strip"), pilot)
 
 
 async def test_minus_goes_to_and_fro_and_brackets_through_history() -> None:

@@ -1,13 +1,17 @@
 """The live screen: following, holding still, filtering, looking into one request."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
+from conduit.core.keys import make_virtual_key
 from conduit.tui.app import ConduitApp
 from conduit.tui.glyphs import UNICODE
+from conduit.tui.screens.chat import ChatScreen
 from conduit.tui.screens.live import LiveScreen
 from conduit.tui.session import Look
 from conduit.tui.traffic import Mark
@@ -206,13 +210,236 @@ async def test_the_inspector_shows_the_record_and_its_steps() -> None:
     async with showing(app) as pilot:
         await pilot.press("enter")
         await until_shown("gpt-4o → openai-main/gpt-4o-2024", pilot)
-        await until_shown("not stored", pilot)
         await pilot.press("2")
         await until_shown("[rate_limit_exceeded]", pilot)
-        await pilot.press("3")
+        await pilot.press("8")
         await until_shown('"alias": "gpt-4o"', pilot)
         await pilot.press("escape")
         await until(lambda: not app.frame.has_class("-inspecting"), pilot)
+
+
+ROUTE = {
+    "legs": [
+        {
+            "alias": "gpt-4o",
+            "strategy": "lowest-cost",
+            "because": None,
+            "sticky": False,
+            "candidates": [
+                {
+                    "provider": "groq",
+                    "model": "llama",
+                    "score": 0.5,
+                    "state": "ready",
+                    "reason": None,
+                },
+                {
+                    "provider": "local",
+                    "model": "llama",
+                    "score": 1.0,
+                    "state": "open",
+                    "reason": "its breaker is open for 27 s",
+                },
+            ],
+            "left_out": [
+                {
+                    "provider": "old",
+                    "model": "gpt-3",
+                    "score": None,
+                    "state": "left_out",
+                    "reason": "it takes no images",
+                }
+            ],
+        }
+    ],
+    "attempts": [
+        {
+            "provider": "groq",
+            "model": "llama",
+            "credential": "main",
+            "because": None,
+            "waited_ms": 0,
+            "error": "rate_limit",
+        },
+        {
+            "provider": "openai-main",
+            "model": "gpt-4o-2024",
+            "credential": "first",
+            "because": "rate_limit",
+            "waited_ms": 40,
+            "error": None,
+        },
+    ],
+    "trimmed": 0,
+}
+
+
+def routed(name: str, body: object) -> dict[str, object]:
+    return detail_of(int(name.removeprefix("req_"))) | {"route": ROUTE}
+
+
+async def test_the_inspector_tells_the_route_why_not_others_and_the_price_of_each_call() -> None:
+    app = live_app()
+    link_of(app).answers["requests.show"] = routed
+    async with showing(app) as pilot:
+        await pilot.press("enter", "3")
+        await until_shown("gpt-4o  lowest-cost", pilot)
+        for text in (
+            "its breaker is open for 27 s",
+            "it takes no images",
+            "429 refused, rate_limit_exceeded, credential main",
+            "after rate_limit, waited 40ms",
+            "1,000 in, 204 out, cost $0.0041, billed $0.0041",
+            "price 2026-11-01",
+        ):
+            await until_shown(text, pilot)
+
+
+def body(content: object, **headers: str) -> dict[str, Any]:
+    text = content if isinstance(content, str) else json.dumps(content)
+    return {
+        "headers": headers,
+        "body": text,
+        "encoding": "utf-8",
+        "bytes": len(text),
+        "truncated": False,
+    }
+
+
+SECRET = make_virtual_key()  # shown shortened, and with the same ends in no two runs
+QUESTION = {
+    "model": "gpt-4o",
+    "messages": [
+        {"role": "system", "content": "be terse"},
+        {"role": "user", "content": f"why {SECRET}?"},
+    ],
+}
+BODIES = {
+    "id": "req_1",
+    "at": "2026-11-20T22:01:11Z",
+    "key_id": "key_1",
+    "path": "/v1/chat/completions",
+    "status": 200,
+    "request": body(QUESTION, **{"user-agent": "tests/1"}),
+    "attempts": [
+        {
+            "id": "att_1",
+            "provider": "openai-main",
+            "model": "gpt-4o-2024",
+            "url": "https://api.example/v1/chat/completions",
+            "request": body(QUESTION | {"model": "gpt-4o-2024", "seed": 7}),
+            "status": 200,
+            "response": body({"id": "chatcmpl-1"}, **{"x-request-id": "up_1"}),
+        }
+    ],
+    "response": body({"choices": [{"text": "because"}]}),
+}
+
+
+async def test_the_inspector_shows_what_was_sent_and_answered_and_only_what_differs() -> None:
+    app = live_app()
+    link_of(app).answers["requests.bodies"] = BODIES
+    async with showing(app) as pilot:
+        await pilot.press("enter")
+        await until_shown("gpt-4o → openai-main", pilot)
+        assert not [name for name, _, _ in link_of(app).calls if name == "requests.bodies"]
+        await pilot.press("4")
+        await until_shown('"content": "be terse"', pilot)
+        assert SECRET not in screen_text(app)
+        await pilot.press("5")
+        await until_shown("POST https://api.example/v1/chat/completions", pilot)
+        await until_shown('"model": "gpt-4o-2024"', pilot)
+        await pilot.press("n")
+        await until(lambda: "be terse" not in screen_text(app), pilot)
+        await until_shown('+ "gpt-4o-2024"', pilot)
+        await until_shown("+ 7", pilot)
+        await pilot.press("6")
+        await until_shown('"text": "because"', pilot)
+        await pilot.press("7")
+        await until_shown("user-agent: tests/1", pilot)
+        await until_shown("x-request-id: up_1", pilot)
+        assert len([name for name, _, _ in link_of(app).calls if name == "requests.bodies"]) == 1
+        await pilot.press("K")
+        await until(
+            lambda: len([n for n, _, _ in link_of(app).calls if n == "requests.bodies"]) == 2, pilot
+        )
+
+
+async def test_bodies_that_are_not_kept_say_why() -> None:
+    app = live_app()
+    link_of(app).answers["requests.bodies"] = refusal(404, "none are kept: log_bodies is off")
+    async with showing(app) as pilot:
+        await pilot.press("enter", "4")
+        await until_shown("none are kept: log_bodies is off", pilot)
+
+
+async def test_a_request_is_opened_in_the_chat_and_not_sent() -> None:
+    app = live_app()
+    link_of(app).answers |= {
+        "requests.bodies": BODIES,
+        "mappings.list": page(),
+        "models.list": page(),
+    }
+    async with showing(app) as pilot:
+        await pilot.press("o")
+        await until(lambda: app.here == "chat", pilot)
+        await until_shown("brought to the chat", pilot)
+        await until_shown("why ", pilot)
+        chat = app.frame
+        assert isinstance(chat, ChatScreen)
+        assert chat.dialogue.model == "gpt-4o"
+        assert chat.dialogue.conversation.system == "be terse"
+        assert chat.dialogue.asked is None
+
+
+RUNNING = {
+    "id": f"req_{77:026}",
+    "at": "2026-11-20T22:01:11Z",
+    "age_ms": 12_000,
+    "state": "answering",
+    "operation": "chat",
+    "stream": True,
+    "key_id": "key_1",
+    "key": "ci",
+    "alias": "gpt-4o",
+    "provider": "openai-main",
+    "model": "gpt-4o-2024",
+    "attempts": 1,
+    "input_tokens": 10,
+    "output_tokens": 312,
+    "held": "0.05",
+    "ttft_ms": 300,
+    "client_ip": None,
+}
+
+
+async def test_a_request_in_flight_is_stopped_after_a_question() -> None:
+    app = live_app()
+    link_of(app).answers |= {"requests.in_flight": page(RUNNING), "requests.cancel": {}}
+    async with showing(app) as pilot:
+        await pilot.press("i")
+        await until_shown("answering  312 tokens", pilot)
+        await pilot.press("enter")
+        await until_shown(f"Stop the request {RUNNING['id']}?", pilot)
+        await pilot.press("n")
+        await until(lambda: app.screen is app.frame, pilot)
+        assert not [name for name, _, _ in link_of(app).calls if name == "requests.cancel"]
+        await pilot.press("i")
+        await until_shown("answering  312 tokens", pilot)
+        await pilot.press("enter")
+        await until_shown("Stop the request", pilot)
+        await pilot.press("y")
+        await until_shown("stopped req_", pilot)
+        stopped = [names for name, names, _ in link_of(app).calls if name == "requests.cancel"]
+        assert stopped == [(RUNNING["id"],)]
+
+
+async def test_where_nothing_runs_it_says_so() -> None:
+    app = live_app()
+    link_of(app).answers["requests.in_flight"] = page()
+    async with showing(app) as pilot:
+        await pilot.press("i")
+        await until_shown("no request is in flight", pilot)
 
 
 async def test_the_inspector_goes_to_the_neighbours_without_closing() -> None:
@@ -231,6 +458,33 @@ async def test_a_record_that_cannot_be_read_leaves_what_the_event_told() -> None
         await pilot.press("enter")
         await until_shown("the database is not available", pilot)
         await until_shown("openai-main", pilot)
+
+
+async def test_the_record_of_a_request_that_has_just_ended_is_asked_for_again() -> None:
+    app = live_app()
+    asked: list[str] = []
+
+    def on_its_way(name: str, body: object) -> dict[str, object]:
+        asked.append(name)
+        if len(asked) < 3:
+            raise refusal(404, f"there is no record of a request {name}")
+        return detail_of(60)
+
+    link_of(app).answers["requests.show"] = on_its_way
+    app.store.receive(request_events(60))
+    async with showing(app) as pilot:
+        await pilot.press("enter", "2")
+        await until_shown("[rate_limit_exceeded]", pilot)
+        assert len(asked) == 3
+
+
+async def test_a_record_that_is_gone_is_asked_for_once() -> None:
+    app = live_app()
+    link_of(app).answers["requests.show"] = refusal(404, "there is no record of it")
+    async with showing(app) as pilot:
+        await pilot.press("enter")
+        await until_shown("there is no record of it", pilot)
+        assert len([name for name, _, _ in link_of(app).calls if name == "requests.show"]) == 1
 
 
 async def test_a_gap_is_a_line_between_the_requests() -> None:
@@ -276,7 +530,10 @@ async def test_draft_filter_and_place_survive_another_screen() -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
     "state",
-    ["data", "empty", "loading", "error", "offline", "inspector", "timeline", "gap", "events"],
+    [
+        *("data", "empty", "loading", "error", "offline", "gap", "events"),
+        *("inspector", "timeline", "route", "differences"),
+    ],
 )
 async def test_it_looks_as_it_did(size: str, state: str) -> None:
     nothing_yet = state in ("empty", "loading", "error")
@@ -301,4 +558,12 @@ async def test_it_looks_as_it_did(size: str, state: str) -> None:
         if state == "timeline":
             await pilot.press("2")
             await until_shown("[rate_limit_exceeded]", pilot)
+        if state == "route":
+            link_of(app).answers["requests.show"] = routed
+            await pilot.press("enter", "3")
+            await until_shown("it takes no images", pilot)
+        if state == "differences":
+            link_of(app).answers["requests.bodies"] = BODIES
+            await pilot.press("enter", "5", "n")
+            await until_shown('+ "gpt-4o-2024"', pilot)
         await assert_looks(pilot, f"live-{size}-{state}")

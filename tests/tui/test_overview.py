@@ -1,5 +1,6 @@
 """The start screen: its figures, its states, its pictures."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.tui.snapshots import assert_looks
 from tests.tui.support import (
     NOW_MS,
     SIZES,
+    ByQuery,
     link_of,
     make_app,
     page,
@@ -66,13 +68,26 @@ SPENT = {
     "total": {"requests": 2, "cost": "120.22"},
     "groups": [{"group": "2026-11-19", "cost": "79.02"}, {"group": "2026-11-20", "cost": "41.20"}],
 }
+TOPS = {
+    "key": {"ci": "12.90", "web": "28.30", "a-key-with-a-long-name": "0.004", "idle": "0"},
+    "model": {"gpt-4o": "22.10", "claude-sonnet": "19.10"},
+}
+
+
+def spent(query: Mapping[str, object]) -> dict[str, Any]:
+    tops = TOPS.get(str(query["by"]))
+    if tops is None:
+        return SPENT
+    return {"total": {}, "groups": [{"group": k, "cost": v} for k, v in tops.items()]}
+
+
 DATA: dict[str, Any] = {
     "providers.list": PROVIDERS,
     "keys.list": KEYS,
     "budgets.list": BUDGETS,
     "health.deployments": DEPLOYMENTS,
     "notifications.list": ALERTS,
-    "usage.show": SPENT,
+    "usage.show": ByQuery(spent),
 }
 EMPTY = {"providers.list": page(), "keys.list": page()}
 LOST = Unreachable("no answer from the gateway at http://gateway.invalid:5000: timed out")
@@ -87,7 +102,7 @@ def samples(count: int = 60) -> list[dict[str, Any]]:
         data = figures(
             requests_per_s_milli=2_400 + 1_000 * wave,
             latency_p95_ms=400 + 40 * wave,
-            error_share_milli=8 if number % 7 else 60,
+            errors=6 if number % 7 else 45,
             tokens_per_s_milli=1_930_000 - 40_000 * wave,
         )
         at_ms = NOW_MS - (count - number) * SPAN_MS // count
@@ -183,6 +198,17 @@ async def test_providers_show_their_state_as_a_word() -> None:
         assert "errors" in lines["groq"]
         assert "off" in lines["old"]
         assert "sealed" in lines["sealed-one"]
+
+
+async def test_where_there_is_room_it_tells_where_today_goes_to_and_what_costs_most() -> None:
+    app = make_app(DATA)
+    async with running(app, SIZES["120x40"]) as pilot:
+        app.store.receive([*samples(), *requests()])
+        # $41.20 until 22:02 is $44.87 by midnight.
+        await until_shown("projected $44.87 by 24:00 UTC", pilot)
+        await until_shown("keys    web $28.30  ci $12.90", pilot)
+        await until_shown("models  gpt-4o $22.10", pilot)
+        assert "idle $0" not in screen_text(app)
 
 
 async def test_keys_which_it_does_not_show_are_not_read() -> None:

@@ -21,11 +21,19 @@ SEEING = frozenset(
         *("open", "close", "filter", "mark", "mark-all", "sort", "copy", "refresh"),
         # of the program
         *("help", "palette", "command", "goto", "previous", "back", "forward", "messages"),
-        *("theme", "reconnect", "quit"),
+        *("theme", "reconnect", "quit", "strip"),
         # of single screens
         *("live", "live.pause", "live.view", "live.follow", "live.fit", "live.next"),
         *("live.before", "live.summary", "live.timeline", "live.json", "live.clear"),
-        *("providers.credential", "config.undo", "notifications.goto", "keys.groups"),
+        *("live.route", "live.request", "live.sent", "live.answer", "live.headers"),
+        *("live.differences",),
+        *(
+            "providers.credential",
+            "providers.breaker",
+            "config.undo",
+            "notifications.goto",
+            "keys.groups",
+        ),
         *("keys.budgets", "groups.keys", "groups.pay", "groups.budgets"),
         *("usage.metric", "images.chat", "video.models", "security.limits", "security.events"),
     }
@@ -33,6 +41,8 @@ SEEING = frozenset(
 
 # What does the same, with the options that it takes.
 COMMANDS: Mapping[str, str] = {
+    "live.chat": "logs replay --model",
+    "live.running": "requests cancel",
     "app.context": "context use",
     "app.undo": "keys enable",  # or whatever is the opposite of what was done
     "mappings.add": "mappings add",
@@ -49,6 +59,10 @@ COMMANDS: Mapping[str, str] = {
     "providers.delete": "providers remove",
     "providers.models": "providers models",
     "providers.map": "mappings discover",
+    "providers.health": "health history --since",
+    "providers.breaker-open": "breakers open --for",
+    "providers.breaker-close": "breakers close",
+    "providers.breaker-reset": "breakers reset",
     "providers.credential-add": "providers credentials add",
     "providers.credential-enter": "providers credentials update",
     "providers.credential-toggle": "providers credentials disable",

@@ -25,6 +25,7 @@ from tests.tui.snapshots import assert_looks
 from tests.tui.support import (
     SIZES,
     Answer,
+    ByQuery,
     link_of,
     make_app,
     page,
@@ -32,6 +33,7 @@ from tests.tui.support import (
     running,
     screen_text,
     until,
+    until_said,
     until_shown,
 )
 
@@ -115,6 +117,53 @@ async def test_a_credential_that_calls_leave_out_says_why_and_how_it_is_used_aga
         await pilot.press("j")
         await until(lambda: "breakers reset" not in screen_text(app), pilot)
         assert "invalid key" not in screen_text(app).splitlines()[5]
+
+
+# Health
+
+
+async def test_its_health_of_a_day_is_listed_with_the_reasons() -> None:
+    opened = {
+        "at": "2026-11-20T21:40:00Z",
+        "provider": "openai-main",
+        "model": "gpt-4o",
+        "credential": "default",
+        "before": "closed",
+        "after": "half_open",
+        "reason": "5 of 10 calls failed",
+        "until": None,
+    }
+    history = ByQuery(lambda query: page(opened))
+    async with on_screen("providers", {**DATA, "health.history": history}) as (app, pilot):
+        await pilot.press("H")
+        await until_shown("gpt-4o (default)  closed → half open  5 of 10 calls", pilot)
+        assert history.queries[0]["provider"] == "openai-main"
+        assert history.queries[0]["since"] == "2026-11-19T22:02:11+00:00"
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.frame, pilot)
+        history.answer = lambda query: page()
+        await pilot.press("H")
+        await until_shown("in the last 24 hours", pilot)
+
+
+async def test_breakers_are_opened_after_a_question_and_closed_at_once() -> None:
+    answers = {
+        **DATA,
+        "breakers.open": page({"model": "gpt-4o"}, {"model": "o3"}),
+        "breakers.close": page({"model": "gpt-4o"}),
+        "breakers.reset": page(),
+    }
+    async with on_screen("providers", answers) as (app, pilot):
+        await pilot.press("b", "o")
+        await until_shown("Open the breakers of openai-main for 10 minutes?", pilot)
+        await pilot.press("y")
+        await until_said("opened 2 breakers of openai-main", pilot)
+        assert sent(app, "breakers.open")[0][2] == {"provider": "openai-main", "for_s": 600}
+        await pilot.press("b", "c")
+        await until_said("closed 1 breaker of openai-main", pilot)
+        await pilot.press("b", "r")
+        await until_said("reset 0 breakers of openai-main", pilot)
+        assert len(sent(app, "breakers.open")) == 1
 
 
 # Testing and models

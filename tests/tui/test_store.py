@@ -1,12 +1,14 @@
 """What the store makes of events, records and answers that come too late."""
 
+import gc
 from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.tui.store import Rhythm, Store, id_of, label_of
+from conduit.tui.store import MESSAGES, RING_ENTRIES, SAMPLES, Rhythm, Store, id_of, label_of
 from conduit.tui.traffic import Finished, Mark
 from tests.tui.events import event, figures, finished, key, recorded, request_events
 from tests.tui.support import NOW_MS, FrozenClock
@@ -215,3 +217,42 @@ def test_a_client_that_hung_up_is_no_fault_of_the_provider() -> None:
     assert made.providers["openai-main"].last_error is None
     made.receive(request_events(2, status=502, outcome="failed", error_code="upstream_error"))
     assert made.providers["openai-main"].last_error == "502 upstream_error"
+
+
+def held_by(store: Store) -> int:
+    """How many objects a store keeps alive, apart from code."""
+    seen = set[int]()
+    waiting: list[object] = [store.__dict__]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen or isinstance(found, type | ModuleType | FunctionType):
+            continue
+        seen.add(id(found))
+        waiting += gc.get_referents(found)
+    return len(seen)
+
+
+def happen(store: Store, first: int, count: int) -> None:
+    """So many requests, as many other events, samples and messages, each unlike all others."""
+    for number in range(first, first + count):
+        request = finished(number, at_ms=number, duration_ms=number, client_ip=f"10.0.0.{number}")
+        store.receive(
+            [
+                event(3 * number, "request.finished", request),
+                event(3 * number + 1, "key.updated", {"id": f"key_{number}"}),
+                event(3 * number + 2, "stats.sampled", figures(requests=number)),
+            ]
+        )
+        store.say(f"message {number}")
+
+
+def test_hours_of_events_fill_the_rings_and_nothing_else() -> None:
+    store = Store(clock=FrozenClock(), wall_ms=lambda: NOW_MS)
+    happen(store, 1, RING_ENTRIES)
+    full = held_by(store)
+    happen(store, 1 + RING_ENTRIES, 2 * RING_ENTRIES)
+    assert len(store.traffic) == len(store.events) == RING_ENTRIES
+    assert len(store.samples) == SAMPLES
+    assert len(store.messages) == MESSAGES
+    # Small numbers are one object each and larger ones are not: nothing else may be more.
+    assert held_by(store) <= full * 1.02

@@ -346,22 +346,104 @@ async def test_at_another_gateway_there_is_nothing_to_undo() -> None:
         assert not sent(app, "keys.update")
 
 
-async def test_an_offer_lapses_but_not_while_it_is_looked_for() -> None:
+async def test_an_offer_lapses_but_not_while_it_is_looked_for_and_then_it_asks() -> None:
+    keeper = Keeper(CI)
+    async with on_screen("keys", keeper.at("keys")) as (app, pilot):
+        await pilot.press("x")
+        await until_shown("u undoes it", pilot)
+        await pilot.press("ctrl+p")
+        await until(lambda: app.screen is not app.frame, pilot)
+        app._lapse()
+        await pilot.press("escape")
+        await until(lambda: app.screen is app.frame, pilot)
+        assert "u undoes it" in screen_text(app)
+        app._lapse()
+        await until(lambda: "u undoes it" not in screen_text(app), pilot)
+        await pilot.press("u")
+        await until_shown("Undo: disabled ci?", pilot)
+        await pilot.press("n")
+        await until(lambda: app.screen is app.frame, pilot)
+        assert not keeper.rows["key_ci"]["enabled"]
+        await pilot.press("u")
+        await until_shown("Undo: disabled ci?", pilot)
+        await pilot.press("y")
+        await until_said("undone: disabled ci", pilot)
+        assert keeper.rows["key_ci"]["enabled"]
+        assert list_of(app).grid.has_focus
+        assert link_of(app).is_current
+
+
+async def test_moves_are_undone_one_by_one_the_last_first() -> None:
+    keeper = Keeper(FAST)
+    async with on_screen("mappings", keeper.at("mappings"), "120x40") as (app, pilot):
+        await pilot.press("enter", "J")
+        await until_said("moved a/one later in fast", pilot)
+        await pilot.press("J")
+        await until(lambda: models(app) == ["two", "three", "one"], pilot)
+        await settled(app, pilot)
+        await until(lambda: keeper.rows["map_fast"]["version"] == 3, pilot)
+        await until(lambda: app.why_no_undo() is None, pilot)
+        # The second one is pressed while the first one is on its way.
+        await pilot.press("u", "u")
+        await until(lambda: models(app) == ["one", "two", "three"], pilot)
+        await settled(app, pilot)
+        assert [call[2]["version"] for call in sent(app, "mappings.update")] == [1, 2, 3, 4]
+        assert keeper.rows["map_fast"]["version"] == 5
+        await until(lambda: app.why_no_undo() == undoing.NOTHING, pilot)
+
+
+async def test_what_is_undone_next_is_named() -> None:
+    keeper = Keeper(CI, WEB)
+    async with on_screen("keys", keeper.at("keys")) as (app, pilot):
+        await pilot.press("x")
+        await until_said("disabled ci", pilot)
+        await pilot.press("down", "x")
+        await until_said("disabled web", pilot)
+        await settled(app, pilot)
+        await pilot.press("u")
+        await until_said("undone: disabled web", pilot)
+        await until_shown("before it: disabled ci", pilot)
+        await pilot.press("u")
+        await until_said("undone: disabled ci", pilot)
+        assert all(row["enabled"] for row in keeper.rows.values())
+
+
+async def test_a_change_in_between_by_somebody_else_ends_what_can_be_undone() -> None:
     keeper = Keeper(CI)
     async with on_screen("keys", keeper.at("keys")) as (app, pilot):
         await pilot.press("x")
         await until_said("disabled ci", pilot)
-        await pilot.press("ctrl+p")
-        await until(lambda: app.screen is not app.frame, pilot)
-        app._lapse()
-        assert app.why_no_undo() is None
-        await pilot.press("escape")
-        await until(lambda: app.screen is app.frame, pilot)
-        app._lapse()
-        assert app.why_no_undo() == "there is nothing to undo"
+        keeper.changed_by_another("key_ci", name="ci2")
+        app.link.refresh({"keys"})
+        await until(lambda: app.store.table("keys").rows["key_ci"]["version"] == 3, pilot)
+        await pilot.press("x")
+        await until_said("enabled ci2", pilot)
+        await settled(app, pilot)
+        await pilot.press("u")
+        await until_said("undone: enabled ci2", pilot)
+        await pilot.press("u")
+        await until_said("not undone, for somebody has changed it meanwhile", pilot)
+        assert not keeper.rows["key_ci"]["enabled"]
+
+
+async def test_each_screen_undoes_what_was_done_on_it() -> None:
+    keeper, fast = Keeper(CI), Keeper(FAST)
+    answers = keeper.at("keys") | fast.at("mappings")
+    async with on_screen("keys", answers) as (app, pilot):
+        await pilot.press("x")
+        await until_shown("u undoes it", pilot)
+        await pilot.press("g", "m")
+        await until_shown("fast", pilot)
         await until(lambda: "u undoes it" not in screen_text(app), pilot)
-        assert list_of(app).grid.has_focus
-        assert link_of(app).is_current
+        await pilot.press("u")
+        await until_said("there is nothing to undo", pilot)
+        await pilot.press("g", "k")
+        await until(lambda: app.here == "keys" and app.why_no_undo() is None, pilot)
+        await pilot.press("u")
+        await until_shown("Undo: disabled ci?", pilot)
+        await pilot.press("y")
+        await until_said("undone: disabled ci", pilot)
+        assert keeper.rows["key_ci"]["enabled"]
 
 
 # The layer below
@@ -443,3 +525,36 @@ def test_a_list_that_was_asked_for_before_a_change_does_not_take_it_back() -> No
 def test_only_a_conflict_is_somebody_else() -> None:
     busy = ApiError("unavailable", "the database is away", status=503)
     assert not_undone(busy) is busy
+
+
+# What is kept
+
+
+def step(link: FakeLink, text: str, place: str = "keys") -> undoing.Step:
+    async def work() -> None:
+        raise AssertionError("it is not undone")
+
+    return undoing.Step(undoing.Undo(link, place, work), text, NOW_MS)
+
+
+def test_the_last_twenty_steps_of_a_screen_are_kept() -> None:
+    kept, link = undoing.Undoings(), linked()
+    for number in range(undoing.STEPS + 5):
+        kept.add(step(link, str(number)))
+    kept.add(step(link, "elsewhere", "mappings"))
+    found = []
+    while (last := kept.last("keys")) is not None:
+        found.append(last.text)
+        kept.take(last)
+    assert found == [str(number) for number in range(undoing.STEPS + 4, 4, -1)]
+    assert kept.last("mappings") is not None
+
+
+def test_a_record_that_was_put_back_counts_as_the_one_it_was() -> None:
+    kept = undoing.Undoings()
+    kept.add(step(linked(), "one"))
+    kept.put_back("key_ci", 3, now=5)
+    kept.put_back("key_ci", 1, now=6)
+    kept.put_back("key_ci", 5, now=7)
+    assert [kept.version_of("key_ci", version) for version in (1, 2, 3)] == [6, 2, 7]
+    assert kept.version_of("key_web", 3) == 3

@@ -41,6 +41,7 @@ class BudgetView(Resource):
     """`spent` and `held` are the numbers that are enforced, of the present period.
 
     `scope_name` is what people call the scope: the name of the key or group, or the alias.
+    `reset` is what resets took out of `spent` in this period: both together are what calls cost.
     """
 
     id: str
@@ -52,6 +53,7 @@ class BudgetView(Resource):
     mode: str
     spent: str
     held: str
+    reset: str = "0.00"
     period_start: Time | None
     created_at: Time
     version: int

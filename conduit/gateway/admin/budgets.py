@@ -1,6 +1,6 @@
 """Admin operations on budgets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from conduit.core.errors import (
@@ -29,6 +29,9 @@ from conduit.gateway.storage import budgets, groups, keys, mappings
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import Transaction, reading, writing
 
+Resets = Mapping[tuple[str, int], int]
+"""What was taken out of spent nano-dollars, by budget and start of the period in ms."""
+
 _PATH = "/admin/budgets"
 _ONE = _PATH + "/{budget}"
 
@@ -38,7 +41,8 @@ async def _list(call: Call[None, ListQuery]) -> Page[BudgetView]:
     async with reading(admin.database) as connection:
         found = await budgets.page(connection, call.query.window())
         names = {each.id: await _scope_name(connection, each) for each in found.rows}
-    return page(found, [view(admin, each, names[each.id]) for each in found.rows])
+    resets = await resets_of(admin, found.rows)
+    return page(found, [view(admin, each, names[each.id], resets) for each in found.rows])
 
 
 async def _create(call: Call[NewBudget, None]) -> BudgetView:
@@ -54,7 +58,7 @@ async def _create(call: Call[NewBudget, None]) -> BudgetView:
         await open_budget(admin, budget, name)
     admin.keyring.drop_all(concerned)
     await admin.announce_of_keys(EventKind.BUDGET_CREATED, facts(budget))
-    return view(admin, budget, name)
+    return await _viewed(admin, budget, name)
 
 
 async def _show(call: Call[None, None]) -> BudgetView:
@@ -62,7 +66,7 @@ async def _show(call: Call[None, None]) -> BudgetView:
     async with reading(admin.database) as connection:
         budget = await budgets.find(connection, call.names["budget"])
         name = await _scope_name(connection, budget)
-    return view(admin, budget, name)
+    return await _viewed(admin, budget, name)
 
 
 async def _update(call: Call[BudgetPatch, None]) -> BudgetView:
@@ -81,7 +85,7 @@ async def _update(call: Call[BudgetPatch, None]) -> BudgetView:
         admin.ledger.change_budget(terms_of(budget, name))
     admin.keyring.drop_all(concerned)
     await admin.announce_of_keys(EventKind.BUDGET_UPDATED, facts(budget))
-    return view(admin, budget, name)
+    return await _viewed(admin, budget, name)
 
 
 async def _reset_spend(call: Call[None, None]) -> BudgetView:
@@ -99,7 +103,7 @@ async def _reset_spend(call: Call[None, None]) -> BudgetView:
     admin.notifications.begin_anew(budget.id, period_start_ms)
     told = {**facts(budget), "spent_nanodollars": spent}
     admin.bus.publish(EventKind.BUDGET_SPEND_RESET, told)
-    return view(admin, budget, name)
+    return await _viewed(admin, budget, name)
 
 
 async def _delete(call: Call[None, None]) -> None:
@@ -204,7 +208,21 @@ def terms_of(budget: StoredBudget, scope_name: str | None) -> BudgetTerms:
     )
 
 
-def view(admin: AdminContext, budget: StoredBudget, scope_name: str | None) -> BudgetView:
+async def resets_of(admin: AdminContext, shown: Sequence[StoredBudget]) -> Resets:
+    """What to show budgets with."""
+    if not shown:
+        return {}
+    async with reading(admin.database) as connection:
+        return await budgets.resets(connection, [each.id for each in shown])
+
+
+async def _viewed(admin: AdminContext, budget: StoredBudget, scope_name: str | None) -> BudgetView:
+    return view(admin, budget, scope_name, await resets_of(admin, [budget]))
+
+
+def view(
+    admin: AdminContext, budget: StoredBudget, scope_name: str | None, resets: Resets
+) -> BudgetView:
     """The budget with what is enforced of it now."""
     try:
         spent, held, period_start_ms = admin.ledger.balance_of(budget.id, now_ms())
@@ -220,6 +238,7 @@ def view(admin: AdminContext, budget: StoredBudget, scope_name: str | None) -> B
         mode=budget.mode,
         spent=format_usd(spent),
         held=format_usd(held),
+        reset=format_usd(resets.get((budget.id, period_start_ms), 0)),
         period_start=None if budget.period == "total" else time_text(period_start_ms),
         created_at=str(time_text(budget.created_at_ms)),
         version=budget.version,

@@ -147,8 +147,10 @@ async def _views(
 ) -> list[GroupView]:
     """`members` are how many keys are in each, by its id."""
     standings = await admin.limiter.look(*(_scope(group) for group in found))
+    resets = await budget_operations.resets_of(admin, own)
     return [
-        _view(admin, group, own, members.get(group.id, 0), standings[group.id]) for group in found
+        _view(admin, group, (own, resets), members.get(group.id, 0), standings[group.id])
+        for group in found
     ]
 
 
@@ -160,11 +162,12 @@ def _scope(group: StoredGroup) -> Scope:
 def _view(
     admin: AdminContext,
     group: StoredGroup,
-    own: Sequence[StoredBudget],
+    beside: tuple[Sequence[StoredBudget], budget_operations.Resets],
     members: int,
     standings: Standings,
 ) -> GroupView:
     """The group with those of the budgets that are its own."""
+    own, resets = beside
     of_group = [each for each in own if each.scope_id == group.id]
     prepaid = next((each for each in of_group if each.period == PREPAID), None)
     return GroupView(
@@ -176,7 +179,7 @@ def _view(
         limits=limit_views(standings),
         allowed_ips=list(group.allowed_ips),
         budgets=[
-            budget_operations.view(admin, each, group.name)
+            budget_operations.view(admin, each, group.name, resets)
             for each in of_group
             if each.period != PREPAID
         ],

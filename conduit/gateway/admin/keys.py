@@ -332,10 +332,17 @@ async def _beside(connection: Transaction, found: Sequence[StoredKey]) -> _Besid
 
 async def _views(admin: AdminContext, found: Sequence[StoredKey], beside: _Beside) -> list[KeyView]:
     standings = await admin.limiter.look(*(Scope(k.id, k.name, limits_of(k.limits)) for k in found))
-    return [_view(admin, key, beside, standings[key.id]) for key in found]
+    resets = await budget_operations.resets_of(admin, beside.budgets)
+    return [_view(admin, key, beside, resets, standings[key.id]) for key in found]
 
 
-def _view(admin: AdminContext, key: StoredKey, beside: _Beside, standings: Standings) -> KeyView:
+def _view(
+    admin: AdminContext,
+    key: StoredKey,
+    beside: _Beside,
+    resets: budget_operations.Resets,
+    standings: Standings,
+) -> KeyView:
     """The key with those of the budgets that are its own."""
     return KeyView(
         id=key.id,
@@ -345,7 +352,7 @@ def _view(admin: AdminContext, key: StoredKey, beside: _Beside, standings: Stand
         state=_state(key),
         allowed_models=list(key.allowed_models),
         budgets=[
-            budget_operations.view(admin, each, key.name)
+            budget_operations.view(admin, each, key.name, resets)
             for each in beside.budgets
             if each.scope_id == key.id
         ],

@@ -21,6 +21,9 @@ _MOST_PROVIDERS = 100
 # Counted in a row, a record costs a fraction of what it does by itself now and then.
 _COUNTED_TOGETHER = 256
 _OTHER = "other"
+_TOO_MANY = 429
+# A provider answers these to a request that it cannot use, whoever passes it on.
+_OF_THE_REQUEST = frozenset({400, 413, 422})
 # Below 64 ms a bin is a millisecond, above it a thirty-second of a power of two: 3 % wide.
 _BIN_BITS = 6
 _BIN_MASK = (1 << _BIN_BITS) - 1
@@ -35,6 +38,8 @@ class Finished(Protocol):
     def outcome(self) -> str: ...
     @property
     def provider(self) -> str | None: ...
+    @property
+    def attempts(self) -> int: ...
     @property
     def duration_ms(self) -> int: ...
     @property
@@ -54,6 +59,8 @@ class _Second:
     at_s: int
     requests: int = 0
     errors: int = 0
+    client_errors: int = 0
+    rate_limited: int = 0
     tokens: int = 0
     cost_nanodollars: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -139,7 +146,12 @@ class Stats:
         return True
 
     def sample(self) -> dict[str, Any]:
-        """The present figures: integers, thousandths where the name ends in `_milli`."""
+        """The present figures: integers, thousandths where the name ends in `_milli`.
+
+        Of the `errors`, `client_errors` are those that only the client can mend, so that what is
+        left are the gateway's and its providers'; those of `providers` are without them.
+        `rate_limited` are all that were answered 429.
+        """
         self._count_all()
         now_s = int(self._clock())
         window = [each for each in self._seconds if each.at_s > now_s - WINDOW_S]
@@ -157,6 +169,8 @@ class Stats:
             "in_flight": self._in_flight(),
             "requests": requests,
             "errors": errors,
+            "client_errors": sum(each.client_errors for each in window),
+            "rate_limited": sum(each.rate_limited for each in window),
             "error_share_milli": errors * _MILLI // requests if requests else 0,
             "requests_per_s_milli": sum(each.requests for each in recent) * _MILLI // recent_s,
             "tokens_per_s_milli": sum(each.tokens for each in recent) * _MILLI // recent_s,
@@ -216,8 +230,21 @@ def _count(second: _Second, records: Sequence[Finished]) -> None:
     for record in records:
         if record.status >= 400 and record.outcome not in ENDED_BY_SOMEBODY:
             second.errors += 1
-            if (provider := record.provider) is not None:
+            second.rate_limited += record.status == _TOO_MANY
+            if is_of_client(record):
+                second.client_errors += 1
+            elif (provider := record.provider) is not None:
                 second.provider_errors[provider if provider in second.providers else _OTHER] += 1
+
+
+def is_of_client(record: Finished) -> bool:
+    """Whether a request failed by what its client asked, or by what its key may.
+
+    That is what the gateway refused before any provider was asked, and what a provider found
+    unusable; a provider's 401 or 429 is for the operator to mend.
+    """
+    unasked = not record.attempts and record.status < 500
+    return record.status >= 400 and (unasked or record.status in _OF_THE_REQUEST)
 
 
 def _sum(counters: Iterable[Counter[T]]) -> Counter[T]:

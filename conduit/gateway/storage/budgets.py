@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Row, delete, or_, select
+from sqlalchemy import Row, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import NotFoundError
@@ -17,7 +17,7 @@ from conduit.gateway.storage.rows import (
     read_page,
     refuse_stale,
 )
-from conduit.gateway.storage.schema import budgets, groups, keys
+from conduit.gateway.storage.schema import adjustments, budgets, groups, keys
 
 OF_A_KEY = "key"
 OF_A_GROUP = "group"
@@ -114,6 +114,22 @@ async def set_prepaid(
     }
     await change_row(connection, budgets, prepaid.id, changes, expected_version=prepaid.version)
     return replace(changed, version=prepaid.version + 1)
+
+
+async def resets(
+    connection: AsyncConnection, budget_ids: Sequence[str]
+) -> Mapping[tuple[str, int], int]:
+    """What resets took out of the spent nano-dollars, by budget and start of the period in ms.
+
+    Only of balances that were reset.
+    """
+    which = adjustments.c.budget_id, adjustments.c.period_start_ms
+    found = await connection.execute(
+        select(*which, func.sum(adjustments.c.nanodollars))
+        .where(adjustments.c.budget_id.in_(budget_ids))
+        .group_by(*which)
+    )
+    return {(budget_id, start_ms): -int(added) for budget_id, start_ms, added in found}
 
 
 async def find(connection: AsyncConnection, budget_id: str) -> StoredBudget:

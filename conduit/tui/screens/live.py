@@ -1,13 +1,16 @@
 """Requests and other events as they happen, with a look into each."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import Input, Static
+from textual.widgets import Input, Static, TextArea
 
-from conduit.client.errors import ClientError
+from conduit.client.bodies import question_of
+from conduit.client.errors import ApiError, ClientError
 from conduit.client.timeline import curl_of
 from conduit.core import people
 from conduit.core.filters import compile_filter, parse_filter
@@ -17,16 +20,21 @@ from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
 from conduit.tui.ring import Ring
 from conduit.tui.traffic import Finished, Happened, Mark, Record
+from conduit.tui.widgets.dialogs import Confirm
 from conduit.tui.widgets.frame import FrameScreen, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.inspector import Inspected, Inspector, Page
+from conduit.tui.widgets.inspector import OF_BODIES, PAGES, Inspected, Inspector, Page
 from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
+from conduit.tui.widgets.picker import Choice, Picker
 from conduit.tui.widgets.records import FilterLine, as_json
 from conduit.tui.widgets.ring_grid import RingGrid, everything
 
 Entry = Finished | Happened | Mark
 _COUNT_EVERY_S = 1.0
+_NOT_FOUND = 404
+_FRESH_MS = 10_000
+_ON_ITS_WAY_S = (0.2, 0.4, 0.8, 1.6)
 
 _EMPTY = 'Nothing has happened yet.\n\nAsk a model, here with F2 or with: conduit chat "hello"'
 _FILTER_HELP = 'field:op value, such as  status:>=400 alias:gpt* ms:>2000 -key:ci "rate limit"'
@@ -81,8 +89,16 @@ class LiveScreen(FrameScreen):
         Action("live.before", "The one before, looked into", ("K",)),
         Action("live.summary", "Page of the inspector: summary", ("1",)),
         Action("live.timeline", "Page of the inspector: timeline", ("2",)),
-        Action("live.json", "Page of the inspector: the record as JSON", ("3",)),
-        Action("live.copy", "Copy: id, curl or JSON", ("y",), "copy", 5),
+        Action("live.route", "Page of the inspector: the route, and why not others", ("3",)),
+        Action("live.request", "Page of the inspector: what the client sent", ("4",)),
+        Action("live.sent", "Page of the inspector: what the provider was sent", ("5",)),
+        Action("live.answer", "Page of the inspector: what was answered", ("6",)),
+        Action("live.headers", "Page of the inspector: headers", ("7",)),
+        Action("live.json", "Page of the inspector: the record as JSON", ("8",)),
+        Action("live.differences", "Only where the provider was sent something else", ("n",)),
+        Action("live.chat", "Open in chat", ("o",), "chat", 6),
+        Action("live.copy", "Copy: id, curl, JSON or the page", ("y",), "copy", 5),
+        Action("live.running", "Requests in flight; stop one", ("i",), "in flight", 5),
         Action("live.clear", "Clear the list", ("c",), "clear", 6),
         Action("live.close", "Close the inspector or the filter", ("escape", "q")),
     )
@@ -205,8 +221,10 @@ class LiveScreen(FrameScreen):
             return "there is nothing to choose"
         if action.verb == "fit" and not isinstance(self.entry, Finished):
             return "there is no request to choose"
-        if action.verb in ("summary", "timeline", "json") and not self._inspecting:
+        if action.verb in (*PAGES, "differences") and not self._inspecting:
             return "the inspector is closed"
+        if action.verb == "chat" and not isinstance(self.entry, Finished):
+            return "there is no request to choose"
         return None
 
     def do_pause(self) -> None:
@@ -298,12 +316,50 @@ class LiveScreen(FrameScreen):
         epoch = self.store.epoch
         detail, failure = None, None
         try:
-            detail = await self.conduit.link.call("requests.show", entry.key)
+            detail = await self._ask("requests.show", entry)
         except ClientError as error:
             failure = error.message
-        now = self.entry
-        if epoch == self.store.epoch and now is not None and now.key == entry.key:
+        if epoch == self.store.epoch and self._shows(entry):
             self.inspector.show(Inspected(entry, detail, failure))
+            await self._load_bodies(entry)
+
+    async def _ask(self, name: str, entry: Finished) -> Record:
+        """Ask for more of a request; one that has just ended may be on its way to the database."""
+        for pause_s in _ON_ITS_WAY_S:
+            try:
+                return await self.conduit.link.call(name, entry.key)
+            except ApiError as error:
+                age_ms = self.store.wall_ms() - entry.at_ms - entry.duration_ms
+                if error.status != _NOT_FOUND or age_ms > _FRESH_MS or not self._shows(entry):
+                    raise
+            await asyncio.sleep(pause_s)
+        return await self.conduit.link.call(name, entry.key)
+
+    def _shows(self, entry: Finished) -> bool:
+        shown = self.inspector.shown
+        return shown is not None and shown.entry.key == entry.key
+
+    async def _load_bodies(self, entry: Finished) -> Inspected | None:
+        """Read what was sent and answered, once and only where somebody looks."""
+        shown = self.inspector.shown
+        if shown is None or self.inspector.page not in OF_BODIES:
+            return shown
+        if shown.bodies is None and shown.bodies_error is None:
+            await self._read_bodies(entry)
+        return self.inspector.shown
+
+    async def _read_bodies(self, entry: Finished) -> Record | None:
+        epoch = self.store.epoch
+        bodies: Record | None = None
+        failure: ClientError | None = None
+        try:
+            bodies = await self._ask("requests.bodies", entry)
+        except ClientError as error:
+            failure = error
+        shown = self.inspector.shown
+        if epoch == self.store.epoch and shown is not None and self._shows(entry):
+            self.inspector.show(replace(shown, bodies=bodies, bodies_error=failure))
+        return bodies
 
     def do_next(self) -> None:
         self.grid.action_move(1)
@@ -317,11 +373,83 @@ class LiveScreen(FrameScreen):
     def do_timeline(self) -> None:
         self._turn_to("timeline")
 
+    def do_route(self) -> None:
+        self._turn_to("route")
+
+    def do_request(self) -> None:
+        self._turn_to("request")
+
+    def do_sent(self) -> None:
+        self._turn_to("sent")
+
+    def do_answer(self) -> None:
+        self._turn_to("answer")
+
+    def do_headers(self) -> None:
+        self._turn_to("headers")
+
     def do_json(self) -> None:
         self._turn_to("json")
 
     def _turn_to(self, page: Page) -> None:
         self.inspector.turn_to(page)
+        shown = self.inspector.shown
+        if page in OF_BODIES and shown is not None and isinstance(shown.entry, Finished):
+            self.conduit.attempt(self._load_bodies(shown.entry), "Read the bodies", group="bodies")
+
+    def do_differences(self) -> None:
+        self.inspector.only_differences = not self.inspector.only_differences
+        self._turn_to("sent")
+
+    async def do_chat(self) -> None:
+        """The model of the request in a new conversation, with its question where it is kept."""
+        entry = self.entry
+        if not isinstance(entry, Finished):
+            return
+        bodies = await self._read_bodies(entry)
+        question = None if bodies is None else question_of(bodies)
+        self.conduit.go("chat")
+        if not await self.conduit.arrived("chat"):
+            return
+        chat = self.conduit.frame
+        reason = chat.is_busy()
+        if reason is not None:
+            self.conduit.tell(f"not brought to the chat: {reason}", severity="warning")
+            return
+        from conduit.tui.chat.bringing import bring  # noqa: PLC0415  # deferred: rare
+        from conduit.tui.screens.chat import ChatScreen  # noqa: PLC0415  # loaded by now
+
+        assert isinstance(chat, ChatScreen), "the chat's screen"
+        chat.do_new()
+        brought = bring(chat.dialogue, entry.alias, question)
+        if question is not None:
+            chat.query_one("#message", TextArea).text = question.text
+        self.conduit.tell(f"brought to the chat: {brought}")
+
+    # Requests in flight
+
+    async def do_running(self) -> None:
+        """Choose one of those that run, and stop it."""
+        link = self.conduit.link
+        found = (await link.call("requests.in_flight"))["data"]
+        choices = [Choice(each["id"], *running_told(each)) for each in found]
+        picker = Picker("in flight: Enter stops one", choices, empty="no request is in flight")
+        chosen = await self.conduit.push_screen_wait(picker)
+        running = next((each for each in found if each["id"] == chosen), None)
+        if running is None:
+            return
+        reason = link.why_no_change()
+        if reason is not None:
+            self.conduit.tell(f"not stopped: {reason}", severity="warning")
+            return
+        question = Confirm(
+            f"Stop the request {running['id']}?",
+            f"{running_told(running)[0]}\nIts client gets an error; what has come is billed.",
+            verb="Stop",
+        )
+        if await self.conduit.push_screen_wait(question):
+            await link.change("requests.cancel", running["id"])
+            self.conduit.tell(f"stopped {running['id']}")
 
     def do_close(self) -> None:
         if self._inspecting:
@@ -348,6 +476,8 @@ class LiveScreen(FrameScreen):
                 "i": ("id", lambda: copy(entry.key)),
                 "c": ("curl", lambda: copy(curl_of(record, url))),
             }
+            if self._inspecting:
+                options["p"] = ("page", lambda: copy(self.inspector.text))
         self.conduit.ask_key("copy", options)
 
     def open_record(self, name: str) -> bool:
@@ -360,6 +490,14 @@ class LiveScreen(FrameScreen):
             return False
         self.do_inspect()
         return True
+
+
+def running_told(request: Record) -> tuple[str, str, str]:
+    """A request in flight on one line, no key, and since when."""
+    target = f"{request['provider']}/{request['model']}" if request["provider"] else "-"
+    tokens = f"{request['output_tokens']:,} tokens"
+    text = f"{request['alias'] or '-'}  {target}  {request['state']}  {tokens}"
+    return text, "", f"{milliseconds(request['age_ms'])}, {request['key'] or 'no key'}"
 
 
 def _record_of(entry: Finished | Happened) -> dict[str, object]:

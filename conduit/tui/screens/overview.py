@@ -1,6 +1,6 @@
 """The start screen: traffic, spending, providers and the newest requests at a glance."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from textual.app import ComposeResult
@@ -8,23 +8,23 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.timer import Timer
 
-from conduit.core import people
 from conduit.tui.actions import Action
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
+from conduit.tui.rates import MANY_ERRORS, error_share, shares
 from conduit.tui.store import Sample, id_of
-from conduit.tui.traffic import Finished, Mark, Record
+from conduit.tui.traffic import Record
 from conduit.tui.widgets import breakers, standing
 from conduit.tui.widgets.alerts import ALERT_ACTIONS, AlertsScreen
 from conduit.tui.widgets.charts import Chart
 from conduit.tui.widgets.figures import Figures
 from conduit.tui.widgets.frame import Said, app_of, clock_time, milliseconds
-from conduit.tui.widgets.grid import Cell, Column, Grid, LastingGrid
+from conduit.tui.widgets.grid import Cell, Column, Grid
+from conduit.tui.widgets.newest import NEWEST_COLUMNS, Newest
 from conduit.tui.widgets.spending import Spending
 
 LOADING_AFTER_S = 0.3
 TRAFFIC_EVERY_S = 1.0
-_ERRORS_WARN = 0.05
 _COUNTDOWN_S = 1.0
 _NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: conduit providers add"
 
@@ -40,6 +40,8 @@ class Summary(Figures):
         latencies = (
             f"p{number} {milliseconds(figures[f'latency_p{number}_ms'])}" for number in (50, 95, 99)
         )
+        ends = list(shares(figures))
+        gap = "  " if len("  ".join(ends)) <= self.content_size.width else " "
         return Content("\n").join(
             [
                 Content.assemble(
@@ -48,61 +50,9 @@ class Summary(Figures):
                     f"  {figures['tokens_per_s_milli'] // 1000:,} tok/s",
                 ),
                 Content("  ".join(latencies)),
-                Content("  ".join(shares(figures)) or "nothing finished in the last minute"),
+                Content(gap.join(ends) or "nothing finished in the last minute"),
             ]
         )
-
-
-class Newest(LastingGrid, can_focus=False):
-    """The newest requests, without a cursor."""
-
-    HAS_CURSOR = False
-
-    def fill(self) -> None:
-        """As many as there is room for."""
-        entries = app_of(self).store.traffic.newest(max(0, self.size.height - 1))
-        self.set_rows(entries, [entry.key for entry in entries])
-
-    def on_resize(self) -> None:
-        self.fill()
-
-
-def _on_request(draw: Callable[[Finished, Glyphs], Cell | str]) -> Callable[..., Cell | str]:
-    """A column that is empty beside a mark."""
-
-    def cell(entry: Finished | Mark, glyphs: Glyphs) -> Cell | str:
-        return "" if isinstance(entry, Mark) else draw(entry, glyphs)
-
-    return cell
-
-
-def _alias(entry: Finished | Mark, glyphs: Glyphs) -> Cell | str:
-    if isinstance(entry, Mark):
-        return Cell(f"{glyphs.gap} {entry.text}", "warn")
-    return entry.alias or "-"
-
-
-def _status(entry: Finished, glyphs: Glyphs) -> Cell:
-    return Cell(str(entry.status), entry.tone)
-
-
-NEWEST_COLUMNS = (
-    Column("TIME", lambda entry, _: clock_time(entry.at_ms), 8, priority=0),
-    Column("ST", _on_request(_status), 3, priority=0),
-    Column("ALIAS", _alias, 14, grow=2, priority=0),
-    Column("PROVIDER", _on_request(lambda entry, _: entry.provider or "-"), 12, grow=1),
-    Column("MS", _on_request(lambda e, _: milliseconds(e.duration_ms)), 6, right=True, priority=1),
-    Column("TOK", _on_request(lambda e, _: f"{e.tokens:,}"), 7, right=True, priority=3),
-    Column(
-        "COST",
-        _on_request(lambda e, _: people.money(e.cost_usd)),
-        9,
-        right=True,
-        priority=2,
-    ),
-    Column("KEY", _on_request(lambda e, _: e.key_name or "-"), 8, grow=1, priority=2),
-    Column("ID", _on_request(lambda e, _: e.key), 30, priority=5),
-)
 
 
 class OverviewScreen(AlertsScreen):
@@ -276,7 +226,7 @@ class OverviewScreen(AlertsScreen):
         if not self._window(row).get("requests"):
             return "-"
         share = self._error_share(row)
-        return Cell(f"{share * 100:.1f}", "bad" if share >= _ERRORS_WARN else "")
+        return Cell(f"{share * 100:.1f}", "bad" if share >= MANY_ERRORS else "")
 
     def _p95(self, row: Record, glyphs: Glyphs) -> str:
         seen = self.store.providers.get(row["name"])
@@ -329,13 +279,6 @@ class OverviewScreen(AlertsScreen):
             self.conduit.tell(f"{row['name']}: {found['error']}", severity="error")
 
 
-def shares(figures: Record) -> Iterator[str]:
-    """How the last minute's requests ended, by class of status."""
-    requests = figures["requests"]
-    for name, count in figures["statuses"].items():
-        yield f"{name} {count / requests:.1%}"
-
-
 def _milli(name: str) -> Callable[[Sample], float | None]:
     return lambda sample: sample.figures[name] / 1000
 
@@ -346,7 +289,7 @@ def _p95_of(sample: Sample) -> float | None:
 
 
 def _percent(sample: Sample) -> float | None:
-    return float(sample.figures["error_share_milli"]) / 10
+    return error_share(sample.figures) * 100
 
 
 def _decimal(value: float) -> str:

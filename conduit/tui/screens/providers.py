@@ -18,7 +18,6 @@ from conduit.tui.widgets import standing
 from conduit.tui.widgets.credentials import (
     CREDENTIAL_ACTIONS,
     CREDENTIAL_COLUMNS,
-    CredentialsScreen,
     answered,
     credential_fields,
     entered,
@@ -27,6 +26,7 @@ from conduit.tui.widgets.detailed import Listed, Reading, closing
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.health import HEALTH_ACTIONS, HealthScreen
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.several import SeveralPicker
 
@@ -38,7 +38,7 @@ MODEL_COLUMNS = (
 )
 
 
-class ProvidersScreen(CredentialsScreen):
+class ProvidersScreen(HealthScreen):
     """What a provider answers to a test or about its models is kept while the program runs."""
 
     PLACE = "providers"
@@ -46,7 +46,7 @@ class ProvidersScreen(CredentialsScreen):
     TABLES = frozenset({"mappings"})
     NOUN = "provider"
     SEVERE = True
-    PANE_KEYS = "c credentials  m models  M map"
+    PANE_KEYS = "c credentials  m models  M map  b breakers  H health"
     CSS_PATH = ["detailed.tcss", "providers.tcss"]
     EMPTY = Empty("There are no providers yet.", "conduit providers add")
     ACTIONS = (
@@ -54,6 +54,7 @@ class ProvidersScreen(CredentialsScreen):
         Action("providers.models", "Ask for the models it offers", ("m",), "models", 3),
         Action("providers.map", "Map models that it offers", ("M",), "map", 4, changes=True),
         *CREDENTIAL_ACTIONS,
+        *HEALTH_ACTIONS,
         closing("providers"),
     )
 

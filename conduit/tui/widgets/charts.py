@@ -45,10 +45,10 @@ def _higher(one: float | None, other: float | None) -> float | None:
 
 
 class Chart(Kept, Widget):
-    """A line of bars with the present value behind it; in --lite the value alone."""
+    """Bars as high as there is room, with the present value behind them; in --lite it alone."""
 
     DEFAULT_CSS = """
-    Chart { height: 3; width: 1fr; }
+    Chart { height: 1fr; width: 1fr; }
     """
 
     def __init__(
@@ -66,16 +66,20 @@ class Chart(Kept, Widget):
             self.refresh()
 
     def render(self) -> Content:
-        text, bars = self._drawn = self._content()
-        return Content.assemble((bars, "$accent"), (text, "bold $foreground"))
+        text, lines = self._drawn = self._content()
+        blank = " " * len(text)
+        return Content("\n").join(
+            Content.assemble((line, "$accent"), (blank if more else text, "bold $foreground"))
+            for more, line in zip(reversed(range(len(lines))), lines, strict=True)
+        )
 
-    def _content(self) -> tuple[str, str]:
+    def _content(self) -> tuple[str, tuple[str, ...]]:
         app, width = app_of(self), self.content_size.width
         samples = app.store.samples
         latest = self._reading(samples[-1]) if samples else None
         text = "-" if latest is None else self._shown(latest)
         columns = width - len(text) - 1
         if app.look.lite or columns < 4 or not samples:
-            return text, ""
+            return text, ("",)
         values = series(list(samples), self._reading, columns, app.store.wall_ms())
-        return f" {text}", app.glyphs.spark(values)
+        return f" {text}", tuple(app.glyphs.towers(values, max(1, self.content_size.height)))

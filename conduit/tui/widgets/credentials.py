@@ -117,21 +117,30 @@ class CredentialsScreen(DetailedScreen):
         enabled: bool,
         link: GatewayLink,
         *,
-        undoes: bool = False,
+        undoes: Record | None = None,
     ) -> None:
-        """Shown at once. Undoing is refused when somebody has changed the credential since."""
+        """Shown at once.
+
+        With `undoes` the credential becomes again what that is; refused when somebody has changed
+        it since.
+        """
         done = f"{'enabled' if enabled else 'disabled'} {_named(row, credential)}"
 
         async def send(known: Record) -> Record:
-            now = credential if undoes else _credential_of(known, credential)
+            now = _credential_of(known, credential)
+            sent = now
+            if undoes is not None:
+                version = undoings.version_of(id_of(credential), credential["version"])
+                sent = {**now, "version": version}
             try:
-                answer = await _update(known, now, {"enabled": enabled}, link)
+                answer = await _update(known, sent, {"enabled": enabled}, link)
             except ApiError as error:
-                raise (not_undone(error) if undoes else error) from None
-            changed.append(answer)
+                raise (error if undoes is None else not_undone(error)) from None
+            changed.append((now, answer))
             return _with_credential(known, id_of(answer), answer)
 
-        changed: list[Record] = []
+        changed: list[tuple[Record, Record]] = []
+        undoings = self.conduit.undoings
         look = {"enabled": enabled, "state": "ready" if enabled else "disabled"}
         with shown_at_once(
             link, self.TABLE, [row], lambda row: _with_credential(row, id_of(credential), look)
@@ -145,13 +154,16 @@ class CredentialsScreen(DetailedScreen):
         if not changed:
             return
 
-        async def undo() -> None:
-            await self._switch_credential(row, changed[0], not enabled, link, undoes=True)
+        before, after = changed[0]
 
-        if undoes:
+        async def undo() -> None:
+            await self._switch_credential(row, after, not enabled, link, undoes=before)
+
+        if undoes is not None:
+            undoings.put_back(id_of(after), undoes["version"], now=after["version"])
             self.conduit.tell(f"undone: {_named(row, credential)} is as it was")
         else:
-            self.conduit.tell(done, undo=Undo(link, undo))
+            self.conduit.tell(done, undo=Undo(link, self.PLACE, undo))
         await self.read_again(row, link)
 
     async def do_credential_first(self) -> None:

@@ -18,6 +18,7 @@ from conduit.tui.compositor import SparingCompositor
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
 from conduit.tui.places import TABS, tab_of
+from conduit.tui.rates import MANY_ERRORS, error_share
 from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 
@@ -71,8 +72,8 @@ def _figures(store: "Store") -> Iterable[Piece]:
     yield Piece(f"{figures['requests_per_s_milli'] / 1000:.1f} rq/s", 5)
     if figures["latency_p95_ms"] is not None:
         yield Piece(f"p95 {milliseconds(figures['latency_p95_ms'])}", 6)
-    share = figures["error_share_milli"] / 10
-    yield Piece(f"err {share:.1f}%", 7, "$bad" if share >= 5 else "")
+    share = error_share(figures)
+    yield Piece(f"err {share:.1%}", 7, "$bad" if share >= MANY_ERRORS else "")
     per_minute = figures["cost_nanodollars_per_min"] / NANODOLLARS_PER_DOLLAR
     yield Piece(f"${per_minute:.2f}/min", 8)
 

@@ -1,30 +1,38 @@
-"""One request in full: a summary, its steps over time, the record itself."""
+"""One request in full: a summary, its steps over time, its route, its bodies, the record itself."""
 
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from conduit.client.errors import ApiError, ClientError
 from conduit.client.timeline import bar_of, steps_of
 from conduit.core import people
 from conduit.core.redaction import redacted_fields
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.traffic import Finished, Happened, Record
+from conduit.tui.widgets import payloads
 from conduit.tui.widgets.frame import app_of
 from conduit.tui.widgets.line import Line
+from conduit.tui.widgets.routed import route_of
 
-Page = Literal["summary", "timeline", "json"]
-PAGES: tuple[Page, ...] = ("summary", "timeline", "json")
+Page = Literal["summary", "timeline", "route", "request", "sent", "answer", "headers", "json"]
+PAGES: tuple[Page, ...] = get_args(Page)
+OF_BODIES = frozenset[Page]({"request", "sent", "answer", "headers"})
+"""The pages that need the bodies of the request."""
+_SHORT = {"summary": "sum", "timeline": "time", "request": "req", "answer": "ans"}
+_ROOMY_CELLS = 71
 _LABEL_CELLS = 13
 _STEP_CELLS = 11
-_NOT_STORED = "Prompts and answers are not stored, so there are none to show."
+_BODIES_HINT = "4 to 7 show what was sent and answered, where it is kept."
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,9 @@ class Inspected:
     entry: Finished | Happened
     detail: Record | None = None
     error: str | None = None
+    bodies: Record | None = None
+    bodies_error: ClientError | None = None
+    """Why they could not be read, or that none are kept."""
 
 
 class PageTabs(Line):
@@ -44,9 +55,10 @@ class PageTabs(Line):
     def pieces(self) -> Sequence[Piece]:
         inspector = self.parent
         assert isinstance(inspector, Inspector)
+        is_narrow = self.content_size.width < _ROOMY_CELLS
         return [
             Piece(
-                f"{number} {name}",
+                f"{number} {_SHORT.get(name, name) if is_narrow else name}",
                 0 if name == inspector.page else 1,
                 "current" if name == inspector.page else "",
                 f"app.perform('live.{name}')",
@@ -56,8 +68,8 @@ class PageTabs(Line):
 
     def draw(self, piece: Piece) -> Content:
         if piece.style == "current":
-            return Content.styled(f" {piece.text} ", "bold $cursor-text on $cursor")
-        return Content.styled(f" {piece.text} ", "$dim")
+            return Content.styled(piece.text, "bold $cursor-text on $cursor")
+        return Content.styled(piece.text, "$dim")
 
 
 class Inspector(VerticalScroll, can_focus=True):
@@ -71,6 +83,8 @@ class Inspector(VerticalScroll, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id, classes="pane")
         self.page: Page = "summary"
+        self.only_differences = False
+        """Of what the provider was sent: where it is not what the client sent."""
         self._shown: Inspected | None = None
 
     def compose(self) -> ComposeResult:
@@ -84,11 +98,21 @@ class Inspector(VerticalScroll, can_focus=True):
             self.scroll_home(animate=False)
         self.draw()
 
+    @property
+    def shown(self) -> Inspected | None:
+        """What is shown."""
+        return self._shown
+
     def turn_to(self, page: Page) -> None:
         self.page = page
         self.query_one(PageTabs).refresh()
         self.scroll_home(animate=False)
         self.draw()
+
+    @property
+    def text(self) -> str:
+        """The page as plain text."""
+        return self._content().plain
 
     def draw(self) -> None:
         self.query_one("#inspected", Static).update(self._content())
@@ -105,8 +129,12 @@ class Inspector(VerticalScroll, can_focus=True):
         if self.page == "json" or isinstance(entry, Happened):
             record = entry.data if isinstance(entry, Happened) else shown.detail or entry.record
             return Content(json.dumps(redacted_fields(record), indent=2, ensure_ascii=False))
+        if self.page in OF_BODIES:
+            return self._payload(shown)
         if self.page == "timeline":
             return self._timeline(shown)
+        if self.page == "route":
+            return self._route(shown)
         return Content("\n").join(self._summary(entry, shown))
 
     def _summary(self, entry: Finished, shown: Inspected) -> Iterable[Content]:
@@ -131,11 +159,29 @@ class Inspector(VerticalScroll, can_focus=True):
         yield _fact("client", f"{record['client_ip'] or '-'}  {record['user_agent'] or ''}")
         if shown.error is not None:
             yield Content.styled(f"\n{glyphs.bad} {shown.error}", "$bad")
-        yield Content.styled(f"\n{_NOT_STORED}", "$dim")
+        yield Content.styled(f"\n{_BODIES_HINT}", "$dim")
+
+    def _route(self, shown: Inspected) -> Content:
+        if shown.detail is None:
+            return _waiting(shown.error)
+        return route_of(shown.detail, app_of(self).glyphs)
+
+    def _payload(self, shown: Inspected) -> Content:
+        if shown.bodies is None:
+            return _without(shown.bodies_error)
+        match self.page:
+            case "request":
+                return payloads.request_of(shown.bodies)
+            case "sent":
+                return payloads.sent_of(shown.bodies, only_differences=self.only_differences)
+            case "answer":
+                return payloads.answer_of(shown.bodies)
+            case _:
+                return payloads.headers_of(shown.bodies)
 
     def _timeline(self, shown: Inspected) -> Content:
         if shown.detail is None:
-            return Content.styled(shown.error or "loading", "$bad" if shown.error else "$dim")
+            return _waiting(shown.error)
         steps = steps_of(shown.detail)
         longest = max(step["to_ms"] for step in steps)
         cells = max(10, self.content_size.width - _STEP_CELLS - 16)
@@ -143,6 +189,17 @@ class Inspector(VerticalScroll, can_focus=True):
         return Content("\n").join(
             line for step in steps for line in _step_lines(step, longest, cells, glyphs)
         )
+
+
+def _without(error: ClientError | None) -> Content:
+    """What stands there for bodies that are not there."""
+    if not isinstance(error, ApiError) or error.status != _NOT_FOUND:
+        return _waiting(None if error is None else error.message)
+    return Content.styled(f"{error.message}\n\n{error.hint or ''}", "$dim")
+
+
+def _waiting(error: str | None) -> Content:
+    return Content.styled(error or "loading", "$bad" if error else "$dim")
 
 
 def _step_lines(step: Record, longest: int, cells: int, glyphs: Glyphs) -> Iterable[Content]:

@@ -366,32 +366,34 @@ class RecordsScreen(FrameScreen):
         *,
         link: GatewayLink,
         versions: Mapping[str, int] | None = None,
-    ) -> None:
+    ) -> Mapping[str, tuple[Record, Record]]:
         """Change one field of records: shown at once, confirmed or taken back, then to be undone.
 
         `versions` are those that the records must have still, for undoing: it has no undoing.
+        Returns what was changed by its id, before and after.
         """
-        changed: dict[str, tuple[Any, Record]] = {}
+        changed: dict[str, tuple[Record, Record]] = {}
+        undoings = self.conduit.undoings
 
         async def send(known: Record) -> Record:
-            wanted = value(known)
+            wanted, key = value(known), id_of(known)
             if wanted == known[field]:
                 return known
-            version = versions[id_of(known)] if versions else known["version"]
+            version = undoings.version_of(key, versions[key]) if versions else known["version"]
             try:
                 answer = await self.change(
                     {**known, "version": version}, {field: wanted}, link=link
                 )
             except ApiError as error:
                 raise (not_undone(error) if versions else error) from None
-            changed[id_of(known)] = known[field], answer
+            changed[key] = known, answer
             return answer
 
         with shown_at_once(
             link, self.TABLE, rows, lambda row: {**row, field: value(row)}
         ) as sender:
             self.show_store()
-            undo = Undo(link, lambda: self._put_back(changed, field, done, link))
+            undo = Undo(link, self.PLACE, lambda: self._put_back(changed, field, done, link))
             await self.for_each(
                 rows,
                 lambda row: sender.send(row, send),
@@ -401,9 +403,14 @@ class RecordsScreen(FrameScreen):
                 undo=None if versions else undo,
             )
         self.show_store()
+        return changed
 
     async def _put_back(
-        self, changed: Mapping[str, tuple[Any, Record]], field: str, done: str, link: GatewayLink
+        self,
+        changed: Mapping[str, tuple[Record, Record]],
+        field: str,
+        done: str,
+        link: GatewayLink,
     ) -> None:
         """Undo: each gets its former value, unless somebody has changed it since."""
         if not changed:  # somebody else had done the same just before
@@ -411,14 +418,17 @@ class RecordsScreen(FrameScreen):
             return
         rows = [answer for _, answer in changed.values()]
         versions = {id_of(row): row["version"] for row in rows}
-        await self.put_at_once(
+        put_back = await self.put_at_once(
             rows,
             field,
-            lambda row: changed[id_of(row)][0],
+            lambda row: changed[id_of(row)][0][field],
             f"undone: {done}",
             link=link,
             versions=versions,
         )
+        for key, (_, answer) in put_back.items():
+            before = changed[key][0]["version"]
+            self.conduit.undoings.put_back(key, before, now=answer["version"])
 
     async def do_delete(self) -> None:
         rows, link = self.chosen(), self.conduit.link

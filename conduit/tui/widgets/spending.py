@@ -1,6 +1,6 @@
 """What is spent, today and against budgets."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -18,23 +18,44 @@ from conduit.tui.widgets.figures import Figures
 from conduit.tui.widgets.frame import app_of
 
 DAYS_EVERY_S = 60.0
+FIRST_WITHIN_S = 5.0
 _METER_CELLS = 10
+_TOPS = ("key", "model")
+_MOST_TOPS = 5
+_ROOMY_LINES = 6
 
 
 class Spending(Figures):
     """The rate now, today and yesterday, and the budgets that are nearest to their ends."""
 
     _days: dict[str, str] | None = None
+    _tops: tuple[Sequence[Record], ...] = ()
+    """What today's keys and models cost, the dearest first; read where there is room."""
     _days_of: tuple[int, int] | None = None
     _reading: Timer | None = None
+    _waited_s = 0.0
 
     def begin(self) -> None:
-        """Read what was spent, and again each minute in which anything was."""
-        self._reading = self.set_interval(DAYS_EVERY_S, self.read)
+        """Read what was spent, and again each minute in which anything was; the first of a day
+        soon, beside requests that have a cost."""
+        self._reading = self.set_interval(FIRST_WITHIN_S, self._read_when_due)
+
+    def _read_when_due(self) -> None:
+        self._waited_s += FIRST_WITHIN_S
+        today = str(_today(app_of(self).store.wall_ms()))
+        if self._waited_s >= DAYS_EVERY_S or today not in (self._days or {}):
+            self._waited_s = 0.0
+            self.read()
+
+    def on_resize(self) -> None:
+        """Room for more may have come."""
+        if self._is_roomy and self._days_of is not None and not self._tops:
+            self._days_of = self._days_of[0], -1
+            self.read()
 
     def redraw(self) -> None:
         if self._days_of is None or self._days_of[0] != app_of(self).store.epoch:
-            self._days = None
+            self._days, self._tops = None, ()
             self.read()
         super().redraw()
 
@@ -50,23 +71,38 @@ class Spending(Figures):
         app = app_of(self)
         epoch, today = app.store.epoch, _today(app.store.wall_ms())
         since = f"{today - timedelta(days=1)}T00:00:00Z"
+        tops: tuple[Sequence[Record], ...] = ()
         try:
             found = await app.link.call("usage.show", query={"since": since, "by": "day"})
+            if self._is_roomy:
+                tops = await self._read_tops(f"{today}T00:00:00Z")
         except ClientError:
             self._days_of = epoch, -1  # asked again in a minute; the tail tells of it, if anybody
             return
         if epoch == app.store.epoch:
             self._days = {row["group"]: row["cost"] for row in found["groups"]}
+            self._tops = tops
             super().redraw()
+
+    @property
+    def _is_roomy(self) -> bool:
+        return self.content_size.height >= _ROOMY_LINES
+
+    async def _read_tops(self, since: str) -> tuple[Sequence[Record], ...]:
+        link, found = app_of(self).link, []
+        for by in _TOPS:
+            told = await link.call("usage.show", query={"since": since, "by": by})
+            found.append(sorted(told["groups"], key=_by_cost)[:_MOST_TOPS])
+        return tuple(found)
 
     def content(self) -> Content:
         app = app_of(self)
         width, height = self.content_size.width, self.content_size.height
-        lines = [Content.assemble(*self._now())]
+        lines = [Content.assemble(*self._now()), *(self._more(width) if self._is_roomy else ())]
         budgets = sorted(budgets_of(app.store.table("budgets").rows.values()), key=_by_share)
         shown = [
             (name, share, f"{share:4.0%} of {people.money(limit)}")
-            for name, share, limit in budgets[: max(0, height - 1)]
+            for name, share, limit in budgets[: max(0, height - len(lines))]
         ]
         cells = max((len(figure) for _, _, figure in shown), default=0)
         lines += [
@@ -90,6 +126,29 @@ class Spending(Figures):
         before = people.money(self._days.get(str(today - timedelta(days=1)), "0"))
         yield f"  yesterday {before}", "$foreground"
 
+    def _more(self, width: int) -> Iterator[Content]:
+        """Where today goes to, and what takes most of it."""
+        # Deferred: 5 ms for time zones, which the first frame does without.
+        from conduit.core.projections import projection_of  # noqa: PLC0415
+
+        now_s = app_of(self).store.wall_ms() / 1000
+        today = _today(round(now_s * 1000))
+        budget = {
+            "period": "day",
+            "timezone": "UTC",
+            "period_start": f"{today}T00:00:00+00:00",
+            "spent": (self._days or {}).get(str(today), "0"),
+        }
+        projection = projection_of(budget, now_s) if self._days else None
+        if projection is not None:
+            text = f"projected {people.money(projection.spent)} by 24:00 UTC"
+            yield Content.styled(text, "$foreground")
+        for by, rows in zip(_TOPS, self._tops, strict=False):
+            named = [row for row in rows if row["group"] and _by_cost(row)]
+            if named:
+                parts = [f"{row['group']} {people.money(row['cost'])}" for row in named]
+                yield Content.assemble((f"{by}s".ljust(8), "$dim"), _fitting(parts, width - 8))
+
     def _budget(self, name: str, share: float, figure: str, glyphs: Glyphs, width: int) -> Content:
         tone = f"${standing.tone_of_share(share)}"
         label_cells = max(4, width - _METER_CELLS - len(figure) - 2)
@@ -97,6 +156,20 @@ class Spending(Figures):
         return Content.assemble(
             label, " ", (glyphs.meter(share, _METER_CELLS), tone), " ", (figure, "$foreground")
         )
+
+
+def _fitting(parts: Sequence[str], width: int) -> str:
+    """As many of the parts as fit whole, and the first one in any case."""
+    text = parts[0][:width]
+    for part in parts[1:]:
+        if len(text) + 2 + len(part) > width:
+            break
+        text = f"{text}  {part}"
+    return text
+
+
+def _by_cost(row: Record) -> Decimal:
+    return -Decimal(row["cost"])
 
 
 def budgets_of(budgets: Iterable[Record]) -> Iterator[tuple[str, float, Decimal]]:

@@ -6,12 +6,12 @@ from decimal import Decimal
 from conduit.core.ids import now_ms
 from conduit.tui.connectivity import Tone
 from conduit.tui.glyphs import Glyphs
+from conduit.tui.rates import MANY_ERRORS
 from conduit.tui.traffic import Record
 from conduit.tui.widgets.grid import Cell
 
 NEAR = 0.8
 """From this share of a budget on, its end is near."""
-_ERRORS_WARN = 0.05
 _ERRORS_BAD = 0.5
 
 
@@ -28,7 +28,7 @@ def of_provider(row: Record, glyphs: Glyphs, error_share: float = 0.0) -> Cell:
         return pill(glyphs, "bad", states[0].replace("_", " "))
     if error_share >= _ERRORS_BAD:
         return pill(glyphs, "bad", "failing")
-    if error_share >= _ERRORS_WARN:
+    if error_share >= MANY_ERRORS:
         return pill(glyphs, "warn", "errors")
     return pill(glyphs, "good", "simulated" if row["simulated"] else "up")
 

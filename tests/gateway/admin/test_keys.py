@@ -477,7 +477,11 @@ async def test_what_a_budget_has_spent_is_reset(
     (budget,) = key["budgets"]
     answer = await api.post(f"/admin/budgets/{budget['id']}/reset-spend")
     assert answer.status == 200
-    assert answer.body == budget
+    assert answer.body == {**budget, "reset": "1.00"}
+    (shown,) = (await api.get(f"{PATH}/ci")).body["budgets"]
+    assert (shown["spent"], shown["reset"]) == ("0.00", "1.00")
+    (listed,) = await api.listed("/admin/budgets")
+    assert listed["reset"] == "1.00"
     assert ledger.affordable(key["id"]) == DOLLAR
     kind, facts = published[-1]
     assert (kind, facts["spent_nanodollars"]) == (EventKind.BUDGET_SPEND_RESET, DOLLAR)

@@ -38,6 +38,7 @@ def record(**fields: Any) -> Record:  # columns of a record
         "output_tokens": 40,
         "cost_nanodollars": 1_000,
         "provider": "main",
+        "attempts": 1,
         "outcome": "ok",
     }
     return Record(**columns | fields)
@@ -49,7 +50,7 @@ def test_a_sample_sums_what_finished() -> None:
     clock.now_s += 9
     for milliseconds in range(1, 101):
         bus.publish(FINISHED, record(duration_ms=milliseconds // 2, ttft_ms=5))
-    bus.publish(FINISHED, record(status=429, provider=None))
+    bus.publish(FINISHED, record(status=429, provider=None, attempts=0))
     bus.publish(FINISHED, record(status=502, provider="spare", duration_ms=60_000))
     assert stats.sample() == {
         "window_s": 60,
@@ -57,6 +58,8 @@ def test_a_sample_sums_what_finished() -> None:
         "in_flight": 3,
         "requests": 102,
         "errors": 2,
+        "client_errors": 1,
+        "rate_limited": 1,
         "error_share_milli": 19,
         "requests_per_s_milli": 10_200,
         "tokens_per_s_milli": 1_020_000,
@@ -82,6 +85,32 @@ def test_a_request_that_somebody_ended_is_nobodys_error(status: int, outcome: st
     assert (sample["requests"], sample["errors"], sample["error_share_milli"]) == (1, 0, 0)
     assert sample["providers"] == {"main": {"requests": 1, "errors": 0}}
     assert sample["statuses"] == {f"{status // 100}xx": 1}
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts", "is_of_client"),
+    [
+        (404, 0, True),  # there is no such model
+        (429, 0, True),  # the key's own limit
+        (400, 1, True),  # the provider cannot use it
+        (422, 2, True),
+        (429, 1, False),  # the provider's limit
+        (401, 1, False),  # our credential was refused
+        (404, 1, False),  # the mapping names a model that the provider has not
+        (502, 3, False),
+        (503, 0, False),  # nobody was asked, for nobody is well
+    ],
+)
+def test_what_only_the_client_can_mend_is_told_apart(
+    status: int, attempts: int, is_of_client: bool
+) -> None:
+    bus = Bus("b1")
+    stats = Stats(bus, lambda: 0)
+    bus.publish(FINISHED, record(status=status, attempts=attempts))
+    sample = stats.sample()
+    assert (sample["errors"], sample["client_errors"]) == (1, int(is_of_client))
+    assert sample["providers"]["main"]["errors"] == int(not is_of_client)
+    assert sample["rate_limited"] == (status == 429)
 
 
 def test_an_idle_gateway_has_no_percentiles() -> None:
