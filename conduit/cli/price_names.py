@@ -38,11 +38,13 @@ def price_of(call: Call, model: str) -> Record:
 def explained(call: Call, model: str, version: str | None) -> Record:
     """Which price is in force, and why; of what nothing serves, the book's. Raises Failure."""
     own = _at_provider(call, model) if "/" in model else None
-    own = own or _served(call, model)
+    alias = None
+    if own is None and (own := _served(call, model)) is not None:
+        alias = model  # whose mapping may say what becomes of a model without a price
     if own is None and (price := _only(call, model, used=True)) is not None:
         own = price["provider"], price["model"]
     if own is not None:
-        return call.fetch("prices.explain", *own, query={"version": version})
+        return call.fetch("prices.explain", *own, query={"version": version, "alias": alias})
     row = _in_book(call, model)
     entry = f"{row['provider']}/{row['model']}"
     if version not in (None, row["price_version"]):

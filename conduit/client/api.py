@@ -177,7 +177,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "GET",
             "/admin/price-explanations/{provider}/{model}",
             "record",
-            ("version",),
+            ("version", "alias"),
         ),
         Operation("price_book.show", "GET", "/admin/price-book", "record"),
         Operation("price_book.update", "PUT", "/admin/price-book", "record"),

@@ -113,3 +113,24 @@ async def test_the_price_of_a_search_unit_is_shown_explained_and_estimated(
     tokens = ("--in", "0", "--out", "0", "--json")
     estimated = await cli("prices", "estimate", "fake/ranker", *tokens, "--requests", "3")
     assert (estimated.ok().json["cost"], estimated.json["at_most"]) == ("0.006", "0.006")
+
+
+async def test_what_becomes_of_a_model_without_a_price_is_told_as_its_mapping_says(
+    cli: Cli, running: Running
+) -> None:
+    await running.admin("DELETE", "/prices/fake/*")
+    for alias, policy in (("plain", {}), ("strict", {"unknown_price": "refuse"})):
+        target = {"provider": "fake", "model": "nameless"}
+        wanted = {"alias": alias, "targets": [target], "policy": policy}
+        await running.admin("POST", "/mappings", wanted)
+    told = {
+        name: (await cli("prices", "explain", name, "--json")).ok().json
+        for name in ("plain", "strict", "fake/nameless")
+    }
+    assert {name: each["unknown_price"] for name, each in told.items()} == {
+        "plain": "free",
+        "strict": "refuse",
+        "fake/nameless": "free",
+    }
+    assert "a call to it is refused" in told["strict"]["reason"]
+    assert "of the mapping strict is refuse" in told["strict"]["layers"][-1]["reason"]

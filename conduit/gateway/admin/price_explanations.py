@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from conduit.core.aliases import taken_by
 from conduit.core.errors import NotFoundError, ValidationFailedError
 from conduit.core.money import format_usd
-from conduit.core.resources.fields import Resource, time_text
+from conduit.core.resources.fields import ModelName, Resource, time_text
 from conduit.core.resources.prices import (
     Layer,
     NewPriceEstimate,
@@ -37,9 +39,20 @@ _POLICIES = {
 
 
 class ExplanationQuery(Resource):
-    """`version` asks for the price of a charge: the `price_version` of an attempt."""
+    """`version` asks for the price of a charge: the `price_version` of an attempt. `alias` is what
+    clients ask for, whose mapping may have a policy of its own for what has no price.
+    """
 
     version: str | None = None
+    alias: ModelName | None = None
+
+
+class _Unpriced(NamedTuple):
+    """What becomes of a call to a model without a price, and who says so."""
+
+    policy: str
+    default: Rates | None  # where the policy is to charge it
+    said_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +70,12 @@ async def _explain(call: Call[None, ExplanationQuery]) -> PriceExplanation:
     admin, model = call.admin, call.names["model"]
     async with reading(admin.database) as connection:
         provider = (await providers.find(connection, call.names["provider"])).name
-    layers = _layers(admin, provider, model)
+    unpriced = _unpriced(admin, call.query.alias)
+    layers = _layers(admin, provider, model, unpriced)
     winner = next((each for each in layers if each.wins), None)
-    rates = rates_in_force(admin, provider, model) or _default(admin)
+    rates = rates_in_force(admin, provider, model) or unpriced.default
     price = None if winner is None else winner.price
-    reason = _why_none(admin) if winner is None else winner.reason
+    reason = _why_none(unpriced) if winner is None else winner.reason
     version = call.query.version
     if version is not None:
         rates, price, reason = await _of_version(admin, (provider, model), version)
@@ -79,7 +93,7 @@ async def _explain(call: Call[None, ExplanationQuery]) -> PriceExplanation:
         next=None
         if planned is None
         else view(provider, model, rates_of(planned), since_ms=planned.effective_from_ms),
-        unknown_price=admin.unknown_price().policy,
+        unknown_price=unpriced.policy,
     )
 
 
@@ -88,7 +102,7 @@ async def _estimate(call: Call[NewPriceEstimate, None]) -> PriceEstimate:
     usage = _usage(wanted)
     async with reading(admin.database) as connection:
         provider = (await providers.find(connection, wanted.provider)).name
-    rates = rates_in_force(admin, provider, wanted.model) or _default(admin)
+    rates = rates_in_force(admin, provider, wanted.model) or _unpriced(admin, None).default
     if rates is None:
         raise no_price(provider, wanted.model)
     at_most = upper_bound(
@@ -153,10 +167,17 @@ def _rest(total: int, parts: dict[str, int], names: Sequence[str], side: str) ->
     return rest
 
 
-def _default(admin: AdminContext) -> Rates | None:
-    """The price of what has none, where there is one and the setting says so."""
+def _unpriced(admin: AdminContext, alias: str | None) -> _Unpriced:
+    """By the mapping that an alias means where it has a word of its own, else by the setting."""
+    mappings = admin.configuration.snapshot.mappings
+    taken = None if alias is None else taken_by(alias, mappings)
+    own = None if taken is None else mappings[taken].policy.unknown_price
     unknown = admin.unknown_price()
-    return unknown.default if unknown.policy == "default" else None
+    policy = unknown.policy_for(own)
+    said_by = (
+        "the setting unknown_price" if own is None else f"unknown_price of the mapping {taken}"
+    )
+    return _Unpriced(policy, unknown.default if policy == "default" else None, said_by)
 
 
 def _vendor(admin: AdminContext, provider: str) -> str | None:
@@ -165,11 +186,13 @@ def _vendor(admin: AdminContext, provider: str) -> str | None:
     return None if upstream is None else upstream.provider.type.prices
 
 
-def _layers(admin: AdminContext, provider: str, model: str) -> list[PriceLayer]:
+def _layers(
+    admin: AdminContext, provider: str, model: str, unpriced: _Unpriced
+) -> list[PriceLayer]:
     """Where a price may stand, the strongest first, with why each counts or does not."""
     winner: str | None = None
     layers = []
-    for place in _places(admin, provider, model):
+    for place in _places(admin, provider, model, unpriced):
         wins = winner is None and place.rates is not None
         if place.rates is None:
             reason = place.missing
@@ -184,7 +207,7 @@ def _layers(admin: AdminContext, provider: str, model: str) -> list[PriceLayer]:
     return layers
 
 
-def _places(admin: AdminContext, provider: str, model: str) -> list[_Place]:
+def _places(admin: AdminContext, provider: str, model: str, unpriced: _Unpriced) -> list[_Place]:
     overrides = admin.configuration.snapshot.rates
     vendor = _vendor(admin, provider)
     entry = None if vendor is None else admin.book.entry(vendor, model)
@@ -219,9 +242,9 @@ def _places(admin: AdminContext, provider: str, model: str) -> list[_Place]:
         _Place(
             "default",
             None,
-            _default(admin),
-            "the setting unknown_price gives a default price to what has none",
-            f"the setting unknown_price is {admin.unknown_price().policy}: no price is made up",
+            unpriced.default,
+            f"{unpriced.said_by} gives a default price to what has none",
+            f"{unpriced.said_by} is {unpriced.policy}: no price is made up",
         ),
     ]
 
@@ -231,9 +254,9 @@ def _planned(admin: AdminContext, provider: str, model: str) -> str:
     return f"; one is planned from {time_text(planned.effective_from_ms)} on" if planned else ""
 
 
-def _why_none(admin: AdminContext) -> str:
-    policy = admin.unknown_price().policy_for(None)
-    return f"no price is known: none was set, and the price book has none; {_POLICIES[policy]}"
+def _why_none(unpriced: _Unpriced) -> str:
+    told = _POLICIES[unpriced.policy]
+    return f"no price is known: none was set, and the price book has none; {told}"
 
 
 async def _of_version(
