@@ -5,6 +5,7 @@ from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.client.api import Record
 from conduit.client.errors import ApiError
+from conduit.core.aliases import is_one_model
 
 _MOST_NAMED = 8
 
@@ -39,7 +40,7 @@ def explained(call: Call, model: str, version: str | None) -> Record:
     """Which price is in force, and why; of what nothing serves, the book's. Raises Failure."""
     own = _at_provider(call, model) if "/" in model else None
     alias = None
-    if own is None and (own := _served(call, model)) is not None:
+    if own is None and (own := _target_of(call, model) or _served(call, model)) is not None:
         alias = model  # whose mapping may say what becomes of a model without a price
     if own is None and (price := _only(call, model, used=True)) is not None:
         own = price["provider"], price["model"]
@@ -81,6 +82,17 @@ def _at_provider(call: Call, model: str) -> tuple[str, str] | None:
             raise
         return None
     return provider, own
+
+
+def _target_of(call: Call, alias: str) -> tuple[str, str] | None:
+    """The first target of a mapping that has one model, whether it can serve now or not."""
+    try:
+        target = call.fetch("mappings.show", alias)["targets"][0]
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+    return (target["provider"], target["model"]) if is_one_model(target["model"]) else None
 
 
 def _served(call: Call, model: str) -> tuple[str, str] | None:
