@@ -143,7 +143,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "record",
             (
                 *("since", "until", "by", "timezone", "key", "provider", "model", "alias", "group"),
-                "series",
+                *("series", "most"),
             ),
         ),
         Operation(

@@ -74,6 +74,7 @@ def test_what_is_asked_for_reaches_the_gateway(conduit: Conduit, gateway: FakeGa
         "provider": "p",
         "model": "m",
         "alias": "a",
+        "most": "20000",
     }
     conduit("usage", "--key", "gone")
     assert gateway.seen[-1].query["key"] == ["gone"]  # the gateway knows deleted keys

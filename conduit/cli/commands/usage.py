@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
@@ -30,6 +30,7 @@ _LINE_CELLS = 12
 _WIDE = 110
 _HOURLY_UP_TO = timedelta(days=3)
 _MOST_BARS = 60
+MOST_GROUPS = 20_000
 
 
 def _counted(title: str, path: str, *, wide: bool = False, spare: int | None = None) -> Column:
@@ -195,12 +196,14 @@ def _fetched(
 ) -> Record:
     if by is not None and by not in GROUPINGS and tag_in(by) is None:
         raise Failure(f"--by: {', '.join(GROUPINGS)} or {BY_TAG}NAME is expected, not {by!r}")
-    query = {
+    query: dict[str, Any] = {
         "since": None if since == "ever" else inputs.moment(since, "--since", ahead=False),
         "until": None if until is None else inputs.moment(until, "--until", ahead=False),
         "by": by,
         **wanted,
     }
+    if by is not None:
+        query["most"] = MOST_GROUPS  # it is a report, and no page of one
     if series:
         query["series"] = _step_of(query["since"], query["until"])
     return call.fetch("usage.show", query=query)

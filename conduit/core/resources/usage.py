@@ -82,8 +82,8 @@ class AttemptGroup(AttemptSums):
 class SpendingReport(Resource):
     """What was used and spent; an attempt is of the moment at which its money was held.
 
-    At most 1000 groups, the dearest first; days and hours are the last ones, oldest first. `more`
-    says that others were left out, which `total` counts.
+    At most `most` groups, 1000 by default, the dearest first; days and hours are the last ones,
+    oldest first. `more` says that others were left out, which `total` counts.
     """
 
     since: Time | None

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from conduit.core.errors import NotFoundError, ValidationFailedError
 from conduit.core.money import format_usd
@@ -21,12 +21,14 @@ from conduit.core.resources.usage import (
     SpentBy,
 )
 from conduit.gateway.admin.operation import AdminOperation, Call
+from conduit.gateway.admin.wire import QueryInt
 from conduit.gateway.storage import groups, keys, spending
 from conduit.gateway.storage.engine import USUAL_S, Transaction, reading
 from conduit.gateway.storage.requests import Span
 from conduit.gateway.storage.spending import Chosen, Grouping, Spent
 
-_MOST_GROUPS = 1000
+_USUAL_GROUPS = 1000
+_MOST_GROUPS = 20_000
 _MOST_WITH_SERIES = 50
 _MOST_STEPS = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -40,7 +42,7 @@ class SpendingQuery(Resource):
     """`until` is no part of the time. `key` and `group` are an id or a name, of a deleted one too.
 
     `model` is what its provider calls it, `alias` what the client did. `series` asks what each
-    group cost by day or by hour.
+    group cost by day or by hour. `most` is how many groups there are at most.
     """
 
     since: Time | None = None
@@ -53,6 +55,7 @@ class SpendingQuery(Resource):
     alias: Text | None = None
     group: Text | None = None
     series: SeriesStep | None = None
+    most: QueryInt = Field(default=_USUAL_GROUPS, ge=1, le=_MOST_GROUPS)
 
 
 async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
@@ -74,10 +77,10 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
         total = await spending.total(connection, chosen)
         found: tuple[Spent, ...] = ()
         if (grouping := _grouping(query, total)) is not None:
-            found = await spending.groups(connection, chosen, grouping, _MOST_GROUPS + 1)
+            found = await spending.groups(connection, chosen, grouping, query.most + 1)
         names = await _names(connection, query.by, [str(each.group) for each in found])
         steps = await _series(connection, chosen, query, total, found)
-    shown = found[:_MOST_GROUPS]
+    shown = found[: query.most]
     return SpendingReport(
         since=query.since,
         until=query.until,

@@ -175,6 +175,9 @@ async def test_no_more_than_the_dearest_thousand_are_listed(
     assert len(answer["groups"]) == 1000
     assert (answer["groups"][0]["group"], answer["groups"][-1]["group"]) == ("m-1000", "m-1")
     assert answer["total"]["requests"] == 1001
+    answer = (await api.get(at({"by": "model", "most": "20000"}))).body
+    assert (len(answer["groups"]), answer["more"]) == (1001, False)
+    assert (await api.get(at({"by": "model", "most": "20001"}))).status == 422
 
 
 async def test_an_empty_ledger_has_sums_of_nothing(api: AdminApi) -> None:
