@@ -55,6 +55,11 @@ def threshold_of(spending: Spending) -> int:
     return max((each for each in THRESHOLDS if terms.has_reached(each, spent)), default=0)
 
 
+def had_nothing(terms: BudgetTerms) -> bool:
+    """Whether a prepaid balance had nothing left to spend when it was last credited."""
+    return terms.prepaid and terms.limit_nanodollars <= terms.spent_before
+
+
 def budget_dedupes(budget_id: str, period_start_ms: int) -> dict[int, str]:
     """What each threshold of a budget in a period is known by."""
     start = f"budget_threshold:{budget_id}:{period_start_ms}"

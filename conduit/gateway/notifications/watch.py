@@ -196,6 +196,8 @@ class NotificationWatch:
             self._budgets_told[each.terms.id] = stands
 
     def _is_news(self, spending: Spending) -> bool:
+        if notices.had_nothing(spending.terms):
+            return False  # a credit that left it below nothing: that it is used up was told before
         start_ms, threshold = self._budgets_told.get(spending.terms.id, (-1, 0))
         if start_ms != spending.period_start_ms:
             return True

@@ -106,6 +106,16 @@ async def test_shares_of_a_prepaid_balance_are_of_what_was_left_at_the_last_cred
     )
 
 
+async def test_a_credit_that_leaves_a_balance_below_nothing_is_no_news(world: World) -> None:
+    told: dict[str, Any] = {"scope_kind": "group", "scope_id": "grp_1", "period": "prepaid"}
+    watch = world.watch()
+    overdrawn = spending(150, since_ms=5, start_ms=5, **told)
+    assert await looked(world, watch, overdrawn) == [100]
+    watch.begin_anew("bud_1", 5)  # $1 came back, and $4 are missing still
+    refunded: dict[str, Any] = {**told, "limit": LIMIT * 11 // 10, "spent_before": LIMIT * 15 // 10}
+    assert await looked(world, watch, spending(150, since_ms=5, start_ms=5, **refunded)) == [100]
+
+
 async def test_a_restart_repeats_nothing_and_goes_on(world: World) -> None:
     await looked(world, world.watch(), spending(91))
     assert await looked(world, world.watch(), spending(80), spending(92)) == [90]
