@@ -17,6 +17,7 @@ import pytest
 from conduit.core.keys import make_master_key
 from tests import postgresql
 from tests.e2e.processes import GatewayProcess, fake_process, free_port
+from tests.gateway import raw_checks
 
 CLIENTS = 20
 ANSWERS_BEFORE_THE_KILL = 60
@@ -191,6 +192,8 @@ async def test_nothing_is_lost_by_kill_nine(
                 assert code == 0, (out, err)
                 report = json.loads(out)
                 assert report["ok"], report
+                if engine == "sqlite":  # the same said a second time, without the program
+                    assert raw_checks.broken(tmp_path / "ledger.db") == []
                 upstream, rows = seen_upstream(log), await rows_of_ledger(url)
                 missing = upstream - rows.keys()
                 assert not missing, f"{len(missing)} calls of {len(upstream)} have no row"
