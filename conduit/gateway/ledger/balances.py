@@ -196,6 +196,9 @@ def obstacle(
     return blocking
 
 
+_OWN_KINDS = frozenset({"key", "group"})
+
+
 def _exhausted(terms: BudgetTerms, spent: int, nanodollars: int) -> InsufficientQuotaError:
     limit = terms.limit_nanodollars
     if terms.prepaid and spent < limit:
@@ -204,8 +207,16 @@ def _exhausted(terms: BudgetTerms, spent: int, nanodollars: int) -> Insufficient
             f"and this request may cost {dollars(nanodollars)}",
             hint="lower max_tokens, or have the balance of the group credited",
         )
+    is_own = terms.scope_kind in _OWN_KINDS  # others have spent of the rest, and it is their matter
     if spent >= limit:
-        return InsufficientQuotaError(f"{terms.spent_up} ({dollars(spent)} of {dollars(limit)})")
+        told = f" ({dollars(spent)} of {dollars(limit)})" if is_own else ""
+        return InsufficientQuotaError(f"{terms.spent_up}{told}")
+    if not is_own:
+        return InsufficientQuotaError(
+            f"{terms.label} has too little left of its budget for this request, which may cost "
+            f"{dollars(nanodollars)}",
+            hint="lower max_tokens, or raise the budget",
+        )
     return InsufficientQuotaError(
         f"{terms.label} has {dollars(limit - spent)} left of its budget of {dollars(limit)}, "
         f"and this request may cost {dollars(nanodollars)}",
