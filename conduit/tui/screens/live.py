@@ -325,15 +325,16 @@ class LiveScreen(FrameScreen):
 
     async def _ask(self, name: str, entry: Finished) -> Record:
         """Ask for more of a request; one that has just ended may be on its way to the database."""
+        link = self.conduit.link
         for pause_s in _ON_ITS_WAY_S:
             try:
-                return await self.conduit.link.call(name, entry.key)
+                return await link.call(name, entry.key)
             except ApiError as error:
                 age_ms = self.store.wall_ms() - entry.at_ms - entry.duration_ms
                 if error.status != _NOT_FOUND or age_ms > _FRESH_MS or not self._shows(entry):
                     raise
             await asyncio.sleep(pause_s)
-        return await self.conduit.link.call(name, entry.key)
+        return await link.call(name, entry.key)
 
     def _shows(self, entry: Finished) -> bool:
         shown = self.inspector.shown
