@@ -114,6 +114,7 @@ COMMANDS: Mapping[str, str] = {
     "usage.period": "usage --since --until",
     "usage.by": "usage --by",
     "usage.export": "usage --output",
+    "live.export": "logs export --format",
 }
 
 

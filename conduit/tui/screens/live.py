@@ -99,6 +99,7 @@ class LiveScreen(FrameScreen):
         Action("live.chat", "Open in chat", ("o",), "chat", 6),
         Action("live.copy", "Copy: id, curl, JSON or the page", ("y",), "copy", 5),
         Action("live.running", "Requests in flight; stop one", ("i",), "in flight", 5),
+        Action("live.export", "Export what is shown", ("E",), "export", 6),
         Action("live.clear", "Clear the list", ("c",), "clear", 6),
         Action("live.close", "Close the inspector or the filter", ("escape", "q")),
     )
@@ -219,6 +220,8 @@ class LiveScreen(FrameScreen):
             return None
         if action.verb in ("inspect", "copy", "next", "before") and self.entry is None:
             return "there is nothing to choose"
+        if action.verb == "export" and not self.grid.count():
+            return "nothing is shown"
         if action.verb == "fit" and not isinstance(self.entry, Finished):
             return "there is no request to choose"
         if action.verb in (*PAGES, "differences") and not self._inspecting:
@@ -238,6 +241,17 @@ class LiveScreen(FrameScreen):
     def do_clear(self) -> None:
         self.grid.clear()
         self.show()
+
+    def _exported(self) -> list[Finished | Happened]:
+        """What the list shows, without its marks."""
+        grid = self.grid
+        entries = (grid.row_at(index) for index in range(grid.count()))
+        return [entry for entry in entries if not isinstance(entry, Mark)]
+
+    async def do_export(self) -> None:
+        from conduit.tui.widgets.exporting import export  # noqa: PLC0415  # deferred: rare
+
+        await export(self, "event" if self._shows_events else "request", self._exported())
 
     def do_view(self) -> None:
         self._shows_events = not self._shows_events
