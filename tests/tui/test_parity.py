@@ -26,7 +26,7 @@ SEEING = frozenset(
         *("live", "live.pause", "live.view", "live.follow", "live.fit", "live.next"),
         *("live.before", "live.summary", "live.timeline", "live.json", "live.clear"),
         *("live.route", "live.request", "live.sent", "live.answer", "live.headers"),
-        *("live.differences",),
+        *("live.differences", "live.pager"),
         *(
             "providers.credential",
             "providers.breaker",

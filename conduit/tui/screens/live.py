@@ -23,12 +23,13 @@ from conduit.tui.traffic import Finished, Happened, Mark, Record
 from conduit.tui.widgets.dialogs import Confirm
 from conduit.tui.widgets.frame import FrameScreen, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.inspector import OF_BODIES, PAGES, Inspected, Inspector, Page
+from conduit.tui.widgets.inspector import OF_BODIES, PAGES, SEARCHED, Inspected, Inspector, Page
 from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 from conduit.tui.widgets.picker import Choice, Picker
 from conduit.tui.widgets.records import FilterLine, as_json
 from conduit.tui.widgets.ring_grid import RingGrid, everything
+from conduit.tui.widgets.searching import SearchLine
 
 Entry = Finished | Happened | Mark
 _COUNT_EVERY_S = 1.0
@@ -81,7 +82,9 @@ class LiveScreen(FrameScreen):
     ACTIONS = (
         Action("live.pause", "Pause, or go on", ("space",), "pause", 1),
         Action("live.inspect", "Look into the request", ("enter",), "inspect", 1),
-        Action("live.filter", "Filter", ("slash",), "filter", 2),
+        Action(
+            "live.filter", "Filter; in a page of the inspector: search", ("slash",), "filter", 2
+        ),
         Action("live.view", "Requests, or other events", ("v",), "events", 3),
         Action("live.follow", "Follow the newest", ("f",), "follow", 4),
         Action("live.fit", "Filter by the alias of this request", ("a",), "same alias", 6),
@@ -96,6 +99,7 @@ class LiveScreen(FrameScreen):
         Action("live.headers", "Page of the inspector: headers", ("7",)),
         Action("live.json", "Page of the inspector: the record as JSON", ("8",)),
         Action("live.differences", "Only where the provider was sent something else", ("n",)),
+        Action("live.pager", "The page in your pager: $PAGER", ("P",), "pager", 6),
         Action("live.chat", "Open in chat", ("o",), "chat", 6),
         Action("live.copy", "Copy: id, curl, JSON or the page", ("y",), "copy", 5),
         Action("live.running", "Requests in flight; stop one", ("i",), "in flight", 5),
@@ -115,6 +119,7 @@ class LiveScreen(FrameScreen):
 
     def compose_body(self) -> ComposeResult:
         yield FilterLine(id="filter", placeholder=_FILTER_HELP, compact=True)
+        yield SearchLine(id="search")
         yield Static("", id="banner", classes="banner", markup=False)
         with Lists(id="lists"):
             yield RingGrid(REQUEST_COLUMNS, self._traffic, id="requests")
@@ -224,7 +229,7 @@ class LiveScreen(FrameScreen):
             return "nothing is shown"
         if action.verb == "fit" and not isinstance(self.entry, Finished):
             return "there is no request to choose"
-        if action.verb in (*PAGES, "differences") and not self._inspecting:
+        if action.verb in (*PAGES, "differences", "pager") and not self._inspecting:
             return "the inspector is closed"
         if action.verb == "chat" and not isinstance(self.entry, Finished):
             return "there is no request to choose"
@@ -260,6 +265,9 @@ class LiveScreen(FrameScreen):
         self.show()
 
     def do_filter(self) -> None:
+        if self._inspecting and self.inspector.page in SEARCHED:
+            self.query_one(SearchLine).begin()
+            return
         line = self.query_one("#filter", Input)
         line.display = True
         line.focus()
@@ -415,6 +423,11 @@ class LiveScreen(FrameScreen):
         self.inspector.only_differences = not self.inspector.only_differences
         self._turn_to("sent")
 
+    def do_pager(self) -> None:
+        from conduit.tui.widgets.paging import page  # noqa: PLC0415  # deferred: rare
+
+        page(self, self.inspector.whole)
+
     async def do_chat(self) -> None:
         """The model of the request in a new conversation, with its question where it is kept."""
         entry = self.entry
@@ -473,6 +486,7 @@ class LiveScreen(FrameScreen):
 
     def _close_inspector(self) -> None:
         self.set_class(False, "-inspecting")
+        self.query_one(SearchLine).action_leave()
         self.grid.focus()
         self.refresh_frame()
 
