@@ -42,6 +42,7 @@ SEEING = frozenset(
 # What does the same, with the options that it takes.
 COMMANDS: Mapping[str, str] = {
     "live.chat": "logs replay --model",
+    "live.replay": "logs replay --model",
     "live.running": "requests cancel",
     "app.context": "context use",
     "app.undo": "keys enable",  # or whatever is the opposite of what was done

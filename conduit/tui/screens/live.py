@@ -35,6 +35,8 @@ Entry = Finished | Happened | Mark
 _COUNT_EVERY_S = 1.0
 _NOT_FOUND = 404
 _FRESH_MS = 10_000
+_SEEN_TRIES = 30  # its event comes moments after its answer
+_SEEN_PAUSE_S = 0.1
 _ON_ITS_WAY_S = (0.2, 0.4, 0.8, 1.6)
 
 _EMPTY = 'Nothing has happened yet.\n\nAsk a model, here with F2 or with: conduit chat "hello"'
@@ -101,6 +103,7 @@ class LiveScreen(FrameScreen):
         Action("live.differences", "Only where the provider was sent something else", ("n",)),
         Action("live.pager", "The page in your pager: $PAGER", ("P",), "pager", 6),
         Action("live.chat", "Open in chat", ("o",), "chat", 6),
+        Action("live.replay", "Send it again, to a model", ("R",), "replay", 6),
         Action("live.copy", "Copy: id, curl, JSON or the page", ("y",), "copy", 5),
         Action("live.running", "Requests in flight; stop one", ("i",), "in flight", 5),
         Action("live.export", "Export what is shown", ("E",), "export", 6),
@@ -231,7 +234,7 @@ class LiveScreen(FrameScreen):
             return "there is no request to choose"
         if action.verb in (*PAGES, "differences", "pager") and not self._inspecting:
             return "the inspector is closed"
-        if action.verb == "chat" and not isinstance(self.entry, Finished):
+        if action.verb in ("chat", "replay") and not isinstance(self.entry, Finished):
             return "there is no request to choose"
         return None
 
@@ -452,6 +455,20 @@ class LiveScreen(FrameScreen):
         if question is not None:
             chat.query_one("#message", TextArea).text = question.text
         self.conduit.tell(f"brought to the chat: {brought}")
+
+    async def do_replay(self) -> None:
+        """Send the request again where it is kept, and look into what became of it."""
+        entry = self.entry
+        if not isinstance(entry, Finished):
+            return
+        from conduit.tui.chat.replaying import replayed  # noqa: PLC0415  # deferred: rare
+
+        bodies = await self._ask("requests.bodies", entry)
+        asked = await replayed(self, entry, bodies)
+        for _ in range(_SEEN_TRIES if asked is not None else 0):
+            if self.open_record(str(asked)):
+                return
+            await asyncio.sleep(_SEEN_PAUSE_S)
 
     # Requests in flight
 
