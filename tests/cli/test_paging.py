@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conduit.cli.paging import pager_of
+from conduit.client.pager import pager_of
 from tests.cli.conftest import Shell
 from tests.cli.fake_gateway import FakeGateway
 

@@ -7,8 +7,9 @@ import pytest
 
 from conduit.client.chat import ChatRequest, Patience
 from conduit.client.chat_answer import AnswerReader, Usage
-from conduit.client.chatting import asked
+from conduit.client.chatting import asked, asked_again
 from conduit.client.errors import ApiError, ProviderFailed, Unreachable
+from conduit.client.replay import Replay
 from tests.fakes.answering import REQUEST_ID, AnsweringServer, answering
 
 REQUEST = ChatRequest(
@@ -92,3 +93,19 @@ def test_text_is_the_same_however_the_bytes_are_cut(size: int) -> None:
 def test_a_stream_that_is_none_is_a_failure_of_the_provider(event: bytes, said: str) -> None:
     with pytest.raises(ProviderFailed, match=said):
         list(AnswerReader({}).feed(event))
+
+
+async def test_a_kept_request_is_asked_again_and_read_to_its_end(server: AnsweringServer) -> None:
+    again = Replay("/v1/chat/completions", b'{"model": "fast"}', {"openai-beta": "x"}, "fast")
+    server.say("because")
+    answer = await asked_again(server.url, again, "condt_x", patience=Patience())
+    assert server.asked == [{"model": "fast"}]
+    assert server.keys == ["Bearer condt_x"]
+    assert (answer.status, answer.headers["x-request-id"]) == (200, REQUEST_ID)
+    assert answer.content.endswith(b"data: [DONE]\n\n")
+    server.say("half", end=False)
+    with pytest.raises(Unreachable, match="fell silent"):
+        await asked_again(server.url, again, "condt_x", patience=Patience(gap_s=0.05))
+    server.refusal = 429
+    with pytest.raises(ApiError, match="spent its budget"):
+        await asked_again(server.url, again, "condt_x", patience=Patience())

@@ -130,3 +130,15 @@ async def test_a_tie_and_a_provider_that_there_is_not(running: Running) -> None:
     for verb in ("explain", "simulate"):
         refused = await running.admin("POST", f"/routes/{verb}", asked, status=400)
         assert refused["error"]["param"] == "if_down"
+
+
+async def test_what_each_target_can_do(running: Running) -> None:
+    blind = to("fake-n1", capabilities={"vision": False, "context_tokens": 1000})
+    await add(running, "able", blind, to("fake-n2", order=1, capabilities={"vision": True}))
+    [leg] = (await explained(running, "able"))["legs"]
+    can = [each["capabilities"] for each in leg["candidates"]]
+    assert [each["vision"] for each in can] == [False, True]
+    assert can[0]["context_tokens"] == 1000
+    [leg] = (await explained(running, "able", caps=["vision"]))["legs"]
+    left_out = next(each for each in leg["candidates"] if each["model"] == "fake-n1")
+    assert left_out["capabilities"] is None

@@ -254,13 +254,13 @@ async def test_what_was_spent_is_read_again_only_when_something_was() -> None:
         await until_shown("today $0.00", pilot)
         screen: Any = app.frame
         screen._spending.read()
-        assert len(sent(app, "usage.show")) == 1
+        assert len(sent(app, "usage.show")) == len(("by day", "by provider"))
         app.store.receive([event(1, "stats.sampled", figures())])
         screen._spending.read()
-        assert len(sent(app, "usage.show")) == 1
+        assert len(sent(app, "usage.show")) == len(("by day", "by provider"))
         app.store.received["request.finished"] += 1
         screen._spending.read()
-        await until(lambda: len(sent(app, "usage.show")) == 2, pilot)
+        await until(lambda: len(sent(app, "usage.show")) == 4, pilot)
 
 
 async def test_spending_that_cannot_be_read_leaves_the_rate() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from conduit.client.errors import ApiError
 from conduit.tui.screens.mappings import targets_of, with_params
+from conduit.tui.widgets.abilities import deployments_of
+from tests.tui.allowed import deployment
 from tests.tui.events import mapping, provider, target
 from tests.tui.screens import REFUSED, STATES, in_state, list_of, on_screen, sent
 from tests.tui.snapshots import assert_looks
@@ -26,7 +28,7 @@ FAST = mapping(
     "fast",
     target("openai-main", "gpt-4o-mini"),
     target("groq", "llama-3.1-8b", 1, weight=3, params={"temperature": 0}),
-    target("old", "mystery", 2),
+    target("old", "mystery", 2, capabilities={"tools": False}),
 )
 MAPPINGS = page(
     FAST, mapping("gpt-4o"), mapping("gpt-*", enabled=False), mapping("claude", version=4)
@@ -41,8 +43,41 @@ SERVED = {
     "available": True,
     "provider": "openai-main",
     "model": "gpt-4o-mini",
+    "operations": ["chat"],
     "reasons": ["old/mystery: the provider is disabled"],
 }
+EXPLAINED = {
+    "alias": "fast",
+    "legs": [
+        {
+            "alias": "fast",
+            "candidates": [
+                {
+                    "provider": "openai-main",
+                    "model": "gpt-4o-mini",
+                    "capabilities": {
+                        "chat": True,
+                        "vision": True,
+                        "tools": True,
+                        "schema": True,
+                        "reasoning": False,
+                        "embeddings": False,
+                        "audio": None,
+                        "context_tokens": 128_000,
+                        "output_tokens": 16_384,
+                    },
+                },
+                {"provider": "old", "model": "mystery", "capabilities": None},
+            ],
+        }
+    ],
+}
+DEPLOYMENTS = page(
+    deployment("openai-main", "gpt-4o-mini"),
+    deployment("groq", "llama-3.1-8b", breaker="open", until="2026-11-20T22:02:38Z"),
+    deployment("openai-main", "claude", breaker="open", until="2026-11-20T22:02:38Z"),
+    deployment("groq", "another", breaker="half_open"),
+)
 
 
 def price(provider_name: str, model: str, body: Any) -> Any:
@@ -58,6 +93,8 @@ DATA: dict[str, Answer] = {
     ),
     "prices.show": price,
     "models.show": SERVED,
+    "routes.explain": EXPLAINED,
+    "health.deployments": DEPLOYMENTS,
     "providers.models": page({"provider": "groq", "model": "qwen-32b", "aliases": []}),
 }
 
@@ -105,6 +142,36 @@ async def test_prices_that_cannot_be_read_say_why() -> None:
     refused = refusal(500, "the database is busy", "unavailable")
     async with on_screen("mappings", {**DATA, "prices.show": refused}, "120x40") as (_, pilot):
         await until_shown("the database is busy", pilot)
+
+
+async def test_a_mapping_shows_what_each_target_can_do_and_its_breaker() -> None:
+    async with on_screen("mappings", DATA) as (app, pilot):
+        await pilot.press("enter")
+        await until_shown("128k", pilot)
+        lines = [line.split() for line in screen_text(app).splitlines()]
+        able = [line[line.index("│") + 1 :] for line in lines if {"│", "?"} <= {*line}]
+        assert able[0][:10] == ["1", "closed", *["yes"] * 4, "no", "?", "no", "128k"]
+        # The gateway leaves these out: what is known of them was said by hand, or nothing.
+        assert able[1][:5] == ["2", "open", "27s", "?", "?"]
+        assert able[2][:5] == ["3", "-", "?", "?", "no"]
+        asked = sent(app, "routes.explain")[0][2]
+        assert asked == {"alias": "fast", "operation": "chat"}
+
+
+async def test_the_list_says_which_breakers_keep_targets_from_serving() -> None:
+    async with on_screen("mappings", DATA) as (app, pilot):
+        await until_shown("1/2 open", pilot)
+        line = next(line for line in screen_text(app).splitlines() if line[2:].startswith("claude"))
+        assert "open 27s" in line
+        link_of(app).answers["health.deployments"] = page(deployment("groq", "llama-3.1-8b"))
+        await pilot.press("r")
+        await until(lambda: not {"27s", "1/2"} & set(screen_text(app).split()), pilot)
+
+
+def test_the_breakers_of_a_target_with_a_star_are_those_of_all_its_models() -> None:
+    rows = [deployment("groq", "llama-1"), deployment("groq", "qwen"), deployment("x", "llama-1")]
+    assert deployments_of([target("groq", "llama-*")], rows) == rows[:1]
+    assert deployments_of([target("groq", "llama")], rows) == []
 
 
 # Order

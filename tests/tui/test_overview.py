@@ -71,6 +71,7 @@ SPENT = {
 TOPS = {
     "key": {"ci": "12.90", "web": "28.30", "a-key-with-a-long-name": "0.004", "idle": "0"},
     "model": {"gpt-4o": "22.10", "claude-sonnet": "19.10"},
+    "provider": {"openai-main": "22.10", "anthropic": "15.00", "groq": "0.90"},
 }
 
 
@@ -209,6 +210,37 @@ async def test_where_there_is_room_it_tells_where_today_goes_to_and_what_costs_m
         await until_shown("keys    web $28.30  ci $12.90", pilot)
         await until_shown("models  gpt-4o $22.10", pilot)
         assert "idle $0" not in screen_text(app)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_providers_show_what_they_cost_today(size: str) -> None:
+    app = make_app(DATA)
+    async with running(app, SIZES[size]) as pilot:
+        await until_shown("$0.90", pilot)
+        lines = [line.split() for line in screen_text(app).splitlines()]
+        assert "$0.90" in next(line for line in lines if "groq" in line)
+        assert "$0.00" in next(line for line in lines if "old" in line)
+
+
+async def test_alerts_stand_beside_the_providers_where_there_is_room_and_below_otherwise() -> None:
+    app = make_app(DATA)
+    async with running(app, SIZES["120x40"]) as pilot:
+        await until_shown("ALERT", pilot)
+        heading = next(line for line in screen_text(app).splitlines() if "PROVIDER" in line)
+        assert "ALERT" in heading
+        await pilot.resize_terminal(80, 24)
+        await until(lambda: "PROVIDER" in screen_text(app), pilot)
+        await until(
+            lambda: (
+                not [
+                    line
+                    for line in screen_text(app).splitlines()
+                    if "PROVIDER" in line and "ALERT" in line
+                ]
+            ),
+            pilot,
+        )
+        await until_shown("ALERT", pilot)
 
 
 async def test_keys_which_it_does_not_show_are_not_read() -> None:

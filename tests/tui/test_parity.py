@@ -26,7 +26,7 @@ SEEING = frozenset(
         *("live", "live.pause", "live.view", "live.follow", "live.fit", "live.next"),
         *("live.before", "live.summary", "live.timeline", "live.json", "live.clear"),
         *("live.route", "live.request", "live.sent", "live.answer", "live.headers"),
-        *("live.differences",),
+        *("live.differences", "live.pager"),
         *(
             "providers.credential",
             "providers.breaker",
@@ -42,6 +42,7 @@ SEEING = frozenset(
 # What does the same, with the options that it takes.
 COMMANDS: Mapping[str, str] = {
     "live.chat": "logs replay --model",
+    "live.replay": "logs replay --model",
     "live.running": "requests cancel",
     "app.context": "context use",
     "app.undo": "keys enable",  # or whatever is the opposite of what was done
@@ -114,6 +115,7 @@ COMMANDS: Mapping[str, str] = {
     "usage.period": "usage --since --until",
     "usage.by": "usage --by",
     "usage.export": "usage --output",
+    "live.export": "logs export --format",
 }
 
 

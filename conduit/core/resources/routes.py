@@ -6,6 +6,7 @@ from pydantic import Field, StringConstraints
 
 from conduit.core.resources.fields import Alias, Name, Resource, Usd
 from conduit.core.resources.health import DeploymentView
+from conduit.core.resources.models import ModelCapabilities
 
 Capability = Literal["vision", "tools", "schema"]
 Session = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -37,7 +38,8 @@ class RouteCandidate(Resource):
     """A target with all that speaks for and against it; `rank` 1 is tried first.
 
     `score` is its strategy's, the lowest first. `state` is "ready", "left_out" for what could never
-    serve the request, or why it takes no call now. `cost` is the most that the request would cost.
+    serve the request, or why it takes no call now. `cost` is the most that the request would cost,
+    `capabilities` what is known of what the model can do there, null where it is left out.
     """
 
     provider: str
@@ -50,6 +52,7 @@ class RouteCandidate(Resource):
     reason: str | None
     cost: Usd | None
     deployments: list[DeploymentView]
+    capabilities: ModelCapabilities | None = None
 
 
 class RouteTarget(Resource):

@@ -1,6 +1,7 @@
 """Admin operations that tell where a request would go, and why."""
 
 import asyncio
+from dataclasses import asdict
 from random import random
 
 from conduit.core.errors import (
@@ -10,6 +11,7 @@ from conduit.core.errors import (
     PermissionDeniedError,
 )
 from conduit.core.money import format_usd
+from conduit.core.resources.models import ModelCapabilities
 from conduit.core.resources.routes import (
     RouteCandidate,
     RouteDistribution,
@@ -150,6 +152,7 @@ def _candidate(candidate: ExplainedCandidate) -> RouteCandidate:
         reason=candidate.reason,
         cost=None if candidate.cost is None else format_usd(candidate.cost),
         deployments=[deployment_view(each) for each in candidate.deployments],
+        capabilities=None if candidate.can is None else ModelCapabilities(**asdict(candidate.can)),
     )
 
 

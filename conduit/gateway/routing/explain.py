@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from conduit.gateway.capabilities import Capabilities
 from conduit.gateway.dialects.openai.wire import cap_among
 from conduit.gateway.exchange import Candidate, Decision, Ranked, WhyNot
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
@@ -53,6 +54,7 @@ class ExplainedCandidate:
     """A target with all that speaks for and against it; `rank` 1 is tried first.
 
     `cost` is the most in nano-dollars that the request would cost there, None without a price.
+    `can` is what the model can do there, None of a target that is left out.
     """
 
     provider: str
@@ -65,6 +67,7 @@ class ExplainedCandidate:
     reason: str | None
     cost: int | None
     deployments: Sequence[DeploymentFacts]
+    can: Capabilities | None = None
 
 
 class Way(NamedTuple):
@@ -341,6 +344,7 @@ class Explainer:
             reason,
             cost,
             facts,
+            candidate.can,
         )
 
 

@@ -23,17 +23,20 @@ from conduit.tui.traffic import Finished, Happened, Mark, Record
 from conduit.tui.widgets.dialogs import Confirm
 from conduit.tui.widgets.frame import FrameScreen, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.inspector import OF_BODIES, PAGES, Inspected, Inspector, Page
+from conduit.tui.widgets.inspector import OF_BODIES, PAGES, SEARCHED, Inspected, Inspector, Page
 from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 from conduit.tui.widgets.picker import Choice, Picker
 from conduit.tui.widgets.records import FilterLine, as_json
 from conduit.tui.widgets.ring_grid import RingGrid, everything
+from conduit.tui.widgets.searching import SearchLine
 
 Entry = Finished | Happened | Mark
 _COUNT_EVERY_S = 1.0
 _NOT_FOUND = 404
 _FRESH_MS = 10_000
+_SEEN_TRIES = 30  # its event comes moments after its answer
+_SEEN_PAUSE_S = 0.1
 _ON_ITS_WAY_S = (0.2, 0.4, 0.8, 1.6)
 
 _EMPTY = 'Nothing has happened yet.\n\nAsk a model, here with F2 or with: conduit chat "hello"'
@@ -81,7 +84,9 @@ class LiveScreen(FrameScreen):
     ACTIONS = (
         Action("live.pause", "Pause, or go on", ("space",), "pause", 1),
         Action("live.inspect", "Look into the request", ("enter",), "inspect", 1),
-        Action("live.filter", "Filter", ("slash",), "filter", 2),
+        Action(
+            "live.filter", "Filter; in a page of the inspector: search", ("slash",), "filter", 2
+        ),
         Action("live.view", "Requests, or other events", ("v",), "events", 3),
         Action("live.follow", "Follow the newest", ("f",), "follow", 4),
         Action("live.fit", "Filter by the alias of this request", ("a",), "same alias", 6),
@@ -96,9 +101,12 @@ class LiveScreen(FrameScreen):
         Action("live.headers", "Page of the inspector: headers", ("7",)),
         Action("live.json", "Page of the inspector: the record as JSON", ("8",)),
         Action("live.differences", "Only where the provider was sent something else", ("n",)),
+        Action("live.pager", "The page in your pager: $PAGER", ("P",), "pager", 6),
         Action("live.chat", "Open in chat", ("o",), "chat", 6),
+        Action("live.replay", "Send it again, to a model", ("R",), "replay", 6),
         Action("live.copy", "Copy: id, curl, JSON or the page", ("y",), "copy", 5),
         Action("live.running", "Requests in flight; stop one", ("i",), "in flight", 5),
+        Action("live.export", "Export what is shown", ("E",), "export", 6),
         Action("live.clear", "Clear the list", ("c",), "clear", 6),
         Action("live.close", "Close the inspector or the filter", ("escape", "q")),
     )
@@ -114,6 +122,7 @@ class LiveScreen(FrameScreen):
 
     def compose_body(self) -> ComposeResult:
         yield FilterLine(id="filter", placeholder=_FILTER_HELP, compact=True)
+        yield SearchLine(id="search")
         yield Static("", id="banner", classes="banner", markup=False)
         with Lists(id="lists"):
             yield RingGrid(REQUEST_COLUMNS, self._traffic, id="requests")
@@ -219,11 +228,13 @@ class LiveScreen(FrameScreen):
             return None
         if action.verb in ("inspect", "copy", "next", "before") and self.entry is None:
             return "there is nothing to choose"
+        if action.verb == "export" and not self.grid.count():
+            return "nothing is shown"
         if action.verb == "fit" and not isinstance(self.entry, Finished):
             return "there is no request to choose"
-        if action.verb in (*PAGES, "differences") and not self._inspecting:
+        if action.verb in (*PAGES, "differences", "pager") and not self._inspecting:
             return "the inspector is closed"
-        if action.verb == "chat" and not isinstance(self.entry, Finished):
+        if action.verb in ("chat", "replay") and not isinstance(self.entry, Finished):
             return "there is no request to choose"
         return None
 
@@ -239,6 +250,17 @@ class LiveScreen(FrameScreen):
         self.grid.clear()
         self.show()
 
+    def _exported(self) -> list[Finished | Happened]:
+        """What the list shows, without its marks."""
+        grid = self.grid
+        entries = (grid.row_at(index) for index in range(grid.count()))
+        return [entry for entry in entries if not isinstance(entry, Mark)]
+
+    async def do_export(self) -> None:
+        from conduit.tui.widgets.exporting import export  # noqa: PLC0415  # deferred: rare
+
+        await export(self, "event" if self._shows_events else "request", self._exported())
+
     def do_view(self) -> None:
         self._shows_events = not self._shows_events
         self.set_class(self._shows_events, "-events")
@@ -246,6 +268,9 @@ class LiveScreen(FrameScreen):
         self.show()
 
     def do_filter(self) -> None:
+        if self._inspecting and self.inspector.page in SEARCHED:
+            self.query_one(SearchLine).begin()
+            return
         line = self.query_one("#filter", Input)
         line.display = True
         line.focus()
@@ -402,6 +427,11 @@ class LiveScreen(FrameScreen):
         self.inspector.only_differences = not self.inspector.only_differences
         self._turn_to("sent")
 
+    def do_pager(self) -> None:
+        from conduit.tui.widgets.paging import page  # noqa: PLC0415  # deferred: rare
+
+        page(self, self.inspector.whole)
+
     async def do_chat(self) -> None:
         """The model of the request in a new conversation, with its question where it is kept."""
         entry = self.entry
@@ -426,6 +456,20 @@ class LiveScreen(FrameScreen):
         if question is not None:
             chat.query_one("#message", TextArea).text = question.text
         self.conduit.tell(f"brought to the chat: {brought}")
+
+    async def do_replay(self) -> None:
+        """Send the request again where it is kept, and look into what became of it."""
+        entry = self.entry
+        if not isinstance(entry, Finished):
+            return
+        from conduit.tui.chat.replaying import replayed  # noqa: PLC0415  # deferred: rare
+
+        bodies = await self._ask("requests.bodies", entry)
+        asked = await replayed(self, entry, bodies)
+        for _ in range(_SEEN_TRIES if asked is not None else 0):
+            if self.open_record(str(asked)):
+                return
+            await asyncio.sleep(_SEEN_PAUSE_S)
 
     # Requests in flight
 
@@ -460,6 +504,7 @@ class LiveScreen(FrameScreen):
 
     def _close_inspector(self) -> None:
         self.set_class(False, "-inspecting")
+        self.query_one(SearchLine).action_leave()
         self.grid.focus()
         self.refresh_frame()
 

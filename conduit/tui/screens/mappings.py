@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from textual.app import ComposeResult
+from textual.timer import Timer
 from textual.widget import Widget
 
 from conduit.client.errors import ApiError, ClientError
@@ -17,8 +18,9 @@ from conduit.tui.gateway import GatewayLink
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.store import id_of
 from conduit.tui.traffic import Record
-from conduit.tui.widgets import standing
-from conduit.tui.widgets.detailed import DetailedScreen, Reading, closing
+from conduit.tui.widgets import breakers, standing
+from conduit.tui.widgets.abilities import ability_columns, breaker_of, can_of
+from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closing
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Values
 from conduit.tui.widgets.grid import Cell, Column, Grid
@@ -26,6 +28,9 @@ from conduit.tui.widgets.records import Empty
 
 WILDCARD = "*"
 _NOT_FOUND = 404
+_COUNTDOWN_S = 1.0
+_EXPLAINED = ("chat", "completion", "embedding", "rerank", "moderation")
+"""The operations that a route can be explained for."""
 _UNSHOWN = ("params", "capabilities")  # of a target, by its form
 _TARGET = re.compile(r"(?P<provider>[^/\s]+)/(?P<model>\S+?)(?:\s+x(?P<weight>\d{1,7}))?")
 
@@ -35,7 +40,7 @@ class MappingsScreen(DetailedScreen):
 
     PLACE = "mappings"
     TABLE = "mappings"
-    TABLES = frozenset({"providers"})
+    TABLES = frozenset({"providers", "deployments"})
     NOUN = "mapping"
     PANE_KEYS = "J later  K earlier  Enter provider"
     CSS_PATH = ["detailed.tcss", "mappings.tcss"]
@@ -50,9 +55,11 @@ class MappingsScreen(DetailedScreen):
     def __init__(self) -> None:
         super().__init__()
         self._answers: dict[str, Record] = {}
+        self._breakers_seen = (-1, -1)
+        self._countdown: Timer | None = None
         self.columns = (
-            Column("ALIAS", lambda row, _: row["alias"], 15, grow=1, priority=0),
-            Column("STATE", standing.of_mapping, 6, priority=0),
+            Column("ALIAS", lambda row, _: row["alias"], 14, grow=1, priority=0),
+            Column("STATE", self._state, 11, priority=0),
             Column("N", lambda row, _: str(len(row["targets"])), 2, right=True, priority=1),
             Column("FIRST TARGET", _first, 25, grow=2, priority=0),
             Column("THEN", _others, 20, grow=3, priority=2),
@@ -72,9 +79,43 @@ class MappingsScreen(DetailedScreen):
             ),
             id="targets",
         )
+        yield Listed(ability_columns(self._breaker), id="abilities")
         yield Facts(id="notes")
 
+    def on_mount(self) -> None:
+        self._countdown = self.set_interval(_COUNTDOWN_S, self._show_breakers, pause=True)
+
     # What is shown
+
+    def show_store(self) -> None:
+        super().show_store()
+        table = self.store.table("deployments")
+        seen = self.store.epoch, table.revision
+        if self.can_draw and seen != self._breakers_seen:
+            self._breakers_seen = seen
+            self._show_breakers()
+            if self._countdown is not None:
+                # How long a breaker stays open goes on by itself; nothing else here does.
+                is_open = any(map(breakers.is_open, table.rows.values()))
+                (self._countdown.resume if is_open else self._countdown.pause)()
+
+    def _show_breakers(self) -> None:
+        self.grid.repaint()
+        self.query_one("#abilities", Listed).repaint()
+
+    def _told(self, targets: Sequence[Record]) -> Cell:
+        deployments = self.store.table("deployments").rows.values()
+        return breaker_of(targets, deployments, self.store.wall_ms())
+
+    def _state(self, row: Record, glyphs: Glyphs) -> Cell:
+        """On or off; of one that is on, the breakers that keep targets from serving."""
+        told = self._told(row["targets"])
+        if row["enabled"] and (told.tone == "bad" or told.tone == "warn"):
+            return standing.pill(glyphs, told.tone, told.text)
+        return standing.of_mapping(row, glyphs)
+
+    def _breaker(self, target: Record, _: Glyphs) -> Cell:
+        return self._told([target])
 
     def draw_detail(self, row: Record, reading: Reading | None) -> None:
         self.query_one("#facts", Facts).show([*self._facts(row, reading)])
@@ -85,6 +126,9 @@ class MappingsScreen(DetailedScreen):
         grid = self.query_one("#targets", Grid)
         grid.styles.height = len(targets) + 1
         grid.set_rows(targets, [_named(target) for target in targets])
+        candidates = (reading.value or {}).get("candidates", ()) if reading is not None else ()
+        able = [{**target, "can": can_of(target, candidates)} for target in targets]
+        self.query_one("#abilities", Listed).show(able, [str(each["place"]) for each in able])
         self.query_one("#notes", Facts).show([*self._notes(row, reading)])
 
     def _facts(self, row: Record, reading: Reading | None) -> Iterator[Fact]:
@@ -149,22 +193,38 @@ class MappingsScreen(DetailedScreen):
         targets = row["targets"]
         prices = await asyncio.gather(*(self._price_of(target) for target in targets))
         model = None
+        candidates: Sequence[Record] = ()
         if row["enabled"] and not row["alias"].endswith(WILDCARD):
             model = await self._or_none("models.show", row["alias"])
+        if model is not None:
+            candidates = await self._candidates(model)
         return {
             "prices": {
                 _named(target): price for target, price in zip(targets, prices, strict=True)
             },
             "model": model,
+            "candidates": candidates,
         }
+
+    async def _candidates(self, model: Record) -> Sequence[Record]:
+        """The targets as a request to the alias would find them, with what each can do."""
+        offered = [each for each in model.get("operations") or () if each in _EXPLAINED]
+        body = {"alias": model["id"], "operation": offered[0] if offered else _EXPLAINED[0]}
+        explained = await self._or_none("routes.explain", body=body)
+        if explained is None:
+            return []
+        found: Sequence[Record] = explained["legs"][0]["candidates"]
+        return found
 
     async def _price_of(self, target: Record) -> Record | None:
         return await self._or_none("prices.show", target["provider"], target["model"])
 
-    async def _or_none(self, operation: str, *names: str) -> Record | None:
+    async def _or_none(
+        self, operation: str, *names: str, body: Mapping[str, Any] | None = None
+    ) -> Record | None:
         """What the gateway has under this name, None where it has nothing. Raises ClientError."""
         try:
-            return await self.conduit.link.call(operation, *names)
+            return await self.conduit.link.call(operation, *names, body=body)
         except ApiError as error:
             if error.status == _NOT_FOUND:
                 return None

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container, Horizontal, Vertical
 from textual.content import Content
 from textual.timer import Timer
 
+from conduit.core import people
 from conduit.tui.actions import Action
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
@@ -79,14 +80,15 @@ class OverviewScreen(AlertsScreen):
         self._countdown: Timer | None = None
         self._traffic = Pace(self, TRAFFIC_EVERY_S, self._draw)
         self._columns = (
-            Column("PROVIDER", lambda row, _: row["name"], 14, grow=2, priority=0),
+            Column("PROVIDER", lambda row, _: row["name"], 13, grow=1, priority=0),
             Column("STATE", self._state, 11, priority=0),
             Column("BREAKER", self._breaker, 9, priority=1),
             Column("TYPE", lambda row, _: row["type"], 12, priority=4),
             Column("RPM", self._rpm, 5, right=True),
             Column("ERR%", self._errors, 5, right=True),
             Column("P95", self._p95, 6, right=True, priority=2),
-            Column("LAST ERROR", self._last_error, 16, grow=2, priority=3),
+            Column("SPEND", self._spend, 7, right=True, priority=2),
+            Column("LAST ERROR", self._last_error, 10, grow=3, priority=3),
         )
 
     def compose_body(self) -> ComposeResult:
@@ -104,9 +106,11 @@ class OverviewScreen(AlertsScreen):
             spending = Spending(id="spending", classes="pane")
             spending.border_title = "Spending"
             yield spending
-        yield Grid(self._columns, id="providers")
-        yield Said(id="state", classes="state")
-        yield from self.compose_alerts()
+        with Container(id="sides"):
+            with Vertical(id="served"):
+                yield Grid(self._columns, id="providers")
+                yield Said(id="state", classes="state")
+            yield from self.compose_alerts()
         yield Newest(NEWEST_COLUMNS, id="newest")
         yield Said(id="quiet")
 
@@ -236,7 +240,15 @@ class OverviewScreen(AlertsScreen):
         seen = self.store.providers.get(row["name"])
         if seen is None or seen.last_error is None:
             return "-"
-        return Cell(f"{clock_time(seen.last_error_ms)} {seen.last_error}", "dim")
+        return Cell(f"{seen.last_error} {clock_time(seen.last_error_ms)}", "dim")
+
+    def _spend(self, row: Record, glyphs: Glyphs) -> str:
+        """Today's."""
+        known = self._spending.of_providers
+        return "-" if known is None else people.money(known.get(row["name"], "0"))
+
+    def on_spending_read(self) -> None:
+        self._providers.repaint()
 
     # Actions
 

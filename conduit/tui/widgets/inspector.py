@@ -19,6 +19,7 @@ from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.traffic import Finished, Happened, Record
 from conduit.tui.widgets import payloads
+from conduit.tui.widgets.finding import line_of, places_of, shown_in
 from conduit.tui.widgets.frame import app_of
 from conduit.tui.widgets.line import Line
 from conduit.tui.widgets.routed import route_of
@@ -27,11 +28,14 @@ Page = Literal["summary", "timeline", "route", "request", "sent", "answer", "hea
 PAGES: tuple[Page, ...] = get_args(Page)
 OF_BODIES = frozenset[Page]({"request", "sent", "answer", "headers"})
 """The pages that need the bodies of the request."""
+SEARCHED = OF_BODIES | {"json"}
+"""The pages that a text can be looked for in."""
 _SHORT = {"summary": "sum", "timeline": "time", "request": "req", "answer": "ans"}
 _ROOMY_CELLS = 71
 _LABEL_CELLS = 13
 _STEP_CELLS = 11
 _BODIES_HINT = "4 to 7 show what was sent and answered, where it is kept."
+_TABS_LINES = 2
 _NOT_FOUND = 404
 
 
@@ -86,6 +90,9 @@ class Inspector(VerticalScroll, can_focus=True):
         self.only_differences = False
         """Of what the provider was sent: where it is not what the client sent."""
         self._shown: Inspected | None = None
+        self._wanted = ""
+        self._places: list[tuple[int, int]] = []
+        self._place = 0
 
     def compose(self) -> ComposeResult:
         yield PageTabs()
@@ -107,6 +114,7 @@ class Inspector(VerticalScroll, can_focus=True):
         self.page = page
         self.query_one(PageTabs).refresh()
         self.scroll_home(animate=False)
+        self._place = 0
         self.draw()
 
     @property
@@ -114,8 +122,47 @@ class Inspector(VerticalScroll, can_focus=True):
         """The page as plain text."""
         return self._content().plain
 
+    @property
+    def whole(self) -> str:
+        """The page as plain text, with all of a body that is too long to be laid out."""
+        bodies = self._shown.bodies if self._shown is not None else None
+        if bodies is None:
+            return self.text
+        sent = bodies["attempts"][-1]["request"] if bodies["attempts"] else None
+        messages = {"request": bodies["request"], "sent": sent, "answer": bodies["response"]}
+        message = messages.get(self.page)
+        if message is None or (self.page == "sent" and self.only_differences):
+            return self.text
+        return payloads.whole_of(message)
+
+    def find(self, wanted: str) -> None:
+        """Mark where a text stands in the page, and go to the first place; "" ends that."""
+        self._wanted, self._place = wanted, 0
+        self.draw()
+        self._show_place()
+
+    def step(self, by: int) -> None:
+        """Go to the next place where it stands, from the last one to the first."""
+        if self._places:
+            self._place = (self._place + by) % len(self._places)
+            self.draw()
+            self._show_place()
+
+    def _show_place(self) -> None:
+        if self._places:
+            page = self.query_one("#inspected", Static)
+            end = self._places[self._place][1]
+            line = line_of(self._content(), end, page.content_size.width) + _TABS_LINES
+            self.scroll_to(y=max(0, line - self.size.height // 2), animate=False)
+
     def draw(self) -> None:
-        self.query_one("#inspected", Static).update(self._content())
+        content = self._content()
+        self._places = places_of(self._wanted, content.plain)
+        self._place = min(self._place, max(0, len(self._places) - 1))
+        found = f"{self._place + 1} of {len(self._places)}" if self._places else "not found"
+        self.border_subtitle = found if self._wanted else ""
+        shown = shown_in(content, self._places, self._place)
+        self.query_one("#inspected", Static).update(shown)
 
     def on_resize(self) -> None:
         self.draw()

@@ -10,7 +10,8 @@ from conduit.core.redaction import redacted
 from conduit.tui.traffic import Record
 
 MOST_LINES = 2_000
-"""So many are laid out; more of them would be felt at every key."""
+MOST_CHARS = 200_000
+"""So much is laid out; more of it would be felt at every key."""
 NO_CALL = "Nothing was sent to a provider."
 NO_ANSWER = "There was no answer."
 
@@ -64,11 +65,16 @@ def messages_of(bodies: Record) -> Iterator[tuple[str, Record]]:
         yield "answer to the client", bodies["response"]
 
 
+def whole_of(message: Record) -> str:
+    """A body however long it is, to be read elsewhere."""
+    return redacted(readable(content_of(message)))
+
+
 def _shown(message: Record) -> Content:
-    lines = readable(content_of(message)).split("\n")
-    text = "\n".join(lines[:MOST_LINES])
-    if len(lines) > MOST_LINES:
-        text += f"\n... {len(lines) - MOST_LINES:,} more lines: y copies all"
+    whole = readable(content_of(message))
+    text = "\n".join(whole.split("\n", MOST_LINES)[:MOST_LINES])[:MOST_CHARS]
+    if len(text) < len(whole):
+        text += f"\n... {len(whole) - len(text):,} characters more: P shows all in your pager"
     if message["truncated"]:
         text += f"\n... only the first of {people.size(message['bytes'])} were kept"
     return Content(redacted(text)) if text else Content.styled("it is empty", "$dim")

@@ -1,10 +1,11 @@
 """What is spent, today and against budgets."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from textual.content import Content
+from textual.message import Message
 from textual.timer import Timer
 
 from conduit.client.errors import ClientError
@@ -31,9 +32,18 @@ class Spending(Figures):
     _days: dict[str, str] | None = None
     _tops: tuple[Sequence[Record], ...] = ()
     """What today's keys and models cost, the dearest first; read where there is room."""
+    _of_providers: Mapping[str, str] | None = None
     _days_of: tuple[int, int] | None = None
     _reading: Timer | None = None
     _waited_s = 0.0
+
+    class Read(Message):
+        """What was spent has been read."""
+
+    @property
+    def of_providers(self) -> Mapping[str, str] | None:
+        """What today's calls to each provider cost; None as long as that is not known."""
+        return self._of_providers
 
     def begin(self) -> None:
         """Read what was spent, and again each minute in which anything was; the first of a day
@@ -55,7 +65,7 @@ class Spending(Figures):
 
     def redraw(self) -> None:
         if self._days_of is None or self._days_of[0] != app_of(self).store.epoch:
-            self._days, self._tops = None, ()
+            self._days, self._tops, self._of_providers = None, (), None
             self.read()
         super().redraw()
 
@@ -74,15 +84,20 @@ class Spending(Figures):
         tops: tuple[Sequence[Record], ...] = ()
         try:
             found = await app.link.call("usage.show", query={"since": since, "by": "day"})
+            begun = f"{today}T00:00:00Z"
+            by_provider = {"since": begun, "by": "provider"}
+            providers = await app.link.call("usage.show", query=by_provider)
             if self._is_roomy:
-                tops = await self._read_tops(f"{today}T00:00:00Z")
+                tops = await self._read_tops(begun)
         except ClientError:
             self._days_of = epoch, -1  # asked again in a minute; the tail tells of it, if anybody
             return
         if epoch == app.store.epoch:
             self._days = {row["group"]: row["cost"] for row in found["groups"]}
             self._tops = tops
+            self._of_providers = {row["group"]: row["cost"] for row in providers["groups"]}
             super().redraw()
+            self.post_message(self.Read())
 
     @property
     def _is_roomy(self) -> bool:
