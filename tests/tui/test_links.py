@@ -11,6 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 import conduit.tui
+from conduit.client.api import OPERATIONS
 from conduit.tui.app import ConduitApp
 from conduit.tui.gateway import ANOTHER_GATEWAY
 from conduit.tui.widgets.forms import FormDialog
@@ -42,8 +43,7 @@ async def look_elsewhere(app: ConduitApp) -> FakeLink:
 
 
 def changes(link: FakeLink) -> list[Any]:
-    reads = (".list", ".show", ".usage")
-    return [call for call in link.calls if not call[0].endswith(reads)]
+    return [call for call in link.calls if not OPERATIONS[call[0]].idempotent]
 
 
 async def typed(what: dict[str, str], app: ConduitApp, pilot: Pilot[Any]) -> None:
