@@ -134,7 +134,7 @@ def test_transactions_members_and_usage_of_a_group(conduit: Conduit, gateway: Fa
     assert "ci" in conduit("groups", "members", "team").out
     assert gateway.seen[-1].query["group"] == [group["id"]]
     assert conduit("groups", "usage", "team", "--by", "model", "--since", "ever").code == 0
-    assert gateway.seen[-1].query == {"by": ["model"], "group": [group["id"]]}
+    assert gateway.seen[-1].query == {"by": ["model"], "group": [group["id"]], "most": ["20000"]}
     assert conduit("groups", "usage", "team", "--by", "colour").code == 2
 
 
@@ -156,7 +156,7 @@ def test_records_and_sums_are_of_a_group(conduit: Conduit, gateway: FakeGateway)
     assert gateway.seen[-1].query["filter"] == ["group:team"]
     group = gateway.add("groups", name="team")
     conduit("usage", "--by", "group", "--group", "team", "--since", "ever")
-    assert gateway.seen[-1].query == {"by": ["group"], "group": [group["id"]]}
+    assert gateway.seen[-1].query == {"by": ["group"], "group": [group["id"]], "most": ["20000"]}
     conduit("usage", "--group", "gone-group", "--since", "ever")
     assert gateway.seen[-1].query == {"group": ["gone-group"]}
 
