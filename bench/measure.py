@@ -41,6 +41,7 @@ class Subject:
     env: dict[str, str] = field(default_factory=dict)
     key: str = "sk-bench"
     key_command: list[str] = field(default_factory=list)
+    limited_key: str = ""
     prepare: list[str] = field(default_factory=list)
     model_prefix: str = ""
     headers: dict[str, str] = field(default_factory=dict)
@@ -55,7 +56,10 @@ class Subject:
         return cls(**{"name": path.stem} | values)
 
     def takes(self, case: str) -> bool:
-        return case not in self.skip and (self.translates or not CASES[case].is_translated)
+        wanted = CASES[case]
+        if case in self.skip or (wanted.limited and not self.limited_key):
+            return False
+        return self.translates or not wanted.is_translated
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Case:
     seconds: float = 3
     ramp: float = 0
     client: str = "chat"
+    limited: bool = False  # with the key that is under limits of every kind
 
     @property
     def chunks(self) -> int:
@@ -82,6 +87,7 @@ class Case:
 HELD = "mock-ttft50-gap2000-n10"  # 18 s a stream: long enough to open thousands
 CASES = {
     "chat": Case("closed", "mock-size1000", 16),
+    "limited": Case("closed", "mock-size1000", 16, limited=True),
     # By turns of a second, so that both meet the same moments of a busy machine. The latter is an
     # alias of the gateway's own with three targets, by the lowest latency (`conduit_home.py`).
     "one target": Case("closed", "mock-size1000", 16, seconds=1),
@@ -175,6 +181,11 @@ def running(pid: int) -> bool:
     return False
 
 
+def read_key(key: str) -> str:
+    """`@file`: left there by `prepare`."""
+    return Path(key[1:]).read_text().strip() if key.startswith("@") else key
+
+
 class Running:
     """A started gateway."""
 
@@ -206,9 +217,7 @@ class Running:
         self.sidecar = None
         if subject.sidecar_pid_file:
             self.sidecar = Tree(int(Path(subject.sidecar_pid_file).read_text().split()[0]))
-        self.key = subject.key
-        if subject.key.startswith("@"):  # left there by `prepare`
-            self.key = Path(subject.key[1:]).read_text().strip()
+        self.key, self.limited_key = read_key(subject.key), read_key(subject.limited_key)
         self.base_url = subject.base_url
         try:
             self.await_answer()
@@ -255,7 +264,7 @@ class Running:
         """One case; the figures of the load, plus what it cost this process tree."""
         target = load.Target(
             self.base_url,
-            self.key,
+            self.limited_key if case.limited else self.key,
             case.model,
             case.stream,
             case.prompt_bytes,

@@ -19,7 +19,8 @@ from measure import CASES as ALL_CASES
 from measure import FORMS, HERE, PAIRS, Cores, compare, table
 
 SUBJECTS = ("direct", "nginx", "aiohttp-uvloop", "conduit")
-CASES = ("chat", "chat100k", "burst", "pace100")
+LIMITED = "limited"  # in `--cases`: with a key that is under rate limits of every kind
+CASES = ("chat", LIMITED, "chat100k", "burst", "pace100")
 HELD = "hold9k"
 RANKED = "ranked"  # in `--cases`: three targets of an alias beside one, by turns
 ONE, THREE = "one target", "three targets"
@@ -88,6 +89,13 @@ def ranked_ratios(run: Run) -> list[float]:
     return [above / below for above, below in zip(three, one, strict=False)]
 
 
+def limited_ratios(run: Run) -> list[float]:
+    """A request under limits over the pass-through's, which has none, round by round."""
+    mine = run.values(GATEWAY, LIMITED, "cpu_us_per_request")
+    floor = run.values(FLOOR, "chat", "cpu_us_per_request")
+    return [above / below for above, below in zip(mine, floor, strict=False)]
+
+
 def fact(name: str) -> Callable[[Run], list[float]]:
     return lambda run: run.fact(name)
 
@@ -98,6 +106,7 @@ def held_figure(name: str) -> Callable[[Run], list[float]]:
 
 TARGETS = (
     Target("CPU a request, × pass-through", 1.8, "", ratio("chat", "cpu_us_per_request")),
+    Target("CPU a request under limits of all kinds, × pass-through", 1.8, "", limited_ratios),
     Target("CPU a request, three targets by latency, × one target", 1.1, "", ranked_ratios),
     Target("CPU a chunk at pace, × pass-through", 1.5, "", ratio("pace100", "cpu_us_per_chunk")),
     Target("CPU a chunk in a burst, × pass-through", 1.5, "", ratio("burst", "cpu_us_per_chunk")),

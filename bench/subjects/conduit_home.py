@@ -1,8 +1,8 @@
 """Makes a fresh home for Conduit and configures it through the admin API, then stops the gateway.
 
 The providers are the bench's mock in the dialects it speaks, each under one mapping whose alias
-ends in a star; every model of the cases has a price, so that money is really counted; the key has
-a budget that nothing here exhausts.
+ends in a star; every model of the cases has a price, so that money is really counted; the keys have
+budgets that nothing here exhausts, one of them limits of every kind too.
 """
 
 import json
@@ -46,6 +46,13 @@ ACCESS_KEY = {
 SECRETS = {"bedrock": json.dumps(ACCESS_KEY)}
 PRICE = {"input": "2.50", "output": "10", "max_output_tokens": 4096}
 KEY = {"name": "bench", "budget": {"limit": "1000000"}}
+LIMITED_KEY = {
+    "name": "limited",
+    "budget": {"limit": "1000000", "period": "month", "timezone": "Europe/Berlin"},
+    "limits": [
+        {"kind": kind, "limit": 10**9} for kind in ("rpm", "tpm", "rpd", "tpd", "concurrent")
+    ],
+}
 
 
 def call(method: str, path: str, body: object, master_key: str) -> dict[str, Any]:
@@ -100,7 +107,8 @@ def configure(home: Path, master_key: str) -> None:
     for model in {case.model for case in CASES.values()}:
         for name in providers_of(model.partition("-")[0]):
             call("PUT", f"/admin/prices/{name}/{model}", PRICE, master_key)
-    (home / "key").write_text(call("POST", "/admin/keys", KEY, master_key)["secret"])
+    for file, key in (("key", KEY), ("limited-key", LIMITED_KEY)):
+        (home / file).write_text(call("POST", "/admin/keys", key, master_key)["secret"])
 
 
 def main() -> None:

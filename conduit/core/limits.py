@@ -1,6 +1,7 @@
 """Rate limits: how many requests or tokens in a minute or a day, or requests at once."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, Literal, get_args
 
 from conduit.core.aliases import fits
@@ -26,7 +27,7 @@ WORDS: Final[dict[LimitKind, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, for what is worked out once
 class Limit:
     """One limit of a scope.
 
@@ -50,7 +51,7 @@ class Limit:
         of = "" if self.model is None else f" for the model {self.model}"
         return f"{self.limit:,} {WORDS[self.kind]}{of}"
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What tells it from the other limits of its scope: `rpm`, or `rpm:gpt-4o` of one model."""
         return self.kind if self.model is None else f"{self.kind}:{self.model}"
@@ -59,13 +60,17 @@ class Limit:
         """Whether requests for a model count in it."""
         return self.model is None or fits(self.model, model)
 
-    @property
+    @cached_property
     def of_tokens(self) -> bool:
         return self.kind in ("tpm", "tpd")
 
-    @property
+    @cached_property
     def of_a_day(self) -> bool:
         return self.kind in ("rpd", "tpd")
+
+    @cached_property
+    def most_at_once(self) -> int:
+        return self.limit if self.burst is None else self.burst
 
 
 def limits_in(text: str | None) -> tuple[Limit, ...]:

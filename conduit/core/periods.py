@@ -8,6 +8,10 @@ PERIODS = ("total", "day", "week", "month")
 _MS = 1000
 _DAY_S = 86_400
 
+_MOST_KNOWN = 1000
+_latest: dict[tuple[str, str], tuple[int, int]] = {}
+"""By period and zone the bounds that were asked for last."""
+
 
 def period_start_ms(period: str, timezone: str, at_ms: int) -> int:
     """The first millisecond of the period that holds `at_ms`; 0 for `total`.
@@ -15,17 +19,29 @@ def period_start_ms(period: str, timezone: str, at_ms: int) -> int:
     Days are those of the zone, of 23 or 25 hours where its clocks change; weeks begin on Monday.
     Raises ValueError for an unknown period, KeyError (ZoneInfoNotFoundError) for an unknown zone.
     """
-    if period == "total":
-        return 0
-    zone = _zone(timezone)
-    return _midnight_ms(_first_day(period, _day(at_ms, zone)), zone)
+    return 0 if period == "total" else _bounds_ms(period, timezone, at_ms)[0]
 
 
 def period_end_ms(period: str, timezone: str, at_ms: int) -> int | None:
     """The first millisecond of the period after that; None for `total`. Raises what that raises."""
-    if period == "total":
-        return None
-    zone = _zone(timezone)
+    return None if period == "total" else _bounds_ms(period, timezone, at_ms)[1]
+
+
+def _bounds_ms(period: str, timezone: str, at_ms: int) -> tuple[int, int]:
+    """From when to when. Every request asks for its budgets and limits, nearly always of the same
+    periods as the request before: those are remembered.
+    """
+    known = _latest.get((period, timezone))
+    if known is not None and known[0] <= at_ms < known[1]:
+        return known
+    found = _found_bounds_ms(period, _zone(timezone), at_ms)
+    if len(_latest) >= _MOST_KNOWN:
+        _latest.clear()
+    _latest[period, timezone] = found
+    return found
+
+
+def _found_bounds_ms(period: str, zone: ZoneInfo, at_ms: int) -> tuple[int, int]:
     first = _first_day(period, _day(at_ms, zone))
     match period:
         case "day":
@@ -34,7 +50,7 @@ def period_end_ms(period: str, timezone: str, at_ms: int) -> int | None:
             after = first + timedelta(days=7)
         case _:
             after = (first + timedelta(days=31)).replace(day=1)
-    return _midnight_ms(after, zone)
+    return _midnight_ms(first, zone), _midnight_ms(after, zone)
 
 
 def _day(at_ms: int, zone: ZoneInfo) -> date:

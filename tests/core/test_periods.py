@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conduit.core import periods
 from conduit.core.periods import PERIODS, period_end_ms, period_start_ms
 
 
@@ -78,3 +79,28 @@ def test_a_period_ends_where_the_next_one_begins(period: str, zone: str, at_ms: 
     assert end_ms > at_ms
     assert period_start_ms(period, zone, end_ms) == end_ms
     assert period_start_ms(period, zone, end_ms - 1) == period_start_ms(period, zone, at_ms)
+
+
+@given(
+    st.sampled_from(PERIODS),
+    st.sampled_from(
+        [
+            "UTC",
+            "Europe/Berlin",
+            "America/Santiago",
+            "America/Havana",
+            "Pacific/Apia",
+            "Asia/Beirut",
+        ]
+    ),
+    st.integers(0, 4_000_000_000_000),
+    st.lists(st.integers(-3 * 86_400_000, 3 * 86_400_000), max_size=6),
+)
+def test_what_was_asked_before_changes_no_answer(
+    period: str, zone: str, at_ms: int, others: list[int]
+) -> None:
+    for apart_ms in others:
+        period_start_ms(period, zone, max(0, at_ms + apart_ms))
+    found = period_start_ms(period, zone, at_ms), period_end_ms(period, zone, at_ms)
+    periods._latest.clear()
+    assert found == (period_start_ms(period, zone, at_ms), period_end_ms(period, zone, at_ms))

@@ -4,19 +4,20 @@ Source: OpenAI, "Rate limits", section "Rate limits in headers": limits, what re
 until the limit is back in full, as Go writes durations (`1s`, `6m0s`, `120ms`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from conduit.gateway.limits.meters import Standing
+from conduit.gateway.limits.meters import Meter, Now, Standing
 
 
-def rate_limit_headers(standings: Iterable[Standing]) -> Mapping[str, str]:
+def rate_limit_headers(meters: Iterable[Meter], now: Now) -> dict[str, str]:
     """How the tightest limits of requests and of tokens stand; nothing for what is not limited."""
     requests: Standing | None = None
     tokens: Standing | None = None
-    for each in standings:
-        limit = each.limit
+    for meter in meters:
+        limit = meter.limit
         if limit.shadow or limit.kind == "concurrent":
             continue
+        each = meter.standing(now)
         if limit.of_tokens:
             if tokens is None or each.remaining < tokens.remaining:
                 tokens = each

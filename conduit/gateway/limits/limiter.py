@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -15,6 +15,8 @@ from conduit.gateway.limits.meters import DayMeter, Meter, Now, Standing, meter_
 
 _MOST_IDLE: Final = 20_000
 """How many meters may be kept before those that stand at nothing are forgotten."""
+
+_MOST_KNOWN: Final = 5_000
 
 MeterKey = tuple[str, str]
 """The id of a scope, and the name of one of its limits."""
@@ -80,6 +82,19 @@ def present() -> Now:
     return Now(time.monotonic_ns(), now_ms())
 
 
+class KnownScope(NamedTuple):
+    """The meters of a scope: all, those that can be asked before anything of a request is read, and
+    those that are to be read from the books first.
+
+    A shadow is counted once, and not asked before.
+    """
+
+    scope: Scope
+    meters: list[tuple[Scope, Meter]]
+    asked_first: list[Meter]
+    days: list[tuple[Scope, DayMeter]]
+
+
 class Limiter:
     """The limits of one process, which is the only one, or gives its `share` of each limit.
 
@@ -99,6 +114,7 @@ class Limiter:
         self._exceeded = exceeded
         self._share = share
         self._meters: dict[MeterKey, Meter] = {}
+        self._known: dict[int, KnownScope] = {}  # by the identity of their scopes
         self._forget_at = _MOST_IDLE
 
     def check(self, *scopes: Scope) -> None:
@@ -107,13 +123,11 @@ class Limiter:
         Raises RateLimitedError. It takes nothing; a day that has not been counted yet is let by.
         """
         now = self._clock()
-        wanted = [
-            (scope, meter, 1)
-            for scope, meter in self._of(scopes)
-            if not meter.limit.of_tokens and not meter.limit.shadow  # which is counted once
-            if not isinstance(meter, DayMeter) or meter.is_loaded()
-        ]
-        self._refuse_without_room(wanted, now)
+        for each in self._known_of(scopes):
+            for meter in each.asked_first:
+                if meter.is_known and meter.wait_s(1, now):
+                    self._refuse_without_room(self._asked_first(scopes), now)
+                    return
 
     async def take(self, scopes: Sequence[Scope], tokens: int, guessed: int = 0) -> "Permit":
         """Take one request and an upper estimate of its tokens of every limit of all scopes, or of
@@ -123,24 +137,27 @@ class Limiter:
         Raises RateLimitedError; TokensExceedLimitError where the call is larger than a whole limit,
         so that waiting is in vain; UnavailableError while it cannot be known what a day has used.
         """
-        meters = self._of(scopes)
-        unknown = [each for each in meters if _is_unknown(each[1])]
-        for scope, meter in unknown:
-            await self._load(scope, meter)
-        # Again: some may have been forgotten while the books were asked.
-        wanted = _wanted(self._of(scopes) if unknown else meters, tokens, guessed)
+        known = self._known_of(scopes)
+        while unknown := [day for each in known for day in each.days if not day[1].is_known]:
+            for scope, day in unknown:
+                await self._load(scope, day)
+            known = self._known_of(scopes)
         now = self._clock()
-        return Permit(self._clock, self._take(wanted, now), now)
+        taken = _roomy(known, tokens, guessed, now)
+        if taken is None:
+            wanted = _wanted(self._of(scopes), tokens, guessed)
+            return Permit(self._clock, self._take(wanted, now), now)
+        for meter, amount in taken:
+            meter.take(amount, now)
+        return Permit(self._clock, taken, now)
 
     def headers(self, *scopes: Scope) -> Mapping[str, str]:
         """How the limits stand, as far as it is known here, for an answer that took nothing.
 
         A day that has not been counted yet is left out.
         """
-        now = self._clock()
-        meters = [meter for _, meter in self._of(scopes)]
-        known = [each for each in meters if not isinstance(each, DayMeter) or each.is_loaded()]
-        return rate_limit_headers([meter.standing(now) for meter in known])
+        known = [meter for _, meter in self._of(scopes) if meter.is_known]
+        return rate_limit_headers(known, self._clock())
 
     async def look(self, *scopes: Scope) -> Mapping[str, Standings]:
         """The standings of each scope, by its id."""
@@ -176,12 +193,45 @@ class Limiter:
         return taken
 
     def _of(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
-        self._forget_idle()  # before any is looked up, or one of these might be among them
+        return [pair for each in self._known_of(scopes) for pair in each.meters]
+
+    def _known_of(self, scopes: Sequence[Scope]) -> list[KnownScope]:
+        """The meters of each scope, which is the same object until something of it changes."""
+        if len(self._meters) >= self._forget_at:
+            self._forget_idle()  # before any is looked up, or one of these might be among them
+        found = []
+        for scope in scopes:
+            if not scope.limits:
+                continue
+            known = self._known.get(id(scope))
+            if known is None:
+                known = self._learned(scope)
+            found.append(known)
+        return found
+
+    def _learned(self, scope: Scope) -> KnownScope:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        meters = [self._meter(scope, limit) for limit in self._limits_of(scope)]
+        known = self._known[id(scope)] = KnownScope(
+            scope,
+            [(scope, meter) for meter in meters],
+            [each for each in meters if not each.limit.of_tokens and not each.limit.shadow],
+            [(scope, each) for each in meters if isinstance(each, DayMeter)],
+        )
+        return known
+
+    def _limits_of(self, scope: Scope) -> Sequence[Limit]:
+        """What this process may give of the limits of a scope."""
         share = self._share
+        return scope.limits if share is None else [share(limit) for limit in scope.limits]
+
+    def _asked_first(self, scopes: Sequence[Scope]) -> list[Wanted]:
         return [
-            (scope, self._meter(scope, limit if share is None else share(limit)))
-            for scope in scopes
-            for limit in scope.limits
+            (each.scope, meter, 1)
+            for each in self._known_of(scopes)
+            for meter in each.asked_first
+            if meter.is_known
         ]
 
     def _meter(self, scope: Scope, limit: Limit) -> Meter:
@@ -189,16 +239,17 @@ class Limiter:
         meter = self._meters.get(key)
         if meter is None:
             meter = self._meters[key] = meter_of(limit)
-        elif meter.limit is not limit:
+        else:
             meter.limit = limit  # what was taken stays taken
         return meter
 
-    async def _load(self, scope: Scope, meter: Meter) -> None:
-        assert isinstance(meter, DayMeter), "no other is read from the books"
-        start_ms = meter.start_ms(self._clock())
-        counted = await self._count_since(scope, start_ms, meter.limit.model)
-        if not meter.is_loaded():  # somebody else may have asked at the same time
-            meter.load(start_ms, counted.tokens if meter.limit.of_tokens else counted.requests)
+    async def _load(self, scope: Scope, asked: DayMeter) -> None:
+        limit, start_ms = asked.limit, asked.start_ms(self._clock())
+        counted = await self._count_since(scope, start_ms, limit.model)
+        meter = self._meter(scope, limit)  # it may have been forgotten meanwhile
+        assert isinstance(meter, DayMeter), "a limit keeps its kind"
+        if not meter.is_known:  # somebody else may have asked at the same time
+            meter.load(start_ms, counted.tokens if limit.of_tokens else counted.requests)
 
     def _refuse_without_room(self, wanted: Sequence[Wanted], now: Now) -> list[tuple[Meter, int]]:
         """Those with room: a shadow without any takes nothing, as if it had refused."""
@@ -215,15 +266,15 @@ class Limiter:
                 worst = (wait_s, scope, meter)
         if worst is not None:
             wait_s, scope, meter = worst
-            standings = [each.standing(now) for _, each, _ in wanted]
-            raise _refusal(scope, meter.limit, wait_s, standings)
+            error = _refusal(scope, meter.limit, wait_s)
+            error.headers = rate_limit_headers([each for _, each, _ in wanted], now)
+            raise error
         return roomy
 
     def _forget_idle(self) -> None:
         """Now and then, so that keys which come and go do not fill the memory."""
-        if len(self._meters) < self._forget_at:
-            return
         now = self._clock()
+        self._known.clear()
         self._meters = {key: each for key, each in self._meters.items() if not each.is_idle(now)}
         self._forget_at = max(_MOST_IDLE, 2 * len(self._meters))
 
@@ -243,8 +294,7 @@ class Permit:
 
     def headers(self) -> dict[str, str]:
         """How the limits stand after this call."""
-        now = self._clock()
-        return dict(rate_limit_headers([meter.standing(now) for meter, _ in self._taken]))
+        return rate_limit_headers([meter for meter, _ in self._taken], self._clock())
 
     def end(self, tokens: int, fate: Fate = Fate.SENT) -> None:
         """The call has ended and used so many tokens; a second call changes nothing."""
@@ -253,14 +303,29 @@ class Permit:
         self._ended = True
         now = self._clock()
         for meter, amount in self._taken:
-            if (more := used_beyond(meter.limit, amount, tokens, fate)) is not None:
+            more = used_beyond(meter.limit, amount, tokens, fate)
+            if more is not None:
                 meter.correct(more, now, self._at)
             meter.end()
 
 
-def _is_unknown(meter: Meter) -> bool:
-    """Whether it is to be read from the books first."""
-    return isinstance(meter, DayMeter) and not meter.is_loaded()
+def _roomy(
+    known: Sequence[KnownScope], tokens: int, guessed: int, now: Now
+) -> list[tuple[Meter, int]] | None:
+    """What is to be taken where all have room for it; None where one has not."""
+    taken = []
+    for each in known:
+        for _, meter in each.meters:
+            limit = meter.limit
+            amount = 1
+            if limit.of_tokens:
+                amount = tokens + guessed
+                if amount > limit.most_at_once:
+                    return None
+            if meter.wait_s(amount, now):
+                return None
+            taken.append((meter, amount))
+    return taken
 
 
 def _wanted(meters: Sequence[tuple[Scope, Meter]], tokens: int, guessed: int) -> list[Wanted]:
@@ -268,22 +333,15 @@ def _wanted(meters: Sequence[tuple[Scope, Meter]], tokens: int, guessed: int) ->
     wanted = []
     for scope, meter in meters:
         limit = meter.limit
+        amount = 1
         if limit.of_tokens:
-            _refuse_too_large(scope, limit, tokens)
-            wanted.append((scope, meter, amount_of(limit, tokens, guessed)))
-        else:
-            wanted.append((scope, meter, 1))
+            most = limit.most_at_once
+            if tokens > most and not limit.shadow:
+                raise _too_large(scope, limit, tokens)
+            # A guess makes no call larger than all that may come at once.
+            amount = max(tokens, min(tokens + guessed, most))
+        wanted.append((scope, meter, amount))
     return wanted
-
-
-def most_at_once(limit: Limit) -> int:
-    return limit.limit if limit.burst is None else limit.burst
-
-
-def amount_of(limit: Limit, tokens: int, guessed: int) -> int:
-    if not limit.of_tokens:
-        return 1
-    return max(tokens, min(tokens + guessed, most_at_once(limit)))
 
 
 def used_beyond(limit: Limit, taken: int, tokens: int, fate: Fate) -> int | None:
@@ -299,25 +357,19 @@ def used_beyond(limit: Limit, taken: int, tokens: int, fate: Fate) -> int | None
     return -taken if limit.of_a_day or fate is Fate.REFUSED else None
 
 
-def _refuse_too_large(scope: Scope, limit: Limit, tokens: int) -> None:
-    most = most_at_once(limit)
-    if not limit.of_tokens or limit.shadow or tokens <= most:
-        return
+def _too_large(scope: Scope, limit: Limit, tokens: int) -> TokensExceedLimitError:
+    most = limit.most_at_once
     at_once = "" if most == limit.limit else f", {most:,} of them at once"
-    raise TokensExceedLimitError(
+    return TokensExceedLimitError(
         f"{scope.label} may use {limit.text}{at_once}; this request may use {tokens:,}, "
         "so it could never be served",
         hint="ask for less with max_tokens, or send a shorter prompt",
     )
 
 
-def _refusal(
-    scope: Scope, limit: Limit, wait_s: float, standings: Sequence[Standing]
-) -> RateLimitedError:
+def _refusal(scope: Scope, limit: Limit, wait_s: float) -> RateLimitedError:
     again = "when one of them ends" if limit.kind == "concurrent" else f"in {wait_s:.3g} s"
-    error = RateLimitedError(
+    return RateLimitedError(
         f"{scope.label} may have {limit.text}; there is room for this request {again}",
         retry_after_s=wait_s,
     )
-    error.headers = rate_limit_headers(standings)
-    return error

@@ -6,21 +6,20 @@ with time. There is no window with an edge at which twice the limit passes. All 
 integers of amount times nanoseconds, so that nothing is rounded.
 """
 
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from conduit.core.limits import Limit
-from conduit.core.periods import period_start_ms
+from conduit.core.periods import period_end_ms, period_start_ms
 
 _MINUTE_NS: Final = 60 * 10**9
 _MS_NS: Final = 10**6
-_DAY_MS: Final = 86_400_000
 _SLOT_SOON_S: Final = 1.0
 """When to come again where requests at once are limited: nobody knows when one ends."""
 
 
-class Now(NamedTuple):
+class Now(msgspec.Struct, frozen=True, gc=False):
     """One moment on two clocks: monotonic nanoseconds, and epoch milliseconds for calendar days."""
 
     mono_ns: int
@@ -41,6 +40,11 @@ class Meter(Protocol):
     limit: Limit
     exceeded: int
     """How often there was no room, refused or not, since the start."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it counts; if not it is to be read from the books first."""
+        ...
 
     def wait_s(self, amount: int, now: Now) -> float:
         """In how many seconds there is room for so much; 0 where there is room now."""
@@ -68,6 +72,8 @@ class MinuteMeter:
 
     __slots__ = ("_at_ns", "_level", "exceeded", "limit")
 
+    is_known = True
+
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.exceeded = 0
@@ -75,16 +81,15 @@ class MinuteMeter:
         self._at_ns = 0
 
     def wait_s(self, amount: int, now: Now) -> float:
-        over = self._drained(now) + amount * _MINUTE_NS - self._capacity
-        return -(-over // self.limit.limit) / 1e9 if over > 0 else 0.0
+        limit = self.limit
+        over = self._drained(now) + (amount - limit.most_at_once) * _MINUTE_NS
+        return -(-over // limit.limit) / 1e9 if over > 0 else 0.0
 
     def take(self, amount: int, now: Now) -> None:
         self._level = self._drained(now) + amount * _MINUTE_NS
-        self._at_ns = now.mono_ns
 
     def correct(self, amount: int, now: Now, taken: Now) -> None:
         self._level = max(0, self._drained(now) + amount * _MINUTE_NS)
-        self._at_ns = now.mono_ns
 
     def end(self) -> None:
         """Nothing is given back: time does that."""
@@ -95,23 +100,25 @@ class MinuteMeter:
 
     def divide(self, parts: int, now: Now) -> None:
         """Keep one of so many parts of what has been taken."""
-        self.stand_at(self._drained(now) // parts, now)
+        self._level = self._drained(now) // parts
 
     def standing(self, now: Now) -> Standing:
+        limit = self.limit
         level = self._drained(now)
-        left = max(0, self._capacity - level) // _MINUTE_NS
-        return Standing(self.limit, left, level / self.limit.limit / 1e9)
+        left = max(0, limit.most_at_once * _MINUTE_NS - level) // _MINUTE_NS
+        return Standing(limit, left, level / limit.limit / 1e9)
 
     def is_idle(self, now: Now) -> bool:
         return not self._drained(now) and not self.exceeded
 
-    @property
-    def _capacity(self) -> int:
-        limit = self.limit
-        return (limit.limit if limit.burst is None else limit.burst) * _MINUTE_NS
-
     def _drained(self, now: Now) -> int:
-        return max(0, self._level - max(0, now.mono_ns - self._at_ns) * self.limit.limit)
+        """The level at this moment, at which it stands then; an earlier one changes nothing."""
+        passed_ns = now.mono_ns - self._at_ns
+        if passed_ns > 0:
+            self._at_ns = now.mono_ns
+            left = self._level - passed_ns * self.limit.limit
+            self._level = left if left > 0 else 0
+        return self._level
 
 
 class DayMeter:
@@ -121,25 +128,29 @@ class DayMeter:
     restart forgets nothing.
     """
 
-    __slots__ = ("_first_ns", "_start_ms", "_used", "exceeded", "limit")
+    __slots__ = ("_end_ms", "_first_ns", "_start_ms", "_timezone", "_used", "exceeded", "limit")
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.exceeded = 0
         self._start_ms: int | None = None
+        self._end_ms = 0  # of the day that is counted, which is one of this zone
+        self._timezone = ""
         self._used = 0
         self._first_ns: int | None = None  # when the day was first taken of, on the steady clock
 
     def start_ms(self, now: Now) -> int:
         return period_start_ms("day", self.limit.timezone, now.at_ms)
 
-    def is_loaded(self) -> bool:
+    @property
+    def is_known(self) -> bool:
         return self._start_ms is not None
 
     def load(self, start_ms: int, used: int) -> None:
         """Begin with what the books hold of a day."""
         if start_ms != self._start_ms:
             self._first_ns = None
+            self._end_ms = 0
         self._start_ms, self._used = start_ms, used
 
     def used_since(self) -> tuple[int | None, int]:
@@ -150,7 +161,7 @@ class DayMeter:
         used = self._today(now)
         if used + amount <= self.limit.limit:
             return 0.0
-        return max(1, self._next_ms(now) - now.at_ms) / 1000
+        return max(1, self._end_ms - now.at_ms) / 1000
 
     def take(self, amount: int, now: Now) -> None:
         self._used = self._today(now) + amount
@@ -168,37 +179,46 @@ class DayMeter:
         """Nothing is given back: the next day does that."""
 
     def standing(self, now: Now) -> Standing:
-        used = self._today(now) if self.is_loaded() else 0  # which is still to be loaded then
-        left = max(0, self.limit.limit - used)
-        return Standing(self.limit, left, (self._next_ms(now) - now.at_ms) / 1000)
+        limit = self.limit
+        if self._start_ms is None:  # it is still to be loaded
+            end_ms, used = next_day_ms(limit.timezone, self.start_ms(now)), 0
+        else:
+            used = self._today(now)
+            end_ms = self._end_ms
+        return Standing(limit, max(0, limit.limit - used), (end_ms - now.at_ms) / 1000)
 
     def is_idle(self, now: Now) -> bool:
         return self._start_ms is None or self.start_ms(now) > self._start_ms
 
     def _today(self, now: Now) -> int:
-        start_ms = self.start_ms(now)
-        # A clock that was set back does not bring a day back whose count is gone.
-        if self._start_ms is None or start_ms > self._start_ms:
-            self._start_ms, self._used, self._first_ns = start_ms, 0, None
+        if now.at_ms >= self._end_ms or self.limit.timezone != self._timezone:
+            self._turn_to(now)
         return self._used
 
-    def _next_ms(self, now: Now) -> int:
+    def _turn_to(self, now: Now) -> None:
+        """Begin a new day, if it is one: a clock that was set back does not bring a day back whose
+        count is gone.
+        """
         start_ms = self.start_ms(now)
-        if self._start_ms is not None:  # the day that is counted, where the clock was set back
-            start_ms = max(start_ms, self._start_ms)
-        return next_day_ms(self.limit.timezone, start_ms)
+        if self._start_ms is None or start_ms > self._start_ms:
+            self._start_ms, self._used, self._first_ns = start_ms, 0, None
+        self._timezone = self.limit.timezone
+        self._end_ms = next_day_ms(self._timezone, self._start_ms)
 
 
 def next_day_ms(timezone: str, start_ms: int) -> int:
     """When the day after that begins which begins then."""
-    # The longest day has 25 hours, the shortest 23: an hour into the 26th is the next one.
-    return period_start_ms("day", timezone, start_ms + _DAY_MS + 7_200_000)
+    end_ms = period_end_ms("day", timezone, start_ms)
+    assert end_ms is not None, "a day ends"
+    return end_ms
 
 
 class SlotMeter:
     """Requests at once: those of this process, and those that `elsewhere` was told of."""
 
     __slots__ = ("_taken", "elsewhere", "exceeded", "limit")
+
+    is_known = True
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit

@@ -22,6 +22,7 @@ from conduit.gateway.limits.limiter import (
     CountSince,
     Exceeded,
     Fate,
+    KnownScope,
     Limiter,
     LimiterState,
     MeterKey,
@@ -29,7 +30,6 @@ from conduit.gateway.limits.limiter import (
     Scope,
     Standings,
     Wanted,
-    most_at_once,
     present,
     used_beyond,
 )
@@ -227,6 +227,13 @@ class SharedLimiter(Limiter):
     def store(self) -> Store:
         return self._store
 
+    def _known_of(self, scopes: Sequence[Scope]) -> list[KnownScope]:
+        found = super()._known_of(scopes)
+        for each in found:
+            for limit, (_, meter) in zip(each.scope.limits, each.meters, strict=True):
+                meter.limit = limit  # which may have been a part of it
+        return found
+
     async def _ask(
         self, wanted: Sequence[Wanted], slot: str, *, take: bool = True
     ) -> tuple[Answer, Now]:
@@ -269,7 +276,7 @@ class SharedLimiter(Limiter):
                     key=place,
                     limit=limit.limit,
                     amount=amount,
-                    most=most_at_once(limit),
+                    most=limit.most_at_once,
                     shadow=limit.shadow,
                     starts=starts,
                     known=known.get((scope.id, limit.name)),
@@ -391,7 +398,7 @@ class SharedLimiter(Limiter):
                         retry_after_s=_RETRY_AFTER_S,
                     )
         for scope, meter in self._of(scopes):
-            if isinstance(meter, DayMeter) and not meter.is_loaded():
+            if isinstance(meter, DayMeter) and not meter.is_known:
                 await self._load(scope, meter)
         wanted = []
         now = self._clock()
@@ -420,7 +427,7 @@ class SharedLimiter(Limiter):
         limit, nodes = meter.limit, self.nodes
         if isinstance(meter, MinuteMeter):
             # A call may be larger than the part; it waits until all of that is free.
-            burst = max(most_at_once(limit) // nodes, amount)
+            burst = max(limit.most_at_once // nodes, amount)
             return replace(limit, limit=max(1, limit.limit // nodes), burst=burst)
         alone = self._alone[scope.id, limit.name]
         if isinstance(meter, DayMeter) and alone.start_ms == meter.start_ms(now):

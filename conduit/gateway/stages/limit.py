@@ -18,14 +18,18 @@ from conduit.gateway.stages.decode import input_tokens_of
 
 _UNUSED = frozenset({AttemptOutcome.REFUSED})
 _MOST_KNOWN = 20_000
+_MOST_MODELS = 100
 
 
 class _Known(NamedTuple):
-    """The scopes of a key: all of their limits, and those alone that count for any model."""
+    """The scopes of a key: all of their limits, those alone that count for any model, and those
+    that count for a model.
+    """
 
     key: KeyGrant
     scopes: tuple[Scope, ...]
     of_any: tuple[Scope, ...]
+    by_model: dict[str, tuple[Scope, ...]]
 
 
 class RateLimits:
@@ -66,7 +70,13 @@ class RateLimits:
         known = self._of(exchange.granted_key)
         if known.of_any is known.scopes:
             return known.scopes
-        return _counting(known.scopes, exchange.call.model)
+        model = exchange.call.model
+        found = known.by_model.get(model)
+        if found is None:
+            if len(known.by_model) >= _MOST_MODELS:
+                known.by_model.clear()
+            found = known.by_model[model] = _counting(known.scopes, model)
+        return found
 
     def _of(self, key: KeyGrant) -> _Known:
         """A key is the same object until something of it changes."""
@@ -78,7 +88,7 @@ class RateLimits:
             of_any = _counting(scopes, None)
             if all(one is other for one, other in zip(of_any, scopes, strict=True)):
                 of_any = scopes
-            known = self._known[key.id] = _Known(key, scopes, of_any)
+            known = self._known[key.id] = _Known(key, scopes, of_any, {})
         return known
 
 

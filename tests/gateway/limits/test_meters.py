@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from conduit.core.limits import Limit, LimitKind
 from conduit.gateway.limits.headers import go_duration, rate_limit_headers
-from conduit.gateway.limits.meters import DayMeter, MinuteMeter, Now, SlotMeter, Standing
+from conduit.gateway.limits.meters import (
+    DayMeter,
+    Meter,
+    MinuteMeter,
+    Now,
+    SlotMeter,
+    Standing,
+    meter_of,
+)
 
 SECOND_NS = 10**9
 MINUTE_NS = 60 * SECOND_NS
@@ -70,8 +78,8 @@ def test_the_wait_that_is_told_is_enough_and_not_more(limit: int, over: int) -> 
     meter.take(limit, at(0))
     amount = min(over, limit)
     wait_ns = round(meter.wait_s(amount, at(0)) * SECOND_NS)
-    assert meter.wait_s(amount, at(wait_ns)) == 0
     assert meter.wait_s(amount, at(wait_ns - 2)) > 0
+    assert meter.wait_s(amount, at(wait_ns)) == 0
 
 
 def test_what_was_not_used_comes_back_and_what_was_used_beyond_is_owed() -> None:
@@ -190,19 +198,24 @@ def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> N
     assert go_duration(seconds) == text
 
 
-def standing(kind: LimitKind, limit: int, remaining: int, *, shadow: bool = False) -> Standing:
-    return Standing(Limit(kind, limit, shadow=shadow), remaining, 6.0)
+def taken(kind: LimitKind, limit: int, amount: int, *, shadow: bool = False) -> Meter:
+    meter = meter_of(Limit(kind, limit, shadow=shadow))
+    if isinstance(meter, DayMeter):
+        meter.load(on("2026-03-28T00:00+00:00").at_ms, 0)
+    meter.take(amount, on("2026-03-28T23:59:54+00:00"))
+    return meter
 
 
 def test_headers_are_those_of_the_tightest_limits_that_are_enforced() -> None:
     found = rate_limit_headers(
         [
-            standing("rpm", 60, 59),
-            standing("rpd", 1_000, 3),
-            standing("tpm", 9_000, 8_000),
-            standing("tpd", 10, 1, shadow=True),
-            standing("concurrent", 5, 0),
-        ]
+            taken("rpm", 60, 1),
+            taken("rpd", 1_000, 997),
+            taken("tpm", 9_000, 1_000),
+            taken("tpd", 10, 9, shadow=True),
+            taken("concurrent", 5, 5),
+        ],
+        on("2026-03-28T23:59:54+00:00"),
     )
     assert found == {
         "x-ratelimit-limit-requests": "1000",
@@ -210,6 +223,6 @@ def test_headers_are_those_of_the_tightest_limits_that_are_enforced() -> None:
         "x-ratelimit-reset-requests": "6s",
         "x-ratelimit-limit-tokens": "9000",
         "x-ratelimit-remaining-tokens": "8000",
-        "x-ratelimit-reset-tokens": "6s",
+        "x-ratelimit-reset-tokens": "6.667s",
     }
-    assert rate_limit_headers([]) == {}
+    assert rate_limit_headers([], on("2026-03-28T00:00+00:00")) == {}
