@@ -115,13 +115,13 @@ def test_usage_is_a_row_for_each_group_and_the_total_is_told(
 ) -> None:
     gateway.add("keys", name="ci")
     outcome = conduit("keys", "usage", "ci", "--since", "30d", "--by", "model")
-    assert outcome.out == "gpt-4o\t3\t1\t1000\t204\t0.0041\t0.0041\t2\n"
-    assert "ci: 3 requests, $0.0041 in all" in outcome.err
+    assert outcome.out == "gpt-4o\t3\t1000\t0\t204\t0\t0.0041\t0.0041\t4\t1\n"
+    assert "ci: 3 requests sent, $0.0041 in all" in outcome.err
     query = gateway.seen[-1].query
     assert query["by"] == ["model"]
     assert "since" in query
     whole = conduit("keys", "usage", "ci", "--since", "ever")
-    assert whole.out.startswith("ci\t3\t1\t")
+    assert whole.out.startswith("ci\t3\t1000\t")
     assert "since" not in gateway.seen[-1].query
     assert json.loads(conduit("keys", "usage", "ci", "--json").out)["total"]["cost"] == "0.0041"
     assert conduit("keys", "usage", "ci", "--by", "colour").code == 2
