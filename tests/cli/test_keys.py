@@ -1,6 +1,7 @@
 """What an operator does to keys and budgets from the command line."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,12 @@ def test_keys_are_chosen_by_expiry_and_by_budget(conduit: Conduit, gateway: Fake
     assert query["tags"] == ["team=a,env"]
     assert conduit("keys", "list", "--tag", "=a").code == 2
     assert conduit("keys", "list", "--tag", "a=b,c=d").code == 2
-    assert query["expires_before"][0].endswith("Z")
+    [now], [end] = query["expires_after"], query["expires_before"]
+    assert datetime.fromisoformat(end) - datetime.fromisoformat(now) > timedelta(days=6.99)
+    assert abs(datetime.fromisoformat(now) - datetime.now(UTC)) < timedelta(minutes=5)
     assert query["over_budget"] == ["true"]
     conduit("keys", "list")
-    assert not {"expires_before", "over_budget"} & set(gateway.seen[-1].query)
+    assert not {"expires_before", "expires_after", "over_budget"} & set(gateway.seen[-1].query)
 
 
 def test_tags_and_metadata_are_given_and_replaced(conduit: Conduit, gateway: FakeGateway) -> None:

@@ -2,6 +2,7 @@
 
 import secrets
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -129,7 +130,7 @@ def list_keys(
     call: Call,
     expiring: Annotated[
         str | None,
-        typer.Option("--expiring", metavar="TIME", help="Only those that expire within: 7d."),
+        typer.Option("--expiring", metavar="TIME", help="Only those that will expire within: 7d."),
     ] = None,
     over_budget: Annotated[
         bool, typer.Option("--over-budget", help="Only those that have spent a budget up.")
@@ -149,11 +150,14 @@ def list_keys(
     ] = None,
 ) -> None:
     """List keys."""
-    before = None
+    now = before = None
     if expiring is not None:
         before = inputs.moment(expiring, "--expiring", ahead=True)
+        # What has expired does not any more.
+        now = datetime.now(UTC).isoformat(timespec="seconds")
     query = {
         "expires_before": before,
+        "expires_after": now,
         "over_budget": over_budget or None,
         "group": None if group is None else call.find("groups", group)["id"],
         "unused_since": None if unused is None else inputs.moment(unused, "--unused", ahead=False),

@@ -41,7 +41,8 @@ _TAG_NAME = re.compile(TAG_NAME)
 
 
 class KeyQuery(ListQuery):
-    """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up.
+    """`expires_before` and `expires_after` leave out keys that never expire; of two moments the
+    later is no part of the time. `over_budget`: a budget is spent up.
 
     `group` is the id or the name of the group that they are in.
     `unused_since`: nobody has used the key since then, nor made it. `tags`: it has all of these,
@@ -49,6 +50,7 @@ class KeyQuery(ListQuery):
     """
 
     expires_before: Time | None = None
+    expires_after: Time | None = None
     over_budget: QueryBool = False
     group: Name | None = None
     unused_since: Time | None = None
@@ -73,6 +75,7 @@ async def _list(call: Call[None, KeyQuery]) -> Page[KeyView]:
         group = None if query.group is None else await groups.find(connection, query.group)
         wanted = WantedKeys(
             expires_before_ms=_moment(query.expires_before),
+            expires_after_ms=_moment(query.expires_after),
             unused_since_ms=_moment(query.unused_since),
             among=admin.ledger.overspent_keys() if query.over_budget else None,
             tags=query.wanted_tags(),

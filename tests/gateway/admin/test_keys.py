@@ -396,6 +396,24 @@ async def test_a_former_secret_that_has_ended_is_not_usable(
         await Authenticate(keyring.cached, keyring.find)(made["secret"], None)
 
 
+async def test_keys_that_have_expired_are_told_apart_from_those_that_will(
+    api: AdminApi, database: Database
+) -> None:
+    for name in ("past", "soon"):
+        await api.made(PATH, {"name": name, "expires_at": "2099-01-01T00:00:00Z"})
+    past = update(keys).where(keys.c.name == "past").values(expires_at_ms=now_ms() - 1)
+    async with writing(database) as connection:
+        await connection.execute(past)
+    until = "expires_before=2100-01-01T00:00:00Z"
+    found = await api.listed(f"{PATH}?{until}&expires_after={time_text(now_ms())}")
+    assert [(key["name"], key["state"]) for key in found] == [("soon", "active")]
+    both = await api.listed(f"{PATH}?{until}")
+    assert [(key["name"], key["state"]) for key in both] == [
+        ("past", "expired"),
+        ("soon", "active"),
+    ]
+
+
 async def test_keys_that_expire_soon_are_listed_apart(api: AdminApi) -> None:
     for name, end in (("soon", "2099-01-01"), ("late", "2101-01-01"), ("never", None)):
         expires_at = f"{end}T00:00:00Z" if end else None
