@@ -144,15 +144,25 @@ DEFAULTS: dict[str, Row] = {
 }
 SUMS = {
     "requests": 3,
-    "sent": 2,
+    "attempts": 3,
+    "recorded": 4,
     "failed": 1,
     "input_tokens": 1000,
-    "cached_tokens": 0,
+    "cache_read_tokens": 0,
+    "cache_write_tokens": 0,
+    "cache_write_1h_tokens": 0,
     "output_tokens": 204,
     "reasoning_tokens": 0,
+    "audio_tokens": 0,
+    "output_audio_tokens": 0,
     "cost": "0.0041",
     "billed": "0.0041",
     "avoided": "0.00",
+    "estimated": 0,
+    "recovered": 0,
+    "ambiguous": 0,
+    "open_holds": 0,
+    "held": "0.00",
 }
 CACHED: Row = {
     "entries": 1200,

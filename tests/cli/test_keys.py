@@ -1,6 +1,7 @@
 """What an operator does to keys and budgets from the command line."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,10 +65,12 @@ def test_keys_are_chosen_by_expiry_and_by_budget(conduit: Conduit, gateway: Fake
     assert query["tags"] == ["team=a,env"]
     assert conduit("keys", "list", "--tag", "=a").code == 2
     assert conduit("keys", "list", "--tag", "a=b,c=d").code == 2
-    assert query["expires_before"][0].endswith("Z")
+    [now], [end] = query["expires_after"], query["expires_before"]
+    assert datetime.fromisoformat(end) - datetime.fromisoformat(now) > timedelta(days=6.99)
+    assert abs(datetime.fromisoformat(now) - datetime.now(UTC)) < timedelta(minutes=5)
     assert query["over_budget"] == ["true"]
     conduit("keys", "list")
-    assert not {"expires_before", "over_budget"} & set(gateway.seen[-1].query)
+    assert not {"expires_before", "expires_after", "over_budget"} & set(gateway.seen[-1].query)
 
 
 def test_tags_and_metadata_are_given_and_replaced(conduit: Conduit, gateway: FakeGateway) -> None:
@@ -115,13 +118,13 @@ def test_usage_is_a_row_for_each_group_and_the_total_is_told(
 ) -> None:
     gateway.add("keys", name="ci")
     outcome = conduit("keys", "usage", "ci", "--since", "30d", "--by", "model")
-    assert outcome.out == "gpt-4o\t3\t1\t1000\t204\t0.0041\t0.0041\t2\n"
-    assert "ci: 3 requests, $0.0041 in all" in outcome.err
+    assert outcome.out == "gpt-4o\t3\t1000\t0\t204\t0\t0.0041\t0.0041\t4\t1\n"
+    assert "ci: 3 requests sent, $0.0041 in all" in outcome.err
     query = gateway.seen[-1].query
     assert query["by"] == ["model"]
     assert "since" in query
     whole = conduit("keys", "usage", "ci", "--since", "ever")
-    assert whole.out.startswith("ci\t3\t1\t")
+    assert whole.out.startswith("ci\t3\t1000\t")
     assert "since" not in gateway.seen[-1].query
     assert json.loads(conduit("keys", "usage", "ci", "--json").out)["total"]["cost"] == "0.0041"
     assert conduit("keys", "usage", "ci", "--by", "colour").code == 2

@@ -14,7 +14,7 @@ from tests.cli.test_completion import offered
 
 def test_all_is_one_row_that_a_program_reads(conduit: Conduit, gateway: FakeGateway) -> None:
     outcome = conduit("usage")
-    assert outcome.out == "total\t3\t1000\t50\t204\t0.0041\t0.004\n"
+    assert outcome.out == "total\t3\t1000\t50\t204\t9\t0.0041\t0.004\n"
     assert "of 4 attempts: 1 estimated, 2 ambiguous" in outcome.err
     assert "$0.010 is held for 1 open call" in outcome.err
     assert set(gateway.seen[-1].query) == {"since"}

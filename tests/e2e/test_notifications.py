@@ -68,10 +68,10 @@ async def test_a_budget_raises_notifications_that_a_restart_does_not_repeat(
         assert await told(running, 1) == [first]
         budgets = (await running.admin("GET", "/budgets"))["data"]
         await running.admin("PATCH", f"/budgets/{budgets[0]['id']}", {"limit": "0.00021"})
-        assert thresholds(await told(running, 2)) == [100, 50]
+        assert thresholds(await told(running, 4)) == [100, 90, 75, 50]
     async with running_gateway(home) as running:
         await running.gateway.notifications.look()
-        assert thresholds(await told(running, 2)) == [100, 50]
+        assert thresholds(await told(running, 4)) == [100, 90, 75, 50]
 
 
 async def test_what_was_spent_last_is_told_of_before_the_end(
@@ -84,7 +84,7 @@ async def test_what_was_spent_last_is_told_of_before_the_end(
         assert await ask(running, key) == 200
         assert await ask(running, key) == 200
     async with running_gateway(home) as running:
-        assert thresholds(await told(running, 1))[0] == 100
+        assert thresholds(await told(running, 4)) == [100, 90, 75, 50]
 
 
 async def test_a_refused_credential_and_an_expiring_key_are_told_of(

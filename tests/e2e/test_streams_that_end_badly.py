@@ -154,6 +154,24 @@ async def test_a_server_that_sends_no_end_mark_gets_one_from_us(running: Running
     assert record["output_tokens"] > 0
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_usage_below_nothing_is_estimated_and_not_free(
+    running: Running, streamed: bool
+) -> None:
+    key = await running.key()
+    status, text = await stream(running, key, "fake-n8-usage_negative", stream=streamed)
+    assert status == 200
+    if streamed:  # the client asked for no usage, and gets none whatever it says
+        assert not any("usage" in frame for frame in frames(text))
+        assert text.endswith("data: [DONE]\n\n")
+    record = await running.last_record()
+    assert record["usage_source"] == "estimated"
+    assert record["output_tokens"] > 0
+    (attempt,) = await running.attempts(record["id"])
+    assert float(attempt["cost"]) > 0
+    await running.ledger_holds()
+
+
 @with_every_upstream_client
 async def test_the_next_target_serves_when_the_first_one_fails(
     running: Running, fake: FakeUpstream

@@ -13,7 +13,7 @@ import pytest
 from conduit.core.keys import make_master_key
 from tests import postgresql
 from tests.e2e.processes import GatewayProcess, free_port
-from tests.e2e.workers import Workers, running_workers
+from tests.e2e.workers import COST_OF_ONE, Workers, running_workers
 
 SOON_S = 2.0
 """A change is in force in every worker within it."""
@@ -118,6 +118,43 @@ async def test_a_change_in_one_worker_is_in_force_in_all_of_them(
             for number in (1, 2)
         ]
         assert revisions[0] == revisions[1]
+
+
+async def test_two_workers_charge_each_call_by_the_price_that_it_was_held_at(
+    location: str, tmp_path: Path
+) -> None:
+    """One of them has another price while calls of both run: these end at the former one."""
+    async with (
+        running_workers(tmp_path, location) as workers,
+        each_met(workers) as met,
+        each_met(workers) as busy,
+    ):
+        created = await met.admin(1, "POST", "/keys", {"name": "one", "budget": {"limit": "1"}})
+        key = str(created["secret"])  # type: ignore[index]
+        slow = "fake-in12-out100-delay6000"
+        running = [asyncio.create_task(busy.ask(number, key, slow)) for number in (1, 2)]
+        async with asyncio.timeout(PATIENCE_S):
+            while len(await workers.rows("SELECT 1 FROM ledger WHERE state = 'open'")) < 2:
+                await asyncio.sleep(0.02)
+        await met.admin(1, "PUT", "/prices/fake/*", {"input": "10", "output": "20"})
+        assert not any(call.done() for call in running)
+        dear = "SELECT 1 FROM ledger WHERE cost_nanodollars = 2120000"
+        for number in (1, 2):  # which hears of it within two seconds
+            before = len(await workers.rows(dear))
+            async with asyncio.timeout(SOON_S):
+                while len(await workers.rows(dear)) == before:
+                    assert await met.ask(number, key, "fake-in12-out100") == (200, "")
+                    await asyncio.sleep(0.1)
+        assert await asyncio.gather(*running) == [(200, "")] * 2
+        await workers.settled()
+        rows = await workers.rows(
+            "SELECT model, price_version, cost_nanodollars, count(*) FROM ledger GROUP BY 1, 2, 3"
+        )
+        costs = {(version, cost) for _, version, cost, _ in rows}
+        assert len(costs) == len({version for version, _ in costs}) == 2  # no version, two costs
+        former = next(version for version, cost in costs if cost == COST_OF_ONE)
+        assert [row for row in rows if row[0] == slow] == [(slow, former, COST_OF_ONE, 2)]
+        await workers.check_ledger()
 
 
 async def test_a_reload_by_one_worker_is_one_of_all_and_the_log_tells_them_apart(

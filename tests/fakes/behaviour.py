@@ -7,7 +7,7 @@ is the one thing that every gateway passes on. Numbers follow their word without
     delay50          ms before the head                    at3       chunk at which a fault strikes
     in12 out34       tokens in the usage                   size1000  bytes of text
     status429        error with that status                retry2    its Retry-After in seconds
-    usage_none usage_groq usage_zero                       tools     the answer is a tool call
+    usage_none usage_groq usage_zero usage_negative        tools     the answer is a tool call
     echo             the answer is the last message        close     the connection ends with it
     refuse_stream_options ignore_stream_options            html unparsable huge
     reset_before_head fin_before_head reset_after_head silent stall
@@ -42,6 +42,7 @@ class Usage(StrEnum):
     OPENAI = "usage_openai"
     GROQ = "usage_groq"
     ZERO = "usage_zero"
+    NEGATIVE = "usage_negative"
     NONE = "usage_none"
 
 

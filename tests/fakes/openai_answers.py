@@ -52,6 +52,8 @@ def usage_of(behaviour: Behaviour) -> dict[str, Any] | None:
         return None
     zero = behaviour.usage is Usage.ZERO
     given, made = (0, 0) if zero else (behaviour.input_tokens, behaviour.output_tokens)
+    if behaviour.usage is Usage.NEGATIVE:
+        made = -made
     return {"prompt_tokens": given, "completion_tokens": made, "total_tokens": given + made}
 
 

@@ -38,6 +38,7 @@ from tests.gateway.ledger.building import (
     opened,
     request_rows,
 )
+from tests.gateway.ledger.committed import Committed, journalled_attempts
 from tests.gateway.raw_checks import broken
 
 HOUR_MS = 3_600_000
@@ -130,6 +131,7 @@ class MoneyScene(RuleBasedStateMachine):
         self.waiting: list[Waiting] = []
         self.sent: set[str] = set()
         self.engine: Database
+        self.committed: Committed
         self.ledger: LocalLedger
         self.limiter: Limiter
 
@@ -137,6 +139,7 @@ class MoneyScene(RuleBasedStateMachine):
         return self.loop.run_until_complete(work)
 
     async def start(self, folder: Path) -> None:
+        self.committed = Committed(f"sqlite:///{self.database_file}")
         self.ledger = await opened(
             self.engine,
             folder,
@@ -160,6 +163,10 @@ class MoneyScene(RuleBasedStateMachine):
         await self.ledger.close(timeout_s=0.0)
         await self.engine.dispose()
 
+    def kill(self) -> None:
+        self.committed.close()
+        self.run(self.drop())
+
     def teardown(self) -> None:
         COUNTS["examples"] += 1
         try:
@@ -167,7 +174,7 @@ class MoneyScene(RuleBasedStateMachine):
                 self.check_applied()
         finally:
             if hasattr(self, "ledger"):
-                self.run(self.drop())
+                self.kill()
             self.run(self.loop.shutdown_default_executor())
             self.loop.close()
             shutil.rmtree(self.folder)
@@ -246,12 +253,10 @@ class MoneyScene(RuleBasedStateMachine):
 
     def stale(self) -> list[str]:
         """Calls that the clock has left behind: a day for streams, eleven minutes for others."""
-        now = self.clock.at_ms
-        return sorted(
-            f"I6: {each.id}"
-            for each in self.books.running()
-            if each.at_ms < now - (DAY_MS if each.stream else 660_000)
-        )
+        return sorted(f"I6: {each.id}" for each in self.books.running() if self.is_too_old(each))
+
+    def is_too_old(self, attempt: Attempt) -> bool:
+        return attempt.at_ms < self.clock.at_ms - (DAY_MS if attempt.stream else 660_000)
 
     @invariant()
     def everything_is_as_the_second_account_says(self) -> None:
@@ -271,12 +276,26 @@ class MoneyScene(RuleBasedStateMachine):
             assert min(told) >= 0
         assert self.ledger.state().open_holds == len(self.books.running())
         assert broken(self.database_file) == []  # as of the last commit
+        self.no_commit_breaks_an_invariant()
         now = self.clock()
         for scope in LIMIT_SCOPES:
             limited = self.limited(scope)
             left = {each.limit.kind: each.remaining for each, _ in self.limiter.standings(limited)}
             assert left == self.ideal.remaining(limited, now)
         self.ideal.check_stretches()
+
+    def no_commit_breaks_an_invariant(self) -> None:
+        """I1 to I6 as `doctor ledger` has them, applied or not; calls may be too old by the clock.
+
+        Of those, all are found that run and of which the database knows.
+        """
+        journalled = journalled_attempts(self.database_file.parent / "journal")
+        found = self.committed.violations(self.sent - journalled, self.clock.at_ms)
+        assert [each for each in found if each[0] != "I6"] == []
+        too_old = {attempt_id for _, attempt_id in found}
+        assert too_old <= {each.id for each in self.books.attempts if self.is_too_old(each)}
+        known = [each for each in self.books.running() if each.id not in journalled]
+        assert too_old >= {each.id for each in known if self.is_too_old(each)}
 
     async def let_waiters_go_on(self) -> None:
         for _ in range(4):

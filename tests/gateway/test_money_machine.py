@@ -33,13 +33,15 @@ from conduit.gateway.limits.limiter import Permit, Scope
 from conduit.gateway.storage.engine import create_engine, writing
 from conduit.gateway.storage.schema import budgets
 from tests.conftest import SOAKING
-from tests.gateway.ideal_books import Attempt
+from tests.gateway.ideal_books import Attempt, Budget
 from tests.gateway.ideal_limits import IdealLimits, Part
 from tests.gateway.ledger.building import (
     claim,
     ending,
     request_record,
     store_budget,
+    store_limit,
+    store_transaction,
     terms,
 )
 from tests.gateway.money_scene import (
@@ -123,7 +125,7 @@ class MoneyMachine(MoneyScene):
         COUNTS["kills"] += 1
         after = self.folder / f"after-{self.crashes}"
         copy_of_disk(self.database_file, after, torn=torn, unbound=unbound)
-        self.run(self.drop())
+        self.kill()
         self.engine = create_engine(f"sqlite:///{after / 'conduit.db'}")
         self.books.crash()
         if budget_between:  # its row was stored, and the journal could not be told any more
@@ -421,7 +423,32 @@ class MoneyMachine(MoneyScene):
             mode=mode,
         )
 
-    @precondition(lambda self: self.books.budgets)
+    @precondition(lambda self: self.prepaid() is None)
+    @rule(paid_in=st.integers(0, 3_000))
+    def open_prepaid(self, paid_in: int) -> None:
+        """A first transaction of the group: what its calls cost before is left out of it."""
+        told = {"scope_kind": "group", "scope_id": "grp_1", "period": "prepaid"}
+        budget = terms(paid_in, id="bud_prepaid", since_ms=self.clock.at_ms, **told)
+        self.run(store_budget(self.engine, budget, at_ms=self.clock.at_ms))
+        self.run(store_transaction(self.engine, "grp_1", paid_in))
+        self.books.open(budget, self.clock.at_ms)
+        self.run(self.ledger.open_budget(budget))
+
+    @precondition(lambda self: self.prepaid() is not None)
+    @rule(nanodollars=st.integers(-1_500, 1_500))
+    def pay_in_or_out(self, nanodollars: int) -> None:
+        """A credit or a debit, which may leave less than nothing: it counts at once."""
+        budget = self.prepaid()
+        assert budget is not None
+        self.books.change(budget, budget.terms.limit_nanodollars + nanodollars, "hard")
+        self.run(store_limit(self.engine, budget.terms, at_ms=self.clock.at_ms))
+        self.run(store_transaction(self.engine, "grp_1", nanodollars))
+        self.ledger.change_budget(budget.terms)
+
+    def prepaid(self) -> Budget | None:
+        return self.books.budgets.get("bud_prepaid")
+
+    @precondition(lambda self: self.changeable())
     @rule(data=st.data(), cap=st.integers(0, 3_000), mode=st.sampled_from(["hard", "hard", "soft"]))
     def change_budget(self, data: st.DataObject, cap: int, mode: str) -> None:
         budget = self.drawn_budget(data)
@@ -430,7 +457,7 @@ class MoneyMachine(MoneyScene):
         self.run(self.write(update(budgets).where(budgets.c.id == budget.terms.id), changed))
         self.ledger.change_budget(budget.terms)
 
-    @precondition(lambda self: self.books.budgets)
+    @precondition(lambda self: self.changeable())
     @rule(data=st.data())
     def reset_budget(self, data: st.DataObject) -> None:
         budget = self.drawn_budget(data)
@@ -438,7 +465,7 @@ class MoneyMachine(MoneyScene):
         assert self.run(self.ledger.reset_spent(budget.terms.id)) == sums.spent
         sums.spent = 0
 
-    @precondition(lambda self: self.books.budgets)
+    @precondition(lambda self: self.changeable())
     @rule(data=st.data())
     def close_budget(self, data: st.DataObject) -> None:
         budget_id = self.drawn_budget(data).terms.id
@@ -446,8 +473,12 @@ class MoneyMachine(MoneyScene):
         self.ledger.close_budget(budget_id)
         self.books.close(budget_id)
 
-    def drawn_budget(self, data: st.DataObject) -> Any:
-        return data.draw(st.sampled_from(list(self.books.budgets.values())))
+    def changeable(self) -> list[Budget]:
+        """Nobody changes a prepaid balance but by transactions."""
+        return [each for each in self.books.budgets.values() if not each.terms.prepaid]
+
+    def drawn_budget(self, data: st.DataObject) -> Budget:
+        return data.draw(st.sampled_from(self.changeable()))
 
     @precondition(lambda self: len(self.books.running()) < len(self.books.attempts))
     @rule(data=st.data(), cost=st.integers(0, 900))

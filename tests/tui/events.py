@@ -187,13 +187,20 @@ def usage(key_name: str, *groups: dict[str, Any], **total: Any) -> dict[str, Any
     """What `keys.usage` answers, by model."""
     none = {
         "requests": 0,
+        "attempts": 0,
+        "recorded": 0,
         "failed": 0,
         "input_tokens": 0,
-        "cached_tokens": 0,
+        "cache_read_tokens": 0,
+        "cache_write_tokens": 0,
+        "cache_write_1h_tokens": 0,
         "output_tokens": 0,
         "reasoning_tokens": 0,
+        "audio_tokens": 0,
+        "output_audio_tokens": 0,
         "cost": "0.00",
         "billed": "0.00",
+        "avoided": "0.00",
     }
     return {
         "key_id": f"key_{key_name}",

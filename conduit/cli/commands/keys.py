@@ -2,6 +2,7 @@
 
 import secrets
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ from conduit.cli.allowances import (
     spending_of,
     tell_projected,
 )
+from conduit.cli.attempt_columns import COLUMNS, counted, paid
 from conduit.cli.attempt_filters import SinceOrEver, Until
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
@@ -128,7 +130,7 @@ def list_keys(
     call: Call,
     expiring: Annotated[
         str | None,
-        typer.Option("--expiring", metavar="TIME", help="Only those that expire within: 7d."),
+        typer.Option("--expiring", metavar="TIME", help="Only those that will expire within: 7d."),
     ] = None,
     over_budget: Annotated[
         bool, typer.Option("--over-budget", help="Only those that have spent a budget up.")
@@ -148,11 +150,14 @@ def list_keys(
     ] = None,
 ) -> None:
     """List keys."""
-    before = None
+    now = before = None
     if expiring is not None:
         before = inputs.moment(expiring, "--expiring", ahead=True)
+        # What has expired does not any more.
+        now = datetime.now(UTC).isoformat(timespec="seconds")
     query = {
         "expires_before": before,
+        "expires_after": now,
         "over_budget": over_budget or None,
         "group": None if group is None else call.find("groups", group)["id"],
         "unused_since": None if unused is None else inputs.moment(unused, "--unused", ahead=False),
@@ -392,31 +397,10 @@ def delete(call: Call, names: SomeNames = None) -> None:
 
 USAGE_VIEW = View(
     columns=(
-        Column("group", "group"),
-        Column("requests", "requests", lambda used: people.count(used["requests"]), right=True),
-        Column("failed", "failed", lambda used: people.count(used["failed"]), right=True, spare=2),
-        Column("in", "input_tokens", lambda used: people.count(used["input_tokens"]), right=True),
-        Column(
-            "cached",
-            "cached_tokens",
-            lambda used: people.count(used["cached_tokens"]),
-            wide=True,
-            right=True,
-        ),
-        Column(
-            "out", "output_tokens", lambda used: people.count(used["output_tokens"]), right=True
-        ),
-        Column(
-            "reasoning",
-            "reasoning_tokens",
-            lambda used: people.count(used["reasoning_tokens"]),
-            wide=True,
-            right=True,
-        ),
-        Column("cost", "cost", lambda used: people.money(used["cost"]), right=True),
-        Column("billed", "billed", lambda used: people.money(used["billed"]), right=True, spare=1),
-        Column("avoided", "avoided", lambda u: people.money(u["avoided"]), wide=True, right=True),
-        Column("sent", "sent", lambda used: people.count(used["sent"]), right=True, spare=3),
+        *(each for each in COLUMNS if each.path not in ("key_id", "group_id")),
+        counted("records", "recorded", spare=1),
+        counted("failed", "failed", spare=1),
+        paid("avoided", "avoided", wide=True),
     ),
     id_path="group",
     empty="no requests in this time",
@@ -434,10 +418,10 @@ def usage(
         typer.Option("--by", metavar="WHAT", help="A row for each: model, alias, provider or day."),
     ] = None,
 ) -> None:
-    """Sum up what a key has used, from its request records; days are of UTC.
+    """Sum up what a key has used, exactly, from the ledger as `conduit usage`; days are of UTC.
 
-    Requests are all that there are records of; those of `conduit usage` are the ones that were sent
-    to a provider, and neither refused nor answered from what is kept.
+    Sent are requests of which a provider got something. Records, as long as they are kept, are of
+    all requests: those too that were refused or answered from what is kept.
     """
     if by is not None and by not in _GROUPS:
         raise Failure(f"--by: {', '.join(_GROUPS)} is expected, not {by!r}")
@@ -453,7 +437,7 @@ def usage(
     if by is not None:
         total = used["total"]
         count = people.counted(total["requests"], "request")
-        call.narrate(f"{used['key']}: {count}, {people.money(total['cost'])} in all")
+        call.narrate(f"{used['key']}: {count} sent, {people.money(total['cost'])} in all")
 
 
 _GROUPS = ("model", "alias", "provider", "day")

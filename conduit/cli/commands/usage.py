@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from conduit.cli import inputs, plots
+from conduit.cli.attempt_columns import COLUMNS
 from conduit.cli.attempt_filters import AtProvider, OfAlias, OfKey, OfModel, SinceOrEver, Until
 from conduit.cli.call import Call
 from conduit.cli.console import Stream, plain
@@ -33,41 +34,6 @@ _MOST_BARS = 60
 MOST_GROUPS = 20_000
 
 
-def _counted(title: str, path: str, *, wide: bool = False, spare: int | None = None) -> Column:
-    return Column(
-        title, path, lambda used: people.count(used[path]), right=True, wide=wide, spare=spare
-    )
-
-
-def _paid(title: str, path: str, *, wide: bool = False, spare: int | None = None) -> Column:
-    return Column(
-        title, path, lambda used: people.money(used[path]), right=True, wide=wide, spare=spare
-    )
-
-
-COLUMNS = (
-    Column("group", "group", lambda used: used["group"] or "-"),
-    # Not "requests": those of `keys usage` and of the log are more, refused ones among them.
-    _counted("sent", "requests"),
-    _counted("attempts", "attempts", wide=True),
-    _counted("in", "input_tokens", spare=4),
-    _counted("cache read", "cache_read_tokens", spare=3),
-    _counted("cache write", "cache_write_tokens", wide=True),
-    _counted("for 1 h", "cache_write_1h_tokens", wide=True),
-    _counted("out", "output_tokens", spare=5),
-    _counted("reasoning", "reasoning_tokens", wide=True),
-    _counted("audio", "audio_tokens", wide=True),
-    _counted("spoken", "output_audio_tokens", wide=True),
-    _paid("cost", "cost"),
-    _paid("billed", "billed", spare=2),
-    _counted("estimated", "estimated", wide=True),
-    _counted("recovered", "recovered", wide=True),
-    _counted("ambiguous", "ambiguous", wide=True),
-    _counted("open", "open_holds", wide=True),
-    _paid("held", "held", wide=True),
-    Column("key id", "key_id", wide=True),
-    Column("group id", "group_id", wide=True),
-)
 _EMPTY = "nothing was used in this time"
 
 

@@ -14,9 +14,11 @@ from conduit.core.resources.fields import (
     Time,
     TimeZone,
     Usd,
+    UsdSum,
 )
 from conduit.core.resources.limits import AllowedIps, RateLimits, RateLimitView
 from conduit.core.resources.tags import Metadata, Tags
+from conduit.core.resources.usage import AttemptSums
 
 SecretState = Literal["current", "former", "ended"]
 UsageBy = Literal["alias", "provider", "model", "day"]
@@ -105,28 +107,21 @@ class KeyCheck(KeyView):
     usable: bool
 
 
-class UsageSums(Resource):
-    """Sums over request records; `failed` are those that did not succeed.
+class KeyUsageSums(AttemptSums):
+    """Sums over a key's attempts, as `/admin/usage` has them, and over its request records.
 
-    `sent` are those of which something was sent to a provider, which are the `requests` of
-    `/admin/usage`: it knows nothing of those that were refused or answered from what is kept.
-    `avoided` is what answers that were kept would have cost, and no part of `cost`.
+    The records are counted as far as they are kept: `recorded` are all, those too that were refused
+    or answered from what is kept, `failed` those that did not succeed. `avoided` is what answers
+    that were kept would have cost, and no part of `cost`.
     """
 
-    requests: int
-    sent: int
+    recorded: int
     failed: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    cost: Usd
-    billed: Usd
-    avoided: Usd
+    avoided: UsdSum
 
 
-class UsageGroup(UsageSums):
-    """The requests that have `group` in common; null for those that have no such thing."""
+class KeyUsageGroup(KeyUsageSums):
+    """What has `group` in common; null for requests that have no such thing."""
 
     group: str | None
 
@@ -139,8 +134,8 @@ class KeyUsage(Resource):
     since: Time | None
     until: Time | None
     by: UsageBy | None
-    total: UsageSums
-    groups: list[UsageGroup]
+    total: KeyUsageSums
+    groups: list[KeyUsageGroup]
 
 
 class KeyPatch(Patch):

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date, timedelta
 from typing import Any
 
 from pydantic import Field
@@ -12,21 +11,16 @@ from conduit.core.errors import ConflictError, NotFoundError, ValidationFailedEr
 from conduit.core.events import EventKind
 from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, displayed_start, make_virtual_key
-from conduit.core.money import format_usd
-from conduit.core.resources.fields import Name, Page, Resource, Time, time_ms, time_text
+from conduit.core.resources.fields import Name, Page, Time, time_ms, time_text
 from conduit.core.resources.keys import (
     CreatedKey,
     KeyCheck,
     KeyDigest,
     KeyPatch,
     KeyRotation,
-    KeyUsage,
     KeyView,
     NewKey,
     SecretState,
-    UsageBy,
-    UsageGroup,
-    UsageSums,
 )
 from conduit.core.resources.limits import RateLimitView
 from conduit.core.resources.tags import TAG_NAME
@@ -36,20 +30,19 @@ from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, QueryBool, changes_of, page
 from conduit.gateway.limits.limiter import Scope, Standings
 from conduit.gateway.limits.scopes import limits_of
-from conduit.gateway.storage import budgets, groups, keys, requests
+from conduit.gateway.storage import budgets, groups, keys
 from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.engine import Transaction, reading, writing
 from conduit.gateway.storage.keys import StoredKey, WantedKeys
-from conduit.gateway.storage.requests import Span, Used
 
 _PATH = "/admin/keys"
 _ONE = _PATH + "/{key}"
-_MOST_GROUPS = 1000
 _TAG_NAME = re.compile(TAG_NAME)
 
 
 class KeyQuery(ListQuery):
-    """`expires_before` leaves out keys that never expire; `over_budget`: a budget is spent up.
+    """`expires_before` and `expires_after` leave out keys that never expire; of two moments the
+    later is no part of the time. `over_budget`: a budget is spent up.
 
     `group` is the id or the name of the group that they are in.
     `unused_since`: nobody has used the key since then, nor made it. `tags`: it has all of these,
@@ -57,6 +50,7 @@ class KeyQuery(ListQuery):
     """
 
     expires_before: Time | None = None
+    expires_after: Time | None = None
     over_budget: QueryBool = False
     group: Name | None = None
     unused_since: Time | None = None
@@ -75,20 +69,13 @@ class KeyQuery(ListQuery):
         return found
 
 
-class KeyUsageQuery(Resource):
-    """`until` is no part of the time; a day is one of UTC."""
-
-    since: Time | None = None
-    until: Time | None = None
-    by: UsageBy | None = None
-
-
 async def _list(call: Call[None, KeyQuery]) -> Page[KeyView]:
     admin, query = call.admin, call.query
     async with reading(admin.database) as connection:
         group = None if query.group is None else await groups.find(connection, query.group)
         wanted = WantedKeys(
             expires_before_ms=_moment(query.expires_before),
+            expires_after_ms=_moment(query.expires_after),
             unused_since_ms=_moment(query.unused_since),
             among=admin.ledger.overspent_keys() if query.over_budget else None,
             tags=query.wanted_tags(),
@@ -192,30 +179,6 @@ async def _check(call: Call[KeyDigest, None]) -> KeyCheck:
     return KeyCheck(**dict(view), secret_state=secret_state, usable=usable)
 
 
-async def _usage(call: Call[None, KeyUsageQuery]) -> KeyUsage:
-    query = call.query
-    span = Span(_moment(query.since), _moment(query.until))
-    async with reading(call.admin.database) as connection:
-        key = await keys.find(connection, call.names["key"])
-        [total] = await requests.usage_of_key(connection, key.id, span, None, 1)
-        used = (
-            await requests.usage_of_key(connection, key.id, span, query.by, _MOST_GROUPS)
-            if query.by is not None
-            else ()
-        )
-    if query.by == "day":
-        used = used[::-1]
-    return KeyUsage(
-        key_id=key.id,
-        key=key.name,
-        since=query.since,
-        until=query.until,
-        by=query.by,
-        total=UsageSums(**_sums(total)),
-        groups=[UsageGroup(group=_group(each.group), **_sums(each)) for each in used],
-    )
-
-
 async def _delete(call: Call[None, None]) -> None:
     """The row stays, for the records that point at it; the name is free again."""
     admin = call.admin
@@ -279,28 +242,6 @@ async def _group_id_of(connection: Transaction, name_or_id: str) -> str:
 
 def _moment(text: str | None) -> int | None:
     return None if text is None else time_ms(text)
-
-
-def _sums(used: Used) -> dict[str, Any]:
-    return {
-        "requests": used.requests,
-        "sent": used.sent,
-        "failed": used.failed,
-        "input_tokens": used.input_tokens,
-        "cached_tokens": used.cached_tokens,
-        "output_tokens": used.output_tokens,
-        "reasoning_tokens": used.reasoning_tokens,
-        "cost": format_usd(used.cost_nanodollars),
-        "billed": format_usd(used.billed_nanodollars),
-        "avoided": format_usd(used.avoided_nanodollars),
-    }
-
-
-def _group(group: str | int | None) -> str | None:
-    """A group as text; a number is a day since 1970."""
-    if isinstance(group, int):
-        return (date(1970, 1, 1) + timedelta(days=group)).isoformat()
-    return group
 
 
 def _state(key: StoredKey) -> str:
@@ -446,15 +387,6 @@ OPERATIONS = (
         body=KeyRotation,
         secret=True,
         errors=(ConflictError,),
-    ),
-    AdminOperation(
-        "keys.usage",
-        "GET",
-        _ONE + "/usage",
-        "Sum up what a key has used",
-        _usage,
-        KeyUsage,
-        query=KeyUsageQuery,
     ),
     AdminOperation("keys.delete", "DELETE", _ONE, "Delete a key; its records stay", _delete, None),
 )

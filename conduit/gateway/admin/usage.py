@@ -90,7 +90,7 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
         key=None if key is None else key.name,
         group_id=group_id,
         group=None if group is None else group.name,
-        total=AttemptSums(**_sums(total)),
+        total=AttemptSums(**sums_of(total)),
         groups=[
             _group(each, query, names, steps)
             for each in (reversed(shown) if query.by in _OF_TIME else shown)
@@ -170,11 +170,12 @@ def _group(
         key_id=text if query.by == "key" else None,
         group_id=(text or None) if query.by == "group" else None,
         series=steps.get(text),
-        **_sums(spent),
+        **sums_of(spent),
     )
 
 
-def _sums(spent: Spent) -> dict[str, Any]:
+def sums_of(spent: Spent) -> dict[str, Any]:
+    """The fields of `AttemptSums`."""
     return {
         "requests": spent.requests,
         "attempts": spent.attempts,

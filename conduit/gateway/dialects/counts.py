@@ -1,7 +1,7 @@
 """Numbers in a provider's usage, read so that no odd value breaks an answer."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 LARGEST_COUNT: Final = 2**53
@@ -17,6 +17,15 @@ def count_told(value: Any) -> int | None:
     """The same, a part of one as a whole; None for what is none, which zero is not."""
     number = _number(value)
     return None if number is None else math.ceil(number)
+
+
+def is_distorted(usage: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether one of these counts is told but is none: below nothing, say, or a text.
+
+    What was used is not known then, and it is estimated; to read nothing out of it would make it
+    free. `null` tells nothing.
+    """
+    return any(usage.get(name) is not None and _number(usage[name]) is None for name in names)
 
 
 _ORDINARY: Final = frozenset({"default", "standard", "auto", "on_demand", "standard_only", ""})

@@ -35,7 +35,7 @@ _PERIODS: Final[Mapping[str, str]] = {"day": "daily ", "week": "weekly ", "month
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell, unless `dedupe` or one of `covered_by` has been told."""
+    """Something to tell, unless `dedupe` or one of `covered_by` has been told before."""
 
     kind: str
     severity: Severity
@@ -49,10 +49,10 @@ class Notice:
 # Budgets
 
 
-def threshold_of(spending: Spending) -> int:
-    """The highest threshold that was reached; 0: none."""
+def thresholds_reached(spending: Spending) -> tuple[int, ...]:
+    """Ascending."""
     terms, spent = spending.terms, spending.spent
-    return max((each for each in THRESHOLDS if terms.has_reached(each, spent)), default=0)
+    return tuple(each for each in THRESHOLDS if terms.has_reached(each, spent))
 
 
 def had_nothing(terms: BudgetTerms) -> bool:
@@ -66,9 +66,9 @@ def budget_dedupes(budget_id: str, period_start_ms: int) -> dict[int, str]:
     return {threshold: f"{start}:{threshold}" for threshold in THRESHOLDS}
 
 
-def of_budget(spending: Spending) -> Notice:
-    """Of a budget that has reached a threshold."""
-    terms, threshold = spending.terms, threshold_of(spending)
+def of_budget(spending: Spending, threshold: int) -> Notice:
+    """Of a budget that has reached a threshold; none is told once a higher one has been."""
+    terms = spending.terms
     # Of a prepaid balance, what has become of it since it was last credited.
     limit = terms.limit_nanodollars - terms.spent_before
     spent = spending.spent - terms.spent_before

@@ -190,9 +190,16 @@ class NotificationWatch:
                 await asyncio.sleep(0)  # requests go on meanwhile
         # Those that stand at no threshold are forgotten here; the database knows of them.
         self._budgets_told = told
-        await self._tell([notices.of_budget(each) for each in due if not self._is_over(each)])
+        await self._tell(
+            [
+                notices.of_budget(each, threshold)
+                for each in due
+                if not self._is_over(each)
+                for threshold in notices.thresholds_reached(each)
+            ]
+        )
         for each in due:
-            stands = (each.period_start_ms, notices.threshold_of(each))
+            stands = (each.period_start_ms, notices.thresholds_reached(each)[-1])
             self._budgets_told[each.terms.id] = stands
 
     def _is_news(self, spending: Spending) -> bool:
@@ -201,7 +208,7 @@ class NotificationWatch:
         start_ms, threshold = self._budgets_told.get(spending.terms.id, (-1, 0))
         if start_ms != spending.period_start_ms:
             return True
-        return threshold < notices.threshold_of(spending)
+        return threshold < notices.thresholds_reached(spending)[-1]
 
     def _is_over(self, spending: Spending) -> bool:
         """Whether its period has ended since: after a restart, nobody wants to hear of it."""

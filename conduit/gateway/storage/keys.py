@@ -66,11 +66,13 @@ class StoredKey:
 class WantedKeys:
     """Which keys are meant: those that fit all that is given.
 
-    They expire before a moment; were last used, or made and not used, before another; are `among`
-    some ids; have all the `tags`, of which None is any value; are in a group.
+    They expire before a moment, and not before another; were last used, or made and not used,
+    before some moment; are `among` some ids; have all the `tags`, of which None is any value; are
+    in a group.
     """
 
     expires_before_ms: int | None = None
+    expires_after_ms: int | None = None
     unused_since_ms: int | None = None
     among: Collection[str] | None = None
     tags: Mapping[str, str | None] = field(default_factory=dict)
@@ -100,6 +102,8 @@ async def page(
         statement = statement.where(keys.c.group_id == wanted.group_id)
     if wanted.expires_before_ms is not None:
         statement = statement.where(keys.c.expires_at_ms < wanted.expires_before_ms)
+    if wanted.expires_after_ms is not None:
+        statement = statement.where(keys.c.expires_at_ms >= wanted.expires_after_ms)
     if wanted.unused_since_ms is not None:
         used_ms = func.coalesce(keys.c.last_used_at_ms, keys.c.created_at_ms)
         statement = statement.where(used_ms < wanted.unused_since_ms)

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Float,
     Row,
     Select,
     and_,
@@ -147,20 +146,19 @@ EVER = Span()
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """Sums over request records. `group` is what they have in common; None: over all."""
+class Recorded:
+    """How many request records there are, and what answers that were kept would have cost.
+
+    `group` is what they have in common; None: over all.
+    """
 
     group: str | int | None
     requests: int
-    sent: int
     failed: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    cost_nanodollars: int
-    billed_nanodollars: int
     avoided_nanodollars: int
+
+
+NOTHING_RECORDED = Recorded(None, 0, 0, 0)
 
 
 # PostgreSQL makes its sums of 64-bit numbers decimals.
@@ -214,13 +212,13 @@ async def attempts_of(connection: AsyncConnection, request_id: str) -> tuple[Sto
     return tuple(StoredAttempt(**row._mapping) for row in found)
 
 
-async def usage_of_key(
+async def recorded_of_key(
     connection: AsyncConnection, key_id: str, span: Span, by: str | None, limit: int
-) -> tuple[Used, ...]:
-    """Sums over the requests of a key, by `alias`, `provider`, `model` or `day`.
+) -> tuple[Recorded, ...]:
+    """The request records of a key, by `alias`, `provider`, `model` or `day`.
 
-    A day is the number of days since 1970 in UTC. The last day comes first, of others the dearest;
-    at most `limit`.
+    What their attempts used and cost is in the ledger, which keeps it. A day is the number of days
+    since 1970 in UTC. The last day comes first, of others the one with the most; at most `limit`.
     """
     grouped: dict[str, ColumnElement[Any]] = {
         "alias": requests.c.alias,
@@ -229,46 +227,25 @@ async def usage_of_key(
         "day": requests.c.at_ms // _DAY_MS,
     }
     group: ColumnElement[Any] = null() if by is None else grouped[by]
-    counts = [
+    avoided = requests.c.avoided_nanodollars
+    sums = [
         func.count(),
-        func.count().filter(requests.c.attempts > 0),
         func.count().filter(requests.c.outcome != "succeeded"),
+        *(func.coalesce(func.sum(half), 0) for half in (avoided // _BILLION, avoided % _BILLION)),
     ]
-    halves = [half for name in _SUMMED for half in _halves_of(requests.c[name])]
     statement = (
-        select(group.label("group"), *counts, *halves)
+        select(group.label("group"), *sums)
         .where(requests.c.key_id == key_id, *_within(span))
         .limit(limit)
     )
     if by is not None:
-        # For the order alone, so it need not be exact.
-        cost = func.sum(cast(requests.c.cost_nanodollars, Float))
-        order = (group,) if by == "day" else (cost, func.count(), group)
+        order = (group,) if by == "day" else (func.count(), group)
         statement = statement.group_by(group).order_by(*(each.desc() for each in order))
-    return tuple(_used(row) for row in await connection.execute(statement))
-
-
-_SUMMED = (
-    "input_tokens",
-    "cached_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "cost_nanodollars",
-    "billed_nanodollars",
-    "avoided_nanodollars",
-)
-
-
-def _halves_of(amount: ColumnElement[int]) -> list[ColumnElement[Any]]:
-    return [func.coalesce(func.sum(half), 0) for half in (amount // _BILLION, amount % _BILLION)]
-
-
-def _used(row: Row[Any]) -> Used:
-    group, count, sent, failed, *halves = tuple(row)
-    sums = [
-        int(high) * _BILLION + int(low) for high, low in zip(halves[::2], halves[1::2], strict=True)
-    ]
-    return Used(group, int(count), int(sent), int(failed), *sums)
+    found = [tuple(row) for row in await connection.execute(statement)]
+    return tuple(
+        Recorded(name, int(count), int(failed), int(high) * _BILLION + int(low))
+        for name, count, failed, high, low in found
+    )
 
 
 async def purge(connection: AsyncConnection, before_ms: int) -> int:

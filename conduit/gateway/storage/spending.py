@@ -78,6 +78,8 @@ class Spent:
     held_nanodollars: int
 
 
+NOTHING = Spent(None, None, None, *[0] * 17)
+
 _SUMMED = (
     "input_tokens",
     "cache_read_tokens",

@@ -18,10 +18,12 @@ from conduit.gateway.ledger.entries import AttemptOutcome, Settlement, UsageSour
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.records import Claim
 from conduit.gateway.stages.authenticate import Authenticate
+from conduit.gateway.storage import requests as stored_requests
 from conduit.gateway.storage.engine import Database, reading, writing
 from conduit.gateway.storage.schema import keys, requests
+from conduit.gateway.storage.schema import ledger as ledger_table
 from tests.gateway.admin.calls import AdminApi
-from tests.gateway.records import AT_MS, request_row
+from tests.gateway.records import AT_MS, attempt_row, request_row
 
 PATH = "/admin/keys"
 DOLLAR = 1_000_000_000
@@ -394,6 +396,24 @@ async def test_a_former_secret_that_has_ended_is_not_usable(
         await Authenticate(keyring.cached, keyring.find)(made["secret"], None)
 
 
+async def test_keys_that_have_expired_are_told_apart_from_those_that_will(
+    api: AdminApi, database: Database
+) -> None:
+    for name in ("past", "soon"):
+        await api.made(PATH, {"name": name, "expires_at": "2099-01-01T00:00:00Z"})
+    past = update(keys).where(keys.c.name == "past").values(expires_at_ms=now_ms() - 1)
+    async with writing(database) as connection:
+        await connection.execute(past)
+    until = "expires_before=2100-01-01T00:00:00Z"
+    found = await api.listed(f"{PATH}?{until}&expires_after={time_text(now_ms())}")
+    assert [(key["name"], key["state"]) for key in found] == [("soon", "active")]
+    both = await api.listed(f"{PATH}?{until}")
+    assert [(key["name"], key["state"]) for key in both] == [
+        ("past", "expired"),
+        ("soon", "active"),
+    ]
+
+
 async def test_keys_that_expire_soon_are_listed_apart(api: AdminApi) -> None:
     for name, end in (("soon", "2099-01-01"), ("late", "2101-01-01"), ("never", None)):
         expires_at = f"{end}T00:00:00Z" if end else None
@@ -491,20 +511,35 @@ async def test_what_a_budget_has_spent_is_reset(
     assert (await api.post("/admin/budgets/bud_x/reset-spend")).status == 404
 
 
-async def test_usage_is_summed_and_grouped(api: AdminApi, database: Database) -> None:
+async def test_usage_is_that_of_the_ledger_with_its_records_beside(
+    api: AdminApi, database: Database
+) -> None:
     made = await api.made(PATH, {"name": "ci"})
+    asked = [("fast", 4_000), ("slow", 7_000), ("fast", 5_000)]
     rows = [
         request_row(n, key_id=made["id"], alias=alias, id=new_id("req", AT_MS + n))
-        for n, alias in enumerate(["fast", "slow", "fast"])
+        for n, (alias, _) in enumerate(asked)
     ]
+    attempts = [
+        attempt_row(
+            n, row["id"], key_id=made["id"], alias=alias, cost_nanodollars=cost, held_at_ms=AT_MS
+        )
+        for n, (row, (alias, cost)) in enumerate(zip(rows, asked, strict=True))
+    ]
+    refused = request_row(
+        4, key_id=made["id"], alias=None, id=new_id("req", AT_MS + 4), outcome="refused", attempts=0
+    )
     async with writing(database) as connection:
-        await connection.execute(insert(requests), rows)
+        await connection.execute(insert(requests), [*rows, refused])
+        await connection.execute(insert(ledger_table), attempts)
     used = (await api.get(f"{PATH}/ci/usage?by=alias&since=2023-01-01T00:00:00Z")).body
     assert (used["key"], used["by"], used["until"]) == ("ci", "alias", None)
-    assert (used["total"]["requests"], used["total"]["cost"]) == (3, "0.0123")
-    assert [(group["group"], group["cost"]) for group in used["groups"]] == [
-        ("fast", "0.0082"),
-        ("slow", "0.0041"),
+    total = used["total"]
+    assert (total["requests"], total["recorded"], total["failed"]) == (3, 4, 1)
+    assert [(each["group"], each["cost"], each["recorded"]) for each in used["groups"]] == [
+        ("fast", "0.000009", 2),
+        ("slow", "0.000007", 1),
+        (None, "0.00", 1),
     ]
     daily = (await api.get(f"{PATH}/ci/usage?by=day")).body
     assert [group["group"] for group in daily["groups"]] == ["2023-11-14"]
@@ -512,3 +547,33 @@ async def test_usage_is_summed_and_grouped(api: AdminApi, database: Database) ->
     assert (later["total"]["requests"], later["groups"]) == (0, [])
     assert (await api.get(f"{PATH}/ci/usage?by=colour")).status == 422
     assert (await api.get(f"{PATH}/none/usage")).status == 404
+
+
+async def test_usage_is_the_same_as_that_of_all_keys_and_a_purge_takes_nothing_away(
+    api: AdminApi, database: Database
+) -> None:
+    made = await api.made(PATH, {"name": "ci"})
+    request = request_row(1, key_id=made["id"], id=new_id("req", AT_MS))
+    attempt = attempt_row(
+        1, request["id"], key_id=made["id"], cache_read_tokens=30, reasoning_tokens=9
+    )
+    async with writing(database) as connection:
+        await connection.execute(insert(requests), [request])
+        await connection.execute(insert(ledger_table), [attempt])
+    for recorded in (1, 0):
+        for by, in_all in (("model", "groups"), ("day", "groups"), ("alias", "total")):
+            own = (await api.get(f"{PATH}/ci/usage?by={by}")).body
+            usual = (await api.get(f"/admin/usage?key=ci&by={by}")).body
+            assert own["total"]["recorded"] == recorded
+            told, expected = own[in_all], usual[in_all]
+            for mine, theirs in zip(
+                told if in_all == "groups" else [told],
+                expected if in_all == "groups" else [expected],
+                strict=True,
+            ):
+                assert {name: mine[name] for name in mine.keys() & theirs.keys()} == {
+                    name: theirs[name] for name in mine.keys() & theirs.keys()
+                }
+                assert mine["reasoning_tokens"] == 9
+        async with writing(database) as connection:
+            await stored_requests.purge(connection, AT_MS + 1)

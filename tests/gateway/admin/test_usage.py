@@ -11,6 +11,7 @@ from conduit.core.money import format_usd
 from conduit.core.resources.fields import time_text
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.storage.engine import Database, writing
+from conduit.gateway.storage.schema import groups as groups_table
 from conduit.gateway.storage.schema import keys, ledger
 from tests import postgresql
 from tests.gateway import records
@@ -45,6 +46,10 @@ async def test_sums_equal_those_of_the_ledger_for_any_filter(
             stored = records.key(f"k{n}", id=f"key_{n}")
             values = {name: getattr(stored, name) for name in stored.__slots__}
             await connection.execute(insert(keys).values(values))
+        for n in range(2):
+            group = records.group(f"g{n}", id=f"grp_{n}")
+            values = {name: getattr(group, name) for name in group.__slots__}
+            await connection.execute(insert(groups_table).values(values))
     for _ in range(10):
         chosen = random_choice(chance)
         if chosen.key_id == "key_none":
@@ -57,6 +62,7 @@ async def test_sums_equal_those_of_the_ledger_for_any_filter(
             "provider": chosen.provider,
             "model": chosen.model,
             "alias": chosen.alias,
+            "group": chosen.group_id,
         }
         answer = await api.get(at(query))
         assert answer.status == 200, answer.text

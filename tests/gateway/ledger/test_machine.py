@@ -31,6 +31,7 @@ from tests.gateway.ledger.building import (
     terms,
     violations,
 )
+from tests.gateway.ledger.committed import Committed, journalled_attempts
 from tests.migrated import migrated
 
 KEYS = ("key_1", "key_2")
@@ -75,7 +76,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.corrections = 0
         self.budgets: list[Budget] = []
         self.database = postgresql.database_url(self.kind, self.folder / "conduit.db")
-        self.engine = self.run(migrated(self.run(self.database.__aenter__())))
+        url = self.run(self.database.__aenter__())
+        self.engine = self.run(migrated(url))
+        self.committed = Committed(url)
         everything = terms(0, id="bud_all", scope_kind="gateway", scope_id="", mode="soft")
         self.ledger = self.run(self.start(everything))
         self.budgets.append(Budget(everything, 0))
@@ -260,7 +263,24 @@ class LedgerMachine(RuleBasedStateMachine):
             assert held >= 0
         assert self.ledger.state().open_holds == len(self.running())
 
+    @invariant()
+    def no_commit_breaks_an_invariant(self) -> None:
+        """I1 to I6 over what was applied by now, or was not; calls may be too old by the clock."""
+        journalled = journalled_attempts(self.folder / "journal")
+        sent = {attempt.attempt_id for attempt in self.attempts}
+        found = self.committed.violations(sent - journalled, self.now)
+        assert [each for each in found if each[0] != "I6"] == []
+        too_old = {
+            attempt.attempt_id: attempt.cost is None
+            for attempt in self.attempts
+            if attempt.at_ms < self.now - (24 * HOUR_MS if attempt.stream else 660_000)
+        }
+        lost = {attempt_id for _, attempt_id in found}
+        assert lost <= too_old.keys()
+        assert lost >= {a for a, runs in too_old.items() if runs} - journalled
+
     def teardown(self) -> None:
+        self.committed.close()
         self.run(self.ledger.caught_up())
         try:
             assert [v for v in self.run(violations(self.engine)) if not v.startswith("I6")] == []

@@ -2,7 +2,8 @@
 
 What a worker has settled is in its journal at once, and in the database a moment later. A hold is
 judged by the database, so that the model knows what must come of it where all has been applied;
-where it has not, that no hold is beyond its limit is for the invariants to say.
+where it has not, that no hold is beyond its limit is for the invariants to say. These are checked
+after every step over the last commit.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from conduit.core.errors import BudgetHeldError, InsufficientQuotaError
 from conduit.gateway.ledger.budgets import BudgetTerms
@@ -35,18 +36,28 @@ from tests.gateway.ledger.building import (
     ending,
     store_budget,
     store_limit,
+    store_transaction,
     terms,
     violations,
 )
+from tests.gateway.ledger.committed import Committed
 from tests.gateway.ledger.test_shared import crash
 from tests.migrated import migrated
 
 WORKERS = (0, 1)
 KEYS = ("key_1", "key_2")
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+OF_GROUP: Any = {"scope_kind": "group", "scope_id": "grp_1"}
+GROUPS = (None, "grp_1")
 WANTED = st.tuples(
-    st.sampled_from(WORKERS), st.sampled_from(KEYS), st.integers(0, 600), st.booleans()
+    st.sampled_from(WORKERS),
+    st.sampled_from(KEYS),
+    st.sampled_from(GROUPS),
+    st.integers(0, 600),
+    st.booleans(),
 )
+PREPAID = 3  # its place among the budgets
 
 
 @dataclass
@@ -55,6 +66,7 @@ class Modelled:
 
     worker: int
     key_id: str
+    group_id: str | None
     at_ms: int
     amount: int
     stream: bool
@@ -64,7 +76,7 @@ class Modelled:
 
 
 class SharedLedgerMachine(RuleBasedStateMachine):
-    """The model: a list of attempts, and three budgets with limits that change."""
+    """The model: attempts, three budgets with limits that change, and a prepaid balance."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,13 +89,16 @@ class SharedLedgerMachine(RuleBasedStateMachine):
             terms(900, id="bud_key", scope_id="key_1"),
             terms(700, id="bud_day", scope_id="key_2", period="day"),
             terms(1_500, id="bud_all", scope_kind="gateway", scope_id=""),
+            terms(1_000, **OF_GROUP, id="bud_prepaid", period="prepaid", since_ms=self.now),
         ]
         self.stack = AsyncExitStack()
         self.run(self._open())
 
     async def _open(self) -> None:
         database = postgresql.database_url("postgresql", "")
-        self.engine = await migrated(await self.stack.enter_async_context(database))
+        url = await self.stack.enter_async_context(database)
+        self.engine = await migrated(url)
+        self.committed = Committed(url)
         self.stack.push_async_callback(self.engine.dispose)
         taken = await self.stack.enter_async_context(
             take_for_workers(self.engine, self.folder, len(WORKERS))
@@ -91,6 +106,7 @@ class SharedLedgerMachine(RuleBasedStateMachine):
         self.epoch = taken.epoch
         for budget in self.budgets:
             await store_budget(self.engine, budget)
+        await store_transaction(self.engine, "grp_1", self.budgets[PREPAID].limit_nanodollars)
         self.workers = [await self._worker(number) for number in WORKERS]
         for budget in self.budgets:
             await self._changed()
@@ -116,16 +132,16 @@ class SharedLedgerMachine(RuleBasedStateMachine):
         counted = [
             a
             for a in self.attempts
-            if budget.covers(a.key_id, "fast", None) and budget.start_ms(a.at_ms) == start_ms
+            if budget.covers(a.key_id, "fast", a.group_id) and budget.start_ms(a.at_ms) == start_ms
         ]
         spent = sum(a.cost for a in counted if a.cost is not None)
         return spent, sum(a.amount for a in counted if a.cost is None)
 
-    def room(self, key_id: str) -> tuple[int, int]:
+    def room(self, key_id: str, group_id: str | None) -> tuple[int, int]:
         """What spent money leaves, and what held money too leaves, over all budgets."""
         by_spent = by_all = 10**9
         for budget in self.budgets:
-            if budget.covers(key_id, "fast", None):
+            if budget.covers(key_id, "fast", group_id):
                 spent, held = self.sums(budget)
                 by_spent = min(by_spent, budget.limit_nanodollars - spent)
                 by_all = min(by_all, budget.limit_nanodollars - spent - held)
@@ -136,16 +152,25 @@ class SharedLedgerMachine(RuleBasedStateMachine):
             await each.caught_up()
 
     @rule(wanted=st.lists(WANTED, min_size=1, max_size=8), applied=st.booleans())
-    def hold(self, wanted: list[tuple[int, str, int, bool]], applied: bool) -> None:
+    def hold(self, wanted: list[tuple[int, str, str | None, int, bool]], applied: bool) -> None:
         """One after the other, by either worker."""
-        for worker, key_id, amount, stream in wanted:
+        for each in wanted:
             if applied:
                 self.run(self._applied())
-            self._hold(worker, key_id, amount, stream=stream, applied=applied)
+            self._hold(*each, applied=applied)
 
-    def _hold(self, worker: int, key_id: str, amount: int, *, stream: bool, applied: bool) -> None:
-        wanted = claim(amount, key_id=key_id, at_ms=self.now, stream=stream)
-        by_spent, by_all = self.room(key_id)
+    def _hold(
+        self,
+        worker: int,
+        key_id: str,
+        group_id: str | None,
+        amount: int,
+        stream: bool,
+        *,
+        applied: bool,
+    ) -> None:
+        wanted = claim(amount, key_id=key_id, group_id=group_id, at_ms=self.now, stream=stream)
+        by_spent, by_all = self.room(key_id, group_id)
         try:
             hold = self.run(self.workers[worker].hold(wanted, wait_s=0))
         except InsufficientQuotaError:
@@ -154,7 +179,8 @@ class SharedLedgerMachine(RuleBasedStateMachine):
             assert not applied or by_spent >= amount > by_all
         else:
             assert not applied or amount <= by_all
-            self.attempts.append(Modelled(worker, key_id, self.now, amount, stream, hold))
+            made = Modelled(worker, key_id, group_id, self.now, amount, stream, hold)
+            self.attempts.append(made)
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), cost=st.integers(0, 900))
@@ -188,6 +214,16 @@ class SharedLedgerMachine(RuleBasedStateMachine):
         self.run(store_limit(self.engine, budget, at_ms=self.now))
         self.run(self._changed())
 
+    @rule(nanodollars=st.integers(-800, 800))
+    def pay_in_or_out(self, nanodollars: int) -> None:
+        """A credit or a debit of the prepaid balance, which may leave less than nothing."""
+        before = self.budgets[PREPAID]
+        limit = before.limit_nanodollars + nanodollars
+        budget = self.budgets[PREPAID] = replace(before, limit_nanodollars=limit)
+        self.run(store_limit(self.engine, budget, at_ms=self.now))
+        self.run(store_transaction(self.engine, "grp_1", nanodollars))
+        self.run(self._changed())
+
     @rule(hours=st.integers(1, 30))
     def time_passes(self, hours: int) -> None:
         self.now += hours * HOUR_MS
@@ -215,10 +251,30 @@ class SharedLedgerMachine(RuleBasedStateMachine):
                 told = each.balance_of(budget.id, self.now)
                 assert told == (*self.sums(budget), start_ms)
 
+    @invariant()
+    def no_commit_breaks_an_invariant(self) -> None:
+        """I1 to I6. All calls are covered by a budget, so that each was committed before it was
+        sent; how old the ones are that run, and those that nobody has applied the end of, is for
+        the rules to say.
+        """
+        found = self.committed.violations(
+            {a.hold.claim.attempt_id for a in self.attempts}, self.now
+        )
+        assert [each for each in found if each[0] != "I6"] == []
+        too_old = {
+            a.hold.claim.attempt_id: a.cost is None
+            for a in self.attempts
+            if a.at_ms < self.now - (DAY_MS if a.stream else 660_000)
+        }
+        lost = {attempt_id for _, attempt_id in found}
+        assert lost <= too_old.keys()
+        assert lost >= {attempt_id for attempt_id, runs in too_old.items() if runs}
+
     def teardown(self) -> None:
         try:
             self.all_is_applied()
         finally:
+            self.committed.close()
             for each in self.workers:
                 self.run(each.close())
             self.run(self.stack.aclose())

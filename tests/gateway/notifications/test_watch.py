@@ -168,7 +168,7 @@ async def test_a_change_that_cannot_be_told_of_is_not_in_the_way_of_others(
 
 async def test_an_outage_delays_what_is_told(world: World) -> None:
     watch, outage = world.watch(), Outage(world.database)
-    world.spendings = [spending(91)]
+    world.spendings = [spending(50)]
     outage.begin()
     watch.note(change("no_quota"))
     watch.begin_anew("bud_9", 0)
@@ -199,7 +199,7 @@ async def test_rounds_go_on_after_an_outage_that_is_logged_once(
             await asyncio.sleep(0.005)
     await watch.close()
     assert caplog.text.count("notifications wait for the database") == 1
-    assert await world.thresholds() == [90]
+    assert await world.thresholds() == [50, 75, 90]
 
 
 async def test_an_error_of_our_own_does_not_end_the_rounds(
@@ -232,7 +232,7 @@ async def test_the_end_looks_once_more(world: World) -> None:
 
 
 async def test_pruning_goes_by_age_and_by_count_and_spares_what_is_so(world: World) -> None:
-    world.spendings = [spending(75, id=f"bud_{number}") for number in range(6)]
+    world.spendings = [spending(50, id=f"bud_{number}") for number in range(6)]
     world.at_ms = AT_MS - 200 * DAY_MS
     watch = world.watch(rules=WatchRules(rows=2))
     await watch.look()
@@ -242,7 +242,7 @@ async def test_pruning_goes_by_age_and_by_count_and_spares_what_is_so(world: Wor
     assert await watch.prune() == 5
     (left,) = await world.stored()
     assert left.subject_id == "bud_0"
-    world.spendings = [spending(75, id=f"bud_{number}") for number in range(1, 4)]
+    world.spendings = [spending(50, id=f"bud_{number}") for number in range(1, 4)]
     await watch.look()
     world.spendings = []
     await watch.look()

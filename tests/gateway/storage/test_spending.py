@@ -30,13 +30,37 @@ _TOKENS = (
     *("cache_write_1h", "output_audio"),
 )
 _MOST = 2**63 - 1
-BY = ("model", "key", "provider", "alias", "day", "hour")
+BY = ("model", "key", "group", "provider", "alias", "day", "hour")
 
 
 def random_attempts(chance: random.Random, count: int) -> list[Row]:
-    """Attempts of a few requests, keys and models; some open, some dear beyond every sum."""
+    """Attempts of a few requests, keys, groups and models, and corrections of some that have ended.
+
+    Some are open, some dear beyond every sum.
+    """
     requests = [new_id("req") for _ in range(max(1, count // 2))]
-    return [_random_attempt(chance, number, chance.choice(requests)) for number in range(count)]
+    made = [_random_attempt(chance, number, chance.choice(requests)) for number in range(count)]
+    corrected = [row for row in made if row["state"] == "done" and chance.random() < 0.2]
+    return made + [_correction(chance, row) for row in corrected]
+
+
+def _correction(chance: random.Random, row: Row) -> Row:
+    """A row of its own, of the attempt's moment, that may take away as well as add."""
+    nothing = dict.fromkeys([f"{name}_tokens" for name in _TOKENS], 0)
+    return (
+        row
+        | nothing
+        | {
+            "attempt_id": new_id("cor"),
+            "adjusts": row["attempt_id"],
+            "outcome": "corrected",
+            "cost_nanodollars": chance.randrange(-row["cost_nanodollars"], 10**7),
+            "billed_nanodollars": 0,
+            "hold_nanodollars": 0,
+            "usage_source": "none",
+            "ambiguous": False,
+        }
+    )
 
 
 def _random_attempt(chance: random.Random, number: int, request_id: str) -> Row:
@@ -67,6 +91,8 @@ def _random_attempt(chance: random.Random, number: int, request_id: str) -> Row:
         provider=chance.choice(["one", "two"]),
         model=chance.choice(["m-1", "m-2", "M-1"]),
         alias=chance.choice(["fast", "slow"]),
+        group_id=chance.choice([None, "grp_0", "grp_1"]),
+        adjusts=None,
         hold_nanodollars=most,
         **{f"{name}_tokens": chance.randrange(1000) for name in _TOKENS},
         **(still_open if is_open else ended),
@@ -84,12 +110,14 @@ def random_choice(chance: random.Random) -> Chosen:
         provider=chance.choice([None, None, "one"]),
         model=chance.choice([None, None, "m-1"]),
         alias=chance.choice([None, None, "fast"]),
+        group_id=chance.choice([None, None, "grp_0", "grp_1"]),
     )
 
 
 def fits(row: Row, chosen: Chosen) -> bool:
     since_ms, until_ms = chosen.span.since_ms, chosen.span.until_ms
-    wanted = {name: getattr(chosen, name) for name in ("key_id", "provider", "model", "alias")}
+    fields = ("key_id", "provider", "model", "alias", "group_id")
+    wanted = {name: getattr(chosen, name) for name in fields}
     return (
         all(value in (None, row[name]) for name, value in wanted.items())
         and (since_ms is None or row["held_at_ms"] >= since_ms)
@@ -109,7 +137,7 @@ def summed(group: object, rows: Sequence[Row]) -> Spent:
         first_ms=min(times, default=None),
         last_ms=max(times, default=None),
         requests=len({row["request_id"] for row in done}),
-        attempts=len(done),
+        attempts=sum(row["adjusts"] is None for row in done),
         estimated=sources.count("estimated"),
         recovered=sources.count("recovered"),
         ambiguous=sum(row["ambiguous"] for row in done),
@@ -134,6 +162,8 @@ def group_of(by: str, zone: str) -> Callable[[Row], object]:
             )
         case "key":
             return lambda row: row["key_id"]
+        case "group":
+            return lambda row: row["group_id"] or ""
         case _:
             return lambda row: row[by]
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import grade_told, searches_told
+from conduit.gateway.dialects.counts import grade_told, is_distorted, searches_told
 
 _LARGEST: Final = 2**53
 _COUNTERS: Final = ("input_tokens", "output_tokens")
+_BUCKETS: Final = (*_COUNTERS, "cache_read_input_tokens", "cache_creation_input_tokens")
 # What OpenAI's usage has beside two fields of the same names, whose input includes the cached.
 _FOREIGN: Final = frozenset({"total_tokens", "input_tokens_details", "prompt_tokens"})
 
@@ -49,8 +50,13 @@ def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
 
 
 def reported_usage(raw: Any) -> Usage | None:
-    """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
+    """The usage in `raw`, or None where it reports none, or what is no count.
+
+    An explicit zero is a report.
+    """
     if not isinstance(raw, dict) or not any(name in raw for name in _COUNTERS):
+        return None
+    if is_distorted(raw, _BUCKETS):
         return None
     return usage_from_anthropic(raw)
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.counts import is_distorted
 
 _LARGEST: Final = 2**53
+_BUCKETS: Final = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 
 
 def usage_from_bedrock(raw: Mapping[str, Any]) -> Usage:
@@ -34,8 +36,13 @@ def usage_from_bedrock(raw: Mapping[str, Any]) -> Usage:
 
 
 def reported_usage(raw: Any) -> Usage | None:
-    """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
+    """The usage in `raw`, or None where it reports none, or what is no count.
+
+    An explicit zero is a report.
+    """
     if not isinstance(raw, dict) or not ("inputTokens" in raw or "outputTokens" in raw):
+        return None
+    if is_distorted(raw, _BUCKETS):
         return None
     return usage_from_bedrock(raw)
 

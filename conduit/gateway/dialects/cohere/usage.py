@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import count_told, object_or_empty, read_count
+from conduit.gateway.dialects.counts import count_told, is_distorted, object_or_empty, read_count
 
 
 def usage_from_cohere(raw: Any) -> Usage | None:
@@ -82,4 +82,6 @@ _COUNTERS = ("input_tokens", "output_tokens", "image_tokens", "images")
 
 
 def _counted(units: Mapping[str, Any]) -> bool:
-    return any(units.get(name) is not None for name in _COUNTERS)
+    """Whether they tell counts, and such as can be charged."""
+    told = any(units.get(name) is not None for name in _COUNTERS)
+    return told and not is_distorted(units, _COUNTERS)

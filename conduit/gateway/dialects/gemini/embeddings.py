@@ -11,7 +11,7 @@ import msgspec
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import object_or_empty, read_count
+from conduit.gateway.dialects.counts import is_distorted, object_or_empty, read_count
 from conduit.gateway.dialects.embedding_inputs import extras_of, text_of
 from conduit.gateway.dialects.fields import (
     Fields,
@@ -218,7 +218,7 @@ def _text(part: Fields, where: str) -> str:
 
 def _usage_from(raw: Any) -> Usage | None:
     fields = object_or_empty(raw)
-    if "promptTokenCount" not in fields:
+    if "promptTokenCount" not in fields or is_distorted(fields, ("promptTokenCount",)):
         return None
     return Usage(input_tokens=read_count(fields["promptTokenCount"]), raw=fields)
 

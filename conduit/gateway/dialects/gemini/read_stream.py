@@ -112,7 +112,7 @@ class StreamDecoder:
     @property
     def usage(self) -> Usage | None:
         if self._unread_usage:
-            self._usage = reported_usage(read_json(self._unread_usage)) or self._usage
+            self._usage = reported_usage(read_json(self._unread_usage), self._usage)
             self._unread_usage = b""
         return self._usage
 
@@ -142,7 +142,7 @@ class StreamDecoder:
         failure = failure_of(chunk)
         if failure is not None:
             return self._fail(failure)
-        self._usage = reported_usage(chunk.get("usageMetadata")) or self.usage
+        self._usage = reported_usage(chunk.get("usageMetadata"), self.usage)
         self._unread_usage = b""
         events = self._start(chunk)
         for position, candidate in enumerate(objects(chunk.get("candidates"))):

@@ -8,18 +8,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import grade_told
+from conduit.gateway.dialects.counts import grade_told, is_distorted
 from conduit.gateway.dialects.gemini.words import objects
 
 _LARGEST = 2**53
 _COUNTERS = ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
+_BUCKETS = (*_COUNTERS, "toolUsePromptTokenCount", "thoughtsTokenCount")
 
 
-def reported_usage(raw: Any) -> Usage | None:
-    """The usage in `raw`, or None where it reports none; an explicit zero is a report."""
+def reported_usage(raw: Any, former: Usage | None = None) -> Usage | None:
+    """The usage in `raw`, or `former` where it reports none; an explicit zero is a report.
+
+    None where one of its counts is none, whatever had been reported before.
+    """
     if not isinstance(raw, dict) or not any(name in raw for name in _COUNTERS):
-        return None
-    return usage_from_gemini(raw)
+        return former
+    return None if is_distorted(raw, _BUCKETS) else usage_from_gemini(raw)
 
 
 def usage_from_gemini(raw: Mapping[str, Any]) -> Usage:

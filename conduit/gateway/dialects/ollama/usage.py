@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import read_count
+from conduit.gateway.dialects.counts import is_distorted, read_count
 
+_COUNTERS: Final = frozenset({"prompt_eval_count", "eval_count"})
 METRICS: Final = (
     "total_duration",
     "load_duration",
@@ -17,12 +18,12 @@ METRICS: Final = (
 
 
 def usage_from_ollama(fields: Mapping[str, Any]) -> Usage | None:
-    """The buckets of an answer's last line; None where it counts nothing.
+    """The buckets of an answer's last line; None where it counts nothing, or what is no count.
 
     The durations, in nanoseconds, stay in `raw`. A count of zero is left out by the server.
     """
     raw = {name: fields[name] for name in METRICS if name in fields}
-    if "prompt_eval_count" not in raw and "eval_count" not in raw:
+    if _COUNTERS.isdisjoint(raw) or is_distorted(raw, _COUNTERS):
         return None
     return Usage(
         input_tokens=read_count(raw.get("prompt_eval_count")),

@@ -9,6 +9,7 @@ from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.counts import (
     LARGEST_COUNT,
     grade_told,
+    is_distorted,
     object_or_empty,
     read_count,
     searches_told,
@@ -79,12 +80,18 @@ def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
     return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
 
 
+def is_usage(raw: Any) -> bool:
+    """Whether it is to be a usage, whether its numbers make sense or not."""
+    return isinstance(raw, dict) and not _COUNTERS.isdisjoint(raw)
+
+
 def reported_usage(raw: Any, service_tier: Any = None) -> Usage | None:
     """The usage in `raw`, or None where it reports none; an explicit zero is a report.
 
-    `service_tier` is what the answer says beside it of its grade of service.
+    `service_tier` is what the answer says beside it of its grade of service. A usage of which a
+    count is none is no report either.
     """
-    if not isinstance(raw, dict) or _COUNTERS.isdisjoint(raw):
+    if not is_usage(raw) or is_distorted(raw, _COUNTERS):
         return None
     usage = usage_from_openai(raw)
     if service_tier is not None and (grade := grade_told(service_tier)) is not None:

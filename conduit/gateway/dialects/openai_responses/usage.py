@@ -6,9 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import grade_told, object_or_empty, searches_told
+from conduit.gateway.dialects.counts import grade_told, is_distorted, object_or_empty, searches_told
 from conduit.gateway.dialects.openai.usage import usage_from_openai
 
+_COUNTERS: Final = frozenset({"input_tokens", "output_tokens"})
 _WHOLE: Final = frozenset(
     {
         "input_tokens",
@@ -21,12 +22,12 @@ _WHOLE: Final = frozenset(
 
 
 def usage_from_responses(raw: Any) -> Usage | None:
-    """Disjoint buckets of a reported usage; None where it reports none.
+    """Disjoint buckets of a reported usage; None where it reports none, or what is no count.
 
     It differs from that of chat in its names alone: cached and written tokens are a part of the
     input, those of reasoning a part of the output.
     """
-    if not isinstance(raw, dict) or not ({"input_tokens", "output_tokens"} & raw.keys()):
+    if not isinstance(raw, dict) or not (_COUNTERS & raw.keys()) or is_distorted(raw, _COUNTERS):
         return None
     details, output_details = raw.get("input_tokens_details"), raw.get("output_tokens_details")
     chat = {

@@ -430,7 +430,14 @@ def test_what_is_no_answer_is_the_provider_s_failure(body: bytes, said: str) -> 
         ({"billed_units": {}, "tokens": {}}, None),
         ({}, None),
         (None, None),
-        ({"tokens": {"input_tokens": -1, "output_tokens": "x"}}, Usage()),
+        ({"tokens": {"input_tokens": -1, "output_tokens": "x"}}, None),
+        (
+            {
+                "billed_units": {"input_tokens": 5, "output_tokens": -2},
+                "tokens": {"input_tokens": 9},
+            },
+            Usage(input_tokens=9),
+        ),
     ],
 )
 def test_the_buckets_add_up_to_what_is_billed(raw: Any, expected: Usage | None) -> None:
