@@ -8,7 +8,7 @@ from conduit.cli.welcome import may_chat
 from conduit.client.api import Record
 from conduit.client.blocking import Timeouts
 from conduit.client.errors import ClientError
-from conduit.core.aliases import THE_NAME, THE_STAR, is_one_model, model_asked_for
+from conduit.core.aliases import is_one_model, name_asking_for
 
 _OFFER_S = 3.0
 
@@ -30,11 +30,7 @@ def example_name(call: Call, mapping: Record) -> str | None:
         if is_one_model(asked):  # whatever stands for the star is sent there
             return start + asked.rpartition("/")[2]
         for model in filter(may_chat, _offered(call, target["provider"])):
-            if asked == THE_NAME and model.startswith(start):
-                return model
-            before, _, after = asked.partition(THE_STAR)
-            name = start + model.removeprefix(before).removesuffix(after)
-            if asked != THE_NAME and model_asked_for(asked, alias, name) == model:
+            if (name := name_asking_for(model, alias, asked)) is not None:
                 return name
     return None
 

@@ -58,8 +58,7 @@ def _lines(announcement: Announcement, model: str | None, call: str) -> Iterator
         yield f"  {announcement.virtual_key}"
     yield ""
     if model is None and announcement.models:
-        yield "Try it, with the name of a model that an alias above takes:"
-        yield f'  {call} chat -m MODEL "hello"'
+        yield from _without_example(announcement, call)
         return
     if model is None:
         yield "No model is mapped yet. Add a provider, then map one of its models:"
@@ -72,6 +71,17 @@ def _lines(announcement: Announcement, model: str | None, call: str) -> Iterator
         yield from _curl(announcement.url, announcement.virtual_key, model)
         yield ""
         yield from _snippet(announcement.url, announcement.virtual_key, model)
+
+
+def _without_example(announcement: Announcement, call: str) -> Iterator[str]:
+    """Where no alias is known to chat, or none names a model: what there is, is asked for first."""
+    yield "No model that chats is known by its name here. See what the providers have:"
+    for provider in announcement.providers:
+        yield f"  {call} providers models {provider.name}"
+    wildcards = [alias for alias in announcement.models if alias.endswith("*")]
+    if wildcards:
+        yield f"and ask for one as an alias takes it ({', '.join(wildcards[:3])}):"
+        yield f"  {call} chat --help"
 
 
 def _providers(providers: Sequence[AnnouncedProvider]) -> Iterator[str]:

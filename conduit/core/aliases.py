@@ -30,6 +30,20 @@ def model_asked_for(model: str, alias: str, name: str) -> str:
     return model.replace(THE_STAR, name.removeprefix(alias[:-1]) if alias.endswith("*") else name)
 
 
+def name_asking_for(model: str, alias: str, target_model: str) -> str | None:
+    """What a client says, of all that a wildcard alias takes, to have a target asked for `model`;
+    None where nothing does.
+    """
+    start = alias.removesuffix("*")
+    if is_one_model(target_model):  # whatever stands for the star is sent there
+        return start + target_model.rpartition("/")[2]
+    if target_model == THE_NAME:
+        return model if model.startswith(start) else None
+    before, _, after = target_model.partition(THE_STAR)
+    name = start + model.removeprefix(before).removesuffix(after)
+    return name if model_asked_for(target_model, alias, name) == model else None
+
+
 def is_one_model(model: str) -> bool:
     """Whether a target's model is the same whatever the client asks for."""
     return model != THE_NAME and THE_STAR not in model

@@ -21,7 +21,8 @@ class Announcement:
     `master_key` and `virtual_key` are set only when they have just been made: nothing can tell
     them again. `port_changed_from` is the port that was wanted and taken by somebody else,
     `certificate_file` what it shows where it speaks TLS, `admin_url` where it is administered if
-    that is elsewhere.
+    that is elsewhere. `examples` are models by names that wildcards among `models` take, as far as
+    any are known.
     """
 
     url: str
@@ -35,5 +36,6 @@ class Announcement:
     certificate_file: str | None = None
     admin_url: str | None = None
     warnings: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
     master_key: str | None = field(default=None, repr=False)
     virtual_key: str | None = field(default=None, repr=False)

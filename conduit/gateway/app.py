@@ -342,7 +342,9 @@ def make_apps(gateway: Gateway, master: MasterAccess) -> Applications:
         render = shared.render
         app.cleanup_ctx.append(partial(_writing_metrics, shared))
     admin_app.add_routes(health.metrics_routes(render))
-    viewed = LiveEvents(gateway.bus, master.admits, gateway.addresses.of, edge.refuse_login)
+    viewed = LiveEvents(
+        gateway.bus, master.admits, gateway.addresses.of, edge.lists.check, edge.refuse_login
+    )
     late = [
         _later(admin_app, "/admin", partial(_load_admin, gateway, master)),
         _later(admin_app, LiveEvents.PREFIX, viewed.load),

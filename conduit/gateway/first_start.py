@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from conduit.core.aliases import name_asking_for, taken_by
 from conduit.core.announcement import AnnouncedProvider
-from conduit.core.errors import UpstreamFailure
+from conduit.core.errors import InvalidRequestError, UpstreamFailure
 from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, displayed_start, make_master_key, make_virtual_key
 from conduit.gateway.configuration import Configuration, host_of
@@ -28,6 +30,8 @@ from conduit.gateway.upstream import TransportError
 FIRST_KEY_NAME = "first"
 SIMULATOR = "simulator"
 _MOST_MODELS = 2000
+_MOST_ASKED = 3
+"""Providers that may be asked, one after the other, for an example."""
 _UP = Author("conduit up", "up")
 
 
@@ -40,6 +44,7 @@ class Found:
     key_name: str | None = None
     origins: dict[str, str] = field(default_factory=dict)  # provider name → how it was found
     warnings: list[str] = field(default_factory=list)
+    examples: tuple[str, ...] = ()
 
 
 async def ensure_master_key(engine: Database) -> str | None:
@@ -118,6 +123,7 @@ class Discovery:
         for name in found.origins:
             await self._map_models(name, found)
         await self._configuration.reload()
+        found.examples = await self._examples()
         return found
 
     def _variable(self, kind: ProviderType) -> str | None:
@@ -151,6 +157,30 @@ class Discovery:
             await providers.insert(connection, provider)
             if variable is not None:
                 await credentials.insert(connection, _reference(provider, variable, at_ms))
+
+    async def _examples(self) -> tuple[str, ...]:
+        """Names that the first wildcard takes whose provider tells its models; none where an alias
+        names a model by itself.
+        """
+        snapshot = self._configuration.snapshot
+        if any(not alias.endswith("*") for alias in snapshot.mappings):
+            return ()
+        wanted = [
+            (alias, target) for alias, each in snapshot.mappings.items() for target in each.targets
+        ]
+        for alias, target in wanted[:_MOST_ASKED]:
+            upstream = snapshot.upstreams.get(target.provider)
+            if upstream is None or not upstream.enabled or upstream.lacks_credential:
+                continue
+            with suppress(TransportError, UpstreamFailure, NoListError, InvalidRequestError):
+                offered = await models_of(
+                    Reach(upstream, self._endpoints.of(upstream), self._authorize)
+                )
+                names = (name_asking_for(model, alias, target.model) for model in offered)
+                taken = [n for n in names if n and taken_by(n, snapshot.mappings) == alias]
+                if taken:
+                    return tuple(taken)
+        return ()
 
     async def _map_models(self, name: str, found: Found) -> None:
         """Every model of the provider becomes an alias of the same name, unless there is one."""

@@ -347,6 +347,7 @@ def announcement(gateway: Gateway, found: Found, listening: Listening) -> Announ
         first_start=found.master_key is not None or found.virtual_key is not None,
         providers=announced_providers(snapshot, found),
         models=tuple(snapshot.mappings),
+        examples=found.examples,
         data_folder=str(gateway.folder),
         database=scrubbed(gateway.settings.database_location()),
         key_name=found.key_name,

@@ -1,5 +1,8 @@
 """From where the gateway is used and administered, through real sockets."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,45 @@ async def test_nobody_listens_from_elsewhere(tmp_path: Path) -> None:
                 namespaces=["/admin"],
                 transports=["websocket"],
             )
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+@pytest.mark.parametrize(
+    ("name", "shutting_out"),
+    [("admin_allowed_ips", "127.0.0.1, 203.0.113.0/24"), ("denied_ips", "198.51.100.0/24")],
+)
+async def test_a_change_of_the_lists_ends_the_connections_that_it_shuts_out(
+    tmp_path: Path, transport: str, name: str, shutting_out: str
+) -> None:
+    async with (
+        running_gateway(tmp_path, trusted_proxies="127.0.0.1") as running,
+        listener(running, OUTSIDE, transport) as outside,
+        listener(running, INSIDE, transport) as inside,
+    ):
+        await running.admin("PATCH", "/config", {"values": {name: shutting_out}})
+        async with asyncio.timeout(10):
+            await outside.wait()
+        assert outside.connected is False
+        assert inside.connected is True
+        await running.admin("PATCH", "/config", {"values": {name: None}})
+
+
+@asynccontextmanager
+async def listener(
+    running: Running, address: str, transport: str
+) -> AsyncIterator[socketio.AsyncClient]:
+    client = socketio.AsyncClient(http_session=running.http, reconnection=False)
+    await client.connect(
+        running.url,
+        headers={"x-forwarded-for": address},
+        auth={"token": running.master_key},
+        namespaces=["/admin"],
+        transports=[transport],
+    )
+    try:
+        yield client
+    finally:
+        await client.disconnect()
 
 
 async def test_nothing_is_served_to_addresses_that_are_denied(

@@ -228,6 +228,23 @@ def test_a_gateway_in_the_background_is_found_and_stopped(tmp_path: Path) -> Non
         assert not VIRTUAL_KEY.search(second.out + second.err)
 
 
+def test_where_every_alias_is_a_wildcard_it_names_a_model_that_can_be_pasted(
+    tmp_path: Path,
+) -> None:
+    away = machine(tmp_path / "home")
+    with away.up():
+        names = away.conduit("mappings", "list", "-q").split()
+        away.conduit("mappings", "delete", *names, "--yes")
+        away.conduit("mappings", "add", "sim/*", "--to", "simulator/{*}")
+    for _ in range(2):  # what it found is kept, and a wildcard takes it
+        with away.up() as terminal:
+            (chat,) = (line.strip() for line in terminal.out.splitlines() if " chat " in line)
+            assert "MODEL" not in chat
+            assert "simulated" in away.conduit(*shlex.split(chat)[1:])
+        context = json.loads(away.conduit("context", "show", "local", "--json"))
+        assert context["default_model"] == "sim/simulated-large"
+
+
 def test_keys_of_providers_are_taken_up_by_reference(tmp_path: Path) -> None:
     # A proxy that is not there: nothing leaves this machine, wherever the tests run.
     away = machine(

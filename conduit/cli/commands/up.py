@@ -34,6 +34,7 @@ from conduit.cli.verbs import Noun, verb
 from conduit.cli.welcome import chat_model, welcome
 from conduit.client import contexts
 from conduit.client.contexts import LOCAL, Context
+from conduit.core.aliases import taken_by
 from conduit.core.announcement import AnnouncedProvider, Announcement
 from conduit.core.redaction import redacted
 
@@ -127,8 +128,8 @@ def _store(announcement: Announcement) -> None:
     """Keep URL and keys as the context "local"; what it says otherwise stays."""
     known = contexts.load().by_name.get(LOCAL)
     model = known.default_model if known is not None else None
-    if model not in announcement.models:
-        model = chat_model(announcement.models)
+    if model is None or taken_by(model, announcement.models) is None:
+        model = chat_model((*announcement.models, *announcement.examples))
     base = known or Context(LOCAL, announcement.url)
     ca_file = base.ca_file
     if announcement.certificate_file is not None:
@@ -215,5 +216,5 @@ def _start_detached(call: Call) -> None:
 
 def _announcement_of(fields: dict[str, Any]) -> Announcement:
     providers = tuple(AnnouncedProvider(**provider) for provider in fields.pop("providers"))
-    models, warnings = tuple(fields.pop("models")), tuple(fields.pop("warnings"))
-    return Announcement(providers=providers, models=models, warnings=warnings, **fields)
+    lists = {name: tuple(fields[name]) for name in ("models", "examples", "warnings")}
+    return Announcement(providers=providers, **{**fields, **lists})

@@ -22,11 +22,13 @@ class LiveEvents:
         bus: Bus,
         check_token: Callable[[str], bool],
         client_ip: Callable[[web.BaseRequest], str],
+        check_address: Callable[[web.BaseRequest], None],
         refuse_login: Callable[[web.BaseRequest, AuthenticationError], ConduitError],
     ) -> None:
         self._bus = bus
         self._check_token = check_token
         self._client_ip = client_ip
+        self._check_address = check_address
         self._refuse_login = refuse_login
         self._socket: EventSocket | None = None
         self._stopped = False
@@ -47,6 +49,7 @@ class LiveEvents:
                 self._bus,
                 self._check_token,
                 client_ip=self._client_ip,
+                check_address=self._check_address,
                 refuse_login=self._refuse_login,
             )
             self._socket.start()

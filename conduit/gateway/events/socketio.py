@@ -67,6 +67,10 @@ def _remote(request: web.Request) -> str:
     return request.remote or ""
 
 
+def _refuses_none(_: web.Request) -> None:
+    pass
+
+
 def _as_it_is(_: web.Request, error: AuthenticationError) -> ConduitError:
     return error
 
@@ -74,8 +78,9 @@ def _as_it_is(_: web.Request, error: AuthenticationError) -> ConduitError:
 class EventSocket:
     """Serves live events under a path of an application, from `start` to `stop`.
 
-    `check_token` answers in constant time and is asked again with every sweep, so that a revoked
-    token ends its connections within seconds.
+    `check_token` answers in constant time. It and `check_address`, which raises
+    PermissionDeniedError, are asked again with every sweep: a revoked token, or a change of the
+    address lists, ends the connections that it is about within seconds.
     """
 
     def __init__(
@@ -84,12 +89,14 @@ class EventSocket:
         check_token: Callable[[str], bool],
         *,
         client_ip: Callable[[web.Request], str] = _remote,
+        check_address: Callable[[web.Request], None] = _refuses_none,
         refuse_login: Callable[[web.Request, AuthenticationError], ConduitError] = _as_it_is,
         limits: SocketLimits | None = None,
     ) -> None:
         self._bus = bus
         self._check_token = check_token
         self._client_ip = client_ip
+        self._check_address = check_address
         self._refuse_login = refuse_login
         self._limits = limits or SocketLimits()
         self._server = socketio.AsyncServer(
@@ -224,17 +231,22 @@ class EventSocket:
         )
 
     async def _sweep(self) -> None:
-        """Close connections that never showed a token, or whose token counts no more."""
+        """Close connections that never showed a token, or whose token or address counts no more."""
         revoked = [sid for sid, token in self._tokens.items() if not self._check_token(token)]
         for sid in revoked:
             await self._server.disconnect(sid, namespace=NAMESPACE)
         now = time.monotonic()
-        strangers = []
+        unwanted = []
         for eio_sid, environ in self._server.environ.items():
+            try:
+                self._check_address(environ["aiohttp.request"])
+            except PermissionDeniedError:
+                unwanted.append(eio_sid)
+                continue
             since = environ.setdefault(_STRANGER_SINCE, now)
             if not environ.get(_ADMITTED) and now - since >= self._limits.stranger_s:
-                strangers.append(eio_sid)
-        await self._disconnect(strangers)
+                unwanted.append(eio_sid)
+        await self._disconnect(unwanted)
 
     async def _disconnect(self, eio_sids: Sequence[str]) -> None:
         # The library waits until the peer has taken every packet: a dead one never does.

@@ -6,7 +6,11 @@ from conduit.gateway.events.live import LiveEvents
 
 def _live() -> LiveEvents:
     return LiveEvents(
-        Bus("boot"), lambda token: True, lambda request: "", lambda request, error: error
+        Bus("boot"),
+        lambda token: True,
+        lambda request: "",
+        lambda request: None,
+        lambda request, error: error,
     )
 
 
