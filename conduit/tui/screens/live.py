@@ -285,6 +285,9 @@ class LiveScreen(FrameScreen):
         line.value = text
         line.display = bool(text)
 
+    def filter_by(self, text: str) -> None:
+        self.set_filter(text)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "filter":
             self._apply_filter(event.value.strip())
