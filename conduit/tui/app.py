@@ -18,7 +18,7 @@ from textual.widgets import Input, TextArea
 from conduit.client import contexts
 from conduit.client.errors import ClientError
 from conduit.core.redaction import redacted
-from conduit.tui import collector, commanding
+from conduit.tui import collector, commanding, remembering
 from conduit.tui import glyphs as glyph_tables
 from conduit.tui.actions import APP, APP_ACTIONS, Action, with_those_of_app
 from conduit.tui.clipboard import Copied, copy
@@ -43,6 +43,7 @@ MakeLink = Callable[..., GatewayLink]
 _SETTLE_S = 0.02
 _CLOCK_S = 1.0
 _STARTED_S = 10
+_REMEMBER_EVERY_S = 60
 _GONE_WITHIN_S = 2.0
 _SIGNALLED = 128
 _GO = "go:"
@@ -142,6 +143,7 @@ class ConduitApp(SayingApp):
 
     async def on_unmount(self) -> None:
         self._clock.cancel()
+        self._remember()
         await self.link.stop()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -150,7 +152,16 @@ class ConduitApp(SayingApp):
             event.widget.cursor_blink = False
 
     def _linked(self) -> GatewayLink:
-        return self._make_link(self.target, self.store, on_error=self._link_failed)
+        """A link to the gateway, of which only what was kept is known so far."""
+        link = self._make_link(self.target, self.store, on_error=self._link_failed)
+        self.store.recall(remembering.recall(self.target.admin_url))
+        return link
+
+    def _remember(self) -> None:
+        """Keep what the next start shows first."""
+        known = self.store.remembered()
+        if known is not None:
+            remembering.keep(self.target.admin_url, known)
 
     def _link_failed(self, what: str, error: BaseException) -> None:
         self.crashed(what, error)
@@ -425,6 +436,7 @@ class ConduitApp(SayingApp):
         if found.master_key is None:
             self.tell(f"no master key is stored for {name}: conduit auth login", severity="error")
             return
+        self._remember()
         await self.link.stop()
         self.target = target_of(found)
         self.link = self._linked()
@@ -535,6 +547,8 @@ class ConduitApp(SayingApp):
         if not self._is_calm and (live or self._seconds >= _STARTED_S):
             self._is_calm = True
             collector.calm()  # all that is imported is there, unless there is no gateway
+        if live and self._seconds % _REMEMBER_EVERY_S == 0:
+            self._remember()  # whoever is cut off has the figures of a minute ago
         if self.screen.outer_size != self.size:
             self.screen.post_message(events.Resize(self.size, self.size))
 
