@@ -18,7 +18,7 @@ from textual.widgets import Input, TextArea
 from conduit.client import contexts
 from conduit.client.errors import ClientError
 from conduit.core.redaction import redacted
-from conduit.tui import collector
+from conduit.tui import collector, commanding, remembering
 from conduit.tui import glyphs as glyph_tables
 from conduit.tui.actions import APP, APP_ACTIONS, Action, with_those_of_app
 from conduit.tui.clipboard import Copied, copy
@@ -43,6 +43,7 @@ MakeLink = Callable[..., GatewayLink]
 _SETTLE_S = 0.02
 _CLOCK_S = 1.0
 _STARTED_S = 10
+_REMEMBER_EVERY_S = 60
 _GONE_WITHIN_S = 2.0
 _SIGNALLED = 128
 _GO = "go:"
@@ -142,6 +143,7 @@ class ConduitApp(SayingApp):
 
     async def on_unmount(self) -> None:
         self._clock.cancel()
+        self._remember()
         await self.link.stop()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -150,7 +152,16 @@ class ConduitApp(SayingApp):
             event.widget.cursor_blink = False
 
     def _linked(self) -> GatewayLink:
-        return self._make_link(self.target, self.store, on_error=self._link_failed)
+        """A link to the gateway, of which only what was kept is known so far."""
+        link = self._make_link(self.target, self.store, on_error=self._link_failed)
+        self.store.recall(remembering.recall(self.target.admin_url))
+        return link
+
+    def _remember(self) -> None:
+        """Keep what the next start shows first."""
+        known = self.store.remembered()
+        if known is not None:
+            remembering.keep(self.target.admin_url, known)
 
     def _link_failed(self, what: str, error: BaseException) -> None:
         self.crashed(what, error)
@@ -209,15 +220,17 @@ class ConduitApp(SayingApp):
     def open_record(self, place_name: str, name: str) -> None:
         """Show a record by its name, on its screen."""
         self.go(place_name)
-        self.attempt(self._open_there(place_name, name), f"Open {name}")
+        self.attempt(self.open_there(place_name, name), f"Open {name}")
 
-    async def _open_there(self, place_name: str, name: str) -> bool:
+    async def open_there(self, place_name: str, name: str) -> bool:
         """Open a record once its screen knows its records; says whether there was one."""
         if not await self.arrived(place_name):
             return False
         found = self.frame.open_record(name)
         if not found:
-            self.tell(f"no {place_name} record is called {name!r}", severity="warning")
+            verbs = ", ".join(action.verb for action in self.frame.ACTIONS if action.changes)
+            hint = f"what can be done there: {verbs}" if verbs and " " in name else None
+            self.tell(f"no {place_name} record is called {name!r}", hint=hint, severity="warning")
         return found
 
     async def arrived(self, place_name: str) -> bool:
@@ -407,9 +420,9 @@ class ConduitApp(SayingApp):
             Choice(name, name, note=context.url, reason=None) for name, context in known.items()
         ]
         picker = Picker("context", choices, empty="none yet: conduit context add NAME --url URL")
-        _ = self.push_screen(picker, self._use_context)
+        _ = self.push_screen(picker, self.use_context)
 
-    def _use_context(self, name: str | None) -> None:
+    def use_context(self, name: str | None) -> None:
         if name is not None:
             self.attempt(self.switch_context(name), "Switch to another context")
 
@@ -423,6 +436,7 @@ class ConduitApp(SayingApp):
         if found.master_key is None:
             self.tell(f"no master key is stored for {name}: conduit auth login", severity="error")
             return
+        self._remember()
         await self.link.stop()
         self.target = target_of(found)
         self.link = self._linked()
@@ -463,58 +477,14 @@ class ConduitApp(SayingApp):
                 yield stack[0]
 
     def do_command(self) -> None:
-        words = sorted({*(p.name for p in PLACES), *_app_commands(), *self._record_words()})
-        _ = self.push_screen(CommandLine(words, self._lines), self.run_line)
-
-    def _record_words(self) -> Iterator[str]:
-        for place in PLACES:
-            if place.table is not None:
-                rows = self.store.table(place.table).rows
-                yield from (f"{place.name} {label_of(row)}" for row in rows.values())
+        line = CommandLine(commanding.words_of(self), self._lines)
+        _ = self.push_screen(line, self.run_line)
 
     def run_line(self, line: str | None) -> None:
         """Do what a `:` line says."""
-        if not line:
-            return
-        self._lines.append(line)
-        word, _, rest = line.partition(" ")
-        rest = rest.strip()
-        place = place_named(word)
-        if place is not None:
-            self._run_at(place, rest)
-        elif word == "theme" and rest:
-            self._run_theme(rest)
-        elif word == "context" and rest:
-            self._use_context(rest.removeprefix("use ").strip())
-        else:
-            action = next((a for a in APP_ACTIONS if line in a.commands), None)
-            if action is not None:
-                self.perform(action.id)
-            else:
-                self.tell(f"no such command: {word}", hint=":help lists them", severity="warning")
-
-    def _run_theme(self, name: str) -> None:
-        if name in THEMES:
-            self.theme = name
-        else:
-            known = ", ".join(THEMES)
-            self.tell(f"no such theme: {name}", hint=known, severity="warning")
-
-    def _run_at(self, place: Place, rest: str) -> None:
-        """A screen, a verb of it, or a record on it."""
-        self.go(place.name)
-        if not rest:
-            return
-        verb, _, name = rest.partition(" ")
-        found = next((a for a in place.load().ACTIONS if a.verb == verb), None)
-        record = name.strip() if found is not None or verb == "show" else rest
-        if record or found is not None:
-            self.attempt(self._do_there(place, record, found), f"{place.name} {rest}")
-
-    async def _do_there(self, place: Place, record: str, action: Action | None) -> None:
-        there = self._open_there(place.name, record) if record else self.arrived(place.name)
-        if await there and action is not None:
-            self.call_after_refresh(self.perform, action.id)
+        if line:
+            self._lines.append(line)
+            commanding.run(self, line)
 
     # Copying
 
@@ -577,6 +547,8 @@ class ConduitApp(SayingApp):
         if not self._is_calm and (live or self._seconds >= _STARTED_S):
             self._is_calm = True
             collector.calm()  # all that is imported is there, unless there is no gateway
+        if live and self._seconds % _REMEMBER_EVERY_S == 0:
+            self._remember()  # whoever is cut off has the figures of a minute ago
         if self.screen.outer_size != self.size:
             self.screen.post_message(events.Resize(self.size, self.size))
 
@@ -592,8 +564,3 @@ def driver_class() -> type[Driver] | None:
 
 def _note_of(message: Any) -> str:
     return "  ".join(filter(None, (message.hint, message.request_id)))
-
-
-def _app_commands() -> Iterator[str]:
-    for action in APP_ACTIONS:
-        yield from action.commands

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 from conduit.core.ids import now_ms
 from conduit.tui.connectivity import Connectivity, Shown
+from conduit.tui.remembering import TABLES as REMEMBERED
+from conduit.tui.remembering import Recalled, Spent, gathered
 from conduit.tui.ring import Ring
 from conduit.tui.traffic import (
     Finished,
@@ -223,6 +225,8 @@ class Store:
         self.samples: deque[Sample] = deque(maxlen=SAMPLES)
         self.providers: dict[str, ProviderTraffic] = {}
         self.received: Counter[str] = Counter()
+        self.spent: Spent | None = None
+        self.recalled: Recalled | None = None
 
     def seen(self) -> Seen:
         """What there is to see at this moment."""
@@ -245,6 +249,38 @@ class Store:
         self._clear()
         self._changed()
         return self.epoch
+
+    # What was known when the program ended last
+
+    def recall(self, recalled: Recalled | None) -> None:
+        """Show this as long as the gateway has told nothing."""
+        self.recalled = recalled
+        self._changed()
+
+    def remembered(self) -> Recalled | None:
+        """What the next start is to show first; None where too little is known."""
+        if self.recalled is not None or not self.table("providers").is_loaded:
+            return None
+        tables = {name: list(self.table(name).known.values()) for name in REMEMBERED}
+        return gathered(self.wall_ms(), self.figures, self.spent, tables)
+
+    def rows_of(self, name: str) -> list[Record]:
+        """A table's records; before it is loaded, those that it had then."""
+        table, recalled = self.table(name), self.recalled
+        if recalled is not None and not table.is_loaded and name in recalled.tables:
+            return recalled.tables[name]
+        return list(table.rows.values())
+
+    def know_spent(self, spent: Spent) -> None:
+        """What was spent by the day, as the gateway told it now."""
+        self.spent = spent
+        if self.recalled is not None:
+            self.recalled.spent = None
+            self._drop_used_up()
+
+    def _drop_used_up(self) -> None:
+        if self.recalled is not None and self.recalled.is_used_up:
+            self.recalled = None
 
     # Tables
 
@@ -272,6 +308,9 @@ class Store:
         table.loading = table.outdated = False
         table.error = None
         table.truncated = truncated
+        if self.recalled is not None:
+            self.recalled.tables.pop(name, None)
+            self._drop_used_up()
         self._changed()
         return True
 
@@ -323,6 +362,9 @@ class Store:
     def set_status(self, status: Record, *, epoch: int) -> bool:
         if epoch != self.epoch:
             return False
+        if self.recalled is not None:
+            self.recalled.figures = None
+            self._drop_used_up()
         if status != self.status:
             self.status = status
             self._changed()
@@ -381,6 +423,13 @@ class Store:
     def figures(self) -> Record | None:
         """The newest sample of rates and latencies."""
         return self.samples[-1].figures if self.samples else None
+
+    @property
+    def last_figures(self) -> Record | None:
+        """The newest sample; before there is one, the last of the run before."""
+        if self.samples or self.recalled is None:
+            return self.figures
+        return self.recalled.figures
 
     # Messages
 

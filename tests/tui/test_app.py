@@ -10,6 +10,7 @@ from textual.widgets import OptionList
 
 from conduit.client import contexts
 from conduit.client.errors import ApiError, AuthenticationFailed, Unreachable
+from conduit.tui import commanding
 from conduit.tui.actions import APP_ACTIONS, Action, shown_key
 from conduit.tui.app import ConduitApp
 from conduit.tui.farewell import farewell_of
@@ -403,6 +404,64 @@ async def test_a_command_line_that_means_nothing_says_so(line: str, said: str) -
     async with running(app) as pilot:
         await pilot.press("colon", *line, "enter")
         await until_shown(said, pilot)
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "verb", "record"),
+    [
+        ("keys", "keys", None, None),
+        ("keys ci", "keys", None, "ci"),
+        ("keys show ci", "keys", "open", "ci"),
+        ("keys create ci --budget 5", "keys", "add", "ci"),
+        ("keys update ci", "keys", "edit", "ci"),
+        ("keys rm ci", "keys", "delete", "ci"),
+        ("keys disable ci", "keys", "toggle", "ci"),
+        ("keys two words", "keys", None, "two words"),
+        ("budgets list", "keys", None, None),
+        ("groups members eng", "groups", "open", "eng"),
+        ("route explain fast", "mappings", "open", "fast"),
+        ("breakers open groq/llama", "providers", "breaker-open", "groq"),
+        ("providers list", "providers", None, None),
+        ("providers models groq", "providers", "models", "groq"),
+        ("prices update", "prices", "book", None),
+        ("logs show req_1", "live", None, "req_1"),
+        ("requests cancel req_1", "live", "running", "req_1"),
+        ("usage 7d key", "usage", None, "7d key"),
+        ("config set workers", "config", "edit", "workers"),
+    ],
+)
+def test_the_words_of_the_command_line_are_understood(
+    line: str, place: str, verb: str | None, record: str | None
+) -> None:
+    meant = commanding.read(line)
+    assert meant is not None
+    found = meant.action.verb if meant.action else None
+    assert (meant.place.name, found, meant.record) == (place, verb, record)
+
+
+@pytest.mark.parametrize(
+    "line", ["logs tail --filter 'status:>=400'", "requests list status:>=400"]
+)
+def test_a_list_is_narrowed_by_a_filter(line: str) -> None:
+    meant = commanding.read(line)
+    assert meant is not None
+    assert (meant.place.name, meant.filter) == ("live", "status:>=400")
+
+
+async def test_a_new_record_is_named_on_the_command_line() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        app.run_line("keys create nightly --budget 5")
+        await until_shown("new key", pilot)
+        await until_shown("nightly", pilot)
+
+
+async def test_enabling_what_is_enabled_does_not_disable_it() -> None:
+    app = make_app(ANSWERS)
+    async with running(app) as pilot:
+        app.run_line("providers enable openai-main")
+        await until_shown("openai-main is enabled already", pilot)
+        assert not [name for name, _, _ in link_of(app).calls if name == "providers.update"]
 
 
 async def test_the_command_line_remembers_what_was_typed() -> None:

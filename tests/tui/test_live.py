@@ -218,6 +218,40 @@ async def test_the_inspector_shows_the_record_and_its_steps() -> None:
         await until(lambda: not app.frame.has_class("-inspecting"), pilot)
 
 
+async def test_what_is_looked_into_stays_while_others_arrive() -> None:
+    app = live_app()
+    async with showing(app, SIZES["120x40"]) as pilot:
+        await pilot.press("enter")
+        await until_shown("gpt-4o → openai-main/gpt-4o-2024", pilot)
+        await arrive(app, pilot, 31, 32)
+        await pilot.press("2")
+        await arrive(app, pilot, 33)
+        assert grid_of(app).cursor_key == f"req_{30:026}"
+        asked = [names for name, names, _ in link_of(app).calls if name == "requests.show"]
+        assert asked == [(f"req_{30:026}",)]
+        await until_shown("3 new, f follows", pilot)
+        await pilot.press("escape")
+        assert grid_of(app).cursor_key == f"req_{33:026}"
+        assert grid_of(app).following
+
+
+async def test_the_neighbour_that_is_looked_into_stays_too_and_f_goes_on() -> None:
+    app = live_app()
+    async with showing(app) as pilot:
+        await pilot.press("enter", "K", "J")
+        await arrive(app, pilot, 31)
+        assert grid_of(app).cursor_key == f"req_{30:026}"
+        await pilot.press("J")
+        await arrive(app, pilot, 32)
+        assert grid_of(app).cursor_key == f"req_{31:026}"
+        await pilot.press("escape")
+        assert grid_of(app).cursor_key == f"req_{31:026}"
+        assert not grid_of(app).following
+        await pilot.press("enter", "f")
+        await arrive(app, pilot, 33)
+        assert grid_of(app).cursor_key == f"req_{33:026}"
+
+
 ROUTE = {
     "legs": [
         {

@@ -285,6 +285,9 @@ class LiveScreen(FrameScreen):
         line.value = text
         line.display = bool(text)
 
+    def filter_by(self, text: str) -> None:
+        self.set_filter(text)
+
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "filter":
             self._apply_filter(event.value.strip())
@@ -324,6 +327,7 @@ class LiveScreen(FrameScreen):
 
     def do_inspect(self) -> None:
         self.set_class(True, "-inspecting")
+        self.grid.hold()
         self._inspect()
         self.refresh_frame()
 
@@ -504,6 +508,8 @@ class LiveScreen(FrameScreen):
 
     def _close_inspector(self) -> None:
         self.set_class(False, "-inspecting")
+        for grid in self._lists:
+            grid.release()
         self.query_one(SearchLine).action_leave()
         self.grid.focus()
         self.refresh_frame()
@@ -558,8 +564,10 @@ class BelowLine(Line):
         if not isinstance(screen, LiveScreen) or not screen.is_mounted:
             return ()
         grid = screen.grid
-        if grid.following and not grid.paused:
+        inspecting = screen.has_class("-inspecting")
+        if (grid.following or (inspecting and not grid.behind)) and not grid.paused:
             return ()
         new = f"{screen.glyphs.down} {grid.behind:,} new"
-        hint = "space goes on" if grid.paused else "End follows"
+        follows = "f follows" if inspecting else "End follows"
+        hint = "space goes on" if grid.paused else follows
         return [Piece(f"{new}, {hint}", 0, "bold $warn", "app.perform('live.follow')", right=True)]

@@ -10,6 +10,8 @@ from textual.timer import Timer
 
 from conduit.core import people
 from conduit.tui.actions import Action
+from conduit.tui.connectivity import duration
+from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
 from conduit.tui.rates import MANY_ERRORS, error_share, shares
@@ -27,6 +29,7 @@ from conduit.tui.widgets.spending import Spending
 LOADING_AFTER_S = 0.3
 TRAFFIC_EVERY_S = 1.0
 _COUNTDOWN_S = 1.0
+_SPEND_CELLS = 7
 _NO_PROVIDERS = "There are no providers yet.\nF4 and then a adds one, or run: conduit providers add"
 
 
@@ -35,7 +38,7 @@ class Summary(Figures):
 
     def content(self) -> Content:
         app = app_of(self)
-        figures = app.store.figures
+        figures = app.store.last_figures
         if figures is None:
             return Content.styled("no requests since the gateway was asked", "$dim")
         latencies = (
@@ -87,7 +90,7 @@ class OverviewScreen(AlertsScreen):
             Column("RPM", self._rpm, 5, right=True),
             Column("ERR%", self._errors, 5, right=True),
             Column("P95", self._p95, 6, right=True, priority=2),
-            Column("SPEND", self._spend, 7, right=True, priority=2),
+            Column("SPEND", self._spend, _SPEND_CELLS, right=True, priority=2),
             Column("LAST ERROR", self._last_error, 10, grow=3, priority=3),
         )
 
@@ -166,7 +169,7 @@ class OverviewScreen(AlertsScreen):
         self.call_after_refresh(self._traffic.now)
 
     def _show_providers(self) -> None:
-        rows = list(self.store.table("providers").rows.values())
+        rows = self.store.rows_of("providers")
         grid = self._providers
         grid.set_rows(rows, [id_of(row) for row in rows])
         grid.display = bool(rows)
@@ -180,7 +183,7 @@ class OverviewScreen(AlertsScreen):
         state.set_class(not rows, "-on")
         if self._countdown is not None:
             # How long a breaker stays open goes on by itself; nothing else here does.
-            is_open = any(map(breakers.is_open, self.store.table("deployments").rows.values()))
+            is_open = any(map(breakers.is_open, self.store.rows_of("deployments")))
             (self._countdown.resume if is_open else self._countdown.pause)()
 
     def _state_text(self) -> str:
@@ -202,10 +205,17 @@ class OverviewScreen(AlertsScreen):
         known = self.store.status is not None
         note.say("no requests yet: conduit chat hello makes one" if known else "")
 
+    def title_pieces(self) -> Sequence[Piece]:
+        pieces, recalled = super().title_pieces(), self.store.recalled
+        if recalled is None:
+            return pieces
+        age = duration((self.store.wall_ms() - recalled.at_ms) / 1000)
+        return [Piece(f"cached {age} ago", 1, "bold $warn"), *pieces]
+
     # Columns
 
     def _window(self, row: Record) -> Mapping[str, int]:
-        figures = self.store.figures
+        figures = self.store.last_figures
         found: Mapping[str, int] = (figures or {}).get("providers", {}).get(row["name"], {})
         return found
 
@@ -220,7 +230,7 @@ class OverviewScreen(AlertsScreen):
         return breakers.told(self._deployments(row), self.store.wall_ms())
 
     def _deployments(self, row: Record) -> list[Record]:
-        every = self.store.table("deployments").rows.values()
+        every = self.store.rows_of("deployments")
         return [each for each in every if each["provider"] == row["name"]]
 
     def _rpm(self, row: Record, glyphs: Glyphs) -> str:
@@ -245,7 +255,11 @@ class OverviewScreen(AlertsScreen):
     def _spend(self, row: Record, glyphs: Glyphs) -> str:
         """Today's."""
         known = self._spending.of_providers
-        return "-" if known is None else people.money(known.get(row["name"], "0"))
+        if known is None:
+            return "-"
+        text = people.money(known.get(row["name"], "0"))
+        is_fraction = len(text) > _SPEND_CELLS and text.startswith("$0.00")
+        return "<$0.01" if is_fraction else text
 
     def on_spending_read(self) -> None:
         self._providers.repaint()

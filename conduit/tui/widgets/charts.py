@@ -76,7 +76,8 @@ class Chart(Kept, Widget):
     def _content(self) -> tuple[str, tuple[str, ...]]:
         app, width = app_of(self), self.content_size.width
         samples = app.store.samples
-        latest = self._reading(samples[-1]) if samples else None
+        shown = app.store.last_figures
+        latest = None if shown is None else self._reading(Sample(0, shown))
         text = "-" if latest is None else self._shown(latest)
         columns = width - len(text) - 1
         if app.look.lite or columns < 4 or not samples:

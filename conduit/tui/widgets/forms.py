@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -40,6 +40,15 @@ class Field:
     required: bool = False
     check: Callable[[str], Any] | None = None
     choices: Sequence[str] = ()
+
+
+def begun_with(fields: Sequence[Field], named: str | None) -> Sequence[Field]:
+    """Fields of which the first one that takes this name has it already."""
+    for place, field in enumerate(fields):
+        takes = field.kind == "text" or (field.kind == "choice" and named in field.choices)
+        if named is not None and takes:
+            return [*fields[:place], replace(field, value=named), *fields[place + 1 :]]
+    return fields
 
 
 Reread = Callable[[], Awaitable[Sequence[Field] | None]]

@@ -193,6 +193,8 @@ class FrameScreen(Kept, Screen[None]):
         cls.BINDINGS = [*cls.__dict__.get("BINDINGS", ()), *bindings_of(cls.ACTIONS)]
         super().__init_subclass__(**options)
 
+    first_text: str | None = None
+    """What the next form of something new begins with, as the `:` line named it."""
     _composed = False
     _frame_lines: Sequence[Line] = ()
 
@@ -249,6 +251,9 @@ class FrameScreen(Kept, Screen[None]):
     def open_record(self, name: str) -> bool:
         """Show the record of this name; False where the screen knows none such."""
         return False
+
+    def filter_by(self, text: str) -> None:
+        """Show only what this filter admits, on screens that have one."""
 
     def is_busy(self) -> str | None:
         """What would be lost by leaving the program now, or None."""

@@ -23,7 +23,7 @@ from conduit.tui.tentative import shown_at_once
 from conduit.tui.traffic import Record
 from conduit.tui.undoing import Undo
 from conduit.tui.widgets.dialogs import Confirm, TypeName
-from conduit.tui.widgets.forms import CONFLICT, Field, FormDialog, Reread
+from conduit.tui.widgets.forms import CONFLICT, Field, FormDialog, Reread, begun_with
 from conduit.tui.widgets.frame import FrameScreen
 from conduit.tui.widgets.grid import Cell, Column, Grid
 from conduit.tui.widgets.modal import Modal
@@ -264,6 +264,10 @@ class RecordsScreen(FrameScreen):
         self.query_one("#filter", Input).value = text
         self._filter = text.lower().strip()
         self.show_store()
+
+    def filter_by(self, text: str) -> None:
+        self._set_filter(text)
+        self.query_one("#filter", Input).display = bool(text)
 
     def do_sort(self) -> None:
         titled = [column for column in self.columns if column.title]
@@ -517,6 +521,8 @@ class RecordsScreen(FrameScreen):
         gateway is looked at.
         """
         epoch = self.store.epoch
+        named, self.first_text = self.first_text, None
+        fields = begun_with(fields, named)
         dialog = FormDialog(
             title, fields, submit, verb=verb, only_changes=only_changes, reread=reread
         )

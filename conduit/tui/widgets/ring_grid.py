@@ -20,7 +20,8 @@ class RingGrid(LastingGrid):
 
     With the cursor on the last row it follows: then `Moved` is not said of every new entry, and the
     scroll bar waits for `show_bar`. Elsewhere the rows stay where they are while new ones gather
-    below; `behind` counts those. While it is paused it takes nothing in at all.
+    below; `behind` counts those. While it is paused it takes nothing in at all. While it is held,
+    its cursor stays on its entry, on the last row too, until `follow` or `release`.
     """
 
     def __init__(
@@ -37,6 +38,8 @@ class RingGrid(LastingGrid):
         self._last_read = 0
         self.following = True
         self.paused = False
+        self._held = False
+        self._left_at: str | None = None
 
     def count(self) -> int:
         return len(self._shown)
@@ -70,8 +73,31 @@ class RingGrid(LastingGrid):
         if not paused:
             self.take()
 
+    def hold(self) -> None:
+        """Stay on the entry under the cursor, whatever comes: somebody reads it."""
+        if not self._held:
+            self._left_at = self.cursor_key if self.following else None
+            self._held = True
+            self.following = False
+            self._last_read = len(self._shown)
+
+    def release(self) -> None:
+        """It has been read: follow as before, unless the cursor has been moved meanwhile."""
+        if self._held:
+            self._held = False
+            if self._left_at is not None and self._left_at == self.cursor_key:
+                self._stand_at_the_end()
+            else:
+                self._follow_if(self.cursor >= len(self._shown) - 1)
+
+    def _follow_if(self, at_the_end: bool) -> None:
+        self.following = at_the_end and not self._held
+        if at_the_end:
+            self._last_read = len(self._shown)
+
     def follow(self) -> None:
         """Go to the newest entry and stay there."""
+        self._held = False
         self.paused = False
         self.following = True
         self.take()
@@ -141,7 +167,7 @@ class RingGrid(LastingGrid):
             self.post_message(self.Moved(self, self.cursor_key))
 
     def _stand_at_the_end(self) -> None:
-        self.following = True
+        self.following = not self._held
         self.cursor = max(0, len(self._shown) - 1)
         self._last_read = len(self._shown)
         self.resized()
@@ -149,9 +175,7 @@ class RingGrid(LastingGrid):
 
     def move_to(self, index: int) -> None:
         super().move_to(index)
-        self.following = self.cursor >= len(self._shown) - 1
-        if self.following:
-            self._last_read = len(self._shown)
+        self._follow_if(self.cursor >= len(self._shown) - 1)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
@@ -159,4 +183,4 @@ class RingGrid(LastingGrid):
         if round(new_value) < round(old_value) and not self.is_vertical_scroll_end:
             self.following = False
         elif self.is_vertical_scroll_end and self.cursor >= len(self._shown) - 1:
-            self.following = True
+            self.following = not self._held

@@ -12,6 +12,7 @@ from conduit.client.errors import ClientError
 from conduit.core import people
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
 from conduit.tui.glyphs import Glyphs
+from conduit.tui.remembering import Spent
 from conduit.tui.store import REQUEST_FINISHED
 from conduit.tui.traffic import Record
 from conduit.tui.widgets import standing
@@ -32,7 +33,7 @@ class Spending(Figures):
     _days: dict[str, str] | None = None
     _tops: tuple[Sequence[Record], ...] = ()
     """What today's keys and models cost, the dearest first; read where there is room."""
-    _of_providers: Mapping[str, str] | None = None
+    _of_providers: dict[str, str] | None = None
     _days_of: tuple[int, int] | None = None
     _reading: Timer | None = None
     _waited_s = 0.0
@@ -43,7 +44,16 @@ class Spending(Figures):
     @property
     def of_providers(self) -> Mapping[str, str] | None:
         """What today's calls to each provider cost; None as long as that is not known."""
+        if self._of_providers is None and (recalled := app_of(self).store.recalled) is not None:
+            return recalled.spent.by_provider if recalled.spent else None
         return self._of_providers
+
+    @property
+    def _by_day(self) -> Mapping[str, str] | None:
+        """What was spent each day; None as long as that is not known."""
+        if self._days is None and (recalled := app_of(self).store.recalled) is not None:
+            return recalled.spent.by_day if recalled.spent else None
+        return self._days
 
     def begin(self) -> None:
         """Read what was spent, and again each minute in which anything was; the first of a day
@@ -96,6 +106,7 @@ class Spending(Figures):
             self._days = {row["group"]: row["cost"] for row in found["groups"]}
             self._tops = tops
             self._of_providers = {row["group"]: row["cost"] for row in providers["groups"]}
+            app.store.know_spent(Spent(self._days, self._of_providers))
             super().redraw()
             self.post_message(self.Read())
 
@@ -114,7 +125,7 @@ class Spending(Figures):
         app = app_of(self)
         width, height = self.content_size.width, self.content_size.height
         lines = [Content.assemble(*self._now()), *(self._more(width) if self._is_roomy else ())]
-        budgets = sorted(budgets_of(app.store.table("budgets").rows.values()), key=_by_share)
+        budgets = sorted(budgets_of(app.store.rows_of("budgets")), key=_by_share)
         shown = [
             (name, share, f"{share:4.0%} of {people.money(limit)}")
             for name, share, limit in budgets[: max(0, height - len(lines))]
@@ -131,14 +142,15 @@ class Spending(Figures):
     def _now(self) -> Iterator[tuple[str, str]]:
         """Today and yesterday; the rate alone where they are not known."""
         store = app_of(self).store
-        if self._days is None:
+        days = self._by_day
+        if days is None:
             rate = store.figures["cost_nanodollars_per_min"] if store.figures else 0
             yield f"${rate / NANODOLLARS_PER_DOLLAR:.4f} ", "bold"
             yield "a minute now", ""
             return
         today = _today(store.wall_ms())
-        yield f"today {people.money(self._days.get(str(today), '0'))}", "bold"
-        before = people.money(self._days.get(str(today - timedelta(days=1)), "0"))
+        yield f"today {people.money(days.get(str(today), '0'))}", "bold"
+        before = people.money(days.get(str(today - timedelta(days=1)), "0"))
         yield f"  yesterday {before}", "$foreground"
 
     def _more(self, width: int) -> Iterator[Content]:
