@@ -1,5 +1,6 @@
 """What `conduit up` sets up by itself: master key, providers it finds, models, a first key."""
 
+import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -32,6 +33,8 @@ SIMULATOR = "simulator"
 _MOST_MODELS = 2000
 _MOST_ASKED = 3
 """Providers that may be asked, one after the other, for an example."""
+_EXAMPLES_WITHIN_S = 2.0
+"""How long a start may wait for that."""
 _UP = Author("conduit up", "up")
 
 
@@ -123,7 +126,9 @@ class Discovery:
         for name in found.origins:
             await self._map_models(name, found)
         await self._configuration.reload()
-        found.examples = await self._examples()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_EXAMPLES_WITHIN_S):
+                found.examples = await self._examples()
         return found
 
     def _variable(self, kind: ProviderType) -> str | None:

@@ -199,8 +199,7 @@ class NotificationWatch:
             ]
         )
         for each in due:
-            stands = (each.period_start_ms, notices.thresholds_reached(each)[-1])
-            self._budgets_told[each.terms.id] = stands
+            self._budgets_told[each.terms.id] = (each.period_start_ms, _highest(each))
 
     def _is_news(self, spending: Spending) -> bool:
         if notices.had_nothing(spending.terms):
@@ -208,7 +207,7 @@ class NotificationWatch:
         start_ms, threshold = self._budgets_told.get(spending.terms.id, (-1, 0))
         if start_ms != spending.period_start_ms:
             return True
-        return threshold < notices.thresholds_reached(spending)[-1]
+        return threshold < _highest(spending)
 
     def _is_over(self, spending: Spending) -> bool:
         """Whether its period has ended since: after a restart, nobody wants to hear of it."""
@@ -350,6 +349,10 @@ class NotificationWatch:
         if now >= self._prune_at:
             self._prune_at = now + self._rules.pruned_every_s
             await self.prune()
+
+
+def _highest(spending: Spending) -> int:
+    return max(notices.thresholds_reached(spending), default=0)
 
 
 def facts(notification: StoredNotification) -> dict[str, Any]:
