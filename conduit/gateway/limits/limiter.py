@@ -83,16 +83,17 @@ def present() -> Now:
 
 
 class KnownScope(NamedTuple):
-    """The meters of a scope: all, those that can be asked before anything of a request is read, and
-    those that are to be read from the books first.
+    """The meters of a scope, with the limits that they count for: all, those that can be asked
+    before anything of a request is read, and those that are to be read from the books first.
 
     A shadow is counted once, and not asked before.
     """
 
     scope: Scope
-    meters: list[tuple[Scope, Meter]]
+    limits: Sequence[Limit]
+    meters: list[Meter]
     asked_first: list[Meter]
-    days: list[tuple[Scope, DayMeter]]
+    days: list[DayMeter]
 
 
 class Limiter:
@@ -114,7 +115,8 @@ class Limiter:
         self._exceeded = exceeded
         self._share = share
         self._meters: dict[MeterKey, Meter] = {}
-        self._known: dict[int, KnownScope] = {}  # by the identity of their scopes
+        # By the identity of their scopes, which they keep alive, so that it stays theirs.
+        self._known: dict[int, KnownScope] = {}
         self._forget_at = _MOST_IDLE
 
     def check(self, *scopes: Scope) -> None:
@@ -127,7 +129,6 @@ class Limiter:
             for meter in each.asked_first:
                 if meter.is_known and meter.wait_s(1, now):
                     self._refuse_without_room(self._asked_first(scopes), now)
-                    return
 
     async def take(self, scopes: Sequence[Scope], tokens: int, guessed: int = 0) -> "Permit":
         """Take one request and an upper estimate of its tokens of every limit of all scopes, or of
@@ -138,17 +139,16 @@ class Limiter:
         so that waiting is in vain; UnavailableError while it cannot be known what a day has used.
         """
         known = self._known_of(scopes)
-        while unknown := [day for each in known for day in each.days if not day[1].is_known]:
+        while unknown := [
+            (each.scope, day) for each in known for day in each.days if not day.is_known
+        ]:
             for scope, day in unknown:
                 await self._load(scope, day)
             known = self._known_of(scopes)
         now = self._clock()
-        taken = _roomy(known, tokens, guessed, now)
+        taken = _taken_at_once(known, tokens, guessed, now)
         if taken is None:
-            wanted = _wanted(self._of(scopes), tokens, guessed)
-            return Permit(self._clock, self._take(wanted, now), now)
-        for meter, amount in taken:
-            meter.take(amount, now)
+            taken = self._take(self._wanted(scopes, tokens, guessed), now)
         return Permit(self._clock, taken, now)
 
     def headers(self, *scopes: Scope) -> Mapping[str, str]:
@@ -175,15 +175,22 @@ class Limiter:
         Where a share is given of it, it is told whole, with what remains of the share.
         """
         now = self._clock()
-        meters = [meter for _, meter in self._of((scope,))]
+        known = self._learned(scope)
+        _put_in_force(known)
         return [
             (msgspec.structs.replace(meter.standing(now), limit=limit), meter.exceeded)
-            for limit, meter in zip(scope.limits, meters, strict=True)
+            for limit, meter in zip(scope.limits, known.meters, strict=True)
         ]
 
     def _wanted(self, scopes: Sequence[Scope], tokens: int, guessed: int) -> list[Wanted]:
         """What a call would take. Raises TokensExceedLimitError."""
-        return _wanted(self._of(scopes), tokens, guessed)
+        wanted = []
+        for scope, meter in self._of(scopes):
+            limit = meter.limit
+            if limit.of_tokens and tokens > limit.most_at_once and not limit.shadow:
+                raise _too_large(scope, limit, tokens)
+            wanted.append((scope, meter, _amount_of(limit, tokens, guessed)))
+        return wanted
 
     def _take(self, wanted: Sequence[Wanted], now: Now) -> list[tuple[Meter, int]]:
         """Take all, or raise RateLimitedError and take nothing."""
@@ -193,7 +200,7 @@ class Limiter:
         return taken
 
     def _of(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
-        return [pair for each in self._known_of(scopes) for pair in each.meters]
+        return [(each.scope, meter) for each in self._known_of(scopes) for meter in each.meters]
 
     def _known_of(self, scopes: Sequence[Scope]) -> list[KnownScope]:
         """The meters of each scope, which is the same object until something of it changes."""
@@ -205,21 +212,23 @@ class Limiter:
                 continue
             known = self._known.get(id(scope))
             if known is None:
-                known = self._learned(scope)
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                known = self._known[id(scope)] = self._learned(scope)
+            _put_in_force(known)
             found.append(known)
         return found
 
     def _learned(self, scope: Scope) -> KnownScope:
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        meters = [self._meter(scope, limit) for limit in self._limits_of(scope)]
-        known = self._known[id(scope)] = KnownScope(
+        limits = self._limits_of(scope)
+        meters = [self._meter(scope, limit) for limit in limits]
+        return KnownScope(
             scope,
-            [(scope, meter) for meter in meters],
-            [each for each in meters if not each.limit.of_tokens and not each.limit.shadow],
-            [(scope, each) for each in meters if isinstance(each, DayMeter)],
+            limits,
+            meters,
+            [meter for meter in meters if not meter.limit.of_tokens and not meter.limit.shadow],
+            [meter for meter in meters if isinstance(meter, DayMeter)],
         )
-        return known
 
     def _limits_of(self, scope: Scope) -> Sequence[Limit]:
         """What this process may give of the limits of a scope."""
@@ -239,8 +248,6 @@ class Limiter:
         meter = self._meters.get(key)
         if meter is None:
             meter = self._meters[key] = meter_of(limit)
-        else:
-            meter.limit = limit  # what was taken stays taken
         return meter
 
     async def _load(self, scope: Scope, asked: DayMeter) -> None:
@@ -309,39 +316,38 @@ class Permit:
             meter.end()
 
 
-def _roomy(
+def _put_in_force(known: KnownScope) -> None:
+    """Have the meters count for these limits, where others were asked for; what was taken stays
+    taken.
+    """
+    for limit, meter in zip(known.limits, known.meters, strict=True):
+        if meter.limit is not limit:
+            meter.limit = limit
+
+
+def _taken_at_once(
     known: Sequence[KnownScope], tokens: int, guessed: int, now: Now
 ) -> list[tuple[Meter, int]] | None:
-    """What is to be taken where all have room for it; None where one has not."""
+    """What was taken, the common case: all have room. None where one has not, and nothing is taken;
+    `_refuse_without_room` tells what becomes of that.
+    """
     taken = []
     for each in known:
-        for _, meter in each.meters:
-            limit = meter.limit
-            amount = 1
-            if limit.of_tokens:
-                amount = tokens + guessed
-                if amount > limit.most_at_once:
-                    return None
+        for meter in each.meters:
+            amount = _amount_of(meter.limit, tokens, guessed)
             if meter.wait_s(amount, now):
                 return None
             taken.append((meter, amount))
+    for meter, amount in taken:
+        meter.take(amount, now)
     return taken
 
 
-def _wanted(meters: Sequence[tuple[Scope, Meter]], tokens: int, guessed: int) -> list[Wanted]:
-    """What a call would take. Raises TokensExceedLimitError."""
-    wanted = []
-    for scope, meter in meters:
-        limit = meter.limit
-        amount = 1
-        if limit.of_tokens:
-            most = limit.most_at_once
-            if tokens > most and not limit.shadow:
-                raise _too_large(scope, limit, tokens)
-            # A guess makes no call larger than all that may come at once.
-            amount = max(tokens, min(tokens + guessed, most))
-        wanted.append((scope, meter, amount))
-    return wanted
+def _amount_of(limit: Limit, tokens: int, guessed: int) -> int:
+    """What a call takes of a limit: of tokens, no guess makes it more than may come at once."""
+    if not limit.of_tokens:
+        return 1
+    return max(tokens, min(tokens + guessed, limit.most_at_once))
 
 
 def used_beyond(limit: Limit, taken: int, tokens: int, fate: Fate) -> int | None:

@@ -14,7 +14,6 @@ from conduit.core.limits import Limit
 from conduit.core.periods import period_end_ms, period_start_ms
 
 _MINUTE_NS: Final = 60 * 10**9
-_MS_NS: Final = 10**6
 _SLOT_SOON_S: Final = 1.0
 """When to come again where requests at once are limited: nobody knows when one ends."""
 
@@ -124,8 +123,8 @@ class MinuteMeter:
 class DayMeter:
     """Requests or tokens a day of the limit's time zone.
 
-    `counted` is what the books hold of the present day; it is asked for at every new day, so that a
-    restart forgets nothing.
+    What the day has used before is read from the books once, so that a restart forgets nothing; the
+    days after it begin at 0.
     """
 
     __slots__ = ("_end_ms", "_first_ns", "_start_ms", "_timezone", "_used", "exceeded", "limit")

@@ -22,7 +22,6 @@ from conduit.gateway.limits.limiter import (
     CountSince,
     Exceeded,
     Fate,
-    KnownScope,
     Limiter,
     LimiterState,
     MeterKey,
@@ -226,13 +225,6 @@ class SharedLimiter(Limiter):
     @property
     def store(self) -> Store:
         return self._store
-
-    def _known_of(self, scopes: Sequence[Scope]) -> list[KnownScope]:
-        found = super()._known_of(scopes)
-        for each in found:
-            for limit, (_, meter) in zip(each.scope.limits, each.meters, strict=True):
-                meter.limit = limit  # which may have been a part of it
-        return found
 
     async def _ask(
         self, wanted: Sequence[Wanted], slot: str, *, take: bool = True

@@ -47,14 +47,14 @@ class RateLimits:
         """How the limits of a key, its group and `others` stand, where nothing is taken of them."""
         if not (key.limits or (key.group is not None and key.group.limits) or others):
             return {}
-        return self._limiter.headers(*self._of(key).of_any, *_counting(others, None))
+        return self._limiter.headers(*self._of(key).of_any, *others)
 
     async def take(self, exchange: Exchange) -> None:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
         tokens, guessed = 0, 0
         scopes = self._counting(exchange)
         if exchange.scopes:
-            scopes = (*scopes, *_counting(exchange.scopes, exchange.call.model))
+            scopes = (*scopes, *exchange.scopes)
         if any(limit.of_tokens for scope in scopes for limit in scope.limits):
             tokens, guessed = _most_tokens(exchange)
         exchange.permit = await self._limiter.take(scopes, tokens, guessed)

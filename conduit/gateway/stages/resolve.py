@@ -14,7 +14,7 @@ from conduit.core.limits import Limit
 from conduit.gateway.dialects.prompt import Prompt, surely_fits
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
 from conduit.gateway.limits.limiter import Scope
-from conduit.gateway.limits.scopes import gateway_scope, mapping_scope
+from conduit.gateway.limits.scopes import gateway_scope, mapping_scope, narrowed
 from conduit.gateway.pricing import UNPRICED
 from conduit.gateway.pricing.cost import prices_grade
 from conduit.gateway.pricing.unknown import FREE, UnknownPrice
@@ -119,17 +119,19 @@ class Resolve:
         if decision is None:
             decision = resolve(snapshot, question, self._price_of, self._unknown)
             if decision is not None:
-                decision = replace(decision, scopes=self._scopes_of(decision))
+                decision = replace(decision, scopes=self._scopes_of(decision, question.alias))
                 self._decisions[question] = decision
                 self._tell_unpriced(decision)
         return decision
 
-    def _scopes_of(self, decision: Decision) -> tuple[Scope, ...]:
-        mapping, gateway = decision.mapping, self.limits
-        scopes = []
-        if mapping is not None and mapping.limits:
-            scopes.append(mapping_scope(mapping.id, mapping.alias, mapping.limits))
-        return (*scopes, gateway_scope(gateway)) if gateway else tuple(scopes)
+    def _scopes_of(self, decision: Decision, model: str) -> tuple[Scope, ...]:
+        """The alias and the gateway, with their limits that count for a model; none without any."""
+        mapping = decision.mapping
+        scopes = [gateway_scope(self.limits)]
+        if mapping is not None:
+            scopes.insert(0, mapping_scope(mapping.id, mapping.alias, mapping.limits))
+        counting = [narrowed(each, model) for each in scopes]
+        return tuple([each for each in counting if each.limits])
 
     def _tell_unpriced(self, decision: Decision) -> None:
         for each in decision.candidates:

@@ -181,6 +181,23 @@ async def test_meters_that_are_forgotten_while_the_books_are_asked_are_counted_a
     assert remaining(limiter, own)["concurrent"] == 1
 
 
+async def test_a_look_at_an_older_limit_leaves_the_newer_one_in_force() -> None:
+    limiter = Limiter(Books(), clock=Clock())
+    older, newer = scope(Limit("rpm", 1)), scope(Limit("rpm", 2))
+    await limiter.take((newer,), 0)
+    assert remaining(limiter, older) == {"rpm": 0}
+    await limiter.take((newer,), 0)
+    with pytest.raises(RateLimitedError, match="2 requests a minute"):
+        limiter.check(newer)
+
+
+async def test_what_is_looked_at_is_not_remembered() -> None:
+    limiter = Limiter(Books(), clock=Clock())
+    for _ in range(10):
+        limiter.standings(scope(Limit("rpm", 1)))
+    assert not limiter._known
+
+
 class Machine(RuleBasedStateMachine):
     """Any order of calls, ends and time: slots and tokens are those of the calls that run."""
 

@@ -1,10 +1,12 @@
 """Candidates that surely cannot serve a request are left out before anything is held."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from conduit.core.errors import ConduitError, ModelNotFoundError, UnsupportedParameterError
+from conduit.core.limits import Limit
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.pricing import Rates
 from conduit.gateway.routing.resolve import PriceOf
@@ -52,6 +54,29 @@ def test_a_request_that_nobody_can_serve_is_refused_by_the_field() -> None:
     with pytest.raises(UnsupportedParameterError, match="'blind' of the provider 'one' takes") as e:
         resolved(BLIND, messages=IMAGE)
     assert (e.value.status, e.value.param) == (400, "messages[].content[].image_url")
+
+
+def test_the_limits_of_an_alias_and_the_gateway_are_those_of_the_model_and_found_once() -> None:
+    of_alias = (Limit("rpm", 60), Limit("rpm", 5, model="slow"))
+    known = snapshot([replace(mapping("fast", SEEING), limits=of_alias)])
+    resolve = Resolve(price_of, lambda _: None)
+    resolve.limits = (Limit("tpm", 100, model="fa*"), Limit("tpd", 9, model="slow"))
+    first, again = exchange(known), exchange(known)
+    resolve(first)
+    resolve(again)
+    assert [(each.kind, each.limits) for each in first.scopes] == [
+        ("mapping", of_alias[:1]),
+        ("gateway", resolve.limits[:1]),
+    ]
+    assert [a is b for a, b in zip(first.scopes, again.scopes, strict=True)] == [True, True]
+
+
+def test_limits_of_other_models_alone_are_none() -> None:
+    resolve = Resolve(price_of, lambda _: None)
+    resolve.limits = (Limit("tpm", 100, model="slow"),)
+    asked = exchange(snapshot([mapping("fast", SEEING)]))
+    resolve(asked)
+    assert asked.scopes == ()
 
 
 def traced(
