@@ -97,6 +97,13 @@ def test_the_readme_opens_with_exactly_the_two_commands() -> None:
     assert commands == ["make up", "make test"]
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {
+        target.partition("#")[0] for target in _LINK.findall((ROOT / "README.md").read_text())
+    }
+    assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= linked
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
     for target in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):

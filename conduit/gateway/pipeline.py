@@ -1,8 +1,8 @@
 """The life of a request, readable on one screen.
 
 Money belongs to the attempt: each dispatch to a provider has its own id, hold, price and
-settlement. Nothing below `settled` and `recorded` awaits, so that a caller who hangs up (which
-cancels this coroutine) can stop the work but never the bookkeeping.
+settlement. Leaving the blocks of `settled` and `recorded` never awaits, so that a caller who hangs
+up (which cancels this coroutine) can stop the work but never the bookkeeping.
 """
 
 from collections.abc import Awaitable, Callable

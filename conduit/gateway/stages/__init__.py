@@ -1,1 +1,1 @@
-"""The steps of a request, one file each, put together in `app.py`."""
+"""The steps of a request, one file each, put together in `request_path.py`."""
