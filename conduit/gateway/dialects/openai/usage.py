@@ -99,6 +99,21 @@ def reported_usage(raw: Any, service_tier: Any = None) -> Usage | None:
     return usage
 
 
+def usage_of_writing(raw: Any, service_tier: Any = None) -> Usage | None:
+    """The same of what a model wrote: a usage without a word of that is no report.
+
+    It would make the answer free. Neither is `null` a word.
+    """
+    if (
+        isinstance(raw, dict)
+        and raw.get("completion_tokens") is None
+        and raw.get("output_tokens") is None
+        and raw.get("total_tokens") is None
+    ):
+        return None
+    return reported_usage(raw, service_tier)
+
+
 def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:
     """The usage that a chunk of a stream reports, wherever vendors put it."""
     places = [chunk.get("usage"), object_or_empty(chunk.get("x_groq")).get("usage")]
@@ -108,7 +123,7 @@ def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:
             choice.get("usage") for choice in choices if isinstance(choice, dict)
         ]  # Moonshot
     tier = chunk.get("service_tier")
-    found = (reported_usage(raw, tier) for raw in places)
+    found = (usage_of_writing(raw, tier) for raw in places)
     return next((usage for usage in found if usage is not None), None)
 
 
