@@ -91,9 +91,13 @@ def reported_usage(raw: Any, service_tier: Any = None) -> Usage | None:
     `service_tier` is what the answer says beside it of its grade of service. A usage of which a
     count is none is no report either.
     """
-    if not is_usage(raw) or is_distorted(raw, _COUNTERS):
+    if not is_usage(raw):
         return None
-    usage = usage_from_openai(raw)
+    usage = _plain_usage(raw) if raw.keys() == _PLAIN else None
+    if usage is None:
+        if is_distorted(raw, _COUNTERS):
+            return None
+        usage = usage_from_openai(raw)
     if service_tier is not None and (grade := grade_told(service_tier)) is not None:
         return msgspec.structs.replace(usage, service_tier=grade)
     return usage
