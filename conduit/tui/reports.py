@@ -208,6 +208,17 @@ _NOTHING = Reading()
 # What is drawn
 
 
+def tokens_read(row: Record) -> int:
+    """Tokens of the input, those of a cache and of audio too."""
+    heard = row["audio_tokens"] - row["output_audio_tokens"]
+    return int(row["input_tokens"] + heard + row["cache_read_tokens"] + row["cache_write_tokens"])
+
+
+def tokens_written(row: Record) -> int:
+    """Tokens of the output, with its reasoning and its audio, which are paid as well."""
+    return int(row["output_tokens"] + row["reasoning_tokens"] + row["output_audio_tokens"])
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One figure of a row; `of` draws it as a number, so money is drawn and not counted."""
@@ -220,7 +231,7 @@ class Metric:
 METRICS = (
     Metric("cost", "Spend", lambda row: float(row["cost"])),
     Metric("requests", "Requests", lambda row: float(row["requests"])),
-    Metric("tokens", "Tokens", lambda row: float(row["input_tokens"] + row["output_tokens"])),
+    Metric("tokens", "Tokens", lambda row: float(row["input_tokens"] + tokens_written(row))),
 )
 
 

@@ -84,6 +84,7 @@ def cache(*aliases: Record, **fields: Any) -> Record:
 _SUMS = (
     *("requests", "attempts", "input_tokens", "cache_read_tokens", "cache_write_tokens"),
     *("output_tokens", "reasoning_tokens", "audio_tokens"),
+    *("cache_write_1h_tokens", "output_audio_tokens"),
 )
 _DOUBTS = ("estimated", "recovered", "ambiguous", "open_holds")
 

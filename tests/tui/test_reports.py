@@ -19,6 +19,8 @@ from conduit.tui.reports import (
     file_name,
     series_of,
     shares_of,
+    tokens_read,
+    tokens_written,
     trend_in,
     trend_of,
     written,
@@ -177,3 +179,22 @@ def test_answers_are_kept_up_to_a_number_and_the_oldest_go_first() -> None:
     assert len(known.by_ask) == 300
     assert known.at(asks[0]).value is None
     assert known.at(asks[-1]).value is not None
+
+
+def test_all_tokens_count_and_each_once() -> None:
+    """Reasoning is paid as output is, and often most of it."""
+    told = row(
+        "gpt-4o",
+        input_tokens=1,
+        cache_read_tokens=20,
+        cache_write_tokens=300,
+        cache_write_1h_tokens=100,
+        output_tokens=4_000,
+        reasoning_tokens=50_000,
+        audio_tokens=900_000,
+        output_audio_tokens=600_000,
+    )
+    assert tokens_read(told) == 300_321
+    assert tokens_written(told) == 654_000
+    [tokens] = [each for each in METRICS if each.name == "tokens"]
+    assert tokens.of(told) == 654_001  # what came from a cache has a column of its own

@@ -25,7 +25,14 @@ def is_distorted(usage: Mapping[str, Any], names: Iterable[str]) -> bool:
     What was used is not known then, and it is estimated; to read nothing out of it would make it
     free. `null` tells nothing.
     """
-    return any(usage.get(name) is not None and _number(usage[name]) is None for name in names)
+    for name in names:
+        value = usage.get(name)
+        if type(value) is int:  # nearly always; a subclass would be a truth value
+            if not 0 <= value <= LARGEST_COUNT:
+                return True
+        elif value is not None and _number(value) is None:
+            return True
+    return False
 
 
 _ORDINARY: Final = frozenset({"default", "standard", "auto", "on_demand", "standard_only", ""})

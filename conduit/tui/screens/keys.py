@@ -13,6 +13,7 @@ from conduit.tui.actions import LIST_VERBS, Action, listed
 from conduit.tui.allowances import EVERY_MODEL
 from conduit.tui.connectivity import duration
 from conduit.tui.glyphs import Glyphs
+from conduit.tui.reports import tokens_read, tokens_written
 from conduit.tui.store import id_of, label_of
 from conduit.tui.traffic import Record
 from conduit.tui.widgets import allowance_fields, budgeted, standing
@@ -33,21 +34,10 @@ _SOON_S = 7 * 86_400
 USAGE_COLUMNS = (
     Column("MODEL", lambda row, _: row["group"] or "-", 14, grow=1, priority=0),
     Column("REQ", lambda row, _: people.count(row["requests"]), 6, right=True, priority=0),
-    Column("IN", lambda row, _: people.count(_read(row)), 9, right=True, priority=1),
-    Column("OUT", lambda row, _: people.count(_written(row)), 9, right=True, priority=2),
+    Column("IN", lambda row, _: people.count(tokens_read(row)), 9, right=True, priority=1),
+    Column("OUT", lambda row, _: people.count(tokens_written(row)), 9, right=True, priority=2),
     Column("COST", lambda row, _: people.money(row["cost"]), 8, right=True, priority=0),
 )
-
-
-def _read(row: Record) -> int:
-    """Tokens of the input, cached and spoken ones too."""
-    heard = row["audio_tokens"] - row["output_audio_tokens"]
-    kept: int = row["cache_read_tokens"] + row["cache_write_tokens"]
-    return int(row["input_tokens"] + heard + kept)
-
-
-def _written(row: Record) -> int:
-    return int(row["output_tokens"] + row["reasoning_tokens"] + row["output_audio_tokens"])
 
 
 class KeysScreen(BudgetedScreen):

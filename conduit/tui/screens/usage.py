@@ -114,7 +114,7 @@ class UsageScreen(FrameScreen):
             Column("", self._row_name, 14, grow=1, priority=0),
             Column("REQ", _count("requests"), 7, right=True, priority=0),
             Column("IN", _count("input_tokens"), 10, right=True, priority=2),
-            Column("OUT", _count("output_tokens"), 9, right=True, priority=3),
+            Column("OUT", _written, 9, right=True, priority=3),
             Column("CACHED", _count("cache_read_tokens"), 9, right=True, priority=6),
             Column("COST", lambda row, _: people.money(row["cost"]), 9, right=True, priority=0),
             Column("SHARE", self._share, 5, right=True, priority=4),
@@ -496,6 +496,10 @@ def command_of(ask: Ask) -> str:
 
 def _key_of(row: Record) -> str:
     return str(row.get("key_id") or row.get("group_id") or row["group"])
+
+
+def _written(row: Record, _: Glyphs) -> str:
+    return people.count(reports.tokens_written(row))
 
 
 def _count(name: str) -> Callable[[Record, Glyphs], str]:

@@ -73,7 +73,7 @@ def test_searches_are_counted_where_vendors_tell_them() -> None:
     opened = {**call, "action": {"type": "open_page", "url": "https://example.com"}}
     failed = {**call, "status": "failed"}
     output = [call, {**call, "action": {"type": "search"}}, opened, failed, {"type": "message"}]
-    usage = usage_of_response({"usage": {"input_tokens": 5}, "output": output})
+    usage = usage_of_response({"usage": {"input_tokens": 5, "output_tokens": 0}, "output": output})
     assert usage is not None
     assert usage.units == (("searches", 2),)
 

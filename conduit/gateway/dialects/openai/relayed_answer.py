@@ -10,7 +10,7 @@ from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.lenient_json import read_json
 from conduit.gateway.dialects.openai.errors import Scrub, reported_error, scrub
-from conduit.gateway.dialects.openai.usage import reported_usage
+from conduit.gateway.dialects.openai.usage import reported_usage, usage_of_writing
 from conduit.gateway.provider import Operation
 from conduit.gateway.tokens import estimate_tokens
 
@@ -174,10 +174,11 @@ def decode_answer(operation: Operation, body: bytes, *, secrets_scrub: Scrub = s
         for position, choice in enumerate(items):
             if isinstance(choice, dict):
                 _read_choice(choice, position, output, reasons)
+    told = usage_of_writing if operation.writes else reported_usage
     return Answer(
         id=_text(value.get("id")),
         model=_text(value.get("model")),
-        usage=reported_usage(value.get("usage"), value.get("service_tier")),
+        usage=told(value.get("usage"), value.get("service_tier")),
         output=output,
         finish_reasons=reasons,
     )
@@ -203,7 +204,7 @@ def _read_plain(body: bytes) -> Answer | None:
         if choice.finish_reason is not None:
             reasons[choice.index] = choice.finish_reason
     return Answer(
-        plain.id, plain.model, reported_usage(plain.usage, plain.service_tier), output, reasons
+        plain.id, plain.model, usage_of_writing(plain.usage, plain.service_tier), output, reasons
     )
 
 

@@ -11,7 +11,7 @@ from conduit.gateway.dialects.frames.usual_chunk import UsualChunk, usual_chunk
 from conduit.gateway.dialects.lenient_json import read_json
 from conduit.gateway.dialects.openai.errors import Scrub, error_frame, reported_error, scrub
 from conduit.gateway.dialects.openai.relayed_answer import Output, add_message
-from conduit.gateway.dialects.openai.usage import is_usage, reported_usage
+from conduit.gateway.dialects.openai.usage import is_usage, usage_of_writing
 
 DONE: Final = b"data: [DONE]\n\n"
 _DONE_PAYLOAD = b"[DONE]"
@@ -279,7 +279,7 @@ class StreamReader:
     def _note_usage(self, usage: Any, service_tier: Any = None) -> bool:
         if not is_usage(usage):
             return False
-        self.usage = reported_usage(usage, service_tier)
+        self.usage = usage_of_writing(usage, service_tier)
         return True
 
     def _fail(self, payload: bytes) -> bool:

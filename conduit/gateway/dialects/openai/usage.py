@@ -91,12 +91,31 @@ def reported_usage(raw: Any, service_tier: Any = None) -> Usage | None:
     `service_tier` is what the answer says beside it of its grade of service. A usage of which a
     count is none is no report either.
     """
-    if not is_usage(raw) or is_distorted(raw, _COUNTERS):
+    if not is_usage(raw):
         return None
-    usage = usage_from_openai(raw)
+    usage = _plain_usage(raw) if raw.keys() == _PLAIN else None
+    if usage is None:
+        if is_distorted(raw, _COUNTERS):
+            return None
+        usage = usage_from_openai(raw)
     if service_tier is not None and (grade := grade_told(service_tier)) is not None:
         return msgspec.structs.replace(usage, service_tier=grade)
     return usage
+
+
+def usage_of_writing(raw: Any, service_tier: Any = None) -> Usage | None:
+    """The same of what a model wrote: a usage without a word of that is no report.
+
+    It would make the answer free. Neither is `null` a word.
+    """
+    if (
+        isinstance(raw, dict)
+        and raw.get("completion_tokens") is None
+        and raw.get("output_tokens") is None
+        and raw.get("total_tokens") is None
+    ):
+        return None
+    return reported_usage(raw, service_tier)
 
 
 def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:
@@ -108,7 +127,7 @@ def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:
             choice.get("usage") for choice in choices if isinstance(choice, dict)
         ]  # Moonshot
     tier = chunk.get("service_tier")
-    found = (reported_usage(raw, tier) for raw in places)
+    found = (usage_of_writing(raw, tier) for raw in places)
     return next((usage for usage in found if usage is not None), None)
 
 

@@ -27,7 +27,9 @@ def usage_from_responses(raw: Any) -> Usage | None:
     It differs from that of chat in its names alone: cached and written tokens are a part of the
     input, those of reasoning a part of the output.
     """
-    if not isinstance(raw, dict) or not (_COUNTERS & raw.keys()) or is_distorted(raw, _COUNTERS):
+    if not isinstance(raw, dict) or is_distorted(raw, _COUNTERS):
+        return None
+    if raw.get("output_tokens") is None:  # what was written would be free
         return None
     details, output_details = raw.get("input_tokens_details"), raw.get("output_tokens_details")
     chat = {

@@ -82,7 +82,7 @@ def test_the_usage_chunk_is_taken_out_for_a_client_that_did_not_ask() -> None:
 
 
 def test_usage_beside_a_choice_stays() -> None:
-    chunk = event(choices=[{"index": 0, "delta": {}}], usage={"prompt_tokens": 1})
+    chunk = event(choices=[{"index": 0, "delta": {}}], usage={"total_tokens": 1})
     reader, data = read(chunk)
     assert data == chunk
     assert reader.usage is not None

@@ -9,6 +9,8 @@ from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.openai.usage import (
     reported_usage,
     usage_from_openai,
+    usage_of_chunk,
+    usage_of_writing,
     usage_to_openai,
 )
 
@@ -106,6 +108,16 @@ def test_a_total_alone_is_input() -> None:
 @pytest.mark.parametrize("value", [None, 5, [], {}, {"cost": 1}])
 def test_what_reports_nothing_is_no_usage(value: Any) -> None:
     assert reported_usage(value) is None
+
+
+@pytest.mark.parametrize("told", [{}, {"completion_tokens": None, "total_tokens": None}])
+def test_a_usage_that_tells_no_output_is_none_of_a_written_answer(told: dict[str, Any]) -> None:
+    usage = {"prompt_tokens": 9, **told}
+    assert usage_of_writing(usage) is None
+    assert usage_of_chunk({"usage": usage}) is None
+    assert reported_usage(usage) is not None  # of an embedding it is whole
+    for whole in ({"completion_tokens": 0}, {"total_tokens": 9}, {"output_tokens": 3}):
+        assert usage_of_writing(usage | whole) == reported_usage(usage | whole)
 
 
 COUNT = st.one_of(st.integers(-5, 1000), st.none(), st.text(max_size=3), st.floats())

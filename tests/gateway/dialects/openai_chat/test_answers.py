@@ -248,7 +248,7 @@ def test_what_comes_before_the_answer_has_a_name_does_not_name_it() -> None:
 
 
 def test_groq_s_usage_is_found() -> None:
-    body = chunk({}, "stop", x_groq={"id": "r", "usage": {"prompt_tokens": 3}})
+    body = chunk({}, "stop", x_groq={"id": "r", "usage": {"prompt_tokens": 3, "total_tokens": 3}})
     usage = collect(events_of(body, 1000)[0]).usage
     assert usage is not None
     assert usage.input_tokens == 3

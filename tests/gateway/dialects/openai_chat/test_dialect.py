@@ -363,7 +363,7 @@ def test_a_stream_decodes_into_parts_in_order() -> None:
                 chunk({"tool_calls": [call]}),
                 chunk({"tool_calls": [more]}),
                 chunk({}, "tool_calls"),
-                json.dumps({"choices": [], "usage": {"prompt_tokens": 1}}).encode(),
+                json.dumps({"choices": [], "usage": {"total_tokens": 1}}).encode(),
                 b"[DONE]",
             ]
         )
@@ -383,7 +383,7 @@ def test_a_stream_decodes_into_parts_in_order() -> None:
         ArgumentsDelta(2, '{"a"'),
         PartFinished(2),
         Finished(FinishReason.TOOL_CALLS),
-        Used(Usage(input_tokens=1, raw={"prompt_tokens": 1})),
+        Used(Usage(input_tokens=1, raw={"total_tokens": 1})),
     ]
 
 
