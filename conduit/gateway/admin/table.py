@@ -27,6 +27,7 @@ from conduit.gateway.admin import (
     request_export,
     requests,
     revisions,
+    security,
     spend,
     status,
     usage,
@@ -65,6 +66,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *events.OPERATIONS,
     *health.OPERATIONS,
     *notifications.OPERATIONS,
+    *security.OPERATIONS,
     *route_explanations.OPERATIONS,
 )
 """Every operation there is. Where two paths fit a request, the one that stands first serves it."""
