@@ -21,6 +21,8 @@ from conduit.gateway.server.logins import Ban, FailedLogins
 from conduit.gateway.storage.rows import page_of
 
 _BANS = "/admin/bans"
+_BAN = _BANS + "/{ban:[0-9a-fA-F.:]+}"
+"""An address, which no other path below it looks like."""
 
 
 async def _bans(call: Call[None, ListQuery]) -> Page[BanView]:
@@ -137,7 +139,7 @@ OPERATIONS = (
     AdminOperation(
         "bans.show",
         "GET",
-        _BANS + "/{ban}",
+        _BAN,
         "Show an address whose wrong keys are put off",
         _ban,
         BanView,
@@ -145,7 +147,7 @@ OPERATIONS = (
     AdminOperation(
         "bans.remove",
         "DELETE",
-        _BANS + "/{ban}",
+        _BAN,
         "Begin anew with the wrong keys of an address",
         _lift,
         None,
