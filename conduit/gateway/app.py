@@ -18,7 +18,7 @@ from conduit.core.keys import digest_of
 from conduit.core.networks import networks_of
 from conduit.core.paths import data_folder
 from conduit.core.redaction import LiveSecrets
-from conduit.core.settings import GatewaySettings
+from conduit.core.settings import GatewaySettings, SettingsError, reason_of
 from conduit.core.settings_sources import SettingsSource, views
 from conduit.gateway import machine, rules
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
@@ -114,8 +114,7 @@ async def open_gateway(
     settings, origins = read_settings()
     secrets = secrets if secrets is not None else LiveSecrets()
     secrets.hold("settings", settings.secrets())
-    folder = data_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _made(data_folder())
     async with AsyncExitStack() as stack:
         database = create_engine(settings.database_location())
         stack.push_async_callback(database.dispose)
@@ -219,6 +218,16 @@ async def open_gateway(
             writer.start()
             stack.push_async_callback(writer.close)
         yield gateway
+
+
+def _made(folder: Path) -> Path:
+    """The data folder, which is there now. Raises SettingsError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the data folder {folder} cannot be made: {reason_of(error)}"
+        raise SettingsError(message) from error
+    return folder
 
 
 def _own_folder(folder: Path, seat: Seat | None) -> Path:
