@@ -244,7 +244,7 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
         Operation("security.summary", "GET", "/admin/security", "record"),
         Operation("bans.list", "GET", "/admin/bans", "list", _PAGED),
-        Operation("bans.lift_all", "POST", "/admin/bans/lift", "record"),
+        Operation("bans.lift_all", "POST", "/admin/lift-bans", "record"),
         Operation("bans.show", "GET", "/admin/bans/{ban}", "record"),
         Operation("bans.remove", "DELETE", "/admin/bans/{ban}", "nothing"),
         Operation("routes.explain", "POST", "/admin/routes/explain", "record"),

@@ -46,7 +46,7 @@ async def test_a_ban_is_listed_shown_and_lifted(running: Running) -> None:
     await running.admin("DELETE", f"/bans/{ATTACKER}", status=404)
     assert await knock(running, "/admin/keys", ATTACKER, 1) == [401]
     assert await knock(running, "/v1/models", CUSTOMER, 1) == [429]
-    assert await running.admin("POST", "/bans/lift", status=200) == {"lifted": 1}
+    assert await running.admin("POST", "/lift-bans", status=200) == {"lifted": 1}
     assert await knock(running, "/v1/models", CUSTOMER, 1) == [401]
     assert (await running.admin("GET", "/bans"))["data"] == []
 

@@ -21,8 +21,7 @@ from conduit.gateway.server.logins import Ban, FailedLogins
 from conduit.gateway.storage.rows import page_of
 
 _BANS = "/admin/bans"
-_BAN = _BANS + "/{ban:[0-9a-fA-F.:]+}"
-"""An address, which no other path below it looks like."""
+_BAN = _BANS + "/{ban}"
 
 
 async def _bans(call: Call[None, ListQuery]) -> Page[BanView]:
@@ -131,7 +130,7 @@ OPERATIONS = (
     AdminOperation(
         "bans.lift_all",
         "POST",
-        _BANS + "/lift",
+        "/admin/lift-bans",
         "Begin anew with every address",
         _lift_all,
         BansLifted,

@@ -512,3 +512,23 @@ async def test_usage_is_summed_and_grouped(api: AdminApi, database: Database) ->
     assert (later["total"]["requests"], later["groups"]) == (0, [])
     assert (await api.get(f"{PATH}/ci/usage?by=colour")).status == 422
     assert (await api.get(f"{PATH}/none/usage")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/admin/keys", {"name": "a b"}, "name: must be up to 64 letters, digits and . _ -"),
+        ("/admin/groups", {"name": ""}, "name: must be up to 64 letters, digits and . _ -"),
+        (
+            "/admin/mappings",
+            {"alias": "a b", "targets": [{"provider": "p", "model": "m"}]},
+            "alias: must be up to 200 letters",
+        ),
+    ],
+)
+async def test_a_name_that_is_none_is_told_in_words(
+    api: AdminApi, path: str, body: dict[str, object], said: str
+) -> None:
+    answer = await api.post(path, body)
+    assert answer.status == 422
+    assert answer.body["error"]["message"].startswith(said)
