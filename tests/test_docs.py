@@ -86,7 +86,7 @@ def test_every_command_is_listed() -> None:
 
 
 def test_the_changelog_names_every_command_and_provider_type() -> None:
-    named = set(re.findall(r"`(\w+)`", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
+    named = set(re.findall(r"`([\w-]+)`", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")))
     assert set(COMMANDS) - {"tui"} <= named  # the interface itself is told of instead
     assert {kind.name for kind in types()} <= named
 

@@ -3,11 +3,13 @@
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.inputs import SecretSource, read_secret
+from conduit.client.contexts import sendable_key
 
 
 def virtual_key(call: Call, source: SecretSource) -> str:
     """The key that options name, else the environment's or the context's. Raises Failure."""
-    key = read_secret(source) or call.where.virtual_key
+    given = read_secret(source)
+    key = sendable_key(given, "the virtual key") if given else call.where.virtual_key
     if key is None:
         raise Failure(
             f"no virtual key is known for {call.where.url}",

@@ -74,8 +74,10 @@ _KINDS_OF_NOUNS = {
     "budgets": "budgets",
     "notifications": "notifications",
     "context": "contexts",
+    "set-ttl": "mappings",
+    "bans": "bans",
 }
-_NAMING = ("NAME", "ALIAS", "PROVIDER", "KEY", "MODEL", "BUDGET", "ID", "[CONTEXT]")
+_NAMING = ("NAME", "ALIAS", "PROVIDER", "KEY", "MODEL", "BUDGET", "ID", "[CONTEXT]", "IP")
 _MAKING = ("create", "add")
 _SHELLS = ("bash", "zsh", "fish", "powershell")
 
@@ -153,6 +155,8 @@ def _words_of_argument(ctx: Any, param: Any) -> list[str]:
         return _commands_below(ctx, list(ctx.params.get("words") or ()))
     if param.metavar == "STRATEGY":
         return list(STRATEGIES)
+    if path[:1] == ["limits"]:
+        return ["gateway"] if param.metavar == "SCOPE" else []  # a colon ends a word in bash
     names_one = any(word in (param.metavar or "") for word in _NAMING)
     if not names_one or path[-1] in _MAKING:
         return []

@@ -37,6 +37,7 @@ _SOURCES: Mapping[str, tuple[str, str]] = {
     "mappings": ("mappings.list", "alias"),
     "budgets": ("budgets.list", "id"),
     "notifications": ("notifications.list", "id"),
+    "bans": ("bans.list", "id"),
 }
 
 

@@ -25,6 +25,10 @@ from conduit.client.errors import ClientError
 _ALIASES = {"list": "ls", "delete": "rm", "remove": "rm"}
 
 
+_ANYTHING = ("FILE", "PATH", "DIR", "PROMPT", "TEXT", "VALUE", "ARGS")
+"""Of metavars: what may be empty, or name a file."""
+
+
 class _PlainParam:
     """Reads texts, numbers and flags as what they are, in place of a pydantic adapter."""
 
@@ -37,6 +41,8 @@ class _PlainParam:
     def coerce(self, value: Any, *, param: Any, ctx: Any) -> Any:
         if value is None:
             return () if param.multiple or param.nargs == -1 else None
+        for text in value if isinstance(value, list | tuple) else (value,):
+            _refuse_no_text(text, param, ctx)
         if self._kind not in (int, float):
             return value
         try:
@@ -44,6 +50,18 @@ class _PlainParam:
         except ValueError as error:
             kind = "a whole number" if self._kind is int else "a number"
             raise typer.BadParameter(f"{kind} is expected, not {value!r}.", ctx, param) from error
+
+
+def _refuse_no_text(value: Any, param: Any, ctx: Any) -> None:
+    """Raise BadParameter for what names nothing: an empty variable of a script, or bytes that are
+    no text. A path may be any bytes, and a prompt or a value may be empty.
+    """
+    if not isinstance(value, str) or any(word in (param.metavar or "") for word in _ANYTHING):
+        return
+    if not value and param.param_type_name == "argument":
+        raise typer.BadParameter("it is empty.", ctx, param)
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise typer.BadParameter("it is not UTF-8.", ctx, param)
 
 
 def use_plain_params(params: list[Any]) -> list[Any]:

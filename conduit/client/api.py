@@ -167,6 +167,8 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation("spend.show", "GET", "/admin/spend/attempts/{attempt}", "record"),
         Operation("spend.correct", "POST", "/admin/spend/attempts/{attempt}/correct", "record"),
         Operation("cache.show", "GET", "/admin/cache", "record"),
+        Operation("cache.entries", "GET", "/admin/cache/entries", "list", _PAGED),
+        Operation("cache.entry", "GET", "/admin/cache/entries/{entry}", "record"),
         Operation("cache.clear", "POST", "/admin/cache/clear", "record"),
         Operation(
             "prices.list",
@@ -237,6 +239,7 @@ OPERATIONS: Mapping[str, Operation] = {
             "list",
             (*_PAGED, "state", "kind"),
         ),
+        Operation("notifications.rules", "GET", "/admin/notification-rules", "list", _PAGED),
         Operation(
             "notifications.acknowledge_all", "POST", "/admin/notifications/acknowledge", "record"
         ),
@@ -247,6 +250,11 @@ OPERATIONS: Mapping[str, Operation] = {
             "/admin/notifications/{notification}/acknowledge",
             "record",
         ),
+        Operation("security.summary", "GET", "/admin/security", "record"),
+        Operation("bans.list", "GET", "/admin/bans", "list", _PAGED),
+        Operation("bans.lift_all", "POST", "/admin/lift-bans", "record"),
+        Operation("bans.show", "GET", "/admin/bans/{ban}", "record"),
+        Operation("bans.remove", "DELETE", "/admin/bans/{ban}", "nothing"),
         Operation("routes.explain", "POST", "/admin/routes/explain", "record"),
         Operation("routes.simulate", "POST", "/admin/routes/simulate", "record"),
         Operation(

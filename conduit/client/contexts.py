@@ -213,17 +213,28 @@ def resolve(contexts: Contexts, choice: Choice, environ: Mapping[str, str]) -> R
     if stored is not None and stored.virtual_key and (by_flag or virtual_key is None):
         virtual_key, virtual_origin = stored.virtual_key, stored_origin
     chosen = context if context is not None and context.url == url else None
+    master_key = master_key and sendable_key(master_key, master_origin)
     return Resolved(
         url=url,
         url_origin=url_origin,
         context=chosen,
         master_key=master_key,
         master_key_origin=master_origin if master_key else "none",
-        virtual_key=virtual_key,
+        virtual_key=virtual_key and sendable_key(virtual_key, virtual_origin),
         virtual_key_origin=virtual_origin if virtual_key else "none",
         admin_url=admin if admin != url else None,
         tls=tls_files(chosen, environ, by_flag=by_flag),
     )
+
+
+def sendable_key(key: str, origin: str) -> str:
+    """The key without spaces around it. Raises ContextError for what no header can carry, which
+    nothing may quote: it may be a key with something beside it.
+    """
+    stripped = key.strip()
+    if not stripped.isascii() or not stripped.isprintable():
+        raise ContextError(f"{origin}: a key is one line of plain letters and digits")
+    return stripped
 
 
 def tls_files(

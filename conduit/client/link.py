@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +32,14 @@ _wire_logger.setLevel(logging.CRITICAL)
 
 
 class Lost(Exception):
-    """The connection is gone, or never came; the message says why."""
+    """The connection is gone, or never came; the message says why.
+
+    `forbidden`: the request for it was answered 403, by the gateway or by a proxy before it.
+    """
+
+    def __init__(self, message: str, *, forbidden: bool = False) -> None:
+        super().__init__(message)
+        self.forbidden = forbidden
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,16 @@ class Inbox:
             self._messages.appendleft(Message("gap", {"from": first, "to": last}))
 
 
+def _is_forbidden(error: BaseException) -> bool:
+    """Whether somebody on the way answered 403; the library tells it by what it was raised from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, aiohttp.WSServerHandshakeError):
+            return cause.status == HTTPStatus.FORBIDDEN
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 class Link:
     """One socket.io connection."""
 
@@ -130,7 +148,7 @@ class Link:
                 )
         except (socketio.exceptions.SocketIOError, aiohttp.ClientError, OSError) as error:
             self._raise_refusal()
-            raise Lost(str(error) or "no connection") from error
+            raise Lost(str(error) or "no connection", forbidden=_is_forbidden(error)) from error
         if not isinstance(answer, Mapping):
             raise Lost("the gateway did not answer the subscription")
         if "error" in answer:

@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +102,8 @@ async def tail_events(  # noqa: PLR0913  # the words of `logs tail`
     """Events from now on, or after a number of the run that `boot` names.
 
     `heard` is called at every sign of life, heartbeats too. Never ends by itself. Raises
-    AuthenticationFailed where the token is refused, ApiError where the filter or a kind is,
-    Unreachable after `max_offline_s` without a connection. Close it with `aclosing`.
+    AuthenticationFailed where the token is refused, ApiError where the filter, a kind or our
+    address is, Unreachable after `max_offline_s` without a connection. Close it with `aclosing`.
     """
     async with Connection(url, token, tls=tls) as connection:
         wish = _Wish(None if kinds is None else tuple(kinds), filter)
@@ -159,6 +159,8 @@ class _Tail:
                 reason = link.inbox.ended or "the connection was closed"
             except Lost as lost:
                 reason = str(lost)
+                if lost.forbidden:
+                    await self._ask_whether_refused()
             finally:
                 await link.close()
             if failures == 0 and self._was_connected:
@@ -170,6 +172,13 @@ class _Tail:
                 raise Unreachable(f"no connection to {self._connection.url}: {reason}")
             yield Disconnected(now_ms(), reason, delay_s)
             await _pause(delay_s)
+
+    async def _ask_whether_refused(self) -> None:
+        """Raise the ApiError of a gateway that serves nothing to us; a proxy may forbid the socket
+        alone, and then polls are tried.
+        """
+        with suppress(Unreachable):
+            await self._connection.call("whoami")
 
     def _subscription(self) -> dict[str, object]:
         return {

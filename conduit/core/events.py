@@ -47,6 +47,7 @@ class EventKind(StrEnum):
     NOTIFICATION_RAISED = "notification.raised"
     NOTIFICATION_ACKNOWLEDGED = "notification.acknowledged"
     AUTH_FAILED = "auth.failed"
+    BANS_LIFTED = "bans.lifted"
     MASTER_KEY_ROTATED = "master_key.rotated"
     STATS_SAMPLED = "stats.sampled"
     GATEWAY_STARTED = "gateway.started"
@@ -108,6 +109,7 @@ DESCRIPTIONS: Mapping[EventKind, str] = {
     EventKind.NOTIFICATION_RAISED: "There is something that an operator should know.",
     EventKind.NOTIFICATION_ACKNOWLEDGED: "A notification was acknowledged, or all that were open.",
     EventKind.AUTH_FAILED: "Somebody was refused at the door; told at most once a second.",
+    EventKind.BANS_LIFTED: "Addresses whose wrong keys were put off begin anew.",
     EventKind.MASTER_KEY_ROTATED: "The master key was replaced; the former one ends at its time.",
     EventKind.STATS_SAMPLED: "Rates and percentiles of the last second, while somebody listens.",
     EventKind.GATEWAY_STARTED: "The gateway began to serve.",

@@ -1,5 +1,6 @@
 """Rate limits: how many requests or tokens in a minute or a day, or requests at once."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal, get_args
@@ -115,6 +116,25 @@ def limit_in(kind: LimitKind, text: str) -> Limit:
     if limit.burst is not None and limit.burst > limit.limit:
         raise ValueError("a burst is at most the limit")
     return limit
+
+
+def limits_text_of(limits: Iterable[Limit]) -> str:
+    """The text that `limits_in` reads as these."""
+    return " ".join(f"{limit.kind}={','.join(_words_of(limit))}" for limit in limits)
+
+
+def _words_of(limit: Limit) -> Iterator[str]:
+    yield str(limit.limit)
+    if limit.burst is not None:
+        yield f"burst={limit.burst}"
+    if limit.model is not None:
+        yield f"model={limit.model}"
+    if limit.timezone != "UTC":
+        yield f"timezone={limit.timezone}"
+    if limit.shadow:
+        yield "shadow"
+    if limit.on_store_down != "degrade":
+        yield limit.on_store_down
 
 
 def _whole(text: str) -> int:

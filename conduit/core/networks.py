@@ -3,6 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -11,13 +13,25 @@ def normal_network(text: str) -> str:
 
     Raises ValueError; host bits are refused, as they are most often a slip.
     """
-    return str(ipaddress.ip_network(text.strip()))
+    return str(_network(text.strip()))
 
 
 def networks_of(text: str | None) -> tuple[Network, ...]:
     """The networks in a list like "10.0.0.0/8, 2001:db8::/32". Raises ValueError."""
     names = [name.strip() for name in (text or "").split(",")]
-    return tuple(ipaddress.ip_network(name) for name in names if name)
+    return tuple(_network(name) for name in names if name)
+
+
+def _network(name: str) -> Network:
+    """An IPv4 network where it is only mapped into IPv6, as a client's address would be.
+
+    Raises ValueError.
+    """
+    network = ipaddress.ip_network(name)
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        inner = network.network_address.ipv4_mapped
+        return ipaddress.ip_network((str(inner), network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def network_names(text: str | None) -> tuple[str, ...]:

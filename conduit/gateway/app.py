@@ -18,7 +18,7 @@ from conduit.core.keys import digest_of
 from conduit.core.networks import networks_of
 from conduit.core.paths import data_folder
 from conduit.core.redaction import LiveSecrets
-from conduit.core.settings import GatewaySettings
+from conduit.core.settings import GatewaySettings, SettingsError, reason_of
 from conduit.core.settings_sources import SettingsSource, views
 from conduit.gateway import machine, rules
 from conduit.gateway.access_tokens import AccessTokens, fetch_through
@@ -114,8 +114,7 @@ async def open_gateway(
     settings, origins = read_settings()
     secrets = secrets if secrets is not None else LiveSecrets()
     secrets.hold("settings", settings.secrets())
-    folder = data_folder()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _made(data_folder())
     async with AsyncExitStack() as stack:
         database = create_engine(settings.database_location())
         stack.push_async_callback(database.dispose)
@@ -221,6 +220,16 @@ async def open_gateway(
         yield gateway
 
 
+def _made(folder: Path) -> Path:
+    """The data folder, which is there now. Raises SettingsError."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"the data folder {folder} cannot be made: {reason_of(error)}"
+        raise SettingsError(message) from error
+    return folder
+
+
 def _own_folder(folder: Path, seat: Seat | None) -> Path:
     """Where a process keeps what is its own."""
     return folder if seat is None else worker_folder(folder, seat.number)
@@ -313,6 +322,8 @@ def edge_options(gateway: Gateway, connections: int | None = None) -> EdgeOption
         keepalive_s=settings.idle_timeout_s,
         # Half of them stay for those who have said what they want.
         max_incomplete_heads=heads if connections is None else min(heads, connections // 2),
+        # The other half is for the providers' connections and the files.
+        max_connections=None if connections is None else connections // 2,
         # A relayed answer is ended by its own stage, which knows how to record it.
         stall_s=lambda: gateway.settings.client_stall_timeout_s + _STALL_GRACE_S,
     )
@@ -346,7 +357,7 @@ def make_apps(gateway: Gateway, master: MasterAccess) -> Applications:
         gateway.bus, master.admits, gateway.addresses.of, edge.lists.check, edge.refuse_login
     )
     late = [
-        _later(admin_app, "/admin", partial(_load_admin, gateway, master)),
+        _later(admin_app, "/admin", partial(_load_admin, gateway, master, edge.logins)),
         _later(admin_app, LiveEvents.PREFIX, viewed.load),
     ]
     for each in (app, admin_app) if apart else (app,):
@@ -362,7 +373,7 @@ class _Edge:
     """What stands before the handlers of every application: addresses, logins, errors."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._logins = FailedLogins(gateway.bus.publish, gateway.metrics.login_failed)
+        self.logins = FailedLogins(gateway.bus.publish, gateway.metrics.login_failed)
         self._addresses = gateway.addresses
         self._scrub = gateway.secrets.scrub_json
         self.lists = AddressLists(gateway.addresses.of)
@@ -378,7 +389,7 @@ class _Edge:
 
     def refuse_login(self, request: web.BaseRequest, error: AuthenticationError) -> ConduitError:
         api: Api = "client" if is_client_api(request.path) else "admin"
-        return self._logins.refusal(api, self._addresses.of(request), error)
+        return self.logins.refusal(api, self._addresses.of(request), error)
 
 
 def _renew(gateway: Gateway, edge: _Edge, entrance: CurrentEntrance) -> None:
@@ -404,7 +415,7 @@ def _load_document() -> Make:
     return partial(openapi.routes, document_bytes)
 
 
-def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
+def _load_admin(gateway: Gateway, master: MasterAccess, logins: FailedLogins) -> Make:
     # Deferred: no application needs the admin API, and it takes as long to load as all the rest of
     # ours.
     from conduit.gateway.admin.context import AdminContext  # noqa: PLC0415
@@ -426,6 +437,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess) -> Make:
         limiter=gateway.limiter,
         health_history=gateway.health_history,
         notifications=gateway.notifications,
+        logins=logins,
         price_of=price_of(gateway),
         endpoint_of=gateway.endpoints.of,
         tokens=gateway.tokens,

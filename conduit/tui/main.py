@@ -114,7 +114,10 @@ def _master_key(options: argparse.Namespace) -> str | None:
     secret = secret.strip()
     if not secret or "\n" in secret:
         raise Trouble(f"{where} holds no single key")
-    return secret
+    try:
+        return contexts.sendable_key(secret, where)
+    except ContextError as error:
+        raise Trouble(str(error)) from error
 
 
 def _piped_key() -> str:

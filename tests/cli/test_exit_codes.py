@@ -34,6 +34,10 @@ from tests.cli.fake_gateway import FakeGateway, Handler, Refusal, delta
         (("keys", "create", "bad name"), 6),
         (("keys", "delete", "ci", "nobody", "--yes"), 8),
         (("keys", "disable", "nobody", "noone"), 5),
+        (("keys", "create", ""), 2),  # a script's variable that was never set
+        (("keys", "delete", "", "--yes"), 2),
+        (("keys", "show", "\udcff"), 2),
+        (("keys", "create", "a", "--tags", "b=\udcff"), 2),
     ],
 )
 def test_each_end_has_its_code(
@@ -85,6 +89,21 @@ def test_no_gateway_is_unreachable(lonely_shell: Shell) -> None:
     )
     assert outcome.code == 3
     assert outcome.err.startswith("error: no answer from the gateway at http://127.0.0.1:9:")
+
+
+@pytest.mark.parametrize("variable", ["CONDUIT_MASTER_KEY", "CONDUIT_MASTER_KEY_FILE"])
+def test_a_key_that_cannot_be_one_is_a_clear_line_that_does_not_show_it(
+    shell: Shell, tmp_path: Path, variable: str
+) -> None:
+    key = "condt_mk_geheim\nschlüssel"
+    file = tmp_path / "key"
+    file.write_text(key, encoding="utf-8")
+    given = {variable: str(file) if variable.endswith("FILE") else key}
+    outcome = shell("keys", "list", **{"CONDUIT_MASTER_KEY": "", **given})
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "a key is one line" in outcome.err
+    assert "geheim" not in outcome.err
 
 
 def test_no_key_is_not_authenticated(lonely_shell: Shell) -> None:

@@ -57,10 +57,13 @@ WORDS = {
     "budgets update": "{budget} --limit 60 --dry-run",
     "budgets reset-spend": "{budget} --dry-run",
     "budgets delete": "{budget} --dry-run",
+    "limits show": "gateway",
+    "limits set": "gateway --rpm 6000 --dry-run",
     "usage": "--by day",
     "spend show": "{attempt}",
     "spend correct": "{attempt} --cost 1 --reason because --dry-run",
     "cache clear": "--dry-run",
+    "cache set-ttl": "simulated-small 10m --dry-run",
     "providers credentials list": "main",
     "providers credentials add": "main --name b --key-env VIRTUAL --dry-run",
     "providers credentials update": "main {credential} --key-env VIRTUAL --dry-run",
@@ -97,6 +100,9 @@ WORDS = {
     "breakers open": "simulator --dry-run",
     "breakers close": "simulator --dry-run",
     "breakers reset": "simulator --dry-run",
+    "ip-filters add": "198.51.100.0/24 --deny --dry-run",
+    "ip-filters remove": "203.0.113.0/24 --deny --dry-run",
+    "bans remove": "--all --dry-run",
     "prices show": "simulator/simulated-small",
     "prices set": "simulator/simulated-small --input 1 --output 2 --dry-run",
     "prices history": "simulated-small",
@@ -142,8 +148,10 @@ ELSEWHERE = {
     "open": "it has no -o: it prints an address",
     "events tail": "it does not end; tests/cli/test_events.py",
     "config edit": "it opens an editor; tests/cli/test_config_files.py",
+    "cache get": "an answer that is kept takes two calls; tests/e2e/test_cli_doors.py",
     "notifications show": "a notification takes a budget; tests/cli/test_notifications.py",
     "notifications ack": "the same",
+    "bans show": "a ban takes many wrong keys; tests/e2e/test_bans.py",
     "providers edit": "it opens an editor; tests/cli/test_secrets.py",
 }
 # Commands that are another thing than records, and the forms they have of it.
@@ -228,6 +236,7 @@ def _fill(shell: Shell) -> dict[str, str]:
     given = ("--name", "main", "--base-url", "http://127.0.0.1:9/v1", "--key-env", "VIRTUAL")
     done("providers", "add", "openai_compatible", *given, "--no-test")
     done("groups", "create", "team")
+    done("config", "set", "denied_ips", "203.0.113.0/24")
     done("chat", "-m", "simulated-small", "hello")
     talks = Conversations(shell.home / "conduit/state/conversations")
     talk = new_conversation("http://127.0.0.1:9", "simulated-small")

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from conduit.cli.commands import up
+from conduit.cli.welcome import welcome
+from conduit.core.announcement import Announcement
 from conduit.core.keys import make_master_key
 from conduit.gateway.ledger.records import ProgressRecord, storable_line
 from tests.cli.conftest import Outcome, Shell
@@ -316,3 +319,49 @@ def test_administration_apart_is_found_by_the_context_of_this_machine(lonely_she
         assert lonely_shell("status", "--check").code == 0
     finally:
         lonely_shell("down", "--yes")
+
+
+@pytest.mark.parametrize("name", ["config.toml", "credentials.toml"])
+@pytest.mark.parametrize("options", [(), ("-d",)])
+def test_no_key_is_made_where_what_keeps_it_cannot_be_read(
+    lonely_shell: Shell, name: str, options: tuple[str, ...]
+) -> None:
+    folder = lonely_shell.home / "conduit"
+    folder.mkdir(mode=0o700)
+    (folder / name).write_text("x = [")
+    outcome = lonely_shell("up", *options)
+    assert outcome.code == 2
+    assert f"{name} cannot be read" in outcome.err
+    assert not (folder / "data").exists()
+
+
+def test_keys_that_cannot_be_kept_are_shown_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CONDUIT_HOME", str(tmp_path / "file" / "home"))
+    (tmp_path / "file").touch()
+    made = Announcement(
+        url="http://127.0.0.1:5000",
+        first_start=True,
+        providers=(),
+        models=(),
+        data_folder="",
+        database="",
+        master_key="condt_mk_secret",
+    )
+    kept = up._kept(made)
+    text = welcome(kept, None, is_current=False)
+    assert "condt_mk_secret" in text
+    assert "are not kept for this machine" in text
+    assert "conduit down will not find this gateway" in text
+
+
+@pytest.mark.parametrize("command", [("up",), ("up", "-d"), ("serve",)])
+def test_a_home_that_cannot_be_made_is_one_clear_line(
+    lonely_shell: Shell, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    outcome = lonely_shell(*command, CONDUIT_HOME=str(tmp_path / "file"))
+    assert outcome.code == 2
+    assert str(tmp_path / "file") in outcome.err
+    assert len(outcome.err.splitlines()) == 1

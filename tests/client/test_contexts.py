@@ -263,3 +263,15 @@ def test_a_renamed_context_keeps_its_keys_and_stays_current() -> None:
     )
     with pytest.raises(ContextError):
         contexts.rename("old", "newer")
+
+
+@pytest.mark.parametrize("variable", ["CONDUIT_MASTER_KEY", "CONDUIT_API_KEY"])
+@pytest.mark.parametrize("key", ["condt_ключ", "condt_a\nb", "condt_a\x00b", "condt_\udcff"])
+def test_a_key_that_no_header_can_carry_is_refused_and_never_quoted(
+    variable: str, key: str
+) -> None:
+    with pytest.raises(ContextError) as refused:
+        resolve(Contexts(), Choice(), {variable: key})
+    assert str(refused.value) == f"env {variable}: a key is one line of plain letters and digits"
+    spaced = resolve(Contexts(), Choice(), {variable: " condt_ab\r\n"})
+    assert "condt_ab" in (spaced.master_key, spaced.virtual_key)

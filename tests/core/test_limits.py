@@ -2,7 +2,7 @@
 
 import pytest
 
-from conduit.core.limits import Limit, limits_in
+from conduit.core.limits import Limit, limits_in, limits_text_of
 
 
 def test_limits_are_read_from_a_line() -> None:
@@ -23,6 +23,18 @@ def test_limits_are_read_from_a_line() -> None:
         Limit("rpm", 60, 5, model="gpt-4*"),
     )
     assert limits_in(None) == limits_in(" ") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "rpm=600,burst=20 tpd=9000,shadow concurrent=5,closed",
+        "rpd=5,timezone=Europe/Berlin,shadow rpm=60,burst=5,model=gpt-4*,shadow,closed",
+    ],
+)
+def test_limits_are_written_as_they_are_read(text: str) -> None:
+    assert limits_text_of(limits_in(text)) == text
 
 
 @pytest.mark.parametrize(

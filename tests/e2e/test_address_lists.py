@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
 import socketio
 
+from conduit.client.errors import ApiError
+from conduit.client.live import tail_events
 from tests.e2e.conftest import Running, connect_fake, running_gateway
 from tests.fakes.upstream import FakeUpstream
 
@@ -97,6 +99,26 @@ async def listener(
         yield client
     finally:
         await client.disconnect()
+
+
+async def test_a_tail_that_is_shut_out_ends_and_says_why(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path) as running:
+        heard = asyncio.Event()
+        tail = tail_events(running.url, running.master_key)
+
+        async def follow() -> None:
+            async with aclosing(tail):
+                async for _ in tail:
+                    heard.set()
+
+        following = asyncio.create_task(follow())
+        async with asyncio.timeout(20):
+            await heard.wait()
+            (tmp_path / "gateway.toml").write_text('admin_allowed_ips = "203.0.113.0/24"')
+            running.gateway.reload_settings()
+            with pytest.raises(ApiError, match="not administered from this address") as refused:
+                await following
+        assert refused.value.status == 403
 
 
 async def test_nothing_is_served_to_addresses_that_are_denied(

@@ -246,6 +246,23 @@ async def test_silent_clients_hold_no_sockets(tmp_path: Path, authority: Authori
                 each.close()
 
 
+async def test_of_too_many_handshakes_the_oldest_are_ended(
+    tmp_path: Path, authority: Authority
+) -> None:
+    most = 10
+    flood = {"CONDUIT_MAX_INCOMPLETE_HEADS": str(most), "CONDUIT_HEAD_TIMEOUT_S": "600"}
+    async with serving(tmp_path, authority, **flood) as (gateway, _):
+        silent = [socket.create_connection((HOST, gateway.port)) for _ in range(SILENT)]
+        try:
+            oldest = silent[: SILENT - most]
+            await asyncio.wait_for(asyncio.gather(*(_closed(each) for each in oldest)), WITHIN_S)
+            async with trusting(authority) as other:  # on a connection of its own
+                assert await gateway.is_ready(other)
+        finally:
+            for each in silent:
+                each.close()
+
+
 async def _closed(raw: socket.socket) -> None:
     """Wait until the gateway has ended the connection, without having said anything."""
     raw.setblocking(False)

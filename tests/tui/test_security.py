@@ -34,7 +34,11 @@ KEYS = page(
 DATA: dict[str, Answer] = {
     **NOTHING,
     "keys.list": KEYS,
-    "config.list": page(setting("rate_limits", "rpm=6000,burst=200")),
+    "config.list": page(
+        setting("admin_allowed_ips", "10.0.0.0/8"),
+        setting("denied_ips", None),
+        setting("rate_limits", "rpm=6000,burst=200"),
+    ),
 }
 
 
@@ -47,6 +51,7 @@ async def test_it_looks_as_it_was_looked_at(state: str, size: str) -> None:
         if state in ("data", "offline"):
             await until_shown("2 of 3 admitted", pilot)
             await until_shown("rpm=6000", pilot)
+            await until_shown("admin      from 10.0.0.0/8", pilot)
         if state == "offline":
             app.store.connectivity.lost("connection refused", 4)
             await until_shown("connection refused", pilot)

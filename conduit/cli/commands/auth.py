@@ -90,6 +90,7 @@ def login(
     key = inputs.read_secret(inputs.SecretSource(key_file, key_stdin, key_env))
     if key is None:
         key = call.ask_secret(f"Master key of {url}: ", instead=SECRET_FLAGS)
+    key = contexts.sendable_key(key, "the master key")
     admin = known.admin if known is not None and known.url == url else url
     try:
         call.gateway_at(Target(admin, key, tls)).call("whoami")

@@ -109,19 +109,30 @@ def list_events(
 
     Samples of rates are left out unless --type names stats.sampled.
     """
-    chosen = _kinds(kinds) or _USUAL_KINDS
-    query = {
-        "after": since,
-        "kinds": ",".join(chosen) if chosen else None,
-        "filter": inputs.request_filter(filter),
-        "limit": limit,
-    }
+    wanted = inputs.request_filter(filter)
+    chosen = _kinds(kinds)
+    narrowed = chosen is not None or wanted is not None
+    show_remembered(
+        call, chosen or _USUAL_KINDS, wanted, since=since, limit=limit, narrowed=narrowed
+    )
+
+
+def show_remembered(  # the words of `events list`
+    call: Call,
+    kinds: Sequence[str],
+    filter: str | None = None,
+    *,
+    since: int | None,
+    limit: int,
+    narrowed: bool = True,
+) -> None:
+    """Print the last events of some kinds, or those after a number, as far as there are any."""
+    query = {"after": since, "kinds": ",".join(kinds), "filter": filter, "limit": limit}
     page = call.fetch("events.list", query=query)
     gap = page.get("gap")
     if gap:
         call.console.say(f"-- gap: events {gap['from']} to {gap['to']} are forgotten --", "warn")
-    narrowed = kinds is not None or filter is not None or since is not None
-    view = replace(VIEW, empty="nothing matches") if narrowed else VIEW
+    view = replace(VIEW, empty="nothing matches") if narrowed or since is not None else VIEW
     call.printer.rows(map(_row, page["data"]), view, next_cursor=lambda: None)
     if since is not None and len(page["data"]) == limit:
         last = page["data"][-1]["seq"]

@@ -31,6 +31,10 @@ def _acknowledged_at(notification: Record) -> str:
     return people.moment(notification["acknowledged_at"])
 
 
+def _settings_of(rule: Record) -> str:
+    return ", ".join(f"{name}={value}" for name, value in rule["settings"].items()) or "-"
+
+
 VIEW = View(
     columns=(
         Column("time", "at", lambda row: people.moment(row["at"]), firm=True),
@@ -44,6 +48,14 @@ VIEW = View(
         Column("id", "id", firm=True),
     ),
     empty="nothing is open; what was acknowledged: conduit notifications list --state all",
+)
+RULES = View(
+    columns=(
+        Column("kind", "id", firm=True),
+        Column("severities", "severities", spare=1),
+        Column("when", "when", firm=True),
+        Column("settings", "settings", _settings_of, spare=2),
+    ),
 )
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id, or its beginning.")]
 Ids = Annotated[
@@ -83,6 +95,12 @@ def list_notifications(
 def show(call: Call, notification: Id) -> None:
     """Show a notification."""
     call.printer.record(call.find("notifications", notification), VIEW)
+
+
+@verb(noun, "rules", "listing")
+def rules(call: Call) -> None:
+    """List when notifications are raised, and the settings that change it."""
+    call.show_list("notifications.rules", RULES, whole=True)
 
 
 @verb(noun, "ack", "change", bulk=True)

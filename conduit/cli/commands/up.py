@@ -70,6 +70,7 @@ def up(
     The first start makes the database, a master key and a virtual key, and takes up the providers
     whose keys it finds in the environment; without any, a simulated one.
     """
+    contexts.load()  # what cannot be read is told before keys are made that it should keep
     found = process.running()
     if found is not None:
         call.console.say(f"already running at {found.url} (process {found.pid})")
@@ -108,8 +109,7 @@ def _run(
     settings = {"drain_accept_s": CommandDefault(0.0, "conduit up"), **settings}
 
     def announce(announcement: Announcement) -> None:
-        _store(announcement)
-        process.remember(announcement.url)
+        announcement = _kept(announcement)
         if detached:
             _hand_over(announcement)
         else:
@@ -122,6 +122,23 @@ def _run(
         )
     finally:
         process.forget()
+
+
+def _kept(announcement: Announcement) -> Announcement:
+    """What is announced, once it is kept; with a warning where it cannot be.
+
+    The gateway runs all the same: its keys are shown this once and never again.
+    """
+    warnings = []
+    try:
+        _store(announcement)
+    except (contexts.ContextError, OSError) as error:
+        warnings.append(f"URL and keys are not kept for this machine, so keep them now: {error}")
+    try:
+        process.remember(announcement.url)
+    except OSError as error:
+        warnings.append(f"conduit down will not find this gateway: {error}")
+    return replace(announcement, warnings=(*announcement.warnings, *warnings))
 
 
 def _store(announcement: Announcement) -> None:
@@ -155,10 +172,14 @@ def _store(announcement: Announcement) -> None:
 
 def _print(call: Call, announcement: Announcement) -> None:
     known = contexts.load()
-    context = known.by_name[LOCAL]
+    context = known.by_name.get(LOCAL)
+    if context is None:  # it could not be kept
+        model = chat_model((*announcement.models, *announcement.examples))
+    else:
+        model = context.default_model
     text = welcome(
         announcement,
-        context.default_model,
+        model,
         is_current=known.current == LOCAL,
         program=invocation(),
     )
@@ -182,7 +203,10 @@ def _hand_over(announcement: Announcement) -> None:
 def _start_detached(call: Call) -> None:
     arguments = [word for word in sys.argv[1:] if word not in ("-d", "--detach")]
     log = process.log_file()
-    contexts.make_private_folder(log.parent)
+    try:
+        contexts.make_private_folder(log.parent)
+    except OSError as error:
+        raise Failure(f"its log cannot be written: {error}", code="local_config") from error
     if log.exists() and log.stat().st_size > _FULL_LOG_BYTES:
         log.replace(log.with_suffix(".log.1"))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

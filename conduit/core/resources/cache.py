@@ -36,6 +36,25 @@ class CacheView(CacheCounts):
     aliases: list[AliasCacheView]
 
 
+class CacheEntryView(Resource):
+    """An answer that is kept, without its content: who asked for what, and until when it counts.
+
+    `model` is what was asked for, `alias` that of its mapping; `cost` is what a hit avoids.
+    """
+
+    id: str
+    alias: str
+    model: str
+    key_id: str
+    key: str | None
+    bytes: int
+    content_type: str | None
+    cost: Usd
+    age_s: int
+    stored_at: Time
+    expires_at: Time
+
+
 class CacheClearing(Resource):
     """Which answers to forget: those that all of these fit, all of them where nothing is given.
 

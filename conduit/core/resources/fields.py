@@ -1,5 +1,6 @@
 """Field types that several resources share."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from zoneinfo import ZoneInfo
@@ -149,16 +150,28 @@ Time = Annotated[
 ]
 """An RFC 3339 time in UTC."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_ALIAS = r"^[A-Za-z0-9*@][A-Za-z0-9*@._:/+-]{0,199}$"
+_MODEL = r"^[\x21-\x7e]{1,200}$"
+PATTERNS_IN_WORDS: Mapping[str, str] = {
+    _NAME: "up to 64 letters, digits and . _ - that begin with a letter or a digit",
+    _ALIAS: (
+        "up to 200 letters, digits and * @ . _ : / + - that begin with a letter, a digit, * or @"
+    ),
+    _MODEL: "up to 200 visible ASCII characters without a space",
+}
+"""What people are told in the place of a pattern."""
+
+Name = Annotated[str, StringConstraints(pattern=_NAME)]
 """A name that is safe in paths, files and shells."""
 
-Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*@][A-Za-z0-9*@._:/+-]{0,199}$")]
+Alias = Annotated[str, StringConstraints(pattern=_ALIAS)]
 """The name of a model as clients say it; slashes and colons as vendors write them."""
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+ModelName = Annotated[str, StringConstraints(pattern=_MODEL)]
 """The name of a model as its provider says it."""
 
-ModelPattern = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
+ModelPattern = Annotated[str, StringConstraints(pattern=_MODEL)]
 """Names of aliases, with `*` for any run of characters."""
 
 JsonObject = dict[str, Any]

@@ -39,6 +39,15 @@ class NotificationView(Resource):
     acknowledged_by: str | None
 
 
+class NotificationRule(Resource):
+    """When a notification of a kind is raised, in words; `settings` are those that it goes by."""
+
+    id: NotificationKind
+    severities: list[Severity]
+    when: str
+    settings: dict[str, str | int | float | bool | None]
+
+
 class Acknowledgement(Resource):
     """How many notifications were acknowledged."""
 

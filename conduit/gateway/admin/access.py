@@ -41,6 +41,14 @@ class MasterAccess:
         """Let these keys count, and no others, from the next question on."""
         self._digests = tuple(digests)
 
+    @property
+    def in_force(self) -> int:
+        """How many master keys count now."""
+        at_ms = now_ms()
+        return sum(
+            known.expires_at_ms is None or at_ms < known.expires_at_ms for known in self._digests
+        )
+
     def admits(self, key: str | None) -> bool:
         """Whether the key is a master key; takes as long for a near miss as for a far one."""
         # A comparison of texts raises on anything but ASCII, and no master key holds such.

@@ -32,6 +32,7 @@ from conduit.gateway.probe import Probed, Question, probe
 from conduit.gateway.reach import Reach
 from conduit.gateway.routing.resolve import PriceOf
 from conduit.gateway.routing.rotation import Rotation
+from conduit.gateway.server.logins import FailedLogins
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage.engine import Database
@@ -118,6 +119,7 @@ class AdminContext:
     limiter: Limiter
     health_history: HealthHistory
     notifications: NotificationWatch
+    logins: FailedLogins
     price_of: PriceOf
     endpoint_of: Callable[[Upstream], Endpoint]
     tokens: AccessTokens

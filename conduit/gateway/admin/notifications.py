@@ -8,14 +8,17 @@ from conduit.core.resources.fields import Page, time_text
 from conduit.core.resources.notifications import (
     Acknowledgement,
     NotificationKind,
+    NotificationRule,
     NotificationState,
     NotificationView,
 )
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
+from conduit.gateway.notifications.kinds import RULES
 from conduit.gateway.storage import notifications
 from conduit.gateway.storage.engine import reading, writing
 from conduit.gateway.storage.notifications import StoredNotification, WantedNotifications
+from conduit.gateway.storage.rows import page_of
 
 _PATH = "/admin/notifications"
 _ONE = _PATH + "/{notification}"
@@ -47,6 +50,21 @@ async def _acknowledge(call: Call[None, None]) -> NotificationView:
         found = await notifications.find(connection, wanted)
     _tell(call, {"id": wanted, "acknowledged": count, "by": by})
     return _view(found)
+
+
+async def _rules(call: Call[None, ListQuery]) -> Page[NotificationRule]:
+    settings = {setting.name: setting.value for setting in call.admin.settings()}
+    rules = [
+        NotificationRule(
+            id=rule.kind,
+            severities=list(rule.severities),
+            when=rule.when,
+            settings={name: settings[name] for name in rule.settings if name in settings},
+        )
+        for rule in RULES
+    ]
+    found = page_of(rules, lambda rule: rule.id, call.query.window())
+    return page(found, found.rows)
 
 
 async def _acknowledge_all(call: Call[None, None]) -> Acknowledgement:
@@ -91,6 +109,15 @@ OPERATIONS = (
         _list,
         Page[NotificationView],
         query=NotificationQuery,
+    ),
+    AdminOperation(
+        "notifications.rules",
+        "GET",
+        "/admin/notification-rules",
+        "List when notifications are raised",
+        _rules,
+        Page[NotificationRule],
+        query=ListQuery,
     ),
     AdminOperation(
         "notifications.acknowledge_all",

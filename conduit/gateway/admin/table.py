@@ -28,6 +28,7 @@ from conduit.gateway.admin import (
     request_export,
     requests,
     revisions,
+    security,
     spend,
     status,
     usage,
@@ -67,6 +68,7 @@ OPERATIONS: tuple[AdminOperation, ...] = (
     *events.OPERATIONS,
     *health.OPERATIONS,
     *notifications.OPERATIONS,
+    *security.OPERATIONS,
     *route_explanations.OPERATIONS,
 )
 """Every operation there is. Where two paths fit a request, the one that stands first serves it."""

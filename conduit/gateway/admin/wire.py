@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_v
 from pydantic_core import from_json
 
 from conduit.core.errors import InvalidRequestError, ValidationFailedError
-from conduit.core.resources.fields import Page, Patch, Resource
+from conduit.core.resources.fields import PATTERNS_IN_WORDS, Page, Patch, Resource
 from conduit.gateway.server.body import BodyLimits, read_body
 from conduit.gateway.storage.rows import Found, Window
 
@@ -126,11 +126,21 @@ def _refusal(error: ValidationError) -> ValidationFailedError:
         message = each["msg"].removeprefix("Value error, ")
         if each["type"] == "extra_forbidden":
             message = "there is no such field"
+        elif each["type"] == "string_pattern_mismatch":
+            message = _in_words(message)
         lines.append(f"{name}: {message}")
     if len(found) > _SHOWN_ERRORS:
         lines.append(f"and {len(found) - _SHOWN_ERRORS} more")
     param = ".".join(str(part) for part in found[0]["loc"]) or None
     return ValidationFailedError("; ".join(lines), param=param)
+
+
+def _in_words(message: str) -> str:
+    """What a text has to be, where its pattern is one that people meet."""
+    for pattern, words in PATTERNS_IN_WORDS.items():
+        if pattern in message:
+            return f"must be {words}"
+    return message
 
 
 def changes_of(patch: Patch) -> dict[str, Any]:

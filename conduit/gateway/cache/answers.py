@@ -109,6 +109,15 @@ class AnswerCache:
 
         return store.remove(fits)
 
+    def entries(self) -> list[Entry]:
+        """All that is kept now, in the order of their digests."""
+        self.store.sweep()
+        return sorted(self.store, key=lambda entry: entry.place.digest)
+
+    def entry(self, digest: bytes) -> Entry | None:
+        """What is kept under a digest; that somebody looks does not count as use."""
+        return next((each for each in self.store if each.place.digest == digest), None)
+
     def figures(self) -> Figures:
         self.store.sweep()
         aliases = {name: AliasFigures(name, counts) for name, counts in self._by_alias.items()}

@@ -12,8 +12,9 @@ from aiohttp import web
 
 from conduit.core.settings import GatewaySettings
 from conduit.gateway.server.errors import EncodeError
+from conduit.gateway.server.greeting import Handshake
 from conduit.gateway.server.runner import EdgeOptions, GatewayRunner
-from conduit.gateway.server.sites import Handshake, Site
+from conduit.gateway.server.sites import Site
 from conduit.gateway.server.tls import Tls
 
 _PORTS_TRIED: Final = 100

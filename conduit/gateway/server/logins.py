@@ -6,7 +6,7 @@ operators and applications share their addresses with others, behind proxies and
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -54,6 +54,16 @@ class _Failures:
     until: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """A network whose wrong keys are put off for `left_s` more; `failures` since it last began."""
+
+    network: str
+    api: Api
+    left_s: float
+    failures: int
+
+
 class FailureTable:
     """Counts failed logins by address; the addresses heard of longest ago make room."""
 
@@ -80,6 +90,19 @@ class FailureTable:
         self._by_network[network] = failures
         return self._judged(failures, now)
 
+    def bans(self, now: float) -> Iterator[tuple[str, float, int]]:
+        """Each network that is put off now: for how long, after how many wrong keys."""
+        for network, failures in self._by_network.items():
+            if now < failures.until:
+                yield network, failures.until - now, failures.count
+
+    def forgive(self, network: str | None) -> None:
+        """Forget the wrong keys of a network, None for all."""
+        if network is None:
+            self._by_network.clear()
+        else:
+            self._by_network.pop(network, None)
+
     def _judged(self, failures: _Failures, now: float) -> tuple[float, bool]:
         rule = self._rule
         if now < failures.until:
@@ -96,6 +119,20 @@ class FailureTable:
         return failures.ban_s, True
 
 
+@dataclass(slots=True)
+class LoginTotals:
+    """Wrong keys since the start: told so, put off; and how often putting off began."""
+
+    refused: int = 0
+    limited: int = 0
+    bans: int = 0
+
+    def add(self, *, put_off: bool, began: bool) -> None:
+        self.refused += not put_off
+        self.limited += put_off
+        self.bans += began
+
+
 class FailedLogins:
     """Turns a failed login into its answer, counts it, and tells of it by samples.
 
@@ -109,14 +146,51 @@ class FailedLogins:
         self._publish = publish
         self._count = count
         self._clock = clock
-        self._tables = {"admin": FailureTable(ADMIN_RULE), "client": FailureTable(CLIENT_RULE)}
+        self._tables: dict[Api, FailureTable] = {
+            "admin": FailureTable(ADMIN_RULE),
+            "client": FailureTable(CLIENT_RULE),
+        }
+        self._totals: dict[Api, LoginTotals] = {"admin": LoginTotals(), "client": LoginTotals()}
         self._samples = {"admin": _Sample(), "client": _Sample()}
+
+    @property
+    def totals(self) -> Mapping[Api, LoginTotals]:
+        """What has been counted since the start, by API."""
+        return self._totals
+
+    def bans(self) -> list[Ban]:
+        """Every ban in force, those of this process alone; the longest first."""
+        now = self._clock()
+        found = [
+            Ban(network, api, left_s, failures)
+            for api, table in self._tables.items()
+            for network, left_s, failures in table.bans(now)
+        ]
+        return sorted(found, key=lambda ban: -ban.left_s)
+
+    def lift(self, network: str) -> int:
+        """Begin anew with the wrong keys of a network; how many bans that ends."""
+        return self._lift([ban for ban in self.bans() if ban.network == network], network)
+
+    def lift_all(self) -> int:
+        """Begin anew with everybody's; how many bans that ends."""
+        return self._lift(self.bans(), None)
+
+    def _lift(self, bans: Sequence[Ban], network: str | None) -> int:
+        for table in self._tables.values():
+            table.forgive(network)
+        return len(bans)
+
+    def addresses(self, api: Api) -> int:
+        """How many networks are remembered for wrong keys."""
+        return len(self._tables[api])
 
     def refusal(self, api: Api, address: str, error: AuthenticationError) -> ConduitError:
         """What a caller is told whose key was refused by `error`."""
         now = self._clock()
         wait_s, began = self._tables[api].failed(address, now)
         self._count(api, wait_s > 0)
+        self._totals[api].add(put_off=wait_s > 0, began=began)
         sample = self._samples[api]
         sample.failures += 1
         sample.bans += began

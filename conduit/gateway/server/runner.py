@@ -38,6 +38,7 @@ DIRECT = web.AppKey("direct", Mapping[str, Handler])
 _TOO_LARGE: Final = _ErrInfo(400, LineTooLong(b"", 0), "")
 _TOO_MANY: Final = "Too many headers received"
 _UNSENT_BYTES: Final = 64 * 1024
+_CROWD_LOOK_S: Final = 0.1
 _INTERNET: Final = (socket.AF_INET, socket.AF_INET6)
 _LIMITS: Final = "the request line and each header may have 8 KiB; 64 headers, 32 KiB in all"
 
@@ -48,12 +49,14 @@ class EdgeOptions:
 
     `stall_s` is asked anew each time: how long a client may take none of the bytes that wait for
     it; one that takes a few is waited for. `max_head_bytes` is for all header lines of a request
-    together.
+    together. Beyond `max_connections` those end that have been idle for longest, between two
+    requests; None for any number.
     """
 
     head_deadline_s: float = HEAD_DEADLINE_S
     keepalive_s: float = 75.0
     max_incomplete_heads: int = 2_000
+    max_connections: int | None = None
     max_line_bytes: int = 8 * 1024
     max_field_bytes: int = 8 * 1024
     max_headers: int = 64
@@ -104,6 +107,7 @@ class EdgeServer(web.Server):
         self.reader = RequestReader(direct) if direct and AVAILABLE else None
         self.encode_error = encode_error
         self.max_head_bytes = options.max_head_bytes
+        self.crowd = Crowd(loop, options.max_connections)
         self.heads = DeadlineGuard(
             loop, lambda: options.head_deadline_s, most=options.max_incomplete_heads
         )
@@ -125,6 +129,39 @@ class EdgeServer(web.Server):
         self.heads.close()
         await super().shutdown(timeout)
         self.stalls.close()
+
+
+class Crowd:
+    """All connections there are; where they are too many, some of the idle ones make room."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, most: int | None) -> None:
+        self._loop = loop
+        self._most = most
+        self._there: dict[EdgeHandler, None] = {}  # in the order of their coming
+        self._looks_at = 0.0
+
+    def enter(self, connection: "EdgeHandler") -> None:
+        self._there[connection] = None
+        if self._most is not None and len(self._there) > self._most:
+            self._make_room()
+
+    def leave(self, connection: "EdgeHandler") -> None:
+        self._there.pop(connection, None)
+
+    def _make_room(self) -> None:
+        """End those that have been idle for longest: more than are too many, as it takes a look at
+        each connection.
+        """
+        now = self._loop.time()
+        if now < self._looks_at:
+            return
+        self._looks_at = now + _CROWD_LOOK_S
+        assert self._most is not None
+        wanted = len(self._there) - self._most + self._most // 20
+        idle = [each for each in self._there if each.rests()]
+        idle.sort(key=EdgeHandler.rests_until)
+        for each in idle[:wanted]:
+            each.force_close()
 
 
 def _past_the_application(direct: Mapping[str, Handler], application: AnyHandler) -> AnyHandler:
@@ -175,6 +212,7 @@ class EdgeHandler(RequestHandler):
         if (serving := self._task_handler) is not None:
             serving.add_done_callback(self._served)
         self._expect_head()
+        self._edge.crowd.enter(self)
 
     def data_received(self, data: bytes) -> None:
         direct = self._direct
@@ -197,6 +235,15 @@ class EdgeHandler(RequestHandler):
         # Before its first request it may not have begun to wait.
         waiter = self._waiter
         return not self._request_count or (waiter is not None and not waiter.done())
+
+    def rests(self) -> bool:
+        """Whether it is between two requests, of the next of which nothing has come."""
+        serving = self._direct is not None and self._direct.serving
+        return not (serving or self._awaits_head) and self._is_idle()
+
+    def rests_until(self) -> float:
+        """When it would be ended for being idle."""
+        return self._next_keepalive_close_time
 
     def to_aiohttp(self, data: bytes) -> None:
         """See `direct.Carrier`; also what the library had put aside, with nothing new."""
@@ -260,6 +307,7 @@ class EdgeHandler(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._wire = None
+        self._edge.crowd.leave(self)
         if self._direct is not None:
             self._direct.stop()
         self._edge.heads.release(self)

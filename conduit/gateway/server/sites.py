@@ -2,31 +2,23 @@
 
 import asyncio
 import socket
-import ssl
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 from aiohttp import web
 
+from conduit.gateway.server.greeting import Greeting, Handshake
+from conduit.gateway.server.runner import EdgeServer
+
 BACKLOG: Final = 1024
 """Connections that wait to be accepted."""
-
-_LEAVING_S: Final = 60.0
-"""How long a connection may take to end under TLS, what is left to send included."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handshake:
-    """How connections begin under TLS, and how long that may take."""
-
-    context: ssl.SSLContext
-    timeout_s: float
 
 
 class Site(web.BaseSite):
     """Accepts at an address, or from a socket that listens already.
 
-    aiohttp's own sites cannot limit the time of a handshake.
+    aiohttp's own sites can limit neither the time nor the number of handshakes.
     """
 
     def __init__(
@@ -48,22 +40,18 @@ class Site(web.BaseSite):
         """Raises OSError where the address cannot be had."""
         await super().start()
         server = self._runner.server
-        assert server is not None, "a site is made for a runner that is set up"
-        create = asyncio.get_running_loop().create_server
-        options = _options(self._handshake)
+        assert isinstance(server, EdgeServer), "a site is made for a runner that is set up"
+        create = partial(asyncio.get_running_loop().create_server, backlog=BACKLOG)
+        made = _greeting(server, self._handshake)
         if isinstance(self._at, socket.socket):
-            self._server = await create(server, sock=self._at, **options)
+            self._server = await create(made, sock=self._at)
         else:
             host, port = self._at
-            self._server = await create(server, host, port, reuse_address=True, **options)
+            self._server = await create(made, host, port, reuse_address=True)
 
 
-def _options(handshake: Handshake | None) -> dict[str, Any]:
+def _greeting(server: EdgeServer, handshake: Handshake | None) -> Callable[[], asyncio.Protocol]:
+    """What is made for each connection."""
     if handshake is None:
-        return {"backlog": BACKLOG}
-    return {
-        "backlog": BACKLOG,
-        "ssl": handshake.context,
-        "ssl_handshake_timeout": handshake.timeout_s,
-        "ssl_shutdown_timeout": _LEAVING_S,
-    }
+        return server
+    return partial(Greeting, server, handshake, server.heads)

@@ -1,4 +1,4 @@
-"""Who may call, from where and how much; what was refused; and what there is no way to do yet."""
+"""Who may call, from where and how much, and what was refused."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -19,9 +19,9 @@ from conduit.tui.widgets.grid import Cell, Column, Grid
 from conduit.tui.widgets.records import LOADING_AFTER_S
 
 AUTH_FAILED = "auth.failed"
-_NOT_YET = (
-    "Bans of addresses by hand and lists of addresses for the whole gateway: not there yet. Wrong "
-    "keys are held up by themselves, 10 a minute from one address to the admin API, 60 to /v1."
+_DOORS = (
+    "Wrong keys are held up by themselves, 10 a minute from one address to the admin API, 60 to "
+    "/v1: conduit bans shows and lifts it. The lists of addresses: conduit ip-filters."
 )
 
 
@@ -108,7 +108,17 @@ class SecurityScreen(FrameScreen):
         wrong = self.store.received[AUTH_FAILED]
         if wrong:
             yield Fact("wrong keys", f"{people.counted(wrong, 'event')} since the start", "warn")
-        yield Fact("not yet", _NOT_YET, "dim")
+        yield from self._lists()
+        yield Fact("doors", _DOORS, "dim")
+
+    def _lists(self) -> Iterator[Fact]:
+        """Who may not come in, where the settings say anything of it."""
+        settings = self.store.table("config").rows
+        for title, name in (("admin", "admin_allowed_ips"), ("denied", "denied_ips")):
+            setting = settings.get(name)
+            if setting is not None and setting["value"]:
+                said = "from" if name == "admin_allowed_ips" else "to"
+                yield Fact(title, f"{said} {setting['value']}")
 
     def _expires(self, row: Record, _: Glyphs) -> Cell | str:
         if row["expires_at"] is None:

@@ -39,6 +39,7 @@ from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.sealing import load_or_make_sealing_key
 from conduit.gateway.server.errors import error_middleware
 from conduit.gateway.server.headers import finish_headers
+from conduit.gateway.server.logins import FailedLogins
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage.engine import Database
 from conduit.gateway.upstream.http1 import Http1Upstreams
@@ -160,6 +161,7 @@ async def context(
         health=health,
         health_history=history,
         notifications=NotificationWatch(database, ledger.spent_past, bus.publish),
+        logins=FailedLogins(bus.publish, lambda api, put_off: None),
         price_of=lambda rates, provider, vendor, model: rates_for(
             rates, BOOK, provider, vendor, model
         ),

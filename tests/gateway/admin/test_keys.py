@@ -577,3 +577,23 @@ async def test_usage_is_the_same_as_that_of_all_keys_and_a_purge_takes_nothing_a
                 assert mine["reasoning_tokens"] == 9
         async with writing(database) as connection:
             await stored_requests.purge(connection, AT_MS + 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/admin/keys", {"name": "a b"}, "name: must be up to 64 letters, digits and . _ -"),
+        ("/admin/groups", {"name": ""}, "name: must be up to 64 letters, digits and . _ -"),
+        (
+            "/admin/mappings",
+            {"alias": "a b", "targets": [{"provider": "p", "model": "m"}]},
+            "alias: must be up to 200 letters",
+        ),
+    ],
+)
+async def test_a_name_that_is_none_is_told_in_words(
+    api: AdminApi, path: str, body: dict[str, object], said: str
+) -> None:
+    answer = await api.post(path, body)
+    assert answer.status == 422
+    assert answer.body["error"]["message"].startswith(said)

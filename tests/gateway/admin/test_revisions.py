@@ -37,6 +37,8 @@ _MAKES_NO_CHANGE = {
     "breakers.reset",
     "routes.explain",
     "routes.simulate",
+    "bans.lift_all",
+    "bans.remove",
     "cache.clear",
     "notifications.acknowledge",
     "notifications.acknowledge_all",

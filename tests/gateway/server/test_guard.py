@@ -102,6 +102,35 @@ async def test_connections_beyond_the_most_end_the_oldest_and_no_other() -> None
                 assert (await served.answer()).status == 200
 
 
+async def test_of_too_many_connections_those_end_that_were_idle_for_longest() -> None:
+    release = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if (await read_body(request)) == b"wait":
+            await release.wait()
+        return web.Response(body=b"done")
+
+    options = EdgeOptions(max_connections=3, keepalive_s=600)
+    async with (
+        serving(handler, options) as edge,
+        edge.connect() as busy,
+        edge.connect() as oldest,
+        edge.connect() as idle,
+    ):
+        await busy.write(post(b"wait"))
+        for each in (oldest, idle):
+            await each.write(post(b"{}"))
+            assert (await each.answer()).status == 200
+        async with edge.connect() as fourth:
+            assert await oldest.ended() == b""
+            await fourth.write(post(b"{}"))
+            assert (await fourth.answer()).status == 200
+        await idle.write(post(b"{}"))
+        assert (await idle.answer()).status == 200
+        release.set()
+        assert (await busy.answer()).status == 200
+
+
 async def test_a_client_that_reads_nothing_is_ended_and_its_buffers_with_it() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.Response(body=b"x" * (1 << 20))
