@@ -4,7 +4,7 @@ An action's id is `owner.verb`. Its owner, the app or a screen, has a method `do
 it and may say through `why_not(action)` why it cannot be done now.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 APP = "app"
@@ -102,14 +102,20 @@ APP_ACTIONS: tuple[Action, ...] = (
 )
 
 
-def with_those_of_app(actions: Sequence[Action]) -> list[Action]:
-    """All that can be done on a screen: a key that it has itself is no key of the app there."""
-    taken = {key for action in actions for key in action.keys}
+def with_those_of_app(
+    actions: Sequence[Action], keyed: Callable[[Action], Action] = lambda action: action
+) -> list[Action]:
+    """All that can be done on a screen: a key that it has itself is no key of the app there.
+
+    `keyed` gives an action the keys that the operator wants.
+    """
+    own = [keyed(action) for action in actions]
+    taken = {key for action in own for key in action.keys}
     of_app = (
         replace(action, keys=tuple(key for key in action.keys if key not in taken))
-        for action in APP_ACTIONS
+        for action in map(keyed, APP_ACTIONS)
     )
-    return [*actions, *of_app]
+    return [*own, *of_app]
 
 
 def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:

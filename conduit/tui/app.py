@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from textual import events
+from textual.binding import Binding
 from textual.driver import Driver
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import Input, TextArea
@@ -18,13 +19,15 @@ from textual.widgets import Input, TextArea
 from conduit.client import contexts
 from conduit.client.errors import ClientError
 from conduit.core.redaction import redacted
-from conduit.tui import collector, commanding, remembering
+from conduit.tui import collector, commanding, keymap, remembering
 from conduit.tui import glyphs as glyph_tables
-from conduit.tui.actions import APP, APP_ACTIONS, Action, with_those_of_app
+from conduit.tui.actions import APP, APP_ACTIONS, Action, shown_key, with_those_of_app
 from conduit.tui.clipboard import Copied, copy
 from conduit.tui.farewell import Farewell, farewell_of
 from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
+from conduit.tui.keymap import GO
+from conduit.tui.keymap import NOTHING as NO_KEYMAP
 from conduit.tui.places import PLACES, SHOW_TRAFFIC, START, Place, place_named
 from conduit.tui.saying import SayingApp
 from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
@@ -75,6 +78,7 @@ class ConduitApp(SayingApp):
         self.store = store or Store()
         self.glyphs = glyph_tables.ASCII if look.ascii else glyph_tables.UNICODE
         self.chord: Chord | None = None
+        self.keymap = NO_KEYMAP
         self.farewell: Farewell | None = None
         self.trail = Trail()
         known = {place.name for place in PLACES}
@@ -104,9 +108,28 @@ class ConduitApp(SayingApp):
         self.set_class(look.lite, "-lite")
 
     def _bind_place(self, place: Place) -> None:
-        self._bindings.bind(
-            place.key, f"app.go('{place.name}')", place.title, show=False, priority=True
+        binding = Binding(
+            place.key,
+            f"app.go('{place.name}')",
+            place.title,
+            show=False,
+            priority=True,
+            id=f"{GO}.{place.name}",
         )
+        self._bindings.key_to_bindings.setdefault(place.key, []).append(binding)
+
+    def shown_key_of(self, place: Place) -> str:
+        """The key of a screen, as people write it."""
+        own = self.keymap.keys.get(f"{GO}.{place.name}")
+        return shown_key(own[0]) if own else place.shown_key
+
+    def _take_keymap(self) -> None:
+        """The operator's own keys, after the first frame: to check them loads every screen."""
+        self.keymap = keymap.read()
+        self.set_keymap({name: ",".join(keys) for name, keys in self.keymap.keys.items()})
+        for problem in self.keymap.problems:
+            self.tell(f"keymap: {problem}", hint="left out; see conduit doctor", severity="warning")
+        self.frame.refresh_frame()
 
     # Life
 
@@ -118,6 +141,7 @@ class ConduitApp(SayingApp):
         self._clock = asyncio.create_task(self._watch_clock(), name="clock")
         # The network's libraries come after the first frame.
         self.call_after_refresh(self.link.start)
+        self.call_after_refresh(self._take_keymap)
         if self._check is not None:
             self.attempt(self._end_if_refused(self._check), "the first look at the gateway")
         if os.name == "posix" and not self.is_headless:
@@ -253,7 +277,7 @@ class ConduitApp(SayingApp):
 
     def actions(self) -> list[Action]:
         """What can be done here: the screen's first."""
-        return with_those_of_app(self.frame.ACTIONS)
+        return with_those_of_app(self.frame.ACTIONS, self.keymap.on)
 
     def why_not(self, action: Action) -> str | None:
         """Why an action cannot be done now, or None."""
@@ -343,7 +367,7 @@ class ConduitApp(SayingApp):
             reason = self.why_not(action)
             yield Choice(action.id, action.title, action.shown_key, notes, reason)
         for place in PLACES:
-            yield Choice(f"{_GO}{place.name}", f"Go to {place.title}", place.shown_key)
+            yield Choice(f"{_GO}{place.name}", f"Go to {place.title}", self.shown_key_of(place))
 
     def _record_offers(self) -> Iterator[Choice]:
         for place in PLACES:

@@ -42,6 +42,7 @@ def bindings_of(actions: Iterable[Action]) -> list[BindingType]:
             show=False,
             priority=action.always,
             key_display=action.shown_key,
+            id=action.id,
         )
         for action in actions
         for key in action.keys
@@ -90,7 +91,7 @@ class TabStrip(Line):
             current = place.name == here
             pieces.append(
                 Piece(
-                    f"{place.shown_key} {place.title}",
+                    f"{app_of(self).shown_key_of(place)} {place.title}",
                     0 if current else place.rank + 1,
                     "current" if current else "",
                     f"app.go('{place.name}')",
@@ -118,8 +119,9 @@ class Hints(Line):
                 Piece("Esc cancel", 2, right=True),
             ]
         frame = frame_of(self)
-        actions = [action for action in frame.ACTIONS if action.hint and action.keys]
-        pinned = [action for action in APP_ACTIONS if action.hint]
+        keyed = app.keymap.on
+        actions = [action for action in map(keyed, frame.ACTIONS) if action.hint and action.keys]
+        pinned = [action for action in map(keyed, APP_ACTIONS) if action.hint]
         return [
             *(self._hint(action, 3 + action.priority) for action in actions),
             *(self._hint(action, action.priority, right=True) for action in pinned),
