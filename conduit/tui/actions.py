@@ -64,11 +64,19 @@ def shown_key(key: str) -> str:
     """A key as people write it: `ctrl+p` is `^p`, `f2` is `F2`."""
     if key in _SHOWN_KEYS:
         return _SHOWN_KEYS[key]
+    if key == "ctrl+@":
+        return "^space"
     if key.startswith("ctrl+"):
         return "^" + key.removeprefix("ctrl+")
     if len(key) > 1 and key[0] == "f" and key[1:].isdigit():
         return key.upper()
     return key
+
+
+def acts_in_text(key: str) -> bool:
+    """Whether a key acts while text is being typed, and is no part of the text."""
+    is_function = len(key) > 1 and key[0] == "f" and key[1:].isdigit()
+    return is_function or key.startswith(("ctrl+", "alt+"))
 
 
 APP_ACTIONS: tuple[Action, ...] = (
@@ -83,6 +91,13 @@ APP_ACTIONS: tuple[Action, ...] = (
     Action("app.palette", "Palette of everything", ("ctrl+p",), "palette", 0, always=True),
     Action("app.command", "Command line", ("colon",), hint="command", priority=8),
     Action("app.goto", "Go to a screen by its letter", ("g",), hint="go", priority=7),
+    Action(
+        "app.jump",
+        "Jump to a field or list by its letter",
+        ("ctrl+space", "ctrl+@", "f10"),
+        always=True,
+        commands=("jump",),
+    ),
     Action("app.previous", "Previous screen", ("minus",)),
     Action("app.back", "Back in history", ("left_square_bracket",)),
     Action("app.forward", "Forward in history", ("right_square_bracket",)),

@@ -174,6 +174,8 @@ class ConduitApp(SayingApp):
         # A blinking cursor is all the traffic that an idle screen would have.
         if isinstance(event.widget, Input | TextArea):
             event.widget.cursor_blink = False
+        if self.screen is self.frame:
+            self.frame.refresh_frame()  # other keys act where text is typed
 
     def _linked(self) -> GatewayLink:
         """A link to the gateway, of which only what was kept is known so far."""
@@ -392,6 +394,12 @@ class ConduitApp(SayingApp):
         ordered = sorted(PLACES, key=lambda p: (p.part_of is not None, p.rank))
         options = {p.letter: (p.title, lambda name=p.name: self.go(name)) for p in ordered}
         self.ask_key("go to", options)
+
+    def do_jump(self) -> None:
+        """Put a letter on all that can have the focus, of a dialog where one stands there."""
+        from conduit.tui.widgets.jumping import jump  # noqa: PLC0415  # deferred: rare
+
+        jump(self.screen)
 
     def do_previous(self) -> None:
         before = self.trail.step(-1)

@@ -20,7 +20,7 @@ SEEING = frozenset(
     {
         *("open", "close", "filter", "mark", "mark-all", "sort", "copy", "refresh"),
         # of the program
-        *("help", "palette", "command", "goto", "previous", "back", "forward", "messages"),
+        *("help", "palette", "command", "goto", "previous", "back", "forward", "messages", "jump"),
         *("theme", "reconnect", "quit", "strip"),
         # of single screens
         *("live", "live.pause", "live.view", "live.follow", "live.fit", "live.next"),
@@ -36,6 +36,7 @@ SEEING = frozenset(
         ),
         *("keys.budgets", "groups.keys", "groups.pay", "groups.budgets"),
         *("usage.metric", "images.chat", "video.models", "security.limits", "security.events"),
+        *("security.denied", "security.admin"),
     }
 )
 

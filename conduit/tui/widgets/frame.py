@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -10,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
-from conduit.tui.actions import APP_ACTIONS, Action
+from conduit.tui.actions import APP_ACTIONS, Action, acts_in_text
 from conduit.tui.compositor import SparingCompositor
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
@@ -119,9 +120,16 @@ class Hints(Line):
                 Piece("Esc cancel", 2, right=True),
             ]
         frame = frame_of(self)
-        keyed = app.keymap.on
+        typing = isinstance(frame.focused, Input | TextArea)
+
+        def keyed(action: Action) -> Action:
+            found = app.keymap.on(action)
+            if not typing:
+                return found
+            return replace(found, keys=tuple(key for key in found.keys if acts_in_text(key)))
+
         actions = [action for action in map(keyed, frame.ACTIONS) if action.hint and action.keys]
-        pinned = [action for action in map(keyed, APP_ACTIONS) if action.hint]
+        pinned = [action for action in map(keyed, APP_ACTIONS) if action.hint and action.keys]
         return [
             *(self._hint(action, 3 + action.priority) for action in actions),
             *(self._hint(action, action.priority, right=True) for action in pinned),
