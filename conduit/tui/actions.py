@@ -111,6 +111,7 @@ APP_ACTIONS: tuple[Action, ...] = (
     ),
     Action("app.messages", "Messages so far, with request ids", commands=("messages",)),
     Action("app.theme", "Choose a theme", commands=("theme",)),
+    Action("app.mouse", "Leave the mouse to the terminal, or take it", commands=("mouse",)),
     Action("app.context", "Switch to another context", commands=("context",)),
     Action("app.reconnect", "Connect again now", commands=("reconnect",)),
     Action("app.quit", "Quit", ("ctrl+q",), "quit", 2, always=True, commands=("q", "quit", "exit")),
@@ -148,6 +149,7 @@ def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:
         Action(f"{noun}.filter", "Filter the list", ("slash",), "filter", 3),
         Action(f"{noun}.mark", f"Mark the {title}", ("space",), "mark", 6),
         Action(f"{noun}.mark-all", "Mark all that are shown", ("asterisk",)),
+        Action(f"{noun}.mark-range", "Mark all from the nearest marked one to here", ("V",)),
         Action(f"{noun}.sort", "Sort by another column", ("s",), "sort", 6),
         Action(f"{noun}.copy", "Copy: id, name, curl or JSON", ("y",), "copy", 6),
         Action(f"{noun}.refresh", "Read everything again", ("r",), "refresh", 7),
@@ -155,5 +157,5 @@ def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:
     return tuple(action for action in every if action.verb in wanted)
 
 
-LIST_VERBS = ("open", "filter", "mark", "mark-all", "sort", "copy", "refresh")
+LIST_VERBS = ("open", "filter", "mark", "mark-all", "mark-range", "sort", "copy", "refresh")
 RECORD_VERBS = (*LIST_VERBS, "add", "edit", "test", "toggle", "delete")

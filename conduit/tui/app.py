@@ -5,7 +5,7 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -22,17 +22,16 @@ from conduit.core.redaction import redacted
 from conduit.tui import collector, commanding, keymap, remembering
 from conduit.tui import glyphs as glyph_tables
 from conduit.tui.actions import APP, APP_ACTIONS, Action, shown_key, with_those_of_app
-from conduit.tui.clipboard import Copied, copy
 from conduit.tui.farewell import Farewell, farewell_of
 from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
 from conduit.tui.keymap import GO
 from conduit.tui.keymap import NOTHING as NO_KEYMAP
 from conduit.tui.places import PLACES, SHOW_TRAFFIC, START, Place, place_named
-from conduit.tui.saying import SayingApp
 from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
 from conduit.tui.store import Rhythm, Store, label_of
 from conduit.tui.stylesheet import ParsedOnce
+from conduit.tui.terminal_side import TerminalApp
 from conduit.tui.themes import THEMES, register_with
 from conduit.tui.trail import Chord, Trail
 from conduit.tui.widgets.bars import AsciiScrollBar
@@ -55,7 +54,7 @@ _OPEN_S = 10.0
 _OPEN_POLL_S = 0.02
 
 
-class ConduitApp(SayingApp):
+class ConduitApp(TerminalApp):
     """`conduit-tui`."""
 
     CSS_PATH = "app.tcss"
@@ -89,6 +88,7 @@ class ConduitApp(SayingApp):
         self._rhythm = Rhythm()
         self._is_calm = False
         self._has_strip = False
+        self.has_mouse = look.mouse
         self._seconds = 0
         self.link: GatewayLink = self._linked()
         # Of this run: the first frame is already that of the screen that was asked for.
@@ -146,6 +146,8 @@ class ConduitApp(SayingApp):
             self.attempt(self._end_if_refused(self._check), "the first look at the gateway")
         if os.name == "posix" and not self.is_headless:
             self._heed_signals()
+            if not self.look.lite:
+                self.set_timer(_CLOCK_S, self.ask_terminal)
 
     def _heed_signals(self) -> None:
         """Give the terminal back before ending, as a shell expects of whoever took it."""
@@ -312,25 +314,6 @@ class ConduitApp(SayingApp):
     def action_perform(self, id: str) -> None:
         self.perform(id)
 
-    def attempt(
-        self,
-        work: Coroutine[Any, Any, object] | Awaitable[object],
-        what: str,
-        *,
-        group: str = "app",
-    ) -> None:
-        """Do something that waits; whatever goes wrong is shown, and the interface stays up."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except ClientError as error:
-                self.report(error, what)
-            except Exception as error:  # noqa: BLE001  # the last catcher of the interface
-                self.crashed(what, error)
-
-        self.run_worker(guarded(), group=group, exit_on_error=False)
-
     def ask_key(self, title: str, options: Mapping[str, tuple[str, Callable[[], object]]]) -> None:
         """Wait for one of these keys; the footer shows them, any other key is a no."""
         self.chord = Chord(title, options)
@@ -338,6 +321,8 @@ class ConduitApp(SayingApp):
 
     async def on_event(self, event: events.Event) -> None:
         # Typed ahead, the second key is on its way through the widgets when the first one acts.
+        if isinstance(event, events.CursorPosition):
+            self.terminal_answered()
         if isinstance(event, events.Key) and self.chord is not None:
             chord, self.chord = self.chord, None
             self.frame.refresh_frame()
@@ -517,22 +502,6 @@ class ConduitApp(SayingApp):
         if line:
             self._lines.append(line)
             commanding.run(self, line)
-
-    # Copying
-
-    def copy_text(self, text: str) -> None:
-        """Copy, and say which way it went."""
-        self.attempt(self.copied(text), "Copy")
-
-    async def copied(self, text: str) -> Copied:
-        """Copy and tell; says how it was done."""
-        outcome = await asyncio.to_thread(copy, text, self._send_osc52)
-        severity = "warning" if outcome.way == "none" else "information"
-        self.tell(outcome.note, severity=severity)
-        return outcome
-
-    def _send_osc52(self, text: str) -> None:
-        self.call_from_thread(self.copy_to_clipboard, text)
 
     # Drawing
 

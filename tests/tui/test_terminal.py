@@ -116,6 +116,40 @@ async def test_a_page_of_the_inspector_is_lent_the_terminal_and_gives_it_back(
         assert terminal.is_restored
 
 
+MOUSE_ON, MOUSE_OFF = b"\x1b[?1000h", b"\x1b[?1000l"
+
+
+async def test_the_mouse_is_left_to_the_terminal_and_taken_again(tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE")
+        assert terminal.is_on(MOUSE_ON, MOUSE_OFF)
+        for taken in (False, True):
+            terminal.type(":")
+            await terminal.shows("theme NAME")
+            terminal.type("mouse\r")
+            await terminal.until(lambda: terminal.is_on(MOUSE_ON, MOUSE_OFF) is taken)  # noqa: B023
+
+
+async def test_the_mouse_is_not_taken_where_it_is_not_wanted(tui: Open) -> None:
+    async with tui("--no-mouse") as terminal:
+        await terminal.shows("LIVE")
+        assert MOUSE_ON not in terminal.output
+
+
+@pytest.fixture
+def over_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+
+
+async def test_a_terminal_that_is_far_away_is_told_what_helps(over_ssh: None, tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE")
+        await terminal.until(lambda: b"\x1b[6n" in terminal.output)
+        await asyncio.sleep(0.2)  # the way there and back
+        terminal.type("\x1b[1;1R")
+        await terminal.shows("ms away", "--lite")
+
+
 MAY_LOAD = {"conduit", "platformdirs", "rich", "textual", "typing_extensions"}
 """The packages beside Python's own that the first frame may cost."""
 
