@@ -35,7 +35,7 @@ def check(name: str, state: State, detail: str, fix: str | None = None) -> Recor
 
 def findings(call: Call) -> list[Record]:
     """All of it, from what is nearest to what is farthest."""
-    return [*_machine(), *_files(), *_settings(), *_context(call)]
+    return [*_machine(), *_files(), *_keymap(), *_settings(), *_context(call)]
 
 
 def _machine() -> Iterator[Record]:
@@ -105,6 +105,23 @@ def _private(name: str, path: Path) -> Record:
     if os.name == "posix" and others:
         return check(name, "fail", f"{path} is open to others ({mode:o})", f"chmod go= {path}")
     return check(name, "ok", f"{path} ({mode:o})")
+
+
+def _keymap() -> Iterator[Record]:
+    """Keys of the operator's own in the terminal interface; nothing where there are none."""
+    try:
+        if not contexts.section("tui"):
+            return
+    except contexts.ContextError:
+        return  # told of with the context
+    from conduit.tui import keymap  # noqa: PLC0415  # deferred: loads the interface
+
+    found = keymap.read()
+    fix = f"change [tui.keymap] in {contexts.config_file()}"
+    for problem in found.problems:
+        yield check("keymap", "warn", problem, fix)
+    if not found.problems:
+        yield check("keymap", "ok", people.counted(len(found.keys), "action"))
 
 
 def _settings() -> Iterator[Record]:

@@ -193,6 +193,17 @@ def load() -> Contexts:
     return Contexts(_text(config, "current", config_file()), by_name, credentials)
 
 
+def section(name: str) -> Mapping[str, Any]:
+    """A table of `config.toml` that is not about contexts; empty where there is none.
+
+    Raises ContextError.
+    """
+    found = _read(config_file()).get(name, {})
+    if not isinstance(found, dict):
+        raise ContextError(f"{config_file()}: [{name}] is a table")
+    return found
+
+
 def resolve(contexts: Contexts, choice: Choice, environ: Mapping[str, str]) -> Resolved:
     """The gateway of one call: flag, then environment, then context, then default.
 

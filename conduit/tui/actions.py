@@ -4,7 +4,7 @@ An action's id is `owner.verb`. Its owner, the app or a screen, has a method `do
 it and may say through `why_not(action)` why it cannot be done now.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 APP = "app"
@@ -64,11 +64,19 @@ def shown_key(key: str) -> str:
     """A key as people write it: `ctrl+p` is `^p`, `f2` is `F2`."""
     if key in _SHOWN_KEYS:
         return _SHOWN_KEYS[key]
+    if key == "ctrl+@":
+        return "^space"
     if key.startswith("ctrl+"):
         return "^" + key.removeprefix("ctrl+")
     if len(key) > 1 and key[0] == "f" and key[1:].isdigit():
         return key.upper()
     return key
+
+
+def acts_in_text(key: str) -> bool:
+    """Whether a key acts while text is being typed, and is no part of the text."""
+    is_function = len(key) > 1 and key[0] == "f" and key[1:].isdigit()
+    return is_function or key.startswith(("ctrl+", "alt+"))
 
 
 APP_ACTIONS: tuple[Action, ...] = (
@@ -83,6 +91,13 @@ APP_ACTIONS: tuple[Action, ...] = (
     Action("app.palette", "Palette of everything", ("ctrl+p",), "palette", 0, always=True),
     Action("app.command", "Command line", ("colon",), hint="command", priority=8),
     Action("app.goto", "Go to a screen by its letter", ("g",), hint="go", priority=7),
+    Action(
+        "app.jump",
+        "Jump to a field or list by its letter",
+        ("ctrl+space", "ctrl+@", "f10"),
+        always=True,
+        commands=("jump",),
+    ),
     Action("app.previous", "Previous screen", ("minus",)),
     Action("app.back", "Back in history", ("left_square_bracket",)),
     Action("app.forward", "Forward in history", ("right_square_bracket",)),
@@ -96,20 +111,27 @@ APP_ACTIONS: tuple[Action, ...] = (
     ),
     Action("app.messages", "Messages so far, with request ids", commands=("messages",)),
     Action("app.theme", "Choose a theme", commands=("theme",)),
+    Action("app.mouse", "Leave the mouse to the terminal, or take it", commands=("mouse",)),
     Action("app.context", "Switch to another context", commands=("context",)),
     Action("app.reconnect", "Connect again now", commands=("reconnect",)),
     Action("app.quit", "Quit", ("ctrl+q",), "quit", 2, always=True, commands=("q", "quit", "exit")),
 )
 
 
-def with_those_of_app(actions: Sequence[Action]) -> list[Action]:
-    """All that can be done on a screen: a key that it has itself is no key of the app there."""
-    taken = {key for action in actions for key in action.keys}
+def with_those_of_app(
+    actions: Sequence[Action], keyed: Callable[[Action], Action] = lambda action: action
+) -> list[Action]:
+    """All that can be done on a screen: a key that it has itself is no key of the app there.
+
+    `keyed` gives an action the keys that the operator wants.
+    """
+    own = [keyed(action) for action in actions]
+    taken = {key for action in own for key in action.keys}
     of_app = (
         replace(action, keys=tuple(key for key in action.keys if key not in taken))
-        for action in APP_ACTIONS
+        for action in map(keyed, APP_ACTIONS)
     )
-    return [*actions, *of_app]
+    return [*own, *of_app]
 
 
 def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:
@@ -127,6 +149,7 @@ def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:
         Action(f"{noun}.filter", "Filter the list", ("slash",), "filter", 3),
         Action(f"{noun}.mark", f"Mark the {title}", ("space",), "mark", 6),
         Action(f"{noun}.mark-all", "Mark all that are shown", ("asterisk",)),
+        Action(f"{noun}.mark-range", "Mark all from the nearest marked one to here", ("V",)),
         Action(f"{noun}.sort", "Sort by another column", ("s",), "sort", 6),
         Action(f"{noun}.copy", "Copy: id, name, curl or JSON", ("y",), "copy", 6),
         Action(f"{noun}.refresh", "Read everything again", ("r",), "refresh", 7),
@@ -134,5 +157,5 @@ def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:
     return tuple(action for action in every if action.verb in wanted)
 
 
-LIST_VERBS = ("open", "filter", "mark", "mark-all", "sort", "copy", "refresh")
+LIST_VERBS = ("open", "filter", "mark", "mark-all", "mark-range", "sort", "copy", "refresh")
 RECORD_VERBS = (*LIST_VERBS, "add", "edit", "test", "toggle", "delete")

@@ -5,12 +5,13 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 from textual import events
+from textual.binding import Binding
 from textual.driver import Driver
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import Input, TextArea
@@ -18,18 +19,19 @@ from textual.widgets import Input, TextArea
 from conduit.client import contexts
 from conduit.client.errors import ClientError
 from conduit.core.redaction import redacted
-from conduit.tui import collector, commanding, remembering
+from conduit.tui import collector, commanding, keymap, remembering
 from conduit.tui import glyphs as glyph_tables
-from conduit.tui.actions import APP, APP_ACTIONS, Action, with_those_of_app
-from conduit.tui.clipboard import Copied, copy
+from conduit.tui.actions import APP, APP_ACTIONS, Action, shown_key, with_those_of_app
 from conduit.tui.farewell import Farewell, farewell_of
 from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
+from conduit.tui.keymap import GO
+from conduit.tui.keymap import NOTHING as NO_KEYMAP
 from conduit.tui.places import PLACES, SHOW_TRAFFIC, START, Place, place_named
-from conduit.tui.saying import SayingApp
 from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
 from conduit.tui.store import Rhythm, Store, label_of
 from conduit.tui.stylesheet import ParsedOnce
+from conduit.tui.terminal_side import TerminalApp
 from conduit.tui.themes import THEMES, register_with
 from conduit.tui.trail import Chord, Trail
 from conduit.tui.widgets.bars import AsciiScrollBar
@@ -52,7 +54,7 @@ _OPEN_S = 10.0
 _OPEN_POLL_S = 0.02
 
 
-class ConduitApp(SayingApp):
+class ConduitApp(TerminalApp):
     """`conduit-tui`."""
 
     CSS_PATH = "app.tcss"
@@ -75,6 +77,7 @@ class ConduitApp(SayingApp):
         self.store = store or Store()
         self.glyphs = glyph_tables.ASCII if look.ascii else glyph_tables.UNICODE
         self.chord: Chord | None = None
+        self.keymap = NO_KEYMAP
         self.farewell: Farewell | None = None
         self.trail = Trail()
         known = {place.name for place in PLACES}
@@ -85,6 +88,7 @@ class ConduitApp(SayingApp):
         self._rhythm = Rhythm()
         self._is_calm = False
         self._has_strip = False
+        self.has_mouse = look.mouse
         self._seconds = 0
         self.link: GatewayLink = self._linked()
         # Of this run: the first frame is already that of the screen that was asked for.
@@ -104,9 +108,28 @@ class ConduitApp(SayingApp):
         self.set_class(look.lite, "-lite")
 
     def _bind_place(self, place: Place) -> None:
-        self._bindings.bind(
-            place.key, f"app.go('{place.name}')", place.title, show=False, priority=True
+        binding = Binding(
+            place.key,
+            f"app.go('{place.name}')",
+            place.title,
+            show=False,
+            priority=True,
+            id=f"{GO}.{place.name}",
         )
+        self._bindings.key_to_bindings.setdefault(place.key, []).append(binding)
+
+    def shown_key_of(self, place: Place) -> str:
+        """The key of a screen, as people write it."""
+        own = self.keymap.keys.get(f"{GO}.{place.name}")
+        return shown_key(own[0]) if own else place.shown_key
+
+    def _take_keymap(self) -> None:
+        """The operator's own keys, after the first frame: to check them loads every screen."""
+        self.keymap = keymap.read()
+        self.set_keymap({name: ",".join(keys) for name, keys in self.keymap.keys.items()})
+        for problem in self.keymap.problems:
+            self.tell(f"keymap: {problem}", hint="left out; see conduit doctor", severity="warning")
+        self.frame.refresh_frame()
 
     # Life
 
@@ -118,10 +141,13 @@ class ConduitApp(SayingApp):
         self._clock = asyncio.create_task(self._watch_clock(), name="clock")
         # The network's libraries come after the first frame.
         self.call_after_refresh(self.link.start)
+        self.call_after_refresh(self._take_keymap)
         if self._check is not None:
             self.attempt(self._end_if_refused(self._check), "the first look at the gateway")
         if os.name == "posix" and not self.is_headless:
             self._heed_signals()
+            if not self.look.lite:
+                self.set_timer(_CLOCK_S, self.ask_terminal)
 
     def _heed_signals(self) -> None:
         """Give the terminal back before ending, as a shell expects of whoever took it."""
@@ -150,6 +176,8 @@ class ConduitApp(SayingApp):
         # A blinking cursor is all the traffic that an idle screen would have.
         if isinstance(event.widget, Input | TextArea):
             event.widget.cursor_blink = False
+        if self.screen is self.frame:
+            self.frame.refresh_frame()  # other keys act where text is typed
 
     def _linked(self) -> GatewayLink:
         """A link to the gateway, of which only what was kept is known so far."""
@@ -253,7 +281,7 @@ class ConduitApp(SayingApp):
 
     def actions(self) -> list[Action]:
         """What can be done here: the screen's first."""
-        return with_those_of_app(self.frame.ACTIONS)
+        return with_those_of_app(self.frame.ACTIONS, self.keymap.on)
 
     def why_not(self, action: Action) -> str | None:
         """Why an action cannot be done now, or None."""
@@ -286,25 +314,6 @@ class ConduitApp(SayingApp):
     def action_perform(self, id: str) -> None:
         self.perform(id)
 
-    def attempt(
-        self,
-        work: Coroutine[Any, Any, object] | Awaitable[object],
-        what: str,
-        *,
-        group: str = "app",
-    ) -> None:
-        """Do something that waits; whatever goes wrong is shown, and the interface stays up."""
-
-        async def guarded() -> None:
-            try:
-                await work
-            except ClientError as error:
-                self.report(error, what)
-            except Exception as error:  # noqa: BLE001  # the last catcher of the interface
-                self.crashed(what, error)
-
-        self.run_worker(guarded(), group=group, exit_on_error=False)
-
     def ask_key(self, title: str, options: Mapping[str, tuple[str, Callable[[], object]]]) -> None:
         """Wait for one of these keys; the footer shows them, any other key is a no."""
         self.chord = Chord(title, options)
@@ -312,6 +321,8 @@ class ConduitApp(SayingApp):
 
     async def on_event(self, event: events.Event) -> None:
         # Typed ahead, the second key is on its way through the widgets when the first one acts.
+        if isinstance(event, events.CursorPosition):
+            self.terminal_answered()
         if isinstance(event, events.Key) and self.chord is not None:
             chord, self.chord = self.chord, None
             self.frame.refresh_frame()
@@ -343,7 +354,7 @@ class ConduitApp(SayingApp):
             reason = self.why_not(action)
             yield Choice(action.id, action.title, action.shown_key, notes, reason)
         for place in PLACES:
-            yield Choice(f"{_GO}{place.name}", f"Go to {place.title}", place.shown_key)
+            yield Choice(f"{_GO}{place.name}", f"Go to {place.title}", self.shown_key_of(place))
 
     def _record_offers(self) -> Iterator[Choice]:
         for place in PLACES:
@@ -368,6 +379,12 @@ class ConduitApp(SayingApp):
         ordered = sorted(PLACES, key=lambda p: (p.part_of is not None, p.rank))
         options = {p.letter: (p.title, lambda name=p.name: self.go(name)) for p in ordered}
         self.ask_key("go to", options)
+
+    def do_jump(self) -> None:
+        """Put a letter on all that can have the focus, of a dialog where one stands there."""
+        from conduit.tui.widgets.jumping import jump  # noqa: PLC0415  # deferred: rare
+
+        jump(self.screen)
 
     def do_previous(self) -> None:
         before = self.trail.step(-1)
@@ -485,22 +502,6 @@ class ConduitApp(SayingApp):
         if line:
             self._lines.append(line)
             commanding.run(self, line)
-
-    # Copying
-
-    def copy_text(self, text: str) -> None:
-        """Copy, and say which way it went."""
-        self.attempt(self.copied(text), "Copy")
-
-    async def copied(self, text: str) -> Copied:
-        """Copy and tell; says how it was done."""
-        outcome = await asyncio.to_thread(copy, text, self._send_osc52)
-        severity = "warning" if outcome.way == "none" else "information"
-        self.tell(outcome.note, severity=severity)
-        return outcome
-
-    def _send_osc52(self, text: str) -> None:
-        self.call_from_thread(self.copy_to_clipboard, text)
 
     # Drawing
 

@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--theme", choices=THEME_NAMES, help="colours  [default: conduit-dark]")
     add("--ascii", action="store_true", help="draw with ASCII signs only")
     add("--lite", action="store_true", help="for slow links: few colours, few frames, no charts")
+    add("--no-mouse", action="store_true", help="leave the mouse to the terminal")
     return parser
 
 
@@ -192,6 +193,7 @@ def _look(options: argparse.Namespace) -> Look:
         ascii=options.ascii or not speaks_unicode(),
         lite=options.lite,
         screen=options.screen,
+        mouse=not options.no_mouse,
     )
 
 
@@ -209,7 +211,7 @@ def _run(target: Target, look: Look) -> int:
     farewell = farewell_of(error) if error is not None else None
     if farewell is None:
         app = ConduitApp(target, look, check=check)
-        app.run()
+        app.run(mouse=look.mouse)
         farewell = app.farewell
         if farewell is None:
             return app.return_code or 0

@@ -1,6 +1,7 @@
 """What the application tells the operator, and what it offers to undo."""
 
 import asyncio
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from textual.app import App
@@ -65,6 +66,25 @@ class SayingApp(App[None]):
         summary = redacted(f"{type(error).__name__}: {error}".splitlines()[0])
         where = f"details: {path}" if path else None
         self.tell(f"{what}: {summary}", severity="error", hint=where)
+
+    def attempt(
+        self,
+        work: Coroutine[Any, Any, object] | Awaitable[object],
+        what: str,
+        *,
+        group: str = "app",
+    ) -> None:
+        """Do something that waits; whatever goes wrong is shown, and the interface stays up."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except ClientError as error:
+                self.report(error, what)
+            except Exception as error:  # noqa: BLE001  # the last catcher of the interface
+                self.crashed(what, error)
+
+        self.run_worker(guarded(), group=group, exit_on_error=False)
 
     # Undoing
 

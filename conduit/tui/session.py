@@ -37,6 +37,7 @@ class Look:
     ascii: bool = False
     lite: bool = False
     screen: str = "overview"
+    mouse: bool = True
 
     @property
     def flush_hz(self) -> float:

@@ -47,6 +47,16 @@ class ThriftyDriver(LinuxDriver):
         super().__init__(*arguments, **options)
         self._wakes, self._wake = os.pipe()
 
+    def capture_mouse(self, wanted: bool) -> None:
+        """Hear of the mouse from now on, or leave it to the terminal."""
+        if wanted:
+            self._mouse = True
+            self._enable_mouse_support()
+        else:
+            self._disable_mouse_support()
+            self._mouse = False
+        self.flush()
+
     def run_input_thread(self) -> None:
         """Read keys until `disable_input`.
 

@@ -43,6 +43,19 @@ def test_a_provider_without_a_usable_credential_is_found(
     assert row["fix"] == "conduit providers credentials list main"
 
 
+def test_keys_of_ones_own_are_checked(shell: Shell, gateway: FakeGateway) -> None:
+    assert "keymap" not in found(shell)
+    config = shell.home / "conduit" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text('[tui.keymap]\n"keys.rotate" = "Z"\n')
+    assert found(shell)["keymap"]["state"] == "ok"
+    config.write_text('[tui.keymap]\n"keys.rotate" = "e"\n')
+    row = found(shell)["keymap"]
+    assert row["state"] == "warn"
+    assert row["detail"] == "keys.rotate: e is the key of keys.edit on Keys"
+    assert str(config) in row["fix"]
+
+
 def test_settings_that_no_gateway_would_start_with_are_found(shell: Shell) -> None:
     row = found(shell, CONDUIT_PORT="seven")["settings"]
     assert row["state"] == "fail"

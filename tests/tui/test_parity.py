@@ -18,9 +18,10 @@ ACTIONS = [*APP_ACTIONS, *(each for place in PLACES_BUT_CHAT for each in place.l
 # Verbs that only change what is seen, on whatever screen.
 SEEING = frozenset(
     {
-        *("open", "close", "filter", "mark", "mark-all", "sort", "copy", "refresh"),
+        *("open", "close", "filter", "mark", "mark-all", "mark-range", "sort", "copy", "refresh"),
         # of the program
         *("help", "palette", "command", "goto", "previous", "back", "forward", "messages"),
+        *("jump", "mouse"),
         *("theme", "reconnect", "quit", "strip"),
         # of single screens
         *("live", "live.pause", "live.view", "live.follow", "live.fit", "live.next"),
@@ -36,6 +37,7 @@ SEEING = frozenset(
         ),
         *("keys.budgets", "groups.keys", "groups.pay", "groups.budgets"),
         *("usage.metric", "images.chat", "video.models", "security.limits", "security.events"),
+        *("security.denied", "security.admin"),
     }
 )
 

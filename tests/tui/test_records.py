@@ -166,6 +166,16 @@ async def test_marked_records_are_changed_together_each_with_its_version() -> No
         assert not list_of(app).grid.marked
 
 
+async def test_a_range_is_marked_from_the_nearest_marked_row() -> None:
+    async with listing() as (app, pilot):
+        await until_shown("gamma", pilot)
+        grid = list_of(app).grid
+        await pilot.press("V")
+        assert grid.marked == {grid.key_at(0)}
+        await pilot.press("end", "V")
+        assert grid.marked == {grid.key_at(place) for place in range(grid.count())}
+
+
 async def test_several_are_not_gone_on_with_at_another_gateway() -> None:
     async with listing({"keys.delete": {}}) as (app, pilot):
         await until_shown("gamma", pilot)

@@ -35,9 +35,9 @@ DATA: dict[str, Answer] = {
     **NOTHING,
     "keys.list": KEYS,
     "config.list": page(
+        setting("rate_limits", "rpm=6000,burst=200"),
         setting("admin_allowed_ips", "10.0.0.0/8"),
         setting("denied_ips", None),
-        setting("rate_limits", "rpm=6000,burst=200"),
     ),
 }
 
@@ -51,7 +51,6 @@ async def test_it_looks_as_it_was_looked_at(state: str, size: str) -> None:
         if state in ("data", "offline"):
             await until_shown("2 of 3 admitted", pilot)
             await until_shown("rpm=6000", pilot)
-            await until_shown("admin      from 10.0.0.0/8", pilot)
         if state == "offline":
             app.store.connectivity.lost("connection refused", 4)
             await until_shown("connection refused", pilot)
@@ -75,6 +74,8 @@ async def test_notes_look_as_they_were_looked_at(place: str, size: str) -> None:
         ("security", "v", "live"),
         ("security", "enter", "keys"),
         ("security", "w", "config"),
+        ("security", "a", "config"),
+        ("security", "d", "config"),
     ],
 )
 async def test_a_note_leads_to_where_something_can_be_done(
@@ -86,6 +87,13 @@ async def test_a_note_leads_to_where_something_can_be_done(
             await until_shown("2 of 3 admitted", pilot)
         await pilot.press(key_)
         await until(lambda: app.here == leads_to, pilot)
+
+
+async def test_the_address_lists_of_the_gateway_are_told() -> None:
+    app = make_app(DATA, look=Look(screen="security"))
+    async with running(app) as pilot:
+        await until_shown("admin from 10.0.0.0/8", pilot)
+        await until_shown("shut out   no network", pilot)
 
 
 async def test_what_was_refused_lately_is_counted() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conduit.core.keys import make_master_key
-from tests.tui.ptys import ALTERNATE_ON, CURSOR_OFF, Terminal, on_terminal
+from tests.tui.ptys import ALTERNATE_OFF, ALTERNATE_ON, CURSOR_OFF, Terminal, on_terminal
 from tests.tui.standin import StandIn, standing_in
 
 ROOT = Path(__file__).parents[2]
@@ -77,6 +77,77 @@ async def test_it_takes_the_screen_draws_and_gives_it_back(tui: Open) -> None:
         terminal.type(QUIT)
         assert await terminal.ended() == 0
         assert terminal.is_restored
+
+
+@pytest.fixture
+def paged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a pager has read that shows a word and waits for Enter, as its reader's would."""
+    pager, read = tmp_path / "pager", tmp_path / "read"
+    pager.write_text(f"#!/bin/sh\ncat > '{read}'\necho PAGED\nread line < /dev/tty\n")
+    pager.chmod(0o755)
+    monkeypatch.setenv("PAGER", str(pager))
+    return read
+
+
+async def test_a_page_of_the_inspector_is_lent_the_terminal_and_gives_it_back(
+    paged: Path, tui: Open, stand_in: StandIn
+) -> None:
+    async with tui("--screen", "live") as terminal:
+        await terminal.shows("LIVE")
+        await stand_in.fill(3)
+        await terminal.shows("3 of 3")
+        terminal.type("\r")
+        await terminal.shows("8 json")
+        terminal.type("8")
+        await terminal.shows('"alias":')
+        terminal.type("P")
+        await terminal.shows("PAGED")
+        assert not terminal.is_on(ALTERNATE_ON, ALTERNATE_OFF)
+        assert json.loads(paged.read_text())["alias"]
+        await stand_in.fill(5)
+        await terminal.settled(QUIET_S)  # nothing is drawn over the pager
+        terminal.type("\n")
+        await terminal.until(lambda: terminal.is_on(ALTERNATE_ON, ALTERNATE_OFF))
+        await terminal.shows("LIVE", '"alias":')
+        terminal.type("\x1b")
+        await terminal.shows("8 of 8")
+        terminal.type(QUIT)
+        assert await terminal.ended() == 0
+        assert terminal.is_restored
+
+
+MOUSE_ON, MOUSE_OFF = b"\x1b[?1000h", b"\x1b[?1000l"
+
+
+async def test_the_mouse_is_left_to_the_terminal_and_taken_again(tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE")
+        assert terminal.is_on(MOUSE_ON, MOUSE_OFF)
+        for taken in (False, True):
+            terminal.type(":")
+            await terminal.shows("theme NAME")
+            terminal.type("mouse\r")
+            await terminal.until(lambda: terminal.is_on(MOUSE_ON, MOUSE_OFF) is taken)  # noqa: B023
+
+
+async def test_the_mouse_is_not_taken_where_it_is_not_wanted(tui: Open) -> None:
+    async with tui("--no-mouse") as terminal:
+        await terminal.shows("LIVE")
+        assert MOUSE_ON not in terminal.output
+
+
+@pytest.fixture
+def over_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+
+
+async def test_a_terminal_that_is_far_away_is_told_what_helps(over_ssh: None, tui: Open) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE")
+        await terminal.until(lambda: b"\x1b[6n" in terminal.output)
+        await asyncio.sleep(0.2)  # the way there and back
+        terminal.type("\x1b[1;1R")
+        await terminal.shows("ms away", "--lite")
 
 
 MAY_LOAD = {"conduit", "platformdirs", "rich", "textual", "typing_extensions"}

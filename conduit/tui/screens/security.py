@@ -1,4 +1,4 @@
-"""Who may call, from where and how much, and what was refused."""
+"""Who may call, from where and how much; what was refused; and where that is changed."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -19,9 +19,9 @@ from conduit.tui.widgets.grid import Cell, Column, Grid
 from conduit.tui.widgets.records import LOADING_AFTER_S
 
 AUTH_FAILED = "auth.failed"
-_DOORS = (
+_HELD_UP = (
     "Wrong keys are held up by themselves, 10 a minute from one address to the admin API, 60 to "
-    "/v1: conduit bans shows and lifts it. The lists of addresses: conduit ip-filters."
+    "/v1: conduit bans lists and lifts that."
 )
 
 
@@ -35,6 +35,8 @@ class SecurityScreen(FrameScreen):
     ACTIONS = (
         Action("security.open", "Open the key", ("enter",), "open", 1),
         Action("security.limits", "Go to the gateway's own limits", ("w",), "gateway limits", 2),
+        Action("security.denied", "Go to the networks that are shut out", ("d",), "shut out", 5),
+        Action("security.admin", "Go to those that may administer", ("a",), "admin from", 5),
         Action("security.events", "Go to the events", ("v",), "events", 3),
         Action("security.refresh", "Read everything again", ("r",), "refresh", 4),
     )
@@ -101,6 +103,7 @@ class SecurityScreen(FrameScreen):
         setting = self.store.table("config").rows.get("rate_limits")
         if setting is not None:
             yield Fact("gateway", setting["value"] or "no limits of all requests together")
+        yield from self._addresses()
         figures = self.store.figures
         if figures is not None and figures["requests"]:
             parts = (f"{name} {count:,}" for name, count in figures["statuses"].items())
@@ -108,17 +111,17 @@ class SecurityScreen(FrameScreen):
         wrong = self.store.received[AUTH_FAILED]
         if wrong:
             yield Fact("wrong keys", f"{people.counted(wrong, 'event')} since the start", "warn")
-        yield from self._lists()
-        yield Fact("doors", _DOORS, "dim")
+        yield Fact("held up", _HELD_UP, "dim")
 
-    def _lists(self) -> Iterator[Fact]:
-        """Who may not come in, where the settings say anything of it."""
-        settings = self.store.table("config").rows
-        for title, name in (("admin", "admin_allowed_ips"), ("denied", "denied_ips")):
-            setting = settings.get(name)
-            if setting is not None and setting["value"]:
-                said = "from" if name == "admin_allowed_ips" else "to"
-                yield Fact(title, f"{said} {setting['value']}")
+    def _addresses(self) -> Iterator[Fact]:
+        """The address lists of the whole gateway, which count before those of keys."""
+        for name, title, without in (
+            ("admin_allowed_ips", "admin from", "anywhere; a limits it"),
+            ("denied_ips", "shut out", "no network; d shuts one out"),
+        ):
+            setting = self.store.table("config").rows.get(name)
+            if setting is not None:
+                yield Fact(title, setting["value"] or without)
 
     def _expires(self, row: Record, _: Glyphs) -> Cell | str:
         if row["expires_at"] is None:
@@ -148,6 +151,12 @@ class SecurityScreen(FrameScreen):
 
     def do_limits(self) -> None:
         self.conduit.open_record("config", "rate_limits")
+
+    def do_denied(self) -> None:
+        self.conduit.open_record("config", "denied_ips")
+
+    def do_admin(self) -> None:
+        self.conduit.open_record("config", "admin_allowed_ips")
 
     def do_events(self) -> None:
         self.conduit.go("live")

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -10,10 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
-from conduit.tui.actions import APP_ACTIONS, Action
+from conduit.tui.actions import APP_ACTIONS, Action, acts_in_text
 from conduit.tui.compositor import SparingCompositor
 from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
@@ -42,6 +43,7 @@ def bindings_of(actions: Iterable[Action]) -> list[BindingType]:
             show=False,
             priority=action.always,
             key_display=action.shown_key,
+            id=action.id,
         )
         for action in actions
         for key in action.keys
@@ -90,7 +92,7 @@ class TabStrip(Line):
             current = place.name == here
             pieces.append(
                 Piece(
-                    f"{place.shown_key} {place.title}",
+                    f"{app_of(self).shown_key_of(place)} {place.title}",
                     0 if current else place.rank + 1,
                     "current" if current else "",
                     f"app.go('{place.name}')",
@@ -118,8 +120,16 @@ class Hints(Line):
                 Piece("Esc cancel", 2, right=True),
             ]
         frame = frame_of(self)
-        actions = [action for action in frame.ACTIONS if action.hint and action.keys]
-        pinned = [action for action in APP_ACTIONS if action.hint]
+        typing = isinstance(frame.focused, Input | TextArea)
+
+        def keyed(action: Action) -> Action:
+            found = app.keymap.on(action)
+            if not typing:
+                return found
+            return replace(found, keys=tuple(key for key in found.keys if acts_in_text(key)))
+
+        actions = [action for action in map(keyed, frame.ACTIONS) if action.hint and action.keys]
+        pinned = [action for action in map(keyed, APP_ACTIONS) if action.hint and action.keys]
         return [
             *(self._hint(action, 3 + action.priority) for action in actions),
             *(self._hint(action, action.priority, right=True) for action in pinned),

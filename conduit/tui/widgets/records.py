@@ -40,6 +40,9 @@ class Empty:
     command: str
 
 
+_OF_A_ROW = ("open", "edit", "test", "toggle", "delete", "copy", "mark", "mark-range")
+
+
 class FilterLine(Input):
     """The line that `/` opens; Esc empties and closes it, Enter and Down go to the list."""
 
@@ -213,7 +216,7 @@ class RecordsScreen(FrameScreen):
         return self.grid.move_to_key(id_of(row))
 
     def why_not(self, action: Action) -> str | None:
-        needs_row = action.verb in ("open", "edit", "test", "toggle", "delete", "copy", "mark")
+        needs_row = action.verb in _OF_A_ROW
         if needs_row and self.can_draw and self.row is None:
             return f"there is no {self.NOUN} to choose"
         return None
@@ -236,6 +239,18 @@ class RecordsScreen(FrameScreen):
     def do_mark_all(self) -> None:
         every = {id_of(row) for row in self.shown_rows()}
         self.grid.marked = set() if self.grid.marked >= every else every
+        self.grid.repaint()
+        self.refresh_frame()
+
+    def do_mark_range(self) -> None:
+        """All between a marked row and the cursor; where none is marked, the one that it is on."""
+        keys = [id_of(row) for row in self.shown_rows()]
+        if self.grid.cursor_key not in keys:
+            return
+        at = keys.index(self.grid.cursor_key)
+        marked = [place for place, key in enumerate(keys) if key in self.grid.marked]
+        nearest = min(marked, key=lambda place: abs(place - at), default=at)
+        self.grid.marked |= set(keys[min(at, nearest) : max(at, nearest) + 1])
         self.grid.repaint()
         self.refresh_frame()
 

@@ -144,7 +144,10 @@ class Spending(Figures):
         store = app_of(self).store
         days = self._by_day
         if days is None:
-            rate = store.figures["cost_nanodollars_per_min"] if store.figures else 0
+            if store.figures is None:
+                yield "not known yet", "$dim"
+                return
+            rate = store.figures["cost_nanodollars_per_min"]
             yield f"${rate / NANODOLLARS_PER_DOLLAR:.4f} ", "bold"
             yield "a minute now", ""
             return
