@@ -152,10 +152,13 @@ def listed(noun: str, title: str, verbs: Iterable[str]) -> tuple[Action, ...]:
         Action(f"{noun}.mark-range", "Mark all from the nearest marked one to here", ("V",)),
         Action(f"{noun}.sort", "Sort by another column", ("s",), "sort", 6),
         Action(f"{noun}.copy", "Copy: id, name, curl or JSON", ("y",), "copy", 6),
+        Action(f"{noun}.export", "Export those marked, else all that are shown", ("E",)),
         Action(f"{noun}.refresh", "Read everything again", ("r",), "refresh", 7),
     )
     return tuple(action for action in every if action.verb in wanted)
 
 
-LIST_VERBS = ("open", "filter", "mark", "mark-all", "mark-range", "sort", "copy", "refresh")
+LIST_VERBS = (
+    *("open", "filter", "mark", "mark-all", "mark-range", "sort", "copy", "export", "refresh"),
+)
 RECORD_VERBS = (*LIST_VERBS, "add", "edit", "test", "toggle", "delete")

@@ -34,6 +34,7 @@ from conduit.tui.stylesheet import ParsedOnce
 from conduit.tui.terminal_side import TerminalApp
 from conduit.tui.themes import THEMES, register_with
 from conduit.tui.trail import Chord, Trail
+from conduit.tui.typing_ahead import TypeAhead
 from conduit.tui.widgets.bars import AsciiScrollBar
 from conduit.tui.widgets.command_line import CommandLine
 from conduit.tui.widgets.frame import FrameScreen, bindings_of, clock_time
@@ -77,6 +78,7 @@ class ConduitApp(TerminalApp):
         self.store = store or Store()
         self.glyphs = glyph_tables.ASCII if look.ascii else glyph_tables.UNICODE
         self.chord: Chord | None = None
+        self._type_ahead = TypeAhead(self, self._deal_with_key)
         self.keymap = NO_KEYMAP
         self.farewell: Farewell | None = None
         self.trail = Trail()
@@ -320,19 +322,24 @@ class ConduitApp(TerminalApp):
         self.frame.refresh_frame()
 
     async def on_event(self, event: events.Event) -> None:
-        # Typed ahead, the second key is on its way through the widgets when the first one acts.
         if isinstance(event, events.CursorPosition):
             self.terminal_answered()
-        if isinstance(event, events.Key) and self.chord is not None:
-            chord, self.chord = self.chord, None
-            self.frame.refresh_frame()
-            found = chord.options.get(event.character or "") or chord.options.get(event.key)
-            if found is not None:
-                outcome = found[1]()
-                if inspect.iscoroutine(outcome):
-                    self.attempt(outcome, chord.title)
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self._type_ahead.take(event)
             return
         await super().on_event(event)
+
+    async def _deal_with_key(self, key: events.Key) -> None:
+        if self.chord is None:
+            await super().on_event(key)
+            return
+        chord, self.chord = self.chord, None
+        self.frame.refresh_frame()
+        found = chord.options.get(key.character or "") or chord.options.get(key.key)
+        if found is not None:
+            outcome = found[1]()
+            if inspect.iscoroutine(outcome):
+                self.attempt(outcome, chord.title)
 
     # What the app itself does
 

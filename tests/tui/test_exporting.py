@@ -10,9 +10,10 @@ import pytest
 from textual.pilot import Pilot
 
 from conduit.tui.app import ConduitApp
+from conduit.tui.session import Look
 from conduit.tui.traffic import Mark
-from tests.tui.events import event, request_events
-from tests.tui.support import NOW_MS, until, until_shown
+from tests.tui.events import event, key, request_events
+from tests.tui.support import NOW_MS, make_app, page, running, until, until_shown
 from tests.tui.test_live import grid_of, live_app, showing
 
 
@@ -61,6 +62,22 @@ async def test_events_are_exported_and_no_file_is_replaced_unasked(tmp_path: Pat
         await until_shown("wrote 1 event", pilot)
     assert json.loads(path.read_text())["data"] == {"name": "ci"}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("marks", "names"), [((), ["ci", "docs"]), (("space",), ["ci"])], ids=["shown", "marked"]
+)
+async def test_a_list_of_records_is_exported_too(
+    marks: tuple[str, ...], names: list[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "keys.csv"
+    app = make_app({"keys.list": page(key("ci"), key("docs"))}, look=Look(screen="keys"))
+    async with running(app) as pilot:
+        await until_shown("docs", pilot)
+        await pilot.press(*marks)
+        await export(pilot, path, "csv")
+        await until_shown(f"wrote {len(names)} key", pilot)
+    assert [row["name"] for row in csv.DictReader(path.read_text().splitlines())] == names
 
 
 async def test_of_nothing_there_is_no_export() -> None:

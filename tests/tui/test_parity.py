@@ -118,6 +118,14 @@ COMMANDS: Mapping[str, str] = {
     "usage.by": "usage --by",
     "usage.export": "usage --output",
     "live.export": "logs export --format",
+    "keys.export": "keys list --all --output",
+    "groups.export": "groups list --all --output",
+    "providers.export": "providers list --all --output",
+    "mappings.export": "mappings list --all --output",
+    "prices.export": "prices export",
+    "cache.export": "cache stats --output",
+    "notifications.export": "notifications list --all --output",
+    "config.export": "config list --output",
 }
 
 

@@ -255,6 +255,24 @@ async def test_a_second_key_that_is_typed_ahead_still_belongs_to_the_first(tui: 
         assert await terminal.ended() == 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        (":keys\r", ("2 keys",)),
+        (":keys\r/docs", ("1 of 2 keys",)),
+        ("gkanamed-at-once", ("new key", "named-at-once")),
+    ],
+    ids=["command", "filter", "form"],
+)
+async def test_what_is_typed_ahead_goes_to_what_the_keys_before_it_open(
+    tui: Open, typed: str, shown: tuple[str, ...]
+) -> None:
+    async with tui() as terminal:
+        await terminal.shows("LIVE", "openai-main")
+        terminal.type(typed)
+        await terminal.shows(*shown)
+
+
 async def test_however_much_happens_at_once_one_screen_is_written(
     tui: Open, stand_in: StandIn
 ) -> None:

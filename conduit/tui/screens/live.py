@@ -257,9 +257,10 @@ class LiveScreen(FrameScreen):
         return [entry for entry in entries if not isinstance(entry, Mark)]
 
     async def do_export(self) -> None:
-        from conduit.tui.widgets.exporting import export  # noqa: PLC0415  # deferred: rare
+        from conduit.tui.widgets.exporting import export, record_of  # noqa: PLC0415  # deferred: rare
 
-        await export(self, "event" if self._shows_events else "request", self._exported())
+        noun = "event" if self._shows_events else "request"
+        await export(self, f"{noun}s", noun, [record_of(each) for each in self._exported()])
 
     def do_view(self) -> None:
         self._shows_events = not self._shows_events

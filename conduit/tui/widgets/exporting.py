@@ -1,4 +1,4 @@
-"""What a list of things that happen shows, written into a file for its owner alone."""
+"""What a list shows, written into a file for its owner alone."""
 
 import asyncio
 import csv
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from conduit.client.contexts import write_private
-from conduit.core import people
 from conduit.core.redaction import redacted_fields
 from conduit.tui.traffic import Finished, Happened, Record
 from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
@@ -20,15 +19,15 @@ from conduit.tui.widgets.frame import FrameScreen
 FORMATS = ("jsonl", "csv")
 
 
-async def export(screen: FrameScreen, noun: str, entries: Sequence[Finished | Happened]) -> None:
+async def export(screen: FrameScreen, plural: str, noun: str, records: Sequence[Record]) -> None:
     """Ask where to, and write these. A file that is there stays unless it is to be replaced."""
     at = datetime.fromtimestamp(screen.store.wall_ms() / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
-    usual = {form: f"{noun}s-{at}.{form}" for form in FORMATS}
+    usual = {form: f"{plural}-{at}.{form}" for form in FORMATS}
 
     async def write(values: Values) -> Mapping[str, Any]:
         form, path = values["form"], values["path"]
         path = usual[form] if path in usual.values() else path
-        await asyncio.to_thread(_write, Path(path), entries, form, values["over"])
+        await asyncio.to_thread(_write, Path(path), records, form, values["over"])
         return {"path": path}
 
     fields = [
@@ -36,16 +35,16 @@ async def export(screen: FrameScreen, noun: str, entries: Sequence[Finished | Ha
         Field("path", "File", usual[FORMATS[0]], required=True),
         Field("over", "Replace", False, kind="bool", hint="a file that is there"),
     ]
-    counted = people.counted(len(entries), noun)
+    counted = f"{len(records):,} {noun if len(records) == 1 else plural}"
     dialog = FormDialog(f"export {counted}", fields, write, verb="Export")
     done = await screen.conduit.push_screen_wait(dialog)
     if done is not None:
         screen.conduit.tell(f"wrote {counted} to {done['path']}")
 
 
-def _write(path: Path, entries: Sequence[Finished | Happened], form: str, over: bool) -> None:
+def _write(path: Path, records: Sequence[Record], form: str, over: bool) -> None:
     """Raises Misfit where that cannot be done."""
-    text, path = written(entries, form), path.expanduser()
+    text, path = written(records, form), path.expanduser()
     try:
         if over:
             write_private(path, text)
@@ -59,9 +58,9 @@ def _write(path: Path, entries: Sequence[Finished | Happened], form: str, over: 
         raise Misfit("path", error.strerror or str(error)) from error
 
 
-def written(entries: Iterable[Finished | Happened], form: str) -> str:
+def written(records: Iterable[Record], form: str) -> str:
     """One record on each line, as JSON, or as CSV with a heading."""
-    rows = [redacted_fields(record_of(entry)) for entry in entries]
+    rows = [redacted_fields(dict(record)) for record in records]
     if form == "jsonl":
         return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -219,6 +219,8 @@ class RecordsScreen(FrameScreen):
         needs_row = action.verb in _OF_A_ROW
         if needs_row and self.can_draw and self.row is None:
             return f"there is no {self.NOUN} to choose"
+        if action.verb == "export" and self.can_draw and not self.grid.count():
+            return "nothing is shown"
         return None
 
     # Verbs
@@ -226,6 +228,12 @@ class RecordsScreen(FrameScreen):
     def do_open(self) -> None:
         """Enter: a subclass shows more of the record."""
         self.show_record(self.row)
+
+    async def do_export(self) -> None:
+        from conduit.tui.widgets.exporting import export  # noqa: PLC0415  # deferred: rare
+
+        rows = self.chosen() if self.grid.marked else self.shown_rows()
+        await export(self, self.TABLE, self.NOUN, rows)
 
     def do_refresh(self) -> None:
         self.conduit.link.refresh(self.watched_tables())
