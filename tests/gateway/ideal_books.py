@@ -33,6 +33,7 @@ class Attempt:
     scopes: set[Scope] = field(default_factory=set)
     noted: int = 0
     cost: int | None = None
+    billed: int = 0
     tokens: int = 0  # as the books have them
     corrections: int = 0
 
@@ -120,17 +121,21 @@ class IdealBooks:
         for scope in self.scopes_of(attempt):
             self.sums(scope).held += more
 
-    def settle(self, attempt: Attempt, cost: int, tokens: int) -> None:
+    def settle(self, attempt: Attempt, cost: int, tokens: int, *, billed: int) -> None:
+        """What was paid in falls by what is `billed` alone."""
         attempt.cost, attempt.tokens, attempt.hold = cost, tokens, None
+        attempt.billed = billed
         for scope in self.scopes_of(attempt):
             sums = self.sums(scope)
             sums.held -= attempt.amount
-            sums.spent += cost
+            sums.spent += billed if self.budgets[scope[0]].terms.prepaid else cost
 
     def correct(self, attempt: Attempt, cost: int) -> None:
-        """A budget that was set to nothing since gets nothing back."""
+        """A budget that was set to nothing since gets nothing back; what is billed stays."""
         assert attempt.cost is not None, "it is done"
         for scope in self.scopes_of(attempt):
+            if self.budgets[scope[0]].terms.prepaid:
+                continue
             sums = self.sums(scope)
             sums.spent = max(0, sums.spent + cost - attempt.cost)
         attempt.cost = cost
@@ -150,7 +155,7 @@ class IdealBooks:
             if attempt.cost is None:
                 sums.held += attempt.amount
             else:
-                sums.spent += attempt.cost
+                sums.spent += attempt.billed if terms.prepaid else attempt.cost
 
     def change(self, budget: Budget, limit: int, mode: str) -> None:
         budget.terms = replace(budget.terms, limit_nanodollars=limit, mode=mode)
@@ -164,7 +169,8 @@ class IdealBooks:
         """What runs is charged the most that it may have cost; what is only in memory is gone."""
         for attempt in self.running():
             output = attempt.noted + UNNOTED_TOKENS if attempt.noted else 0
-            self.settle(attempt, attempt.recovered_cost, attempt.input_tokens + output)
+            tokens = attempt.input_tokens + output
+            self.settle(attempt, attempt.recovered_cost, tokens, billed=0)
         for budget in self.budgets.values():
             budget.latest_ms = max(budget.stored)
 

@@ -20,7 +20,7 @@ _TERMS = (
 )
 _ATTEMPTS = """
     SELECT attempt_id, key_id, alias, group_id, held_at_ms, state, hold_nanodollars,
-           cost_nanodollars, adjusts
+           cost_nanodollars, adjusts, billed_nanodollars
     FROM ledger
 """
 
@@ -76,10 +76,11 @@ def _sums(
 ) -> dict[int, tuple[int, int]]:
     """(spent, held) by the beginnings of the periods, from the first that counts."""
     sums: dict[int, tuple[int, int]] = {}
-    for _, key_id, alias, group_id, held_at_ms, state, hold, cost, _ in attempts:
+    for _, key_id, alias, group_id, held_at_ms, state, hold, cost, _, billed in attempts:
         start_ms = terms.start_ms(int(held_at_ms))
         if start_ms >= first_ms and terms.covers(key_id, alias, group_id):
             spent, held = sums.get(start_ms, (0, 0))
-            more = (0, int(hold)) if state == "open" else (int(cost), 0)
+            taken = billed if terms.period == "prepaid" else cost
+            more = (0, int(hold)) if state == "open" else (int(taken), 0)
             sums[start_ms] = (spent + more[0], held + more[1])
     return sums

@@ -285,13 +285,20 @@ class MoneyMachine(MoneyScene):
     def settle(self, attempt: Attempt, outcome: AttemptOutcome, used: Usage, cost: int) -> None:
         hold = attempt.hold
         assert hold is not None
+        billed = 0 if outcome is AttemptOutcome.AMBIGUOUS else cost
         for more in (0, 1):
             self.ledger.settle(
                 hold,
-                ending(cost + more, outcome=outcome, usage=used, at_ms=self.clock.at_ms),
+                ending(
+                    cost + more,
+                    billed_nanodollars=billed,
+                    outcome=outcome,
+                    usage=used,
+                    at_ms=self.clock.at_ms,
+                ),
             )
         tokens = used.total_input_tokens + used.total_output_tokens
-        self.books.settle(attempt, cost, tokens)
+        self.books.settle(attempt, cost, tokens, billed=billed)
 
     def end(self, request: Request) -> None:
         """The record, and what the limits get back; twice, which changes nothing."""

@@ -115,7 +115,9 @@ def open_balance(writer: LedgerWriter, budgets: OpenBudgets, opened: BudgetOpene
     )
     start_ms = terms.start_ms(opened.at_ms)
     until_ms = terms.end_ms(opened.at_ms)
-    sums = writer.scope_spending(opened.scope_kind, opened.scope_id, start_ms, until_ms)
+    sums = writer.scope_spending(
+        opened.scope_kind, opened.scope_id, start_ms, until_ms, billed=terms.prepaid
+    )
     adjusted = writer.adjusted().get((terms.id, start_ms), 0)
     spent, held = min(sums.spent + adjusted, INT64_MAX), min(sums.held, INT64_MAX)
     writer.set_balance(StoredBalance(terms.id, start_ms, spent, held))
@@ -172,7 +174,8 @@ def _apply_correction(writer: LedgerWriter, budgets: OpenBudgets, record: Correc
     found = writer.correct(StoredCorrection._make(msgspec.structs.astuple(record)))
     if found is None:
         return
-    scopes = list(budgets.scopes_of(*found))
+    # What is billed stays, and with it what was paid in.
+    scopes = [scope for scope in budgets.scopes_of(*found) if not budgets.terms(scope[0]).prepaid]
     writer.add_to_balances([(*scope, record.nanodollars, 0) for scope in scopes])
     if record.nanodollars >= 0:
         return

@@ -62,6 +62,12 @@ class BudgetTerms:
             return f"the prepaid balance of {self.label} is used up"
         return f"{self.label} has spent its budget"
 
+    def taken_by(self, cost: int, billed: int) -> int:
+        """What an attempt takes of it: what a provider likely charges, but of what was paid in
+        only what was delivered.
+        """
+        return billed if self.prepaid else cost
+
     def has_reached(self, percent: int, spent: int) -> bool:
         """Whether such a share is spent; of a prepaid balance, of what was left when it was last
         credited.
@@ -120,6 +126,10 @@ class OpenBudgets:
 
     def __contains__(self, budget_id: str) -> bool:
         return budget_id in self._budgets
+
+    def terms(self, budget_id: str) -> BudgetTerms:
+        """Raises KeyError for one that is not open."""
+        return self._budgets[budget_id][0]
 
     def scopes_of(
         self, key_id: str, alias: str, held_at_ms: int, group_id: str | None

@@ -236,16 +236,17 @@ def _sums_by_period(
 ) -> dict[int, Spending]:
     sums: dict[int, Spending] = {}
     rows = reader.amounts(terms.scope_kind, terms.scope_id, first_ms)
-    for held_at_ms, state, hold, cost, is_attempt in rows:
+    for held_at_ms, state, hold, cost, billed, is_attempt in rows:
         start_ms = terms.start_ms(held_at_ms)
+        taken = terms.taken_by(cost, billed)
         so_far = sums.get(start_ms, _NOTHING)
         done = state == "done"
         sums[start_ms] = Spending(
-            so_far.spent + (cost if done else 0),
+            so_far.spent + (taken if done else 0),
             so_far.held + (0 if done else hold),
-            so_far.excess + (max(cost - hold, 0) if done and is_attempt else 0),
+            so_far.excess + (max(taken - hold, 0) if done and is_attempt else 0),
         )
-    for attempt in corrected:
+    for attempt in () if terms.prepaid else corrected:  # what is billed stays
         covered = terms.covers(attempt.key_id, attempt.alias, attempt.group_id)
         if covered and attempt.held_at_ms >= first_ms:
             start_ms = terms.start_ms(attempt.held_at_ms)

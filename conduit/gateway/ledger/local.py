@@ -122,10 +122,11 @@ class LocalLedger(JournalledLedger):
         for place in places:
             cost = min(cost, INT64_MAX - place.balance.spent)
         self._close_hold(hold)
+        record = settle_record(hold, settlement, cost)
         for place in places:
             place.balance.held -= hold.nanodollars
-            place.balance.spent += cost
-        self._journal.append(settle_record(hold, settlement, cost))
+            place.balance.spent += place.account.terms.taken_by(cost, record.billed_nanodollars)
+        self._journal.append(record)
         for place in places:
             if place.account.waiters:
                 self._room.serve(place.account)
@@ -240,8 +241,8 @@ class LocalLedger(JournalledLedger):
             ) from error
         for account in accounts:
             start_ms = account.terms.start_ms(held_at_ms)
-            if (balance := account.periods.get(start_ms)) is None:
-                continue  # of a period that is over, or before the first one that counts
+            if account.terms.prepaid or (balance := account.periods.get(start_ms)) is None:
+                continue  # what is billed stays; of a period that is over, or that never counted
             # As it is applied: see `applier.apply`.
             balance.spent = max(0, min(balance.spent + record.nanodollars, INT64_MAX))
             self._room.serve(account)

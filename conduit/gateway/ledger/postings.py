@@ -106,7 +106,7 @@ def post(
         elif (attempt := attempts.get(record.attempt_id)) is None:
             postings.orphans.append(record.attempt_id)
         elif attempt.open:
-            _advance(attempt, record, changes)
+            _advance(attempt, record, changes, budgets)
     _collect(postings, attempts, changes)
     return postings
 
@@ -115,11 +115,15 @@ def _advance(
     attempt: _Attempt,
     record: SettleRecord | TopUpRecord | ProgressRecord,
     changes: dict[Scope, list[int]],
+    budgets: OpenBudgets,
 ) -> None:
     if isinstance(record, SettleRecord):
         attempt.open = False
         attempt.settled = record
-        _move(changes, attempt.scopes, record.cost_nanodollars, -attempt.hold)
+        cost, billed = record.cost_nanodollars, record.billed_nanodollars
+        for scope in attempt.scopes:
+            taken = budgets.terms(scope[0]).taken_by(cost, billed)
+            _move(changes, (scope,), taken, -attempt.hold)
         return
     attempt.changed = True
     if isinstance(record, ProgressRecord):

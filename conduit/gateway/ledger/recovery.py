@@ -228,8 +228,9 @@ def _settle(
         for scope in scopes:
             cost = min(cost, INT64_MAX - spent.get(scope, 0))
         for scope in scopes:
-            spent[scope] = spent.get(scope, 0) + cost
-            changes.append((*scope, cost, -attempt.hold_nanodollars))
+            taken = budgets.terms(scope[0]).taken_by(cost, 0)
+            spent[scope] = spent.get(scope, 0) + taken
+            changes.append((*scope, taken, -attempt.hold_nanodollars))
         rows.append(_recovered_row(attempt, cost, at_ms))
         total += cost
     writer.settle_attempts(rows)

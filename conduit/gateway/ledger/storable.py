@@ -52,7 +52,7 @@ def settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord
     """The record of the end of an attempt that costs so much."""
     usage = settlement.usage
     numbers = [
-        settlement.billed_nanodollars,
+        min(settlement.billed_nanodollars, cost),
         usage.input_tokens,
         usage.cache_read_tokens,
         usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,

@@ -273,22 +273,31 @@ class LedgerReader:
 
     def amounts(
         self, scope_kind: str, scope_id: str, since_ms: int
-    ) -> list[tuple[int, str, int, int, bool]]:
-        """(held at, state, hold, cost, no correction) of a scope's rows since a moment."""
+    ) -> list[tuple[int, str, int, int, int, bool]]:
+        """(held at, state, hold, cost, billed, no correction) of a scope's rows since a moment."""
         statement = select(
             ledger.c.held_at_ms,
             ledger.c.state,
             ledger.c.hold_nanodollars,
             ledger.c.cost_nanodollars,
+            ledger.c.billed_nanodollars,
             ledger.c.adjusts.is_(None),
         ).where(_covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms)
         return [tuple(row) for row in self.connection.execute(statement)]
 
     def scope_spending(
-        self, scope_kind: str, scope_id: str, since_ms: int, until_ms: int | None = None
+        self,
+        scope_kind: str,
+        scope_id: str,
+        since_ms: int,
+        until_ms: int | None = None,
+        *,
+        billed: bool = False,
     ) -> Spending:
-        """The sums over a scope's attempts held since a moment, and before another."""
-        statement = select(*_SUMS).where(
+        """The sums over a scope's attempts held since a moment, and before another; of what is
+        `billed` in the place of what they cost.
+        """
+        statement = select(*(_BILLED_SUMS if billed else _SUMS)).where(
             _covered(scope_kind, scope_id), ledger.c.held_at_ms >= since_ms
         )
         if until_ms is not None:
@@ -510,16 +519,21 @@ _COLUMNS_OF_SCOPES = {
     "mapping": ledger.c.alias,
 }
 _DONE = ledger.c.state == "done"
-_SUMS = (
-    *_sums_of(ledger.c.cost_nanodollars, _DONE),
-    *_sums_of(ledger.c.hold_nanodollars, ledger.c.state == "open"),
-    *_sums_of(
-        ledger.c.cost_nanodollars - ledger.c.hold_nanodollars,
-        _DONE
-        & (ledger.c.cost_nanodollars > ledger.c.hold_nanodollars)
-        & ledger.c.adjusts.is_(None),
-    ),
-)
+
+
+def _spending_sums(amount: ColumnElement[int]) -> tuple[ColumnElement[Any], ...]:
+    return (
+        *_sums_of(amount, _DONE),
+        *_sums_of(ledger.c.hold_nanodollars, ledger.c.state == "open"),
+        *_sums_of(
+            amount - ledger.c.hold_nanodollars,
+            _DONE & (amount > ledger.c.hold_nanodollars) & ledger.c.adjusts.is_(None),
+        ),
+    )
+
+
+_SUMS = _spending_sums(ledger.c.cost_nanodollars)
+_BILLED_SUMS = _spending_sums(ledger.c.billed_nanodollars)
 
 
 def _spending(row: Sequence[Any]) -> Spending:

@@ -22,7 +22,7 @@ from conduit.gateway.storage.engine import (
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0022"
+HEAD = "0023"
 VERSION_TABLE = "conduit_schema_version"
 MIGRATIONS = Path(__file__).parent / "migrations"
 

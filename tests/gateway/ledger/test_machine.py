@@ -50,6 +50,7 @@ class Modelled:
     stream: bool
     noted: int = 0
     cost: int | None = None
+    billed: int = 0
     hold: Hold | None = field(default=None, repr=False)
     attempt_id: str = ""
 
@@ -104,7 +105,8 @@ class LedgerMachine(RuleBasedStateMachine):
             and budget.terms.start_ms(a.at_ms) == start_ms
             and start_ms >= budget.first_ms
         ]
-        spent = sum(a.cost for a in counted if a.cost is not None)
+        done = [a for a in counted if a.cost is not None]
+        spent = sum(a.billed if budget.terms.prepaid else a.cost or 0 for a in done)
         return spent, sum(a.amount for a in counted if a.cost is None)
 
     def room(self, key_id: str, group_id: str | None) -> tuple[int, int]:
@@ -144,13 +146,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self.attempts.append(made)
 
     @precondition(lambda self: self.running())
-    @rule(data=st.data(), cost=st.integers(0, 500))
-    def settle(self, data: st.DataObject, cost: int) -> None:
+    @rule(data=st.data(), cost=st.integers(0, 500), delivered=st.booleans())
+    def settle(self, data: st.DataObject, cost: int, delivered: bool) -> None:
         attempt = data.draw(st.sampled_from(self.running()))
         assert attempt.hold is not None
-        self.ledger.settle(attempt.hold, ending(cost))
+        billed = cost if delivered else 0
+        self.ledger.settle(attempt.hold, ending(cost, billed_nanodollars=billed))
         self.ledger.settle(attempt.hold, ending(cost + 1))
-        attempt.cost = cost
+        attempt.cost, attempt.billed = cost, billed
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), more=st.integers(0, 300))

@@ -73,6 +73,7 @@ class Modelled:
     hold: Hold
     noted: int = 0
     cost: int | None = None
+    billed: int = 0
 
 
 class SharedLedgerMachine(RuleBasedStateMachine):
@@ -134,7 +135,8 @@ class SharedLedgerMachine(RuleBasedStateMachine):
             for a in self.attempts
             if budget.covers(a.key_id, "fast", a.group_id) and budget.start_ms(a.at_ms) == start_ms
         ]
-        spent = sum(a.cost for a in counted if a.cost is not None)
+        done = [a for a in counted if a.cost is not None]
+        spent = sum(a.billed if budget.prepaid else a.cost or 0 for a in done)
         return spent, sum(a.amount for a in counted if a.cost is None)
 
     def room(self, key_id: str, group_id: str | None) -> tuple[int, int]:
@@ -183,14 +185,15 @@ class SharedLedgerMachine(RuleBasedStateMachine):
             self.attempts.append(made)
 
     @precondition(lambda self: self.running())
-    @rule(data=st.data(), cost=st.integers(0, 900))
-    def settle(self, data: st.DataObject, cost: int) -> None:
+    @rule(data=st.data(), cost=st.integers(0, 900), delivered=st.booleans())
+    def settle(self, data: st.DataObject, cost: int, delivered: bool) -> None:
         """Twice: the second settlement changes nothing."""
         attempt = data.draw(st.sampled_from(self.running()))
         ledger = self.workers[attempt.worker]
-        ledger.settle(attempt.hold, ending(cost))
+        billed = cost if delivered else 0
+        ledger.settle(attempt.hold, ending(cost, billed_nanodollars=billed))
         ledger.settle(attempt.hold, ending(cost + 1))
-        attempt.cost = cost
+        attempt.cost, attempt.billed = cost, billed
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), more=st.integers(1, 500))

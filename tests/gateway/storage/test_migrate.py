@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, insert, inspect, select, text
 
 from conduit.gateway.pricing.stated import version_of
 from conduit.gateway.storage import installation, prices, providers, revisions
@@ -25,7 +26,7 @@ from conduit.gateway.storage.engine import (
 )
 from conduit.gateway.storage.migrate import HEAD, MIGRATIONS, VERSION_TABLE, migrate
 from conduit.gateway.storage.rows import Window
-from conduit.gateway.storage.schema import metadata
+from conduit.gateway.storage.schema import balances, budgets, ledger, metadata
 from tests import postgresql
 from tests.gateway import records
 from tests.migrated import migrated
@@ -250,3 +251,54 @@ async def test_prices_of_before_keep_their_version_and_count_from_when_they_were
     assert (price.tiers, price.service_tiers, price.units) == ([], {}, {})
     assert version_of(price) == "override-1700000000000", "as charges remember it"
     await database.dispose()
+
+
+async def test_a_prepaid_balance_of_before_falls_by_what_was_billed(location: str) -> None:
+    database = create_engine(location)
+    await migrate(database, to="0022")
+    of_group = {"scope_kind": "group", "scope_id": "grp_1", "period": "prepaid"}
+    rows = [
+        records.attempt_row(n, f"req_{n}", group_id="grp_1", **amounts)
+        for n, amounts in enumerate(
+            [
+                {"cost_nanodollars": 500, "billed_nanodollars": 500},
+                {"cost_nanodollars": 300, "billed_nanodollars": 0},
+                {"cost_nanodollars": 70, "billed_nanodollars": 70, "held_at_ms": records.AT_MS - 1},
+            ]
+        )
+    ]
+    async with writing(database) as connection:
+        for name, fields in (
+            ("bud_1", {**of_group, "since_ms": records.AT_MS, "spent_before_nanodollars": 800}),
+            ("bud_2", {**of_group, "period": "total"}),
+        ):
+            row = asdict(records.budget(name, **fields))
+            await connection.execute(insert(budgets), [row])
+        await connection.execute(insert(ledger), rows)
+        await connection.execute(
+            insert(balances),
+            [
+                {
+                    "budget_id": each,
+                    "period_start_ms": 0,
+                    "spent_nanodollars": 870,
+                    "held_nanodollars": 0,
+                }
+                for each in ("bud_1", "bud_2")
+            ],
+        )
+    await migrate(database)
+    async with reading(database) as connection:
+        spent = dict(
+            (
+                await connection.execute(select(balances.c.budget_id, balances.c.spent_nanodollars))
+            ).all()
+        )
+        before = (
+            await connection.execute(
+                select(budgets.c.spent_before_nanodollars).where(budgets.c.id == "bud_1")
+            )
+        ).scalar()
+    await database.dispose()
+    assert spent == {"bud_1": 500, "bud_2": 870}
+    assert before == 500
