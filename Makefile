@@ -14,10 +14,12 @@ DEVELOPMENT := $(VENV)/development.stamp
 BENCH := $(VENV)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fix completions soak bench bench-tui bench-size size setup services lock clean
+.PHONY: help up test check fix completions soak bench bench-tui bench-size size setup install services lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+install: $(RUNTIME) ## set up what running a gateway needs, without the tools of development
 
 up: $(RUNTIME) ## set up once, then start a gateway on this machine
 	@$(BIN)/conduit up $(ARGS)

@@ -34,7 +34,7 @@ from conduit.tui.stylesheet import ParsedOnce
 from conduit.tui.terminal_side import TerminalApp
 from conduit.tui.themes import THEMES, register_with
 from conduit.tui.trail import Chord, Trail
-from conduit.tui.typing_ahead import TypeAhead
+from conduit.tui.typing_ahead import TypeAhead, Typed
 from conduit.tui.widgets.bars import AsciiScrollBar
 from conduit.tui.widgets.command_line import CommandLine
 from conduit.tui.widgets.frame import FrameScreen, bindings_of, clock_time
@@ -78,7 +78,7 @@ class ConduitApp(TerminalApp):
         self.store = store or Store()
         self.glyphs = glyph_tables.ASCII if look.ascii else glyph_tables.UNICODE
         self.chord: Chord | None = None
-        self._type_ahead = TypeAhead(self, self._deal_with_key)
+        self._type_ahead = TypeAhead(self, self._deal_with)
         self.keymap = NO_KEYMAP
         self.farewell: Farewell | None = None
         self.trail = Trail()
@@ -324,13 +324,13 @@ class ConduitApp(TerminalApp):
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.CursorPosition):
             self.terminal_answered()
-        if isinstance(event, events.Key) and not event.is_forwarded:
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             await self._type_ahead.take(event)
             return
         await super().on_event(event)
 
-    async def _deal_with_key(self, key: events.Key) -> None:
-        if self.chord is None:
+    async def _deal_with(self, key: Typed) -> None:
+        if self.chord is None or isinstance(key, events.Paste):
             await super().on_event(key)
             return
         chord, self.chord = self.chord, None

@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from textual.app import App
 from textual.dom import DOMNode
-from textual.events import Key
+from textual.events import Key, Paste
 from textual.screen import Screen
 from textual.timer import Timer
+
+Typed = Key | Paste
 
 _TURNS: Final = 4
 """Of the loop, in which an action that runs by itself shows the dialog that it begins with."""
@@ -26,16 +28,16 @@ _LONGEST_S: Final = 0.5
 class TypeAhead:
     """Belongs to the message pump of an app: `take` is called, and calls `deal`, within it."""
 
-    def __init__(self, app: App[Any], deal: Callable[[Key], Awaitable[None]]) -> None:
+    def __init__(self, app: App[Any], deal: Callable[[Typed], Awaitable[None]]) -> None:
         self._app = app
         self._deal = deal
-        self._waiting: deque[Key] = deque()
+        self._waiting: deque[Typed] = deque()
         self._is_busy = False
         self._turn = 0
         self._patience: Timer | None = None
 
-    async def take(self, key: Key) -> None:
-        """Deal with a key, or keep it until those before it have been dealt with."""
+    async def take(self, key: Typed) -> None:
+        """Deal with a key or a paste, or keep it until those before it have been dealt with."""
         if not self._is_busy:
             await self._give(key)
             return
@@ -43,7 +45,7 @@ class TypeAhead:
         if self._patience is None:
             self._patience = self._app.set_timer(_LONGEST_S, self._next)
 
-    async def _give(self, key: Key) -> None:
+    async def _give(self, key: Typed) -> None:
         self._is_busy = True
         self._turn += 1
         screen = self._app.screen

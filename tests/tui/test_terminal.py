@@ -261,8 +261,9 @@ async def test_a_second_key_that_is_typed_ahead_still_belongs_to_the_first(tui: 
         (":keys\r", ("2 keys",)),
         (":keys\r/docs", ("1 of 2 keys",)),
         ("gkanamed-at-once", ("new key", "named-at-once")),
+        ("gk/\x1b[200~docs\x1b[201~", ("1 of 2 keys",)),
     ],
-    ids=["command", "filter", "form"],
+    ids=["command", "filter", "form", "paste"],
 )
 async def test_what_is_typed_ahead_goes_to_what_the_keys_before_it_open(
     tui: Open, typed: str, shown: tuple[str, ...]

@@ -1,5 +1,6 @@
 """Reads admin requests and writes admin answers."""
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
@@ -83,11 +84,21 @@ async def body_of(request: web.Request, resource_type: type[R]) -> R:
     raw = await read_body(request, _BODY_LIMITS)
     try:
         given = from_json(raw, allow_inf_nan=False)
+        json.loads(raw, object_pairs_hook=_each_once)
     except ValueError:
         # Not the parser's own words, which may quote the body.
         raise InvalidRequestError("the body is not valid JSON") from None
     _refuse_nul(given, "body")
     return validated(resource_type, given, strict=True)
+
+
+def _each_once(fields: Sequence[tuple[str, Any]]) -> None:
+    """Raise for a field that is there twice: the parsers let the last one win without a word."""
+    seen: set[str] = set()
+    for name, _ in fields:
+        if name in seen:
+            raise InvalidRequestError(f"the field {name[:80]!r} is given more than once")
+        seen.add(name)
 
 
 def _refuse_nul(given: object, at: str) -> None:

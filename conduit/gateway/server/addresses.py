@@ -12,7 +12,6 @@ from conduit.core.networks import Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _FORWARDED_FOR: Final = "X-Forwarded-For"
-_MAPPED: Final = "::ffff:"
 _MOST_HOPS: Final = 32
 _LONGEST_HOP: Final = 64
 _READ_ADDRESSES: Final = 4096

@@ -40,7 +40,9 @@ class Summary(Figures):
         app = app_of(self)
         figures = app.store.last_figures
         if figures is None:
-            return Content.styled("no requests since the gateway was asked", "$dim")
+            is_live = app.store.connectivity.is_live
+            told = "no requests since the gateway was asked" if is_live else "not known yet"
+            return Content.styled(told, "$dim")
         latencies = (
             f"p{number} {milliseconds(figures[f'latency_p{number}_ms'])}" for number in (50, 95, 99)
         )

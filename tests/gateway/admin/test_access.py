@@ -103,6 +103,8 @@ async def test_a_query_that_is_not_understood_is_refused_by_name(
         (b"", 400, "not valid JSON"),
         (b"{", 400, "not valid JSON"),
         (b'{"name": "\xff"}', 400, "not valid JSON"),
+        (b'{"name": "a", "name": "b"}', 400, "the field 'name' is given more than once"),
+        (b'{"name": "a", "tags": {"a": "1", "a": "2"}}', 400, "'a' is given more than once"),
         (b"[]", 422, "body: "),
         (b"null", 422, "body: "),
         (b"{}", 422, "name: "),

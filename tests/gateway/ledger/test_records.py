@@ -1,6 +1,7 @@
 """The form of journal lines."""
 
 import zlib
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -13,11 +14,13 @@ from conduit.gateway.ledger.records import (
     BudgetOpened,
     ProgressRecord,
     Record,
+    RequestRecord,
     TopUpRecord,
     bounded,
     decode_line,
     storable_line,
 )
+from conduit.gateway.storage.requests import StoredRequest
 
 records = st.one_of(
     st.builds(ProgressRecord, st.text(), st.integers(0, INT64_MAX)),
@@ -77,3 +80,7 @@ def test_numbers_are_bounded_to_64_bits_without_a_sign() -> None:
         INT64_MAX,
         INT64_MAX,
     ]
+
+
+def test_a_record_in_the_journal_and_a_row_of_the_log_tell_the_same() -> None:
+    assert set(RequestRecord.__struct_fields__) == {each.name for each in fields(StoredRequest)}
