@@ -109,5 +109,5 @@ async def test_a_budget_that_was_reset_is_told_of_again(
         await context.notifications.look()
         assert (await api.post(f"/admin/budgets/{budget['id']}/reset-spend")).status == 200
     rows = await api.listed(PATH)
-    assert [row["details"]["threshold_percent"] for row in rows] == [75, 75]
+    assert [row["details"]["threshold_percent"] for row in rows] == [75, 50, 75, 50]
     assert {row["subject"]["name"] for row in rows} == {"key:ci"}
