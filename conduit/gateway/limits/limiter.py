@@ -222,13 +222,14 @@ class Limiter:
     def _learned(self, scope: Scope) -> KnownScope:
         limits = self._limits_of(scope)
         meters = [self._meter(scope, limit) for limit in limits]
-        return KnownScope(
-            scope,
-            limits,
-            meters,
-            [meter for meter in meters if not meter.limit.of_tokens and not meter.limit.shadow],
-            [meter for meter in meters if isinstance(meter, DayMeter)],
-        )
+        # By these limits: a meter may still count for the one that was before.
+        asked_first = [
+            meter
+            for limit, meter in zip(limits, meters, strict=True)
+            if not limit.of_tokens and not limit.shadow
+        ]
+        days = [meter for meter in meters if isinstance(meter, DayMeter)]
+        return KnownScope(scope, limits, meters, asked_first, days)
 
     def _limits_of(self, scope: Scope) -> Sequence[Limit]:
         """What this process may give of the limits of a scope."""

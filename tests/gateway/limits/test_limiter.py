@@ -191,6 +191,22 @@ async def test_a_look_at_an_older_limit_leaves_the_newer_one_in_force() -> None:
         limiter.check(newer)
 
 
+async def test_a_limit_that_becomes_a_shadow_is_counted_once_from_then_on() -> None:
+    limiter = Limiter(Books(), clock=Clock())
+    await limiter.take((scope(Limit("rpm", 1)),), 0)
+    shadow = scope(Limit("rpm", 1, shadow=True))
+    limiter.check(shadow)
+    await limiter.take((shadow,), 0)
+    assert [exceeded for _, exceeded in limiter.standings(shadow)] == [1]
+
+
+async def test_a_shadow_that_becomes_a_limit_refuses_before_anything_is_read() -> None:
+    limiter = Limiter(Books(), clock=Clock())
+    await limiter.take((scope(Limit("rpm", 1, shadow=True)),), 0)
+    with pytest.raises(RateLimitedError):
+        limiter.check(scope(Limit("rpm", 1)))
+
+
 async def test_what_is_looked_at_is_not_remembered() -> None:
     limiter = Limiter(Books(), clock=Clock())
     for _ in range(10):
