@@ -182,13 +182,36 @@ class JournalledLedger(ABC):
         except JournalUnwritableError as error:
             raise unavailable(f"the journal cannot be synced ({error})") from error
 
-    async def _sync_hold(self, hold: Hold) -> None:
-        """Wait for the disk; a hold that was in vain settles at nothing."""
+    async def _journalled(self, hold: Hold) -> None:
+        """Have a hold in the journal, and on the disk where that is asked for.
+
+        Raises LedgerUnavailableError, or CancelledError, after which nothing is held.
+        """
+        written = self._journal.append_awaited(hold.claim)
         try:
-            await self._synced()
-        except (LedgerUnavailableError, asyncio.CancelledError):
-            self.settle(hold, unused(self._clock_ms()))
+            await written
+            if self._sync == "always":
+                await self._synced()
+        except JournalUnwritableError as error:
+            self._give_back(hold)
+            raise unavailable(f"the journal cannot be written ({error})") from error
+        except asyncio.CancelledError:
+            if _has_failed(written):
+                self._give_back(hold)
+            else:
+                self._let_go(hold)
             raise
+        except LedgerUnavailableError:
+            self._let_go(hold)
+            raise
+
+    @abstractmethod
+    def _give_back(self, hold: Hold) -> None:
+        """Undo a hold that is not in the journal."""
+
+    def _let_go(self, hold: Hold) -> None:
+        """End a hold in the journal that nobody is left to use: it settles at nothing."""
+        self.settle(hold, unused(self._clock_ms()))
 
     def _unavailable(self) -> str | None:
         """Why no money can be held, None if it can."""
@@ -221,6 +244,10 @@ class JournalledLedger(ABC):
         if (account := self._balances.get(budget_id)) is None:
             raise KeyError(budget_id)
         return account
+
+
+def _has_failed(written: asyncio.Future[None]) -> bool:
+    return written.done() and not written.cancelled() and written.exception() is not None
 
 
 def unused(at_ms: int) -> Settlement:

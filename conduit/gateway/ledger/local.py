@@ -74,13 +74,7 @@ class LocalLedger(JournalledLedger):
             hold = self._take(claim, places)
         else:
             hold = await self._room.wait(claim, blocking, wait_s)
-        try:
-            self._journal.append_now(hold.claim)
-        except JournalUnwritableError as error:
-            self._give_back(hold)
-            raise unavailable(f"the journal cannot be written ({error})") from error
-        if self._sync == "always":
-            await self._sync_hold(hold)
+        await self._journalled(hold)
         return hold
 
     def exhausted(self, key_id: str, group_id: str | None = None) -> BudgetTerms | None:
@@ -303,7 +297,7 @@ class LocalLedger(JournalledLedger):
         return hold
 
     def _give_back(self, hold: Hold) -> None:
-        """Undo a hold that is not in the journal."""
+        """See `JournalledLedger`."""
         self._close_hold(hold)
         for place in self._balances.of_scopes(hold.scopes):
             place.balance.held -= hold.nanodollars

@@ -20,7 +20,7 @@ from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.desk import HoldingDesk
 from conduit.gateway.ledger.entries import Hold, LedgerState, Settlement
 from conduit.gateway.ledger.journal import JournalUnwritableError, Sync
-from conduit.gateway.ledger.journalled import JournalledLedger, LedgerParts, unavailable, unused
+from conduit.gateway.ledger.journalled import JournalledLedger, LedgerParts, unavailable
 from conduit.gateway.ledger.records import INT64_MAX, Claim, CorrectRecord, TopUpRecord, bounded
 from conduit.gateway.ledger.shared_terms import FRESH_S, SharedTerms
 from conduit.gateway.ledger.storable import settle_record, storable_claim
@@ -71,7 +71,7 @@ class SharedLedger(JournalledLedger):
             parts.holding,
             parts.terms,
             granted=self._begin,
-            given_back=self._give_back,
+            given_back=self._let_go,
             clock_ms=clock_ms,
         )
         self._refreshing = asyncio.create_task(self._refresh_now_and_then(), name="balances")
@@ -89,13 +89,8 @@ class SharedLedger(JournalledLedger):
             return await self._desk.hold(claim, wait_s)
         # Nothing can refuse it. A budget that came this moment counts it once it is applied.
         hold = Hold(claim, (), claim.hold_nanodollars, noted_at=time.monotonic())
-        try:
-            self._journal.append_now(claim)
-        except JournalUnwritableError as error:
-            raise unavailable(f"the journal cannot be written ({error})") from error
         self._begin(hold)
-        if self._sync == "always":
-            await self._sync_hold(hold)
+        await self._journalled(hold)
         return hold
 
     def exhausted(self, key_id: str, group_id: str | None = None) -> BudgetTerms | None:
@@ -258,8 +253,9 @@ class SharedLedger(JournalledLedger):
         self._open[hold.claim.attempt_id] = hold
 
     def _give_back(self, hold: Hold) -> None:
-        """Nobody is left who would use it."""
-        self.settle(hold, unused(self._clock_ms()))
+        """See `JournalledLedger`; no balance knows of it."""
+        hold.settled = True
+        del self._open[hold.claim.attempt_id]
 
     def _damage(self) -> str | None:
         return super()._damage() or self._desk.damage

@@ -45,18 +45,24 @@ def failing(journal: Journal) -> bool:
     return journal.failure is not None
 
 
-async def test_records_of_one_turn_leave_in_one_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writes: list[int] = []
+def written_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each write from now on."""
+    sizes: list[int] = []
     write = os.write
 
     def counted(descriptor: int, data: bytes) -> int:
-        writes.append(len(data))
+        sizes.append(len(data))
         return write(descriptor, data)
 
-    journal = Journal(tmp_path, 1, sync="off")
     monkeypatch.setattr(os, "write", counted)
+    return sizes
+
+
+async def test_records_of_one_turn_leave_in_one_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    writes = written_sizes(monkeypatch)
     for number in range(5):
         journal.append(note(number))
     assert stored(tmp_path) == ()
@@ -72,6 +78,52 @@ async def test_append_now_has_written_all_that_waited_when_it_returns(tmp_path: 
     journal.append_now(note(2))
     assert stored(tmp_path) == (note(1), note(2))
     assert journal.position == (1, journal.path.stat().st_size)
+    await journal.close()
+
+
+async def test_those_who_wait_for_their_records_share_one_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    counted = written_sizes(monkeypatch)
+    asked = [journal.append_awaited(note(number)) for number in range(5)]
+    assert not any(each.done() for each in asked)
+    await asyncio.gather(*asked)
+    assert len(counted) == 1
+    assert stored(tmp_path) == tuple(note(n) for n in range(5))
+    await journal.close()
+
+
+async def test_a_full_disk_refuses_only_what_somebody_waits_for(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    with files_no_larger_than(5):
+        first, gone = (journal.append_awaited(note(number)) for number in (1, 2))
+        journal.append(note(3))
+        last = journal.append_awaited(note(4))
+        gone.cancel()
+        for refused in (first, last, journal.append_awaited(note(5))):
+            with pytest.raises(JournalUnwritableError):
+                await refused
+        assert journal.waiting == 2
+    await journal.drained()
+    await journal.append_awaited(note(6))
+    assert stored(tmp_path) == (note(2), note(3), note(6))
+    await journal.close()
+
+
+async def test_a_disk_that_was_full_for_awaited_records_alone_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    with files_no_larger_than(5):
+        for refused in [journal.append_awaited(note(number)) for number in (1, 2)]:
+            with pytest.raises(JournalUnwritableError):
+                await refused
+        assert failing(journal)
+    await journal.drained()
+    assert not failing(journal)
+    await journal.append_awaited(note(3))
+    assert stored(tmp_path) == (note(3),)
     await journal.close()
 
 

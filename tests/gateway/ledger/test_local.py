@@ -192,6 +192,42 @@ async def test_a_full_disk_refuses_holds_and_keeps_settlements(
     await ledger.hold(claim(1_000))
 
 
+async def test_who_hangs_up_before_the_journal_is_written_holds_nothing(
+    ledger: LocalLedger, engine: Engine
+) -> None:
+    gone = asyncio.ensure_future(ledger.hold(claim(4_000)))
+    served = asyncio.ensure_future(ledger.hold(claim(1_000)))
+    await asyncio.sleep(0)
+    assert balance(ledger) == (0, 5_000)
+    gone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await gone
+    ledger.settle(await served, ending(600))
+    assert balance(ledger) == (600, 0)
+    await ledger.caught_up()
+    assert {row.state for row in (await attempts(engine)).values()} == {"done"}
+    assert await violations(engine) == []
+
+
+async def test_who_hangs_up_on_a_full_disk_holds_nothing(
+    ledger: LocalLedger, engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = (tmp_path / "journal" / ledger.state().journal_file).stat().st_size
+    with files_no_larger_than(size + 20):
+        before, behind = (asyncio.ensure_future(ledger.hold(claim(4_000))) for _ in range(2))
+        await asyncio.sleep(0)
+        before.cancel()  # the write is yet to fail
+        asyncio.get_running_loop().call_soon(behind.cancel)  # it has failed
+        assert {
+            type(each) for each in await asyncio.gather(before, behind, return_exceptions=True)
+        } <= {asyncio.CancelledError, LedgerUnavailableError}
+        assert balance(ledger) == (0, 0)
+    await ledger.caught_up()
+    assert await violations(engine) == []
+    assert "whose hold it does not have" not in caplog.text
+    assert (await ledger.hold(claim(5_000))).nanodollars == 5_000
+
+
 async def test_request_records_are_dropped_rather_than_kept_without_end(
     ledger: LocalLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
