@@ -19,7 +19,12 @@ def period_start_ms(period: str, timezone: str, at_ms: int) -> int:
     Days are those of the zone, of 23 or 25 hours where its clocks change; weeks begin on Monday.
     Raises ValueError for an unknown period, KeyError (ZoneInfoNotFoundError) for an unknown zone.
     """
-    return 0 if period == "total" else _bounds_ms(period, timezone, at_ms)[0]
+    if period == "total":
+        return 0
+    known = _latest.get((period, timezone))
+    if known is not None and known[0] <= at_ms < known[1]:
+        return known[0]  # as `_bounds_ms` would, a call less: every request asks several times
+    return _bounds_ms(period, timezone, at_ms)[0]
 
 
 def period_end_ms(period: str, timezone: str, at_ms: int) -> int | None:

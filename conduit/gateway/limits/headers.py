@@ -5,8 +5,12 @@ until the limit is back in full, as Go writes durations (`1s`, `6m0s`, `120ms`).
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
 
 from conduit.gateway.limits.meters import Meter, Now, Standing
+
+_REMEMBERED: Final = 1000
 
 
 def rate_limit_headers(meters: Iterable[Meter], now: Now) -> dict[str, str]:
@@ -36,15 +40,23 @@ def rate_limit_headers(meters: Iterable[Meter], now: Now) -> dict[str, str]:
 
 
 def go_duration(seconds: float) -> str:
-    """As `time.Duration.String` of Go writes it, rounded up to milliseconds: 90 → "1m30s"."""
+    """As `time.Duration.String` of Go writes it: 0.12 → "120ms", 90 → "1m30s".
+
+    Rounded up: to milliseconds, and to seconds where it is a minute and more.
+    """
     milliseconds = -int(-seconds * 1000 // 1)
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
+    if milliseconds >= 60_000:
+        return _minutes(-(-milliseconds // 1000))
     whole, rest = divmod(milliseconds, 1000)
-    minutes, second = divmod(whole, 60)
-    hours, minute = divmod(minutes, 60)
     fraction = f".{rest:03d}".rstrip("0") if rest else ""
-    text = f"{second}{fraction}s"
-    if hours:
-        return f"{hours}h{minute}m{text}"
-    return f"{minutes}m{text}" if minutes else text
+    return f"{whole}{fraction}s"
+
+
+@lru_cache(_REMEMBERED)
+def _minutes(seconds: int) -> str:
+    """The same for a whole number of seconds, which are some minutes."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}h{minute}m{second}s" if hours else f"{minutes}m{second}s"

@@ -8,7 +8,6 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from conduit.core.errors import RateLimitedError, TokensExceedLimitError
-from conduit.core.ids import now_ms
 from conduit.core.limits import Limit
 from conduit.gateway.limits.headers import rate_limit_headers
 from conduit.gateway.limits.meters import DayMeter, Meter, Now, Standing, meter_of
@@ -79,21 +78,38 @@ Exceeded = Callable[[Limit, bool], None]
 
 
 def present() -> Now:
-    return Now(time.monotonic_ns(), now_ms())
+    return Now(time.monotonic_ns(), time.time_ns() // 1_000_000)
 
 
 class KnownScope(NamedTuple):
-    """The meters of a scope, with the limits that they count for: all, those that can be asked
-    before anything of a request is read, and those that are to be read from the books first.
-
-    A shadow is counted once, and not asked before.
-    """
+    """The meters of a scope, with the limits that they count for."""
 
     scope: Scope
     limits: Sequence[Limit]
     meters: list[Meter]
-    asked_first: list[Meter]
-    days: list[DayMeter]
+
+
+class Together:
+    """The meters of all scopes of a call, each with whether it counts tokens; found once.
+
+    `asked_first` can be asked before anything of a request is read: a shadow is counted once, and
+    not asked before. `days` are to be read from the books first.
+    """
+
+    __slots__ = ("asked_first", "change", "days", "known", "meters")
+
+    def __init__(self, known: Sequence[KnownScope]) -> None:
+        self.known = known
+        self.change = -1  # the last change of limits that it has seen
+        # By these limits: a meter may still count for the one that was before.
+        each = [
+            (one.scope, limit, meter)
+            for one in known
+            for limit, meter in zip(one.limits, one.meters, strict=True)
+        ]
+        self.meters = [(meter, limit.of_tokens) for _, limit, meter in each]
+        self.asked_first = [m for _, limit, m in each if not (limit.of_tokens or limit.shadow)]
+        self.days = [(scope, m) for scope, _, m in each if isinstance(m, DayMeter)]
 
 
 class Limiter:
@@ -115,20 +131,23 @@ class Limiter:
         self._exceeded = exceeded
         self._share = share
         self._meters: dict[MeterKey, Meter] = {}
-        # By the identity of their scopes, which they keep alive, so that it stays theirs.
+        # Both by the identity of what they are of, which they keep alive, so that it stays theirs.
         self._known: dict[int, KnownScope] = {}
+        self._together: dict[int, tuple[Sequence[Scope], Together]] = {}
+        # By the id of their scopes: those whose limits the meters count for at this moment.
+        self._in_force: dict[str, KnownScope] = {}
+        self._changes = 0  # of what is in force
         self._forget_at = _MOST_IDLE
 
-    def check(self, *scopes: Scope) -> None:
+    def check(self, scopes: Sequence[Scope]) -> None:
         """Refuse what has no room for one more request, before anything is read of it.
 
         Raises RateLimitedError. It takes nothing; a day that has not been counted yet is let by.
         """
         now = self._clock()
-        for each in self._known_of(scopes):
-            for meter in each.asked_first:
-                if meter.is_known and meter.wait_s(1, now):
-                    self._refuse_without_room(self._asked_first(scopes), now)
+        for meter in self._of(scopes).asked_first:
+            if meter.is_known and meter.wait_s(1, now):
+                self._refuse_without_room(self._asked_first(scopes), now)
 
     async def take(self, scopes: Sequence[Scope], tokens: int, guessed: int = 0) -> "Permit":
         """Take one request and an upper estimate of its tokens of every limit of all scopes, or of
@@ -137,26 +156,26 @@ class Limiter:
         `guessed` are further tokens, which nobody asked for: no call is too large because of them.
         Raises RateLimitedError; TokensExceedLimitError where the call is larger than a whole limit,
         so that waiting is in vain; UnavailableError while it cannot be known what a day has used.
+
+        What is the same sequence of scopes, the same object, is found at once.
         """
-        known = self._known_of(scopes)
-        while unknown := [
-            (each.scope, day) for each in known for day in each.days if not day.is_known
-        ]:
+        together = self._of(scopes)
+        while unknown := [(scope, day) for scope, day in together.days if not day.is_known]:
             for scope, day in unknown:
                 await self._load(scope, day)
-            known = self._known_of(scopes)
+            together = self._of(scopes)
         now = self._clock()
-        taken = _taken_at_once(known, tokens, guessed, now)
+        taken = _taken_at_once(together, tokens, guessed, now)
         if taken is None:
             taken = self._take(self._wanted(scopes, tokens, guessed), now)
         return Permit(self._clock, taken, now)
 
-    def headers(self, *scopes: Scope) -> Mapping[str, str]:
+    def headers(self, scopes: Sequence[Scope]) -> Mapping[str, str]:
         """How the limits stand, as far as it is known here, for an answer that took nothing.
 
         A day that has not been counted yet is left out.
         """
-        known = [meter for _, meter in self._of(scopes) if meter.is_known]
+        known = [meter for _, meter in self._each(scopes) if meter.is_known]
         return rate_limit_headers(known, self._clock())
 
     async def look(self, *scopes: Scope) -> Mapping[str, Standings]:
@@ -176,7 +195,7 @@ class Limiter:
         """
         now = self._clock()
         known = self._learned(scope)
-        _put_in_force(known)
+        self._put_in_force(known)
         return [
             (msgspec.structs.replace(meter.standing(now), limit=limit), meter.exceeded)
             for limit, meter in zip(scope.limits, known.meters, strict=True)
@@ -185,7 +204,7 @@ class Limiter:
     def _wanted(self, scopes: Sequence[Scope], tokens: int, guessed: int) -> list[Wanted]:
         """What a call would take. Raises TokensExceedLimitError."""
         wanted = []
-        for scope, meter in self._of(scopes):
+        for scope, meter in self._each(scopes):
             limit = meter.limit
             if limit.of_tokens and tokens > limit.most_at_once and not limit.shadow:
                 raise _too_large(scope, limit, tokens)
@@ -199,37 +218,58 @@ class Limiter:
             meter.take(amount, now)
         return taken
 
-    def _of(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
-        return [(each.scope, meter) for each in self._known_of(scopes) for meter in each.meters]
+    def _each(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
+        known = self._of(scopes).known
+        return [(each.scope, meter) for each in known for meter in each.meters]
 
-    def _known_of(self, scopes: Sequence[Scope]) -> list[KnownScope]:
-        """The meters of each scope, which is the same object until something of it changes."""
+    def _of(self, scopes: Sequence[Scope]) -> Together:
+        """The meters of all scopes, with their limits in force."""
         if len(self._meters) >= self._forget_at:
             self._forget_idle()  # before any is looked up, or one of these might be among them
-        found = []
-        for scope in scopes:
-            if not scope.limits:
-                continue
-            known = self._known.get(id(scope))
-            if known is None:
-                if len(self._known) >= _MOST_KNOWN:
-                    self._known.clear()
-                known = self._known[id(scope)] = self._learned(scope)
-            _put_in_force(known)
-            found.append(known)
-        return found
+        found = self._together.get(id(scopes))
+        if found is None:
+            if len(self._together) >= _MOST_KNOWN:
+                self._forget_known()
+            together = Together([self._known_of(scope) for scope in scopes if scope.limits])
+            self._together[id(scopes)] = scopes, together
+        else:
+            together = found[1]
+        if together.change != self._changes:
+            for known in together.known:
+                if self._in_force.get(known.scope.id) is not known:
+                    self._put_in_force(known)
+            together.change = self._changes
+        return together
+
+    def _known_of(self, scope: Scope) -> KnownScope:
+        """The meters of a scope, which is the same object until something of it changes."""
+        known = self._known.get(id(scope))
+        if known is None:
+            known = self._known[id(scope)] = self._learned(scope)
+        return known
+
+    def _put_in_force(self, known: KnownScope) -> None:
+        """Have the meters count for these limits, where others were asked for; what was taken
+        stays taken.
+        """
+        for limit, meter in zip(known.limits, known.meters, strict=True):
+            meter.limit = limit
+        self._in_force[known.scope.id] = known
+        self._changes += 1
+
+    def _forget_known(self) -> None:
+        self._known.clear()
+        self._together.clear()
+        self._forget_in_force()
+
+    def _forget_in_force(self) -> None:
+        """Have the next call of each scope put its limits in force."""
+        self._in_force.clear()
+        self._changes += 1
 
     def _learned(self, scope: Scope) -> KnownScope:
         limits = self._limits_of(scope)
-        meters = [self._meter(scope, limit) for limit in limits]
-        # By these limits: a meter may still count for the one that was before.
-        asked_first = [
-            meter
-            for limit, meter in zip(limits, meters, strict=True)
-            if not limit.of_tokens and not limit.shadow
-        ]
-        days = [meter for meter in meters if isinstance(meter, DayMeter)]
-        return KnownScope(scope, limits, meters, asked_first, days)
+        return KnownScope(scope, limits, [self._meter(scope, limit) for limit in limits])
 
     def _limits_of(self, scope: Scope) -> Sequence[Limit]:
         """What this process may give of the limits of a scope."""
@@ -237,11 +277,11 @@ class Limiter:
         return scope.limits if share is None else [share(limit) for limit in scope.limits]
 
     def _asked_first(self, scopes: Sequence[Scope]) -> list[Wanted]:
+        asked_first = self._of(scopes).asked_first
         return [
-            (each.scope, meter, 1)
-            for each in self._known_of(scopes)
-            for meter in each.asked_first
-            if meter.is_known
+            (scope, meter, 1)
+            for scope, meter in self._each(scopes)
+            if meter in asked_first and meter.is_known
         ]
 
     def _meter(self, scope: Scope, limit: Limit) -> Meter:
@@ -282,7 +322,7 @@ class Limiter:
     def _forget_idle(self) -> None:
         """Now and then, so that keys which come and go do not fill the memory."""
         now = self._clock()
-        self._known.clear()
+        self._forget_known()
         self._meters = {key: each for key, each in self._meters.items() if not each.is_idle(now)}
         self._forget_at = max(_MOST_IDLE, 2 * len(self._meters))
 
@@ -311,36 +351,31 @@ class Permit:
         self._ended = True
         now = self._clock()
         for meter, amount in self._taken:
-            more = used_beyond(meter.limit, amount, tokens, fate)
-            if more is not None:
-                meter.correct(more, now, self._at)
-            meter.end()
-
-
-def _put_in_force(known: KnownScope) -> None:
-    """Have the meters count for these limits, where others were asked for; what was taken stays
-    taken.
-    """
-    for limit, meter in zip(known.limits, known.meters, strict=True):
-        if meter.limit is not limit:
-            meter.limit = limit
+            limit = meter.limit
+            if limit.of_tokens or fate is not Fate.SENT:
+                more = used_beyond(limit, amount, tokens, fate)
+                if more:
+                    meter.correct(more, now, self._at)
+            if limit.kind == "concurrent":
+                meter.end()
 
 
 def _taken_at_once(
-    known: Sequence[KnownScope], tokens: int, guessed: int, now: Now
+    together: Together, tokens: int, guessed: int, now: Now
 ) -> list[tuple[Meter, int]] | None:
     """What was taken, the common case: all have room. None where one has not, and nothing is taken;
     `_refuse_without_room` tells what becomes of that.
     """
-    taken = []
-    for each in known:
-        for meter in each.meters:
-            amount = _amount_of(meter.limit, tokens, guessed)
-            if meter.wait_s(amount, now):
-                return None
-            taken.append((meter, amount))
-    for meter, amount in taken:
-        meter.take(amount, now)
+    taken: list[tuple[Meter, int]] = []
+    for meter, of_tokens in together.meters:
+        amount = 1
+        if of_tokens:
+            amount = _amount_of(meter.limit, tokens, guessed) if guessed else tokens
+        if not meter.took(amount, now):
+            for earlier, less in taken:
+                earlier.untake(less)
+            return None
+        taken.append((meter, amount))
     return taken
 
 
@@ -351,17 +386,16 @@ def _amount_of(limit: Limit, tokens: int, guessed: int) -> int:
     return max(tokens, min(tokens + guessed, limit.most_at_once))
 
 
-def used_beyond(limit: Limit, taken: int, tokens: int, fate: Fate) -> int | None:
-    """How much more of a limit a call has used than was taken, below 0 for less; None where what
-    was taken is what it used.
+def used_beyond(limit: Limit, taken: int, tokens: int, fate: Fate) -> int:
+    """How much more of a limit a call has used than was taken, below 0 for less.
 
     A refusal has used nothing, and what was not sent is none of its day: the books do not have it.
     """
     if limit.of_tokens:
         return tokens - taken
-    if limit.kind == "concurrent" or fate is Fate.SENT:
-        return None
-    return -taken if limit.of_a_day or fate is Fate.REFUSED else None
+    if fate is Fate.SENT or limit.kind == "concurrent":
+        return 0
+    return -taken if limit.of_a_day or fate is Fate.REFUSED else 0
 
 
 def _too_large(scope: Scope, limit: Limit, tokens: int) -> TokensExceedLimitError:

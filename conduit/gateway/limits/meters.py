@@ -51,6 +51,14 @@ class Meter(Protocol):
 
     def take(self, amount: int, now: Now) -> None: ...
 
+    def took(self, amount: int, now: Now) -> bool:
+        """Take so much if there is room now; False where there is none, and nothing is taken."""
+        ...
+
+    def untake(self, amount: int) -> None:
+        """Undo what was taken last, in the same moment."""
+        ...
+
     def correct(self, amount: int, now: Now, taken: Now) -> None:
         """So much more (or less, below 0) was used than was taken then; may go beyond the limit."""
         ...
@@ -80,15 +88,33 @@ class MinuteMeter:
         self._at_ns = 0
 
     def wait_s(self, amount: int, now: Now) -> float:
+        if now.mono_ns > self._at_ns:
+            self._drain(now)
         limit = self.limit
-        over = self._drained(now) + (amount - limit.most_at_once) * _MINUTE_NS
+        over = self._level + (amount - limit.most_at_once) * _MINUTE_NS
         return -(-over // limit.limit) / 1e9 if over > 0 else 0.0
 
     def take(self, amount: int, now: Now) -> None:
-        self._level = self._drained(now) + amount * _MINUTE_NS
+        if now.mono_ns > self._at_ns:
+            self._drain(now)
+        self._level += amount * _MINUTE_NS
+
+    def took(self, amount: int, now: Now) -> bool:
+        if now.mono_ns > self._at_ns:
+            self._drain(now)
+        level = self._level + amount * _MINUTE_NS
+        if level > self.limit.most_at_once * _MINUTE_NS:
+            return False
+        self._level = level
+        return True
+
+    def untake(self, amount: int) -> None:
+        self._level -= amount * _MINUTE_NS
 
     def correct(self, amount: int, now: Now, taken: Now) -> None:
-        self._level = max(0, self._drained(now) + amount * _MINUTE_NS)
+        if now.mono_ns > self._at_ns:
+            self._drain(now)
+        self._level = max(0, self._level + amount * _MINUTE_NS)
 
     def end(self) -> None:
         """Nothing is given back: time does that."""
@@ -99,25 +125,26 @@ class MinuteMeter:
 
     def divide(self, parts: int, now: Now) -> None:
         """Keep one of so many parts of what has been taken."""
-        self._level = self._drained(now) // parts
+        self._drain(now)
+        self._level //= parts
 
     def standing(self, now: Now) -> Standing:
-        limit = self.limit
-        level = self._drained(now)
+        self._drain(now)
+        limit, level = self.limit, self._level
         left = max(0, limit.most_at_once * _MINUTE_NS - level) // _MINUTE_NS
         return Standing(limit, left, level / limit.limit / 1e9)
 
     def is_idle(self, now: Now) -> bool:
-        return not self._drained(now) and not self.exceeded
+        self._drain(now)
+        return not self._level and not self.exceeded
 
-    def _drained(self, now: Now) -> int:
-        """The level at this moment, at which it stands then; an earlier one changes nothing."""
+    def _drain(self, now: Now) -> None:
+        """Have the level stand at this moment; an earlier one changes nothing."""
         passed_ns = now.mono_ns - self._at_ns
         if passed_ns > 0:
             self._at_ns = now.mono_ns
             left = self._level - passed_ns * self.limit.limit
             self._level = left if left > 0 else 0
-        return self._level
 
 
 class DayMeter:
@@ -127,11 +154,21 @@ class DayMeter:
     days after it begin at 0.
     """
 
-    __slots__ = ("_end_ms", "_first_ns", "_start_ms", "_timezone", "_used", "exceeded", "limit")
+    __slots__ = (
+        "_end_ms",
+        "_first_ns",
+        "_start_ms",
+        "_timezone",
+        "_used",
+        "exceeded",
+        "is_known",
+        "limit",
+    )
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
         self.exceeded = 0
+        self.is_known = False
         self._start_ms: int | None = None
         self._end_ms = 0  # of the day that is counted, which is one of this zone
         self._timezone = ""
@@ -141,16 +178,12 @@ class DayMeter:
     def start_ms(self, now: Now) -> int:
         return period_start_ms("day", self.limit.timezone, now.at_ms)
 
-    @property
-    def is_known(self) -> bool:
-        return self._start_ms is not None
-
     def load(self, start_ms: int, used: int) -> None:
         """Begin with what the books hold of a day."""
         if start_ms != self._start_ms:
             self._first_ns = None
             self._end_ms = 0
-        self._start_ms, self._used = start_ms, used
+        self._start_ms, self._used, self.is_known = start_ms, used, True
 
     def used_since(self) -> tuple[int | None, int]:
         """The beginning of the day that is counted, None before one is, and what it has used."""
@@ -167,6 +200,18 @@ class DayMeter:
         # Where Redis decides, answers may come in another order than they were asked for.
         if self._first_ns is None or now.mono_ns < self._first_ns:
             self._first_ns = now.mono_ns
+
+    def took(self, amount: int, now: Now) -> bool:
+        used = self._today(now) + amount
+        if used > self.limit.limit:
+            return False
+        self._used = used
+        if self._first_ns is None:
+            self._first_ns = now.mono_ns
+        return True
+
+    def untake(self, amount: int) -> None:
+        self._used -= amount
 
     def correct(self, amount: int, now: Now, taken: Now) -> None:
         used = self._today(now)
@@ -201,6 +246,7 @@ class DayMeter:
         start_ms = self.start_ms(now)
         if self._start_ms is None or start_ms > self._start_ms:
             self._start_ms, self._used, self._first_ns = start_ms, 0, None
+            self.is_known = True
         self._timezone = self.limit.timezone
         self._end_ms = next_day_ms(self._timezone, self._start_ms)
 
@@ -236,6 +282,15 @@ class SlotMeter:
 
     def take(self, amount: int, now: Now) -> None:
         self._taken += amount
+
+    def took(self, amount: int, now: Now) -> bool:
+        if self._taken + self.elsewhere + amount > self.limit.limit:
+            return False
+        self._taken += amount
+        return True
+
+    def untake(self, amount: int) -> None:
+        self._taken -= amount
 
     def correct(self, amount: int, now: Now, taken: Now) -> None:
         """A request stays one, whatever it used."""

@@ -163,7 +163,7 @@ class SharedLimiter(Limiter):
         return self._permit(wanted, taken, now, slot, alone=False)
 
     async def look(self, *scopes: Scope) -> Mapping[str, Standings]:
-        wanted = [(scope, meter, 0) for scope, meter in self._of(scopes)]
+        wanted = [(scope, meter, 0) for scope, meter in self._each(scopes)]
         if not wanted:
             return {scope.id: [] for scope in scopes}
         try:
@@ -352,7 +352,7 @@ class SharedLimiter(Limiter):
         def ended(tokens: int, fate: Fate) -> None:
             for part in parts:
                 more = used_beyond(part.limit, part.amount, tokens, fate)
-                self._give_back(part, more or 0, alone=alone)
+                self._give_back(part, more, alone=alone)
             self._end_slots(slots, slot)
 
         return _SharedPermit(self._clock, taken, now, ended)
@@ -389,15 +389,16 @@ class SharedLimiter(Limiter):
                         hint="the gateways cannot reach the Redis in which they count it",
                         retry_after_s=_RETRY_AFTER_S,
                     )
-        for scope, meter in self._of(scopes):
-            if isinstance(meter, DayMeter) and not meter.is_known:
-                await self._load(scope, meter)
+        for scope, day in self._of(scopes).days:
+            if not day.is_known:
+                await self._load(scope, day)
         wanted = []
         now = self._clock()
         for scope, meter, amount in self._wanted(scopes, tokens, guessed):
             self._leave_alone(scope, meter, now)
             meter.limit = self._degraded(scope, meter, amount, now)
             wanted.append((scope, meter, amount))
+        self._forget_in_force()  # the limits themselves are, from the next call on
         return self._permit(wanted, self._take(wanted, now), now, slot, alone=True)
 
     def _leave_alone(self, scope: Scope, meter: Meter, now: Now) -> None:

@@ -21,15 +21,33 @@ _MOST_KNOWN = 20_000
 _MOST_MODELS = 100
 
 
+_Scopes = tuple[Scope, ...]
+
+
 class _Known(NamedTuple):
     """The scopes of a key: all of their limits, those alone that count for any model, and those
     that count for a model.
+
+    `joined` are scopes with those of an alias, by the identity of both, which it keeps alive.
     """
 
     key: KeyGrant
-    scopes: tuple[Scope, ...]
-    of_any: tuple[Scope, ...]
-    by_model: dict[str, tuple[Scope, ...]]
+    scopes: _Scopes
+    of_any: _Scopes
+    by_model: dict[str, _Scopes]
+    joined: dict[tuple[int, int], tuple[_Scopes, _Scopes, _Scopes]]
+
+    def with_others(self, scopes: _Scopes, others: _Scopes) -> _Scopes:
+        """The same sequence each time, by which the limiter finds it."""
+        if not others:
+            return scopes
+        found = self.joined.get((id(scopes), id(others)))
+        if found is None:
+            if len(self.joined) >= _MOST_MODELS:
+                self.joined.clear()
+            found = scopes, others, (*scopes, *others)
+            self.joined[id(scopes), id(others)] = found
+        return found[2]
 
 
 class RateLimits:
@@ -41,42 +59,29 @@ class RateLimits:
 
     def check(self, key: KeyGrant) -> None:
         """Refuse a request of a key that is at a limit already. Raises RateLimitedError."""
-        self._limiter.check(*self._of(key).of_any)  # what is asked for is not known yet
+        self._limiter.check(self._of(key).of_any)  # what is asked for is not known yet
 
-    def headers(self, key: KeyGrant, others: tuple[Scope, ...] = ()) -> Mapping[str, str]:
+    def headers(self, key: KeyGrant, others: _Scopes = ()) -> Mapping[str, str]:
         """How the limits of a key, its group and `others` stand, where nothing is taken of them."""
         if not (key.limits or (key.group is not None and key.group.limits) or others):
             return {}
-        return self._limiter.headers(*self._of(key).of_any, *others)
+        known = self._of(key)
+        return self._limiter.headers(known.with_others(known.of_any, others))
 
     async def take(self, exchange: Exchange) -> None:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
         tokens, guessed = 0, 0
-        scopes = self._counting(exchange)
-        if exchange.scopes:
-            scopes = (*scopes, *exchange.scopes)
-        if any(limit.of_tokens for scope in scopes for limit in scope.limits):
+        known = self._of(exchange.granted_key)
+        scopes = known.with_others(_counting_for(known, exchange), exchange.scopes)
+        if _of_tokens(scopes):
             tokens, guessed = _most_tokens(exchange)
         exchange.permit = await self._limiter.take(scopes, tokens, guessed)
 
     async def take_request(self, exchange: Exchange) -> None:
         """The same for an answer that costs no tokens, as it was given before."""
-        scopes = self._counting(exchange)
+        scopes = _counting_for(self._of(exchange.granted_key), exchange)
         if any(scope.limits for scope in scopes):
             exchange.permit = await self._limiter.take(scopes, 0, 0)
-
-    def _counting(self, exchange: Exchange) -> tuple[Scope, ...]:
-        """The key of a request and its group, with the limits that count for its model."""
-        known = self._of(exchange.granted_key)
-        if known.of_any is known.scopes:
-            return known.scopes
-        model = exchange.call.model
-        found = known.by_model.get(model)
-        if found is None:
-            if len(known.by_model) >= _MOST_MODELS:
-                known.by_model.clear()
-            found = known.by_model[model] = _counting(known.scopes, model)
-        return found
 
     def _of(self, key: KeyGrant) -> _Known:
         """A key is the same object until something of it changes."""
@@ -88,11 +93,11 @@ class RateLimits:
             of_any = _counting(scopes, None)
             if all(one is other for one, other in zip(of_any, scopes, strict=True)):
                 of_any = scopes
-            known = self._known[key.id] = _Known(key, scopes, of_any, {})
+            known = self._known[key.id] = _Known(key, scopes, of_any, {}, {})
         return known
 
 
-def scopes_of(key: KeyGrant) -> tuple[Scope, ...]:
+def scopes_of(key: KeyGrant) -> _Scopes:
     """The key and its group, with their limits."""
     own = Scope(key.id, f'the key "{key.name}"', key.limits)
     group = key.group
@@ -101,8 +106,30 @@ def scopes_of(key: KeyGrant) -> tuple[Scope, ...]:
     return own, Scope(group.id, f'the group "{group.name}"', group.limits, "group")
 
 
-def _counting(scopes: Sequence[Scope], model: str | None) -> tuple[Scope, ...]:
+def _counting_for(known: _Known, exchange: Exchange) -> _Scopes:
+    """The key of a request and its group, with the limits that count for its model."""
+    if known.of_any is known.scopes:
+        return known.scopes
+    model = exchange.call.model
+    found = known.by_model.get(model)
+    if found is None:
+        if len(known.by_model) >= _MOST_MODELS:
+            known.by_model.clear()
+        found = known.by_model[model] = _counting(known.scopes, model)
+    return found
+
+
+def _counting(scopes: Sequence[Scope], model: str | None) -> _Scopes:
     return tuple([narrowed(scope, model) for scope in scopes])
+
+
+def _of_tokens(scopes: Sequence[Scope]) -> bool:
+    """Whether any of their limits counts tokens."""
+    for scope in scopes:
+        for limit in scope.limits:
+            if limit.of_tokens:
+                return True
+    return False
 
 
 def fate_of(exchange: Exchange) -> Fate:
@@ -115,9 +142,11 @@ def fate_of(exchange: Exchange) -> Fate:
 def used_tokens(exchange: Exchange) -> int:
     """What the attempts of an exchange have used, as far as it is known; nothing out of a cache."""
     return sum(
-        attempt.usage.total_input_tokens + attempt.usage.total_output_tokens
-        for attempt in exchange.attempts
-        if attempt.usage is not None and attempt.outcome not in _UNUSED
+        [
+            attempt.usage.total_input_tokens + attempt.usage.total_output_tokens
+            for attempt in exchange.attempts
+            if attempt.usage is not None and attempt.outcome not in _UNUSED
+        ]
     )
 
 

@@ -74,7 +74,7 @@ async def test_the_limits_of_a_key_and_its_group_are_taken_together_or_not_at_al
         await limiter.take((scope(Limit("rpm", 60), name="key_2"), group), 0)
     assert refused.value.headers["x-ratelimit-remaining-requests"] == "0"
     with pytest.raises(RateLimitedError, match='the group "team"'):
-        limiter.check(scope(name="key_3"), group)
+        limiter.check((scope(name="key_3"), group))
 
 
 async def test_the_books_are_asked_for_the_scope_whose_day_it_is() -> None:
@@ -113,7 +113,7 @@ async def test_what_a_call_used_takes_the_place_of_what_it_took_once() -> None:
     limiter, own = Limiter(Books(), clock=Clock()), scope(Limit("tpm", 100), Limit("concurrent", 1))
     permit = await limiter.take((own,), 80)
     with pytest.raises(RateLimitedError, match="1 requests at once"):
-        limiter.check(own)
+        limiter.check((own,))
     permit.end(30)
     permit.end(30)
     assert remaining(limiter, own) == {"tpm": 70, "concurrent": 1}
@@ -136,13 +136,13 @@ async def test_a_shadow_counts_and_refuses_nothing() -> None:
 async def test_a_look_takes_nothing_and_leaves_days_alone_that_are_not_counted_yet() -> None:
     books = Books(requests=5)
     limiter, own = Limiter(books, clock=Clock()), scope(Limit("rpm", 1), Limit("rpd", 5))
-    limiter.check(own)
-    limiter.check(own)
+    limiter.check((own,))
+    limiter.check((own,))
     assert books.asked == 0
     with pytest.raises(RateLimitedError, match="5 requests a day"):
         await limiter.take((own,), 0)
     with pytest.raises(RateLimitedError, match="5 requests a day"):
-        limiter.check(own)
+        limiter.check((own,))
     assert books.asked == 1
 
 
@@ -171,7 +171,7 @@ async def test_meters_that_are_forgotten_while_the_books_are_asked_are_counted_a
     own = scope(Limit("concurrent", 1), Limit("rpd", 5), Limit("rpm", 9))
 
     async def slow_books(of: Scope, since_ms: int, model: str | None) -> Counted:
-        limiter.check(scope(Limit("rpm", 1), name="somebody else"))  # which forgets what is idle
+        limiter.check((scope(Limit("rpm", 1), name="somebody else"),))  # which forgets what is idle
         return Counted(0, 0)
 
     limiter = Limiter(slow_books, clock=Clock())
@@ -188,14 +188,14 @@ async def test_a_look_at_an_older_limit_leaves_the_newer_one_in_force() -> None:
     assert remaining(limiter, older) == {"rpm": 0}
     await limiter.take((newer,), 0)
     with pytest.raises(RateLimitedError, match="2 requests a minute"):
-        limiter.check(newer)
+        limiter.check((newer,))
 
 
 async def test_a_limit_that_becomes_a_shadow_is_counted_once_from_then_on() -> None:
     limiter = Limiter(Books(), clock=Clock())
     await limiter.take((scope(Limit("rpm", 1)),), 0)
     shadow = scope(Limit("rpm", 1, shadow=True))
-    limiter.check(shadow)
+    limiter.check((shadow,))
     await limiter.take((shadow,), 0)
     assert [exceeded for _, exceeded in limiter.standings(shadow)] == [1]
 
@@ -204,7 +204,7 @@ async def test_a_shadow_that_becomes_a_limit_refuses_before_anything_is_read() -
     limiter = Limiter(Books(), clock=Clock())
     await limiter.take((scope(Limit("rpm", 1, shadow=True)),), 0)
     with pytest.raises(RateLimitedError):
-        limiter.check(scope(Limit("rpm", 1)))
+        limiter.check((scope(Limit("rpm", 1)),))
 
 
 async def test_what_is_looked_at_is_not_remembered() -> None:

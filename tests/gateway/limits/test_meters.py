@@ -191,7 +191,8 @@ def test_requests_at_once_are_free_again_when_they_end() -> None:
         (90, "1m30s"),
         (360, "6m0s"),
         (86_400, "24h0m0s"),
-        (3_661.25, "1h1m1.25s"),
+        (90.001, "1m31s"),
+        (3_661.25, "1h1m2s"),
     ],
 )
 def test_durations_are_written_as_go_writes_them(seconds: float, text: str) -> None:

@@ -133,13 +133,13 @@ async def test_all_scopes_are_taken_or_none(prefix: str) -> None:
 async def test_a_refusal_is_remembered_until_there_can_be_room(prefix: str) -> None:
     own = scope(Limit("rpm", 1), Limit("concurrent", 1))
     async with shared(prefix) as limiter, shared(prefix) as other:
-        limiter.check(own)
+        limiter.check((own,))
         (await other.take((own,), 0)).end(0)
-        limiter.check(own)  # it does not know yet
+        limiter.check((own,))  # it does not know yet
         with pytest.raises(RateLimitedError):
             await limiter.take((own,), 0)
         with pytest.raises(RateLimitedError, match="1 requests a minute"):
-            limiter.check(own)
+            limiter.check((own,))
 
 
 async def test_a_day_goes_on_from_what_the_books_hold(prefix: str) -> None:
