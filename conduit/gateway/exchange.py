@@ -292,6 +292,7 @@ class Exchange(msgspec.Struct, eq=False):
     client_ip: str | None = None
     user_agent: str | None = None
     key: KeyGrant | None = None
+    granted_key: KeyGrant = cast(KeyGrant, None)  # the same, there once it is authenticated
     crowded: bool = False  # it came while no slots were free but those that are kept
     read_call: ReadCall | None = None  # how the body is read; OpenAI's own form where it is None
     call: ClientCall = cast(ClientCall, None)  # there once the body has been read
@@ -326,11 +327,9 @@ class Exchange(msgspec.Struct, eq=False):
         """The call, None while the body has not been read or where it could not be."""
         return self.call
 
-    @property
-    def granted_key(self) -> KeyGrant:
-        if self.key is None:
-            raise AssertionError("the pipeline authenticates first")
-        return self.key
+    def grant(self, key: KeyGrant) -> None:
+        """The key of the request has been found good."""
+        self.key = self.granted_key = key
 
     def waits_s(self, most_s: float) -> float:
         """`most_s`, or what is left of the time that the client gave where that is less."""

@@ -28,21 +28,7 @@ class LiveExchanges:
         """
         if self.closed:
             raise ShuttingDownError("the gateway is shutting down", retry_after_s=_COME_AGAIN_S)
-        return Entered(self, exchange)
-
-    def add(self, exchange: Exchange) -> None:
-        """Count an exchange, which the present task serves; `entered` takes it out again."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an exchange runs in a task")
-        if not self._tasks:
-            self._empty.clear()
-        self._tasks[exchange] = task
-
-    def remove(self, exchange: Exchange) -> None:
-        del self._tasks[exchange]
-        if not self._tasks:
-            self._empty.set()
+        return Entered(self._tasks, self._empty, exchange)
 
     def running(self) -> list[Exchange]:
         """The exchanges in the order in which they came."""
@@ -82,14 +68,24 @@ class LiveExchanges:
 class Entered:
     """The block in which an exchange is live: a class, as one is made for every request."""
 
-    __slots__ = ("_exchange", "_live")
+    __slots__ = ("_empty", "_exchange", "_tasks")
 
-    def __init__(self, live: LiveExchanges, exchange: Exchange) -> None:
-        self._live = live
+    def __init__(
+        self, tasks: dict[Exchange, asyncio.Task[object]], empty: asyncio.Event, exchange: Exchange
+    ) -> None:
+        self._tasks = tasks
+        self._empty = empty
         self._exchange = exchange
 
     def __enter__(self) -> None:
-        self._live.add(self._exchange)
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("an exchange runs in a task")
+        if not self._tasks:
+            self._empty.clear()
+        self._tasks[self._exchange] = task
 
     def __exit__(self, *_: object) -> None:
-        self._live.remove(self._exchange)
+        del self._tasks[self._exchange]
+        if not self._tasks:
+            self._empty.set()

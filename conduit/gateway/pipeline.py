@@ -39,7 +39,7 @@ async def run(stages: Stages, exchange: Exchange, incoming: Incoming, relay: Rel
     failure allows it; `next_attempt` ends the row by raising the last error.
     """
     # Before the body is read.
-    exchange.key = await stages.authenticate(incoming.bearer, exchange.client_ip)
+    exchange.grant(await stages.authenticate(incoming.bearer, exchange.client_ip))
     if exchange.crowded:
         stages.shed(exchange)  # refused without a record, unless the key has priority
     with stages.recorded(exchange):  # record and events, whatever happens

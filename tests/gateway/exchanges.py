@@ -62,6 +62,6 @@ def chat_body(model: str = "fast", **fields: object) -> bytes:
 def exchange(configuration: Snapshot, model: str = "fast", **fields: object) -> Exchange:
     """An exchange that has been authenticated and decoded."""
     made = Exchange(Operation.CHAT, configuration)
-    made.key = grant()
+    made.grant(grant())
     made.call = decode_call(Operation.CHAT, chat_body(model, **fields))
     return made

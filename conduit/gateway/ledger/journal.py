@@ -111,8 +111,12 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Write the record at the end of this turn of the loop, or as soon as it can be."""
-        self._add(record)
-        self._flush_soon()
+        record, line = storable_line(record)
+        self._lines.append(line)
+        self._records.append(record)
+        if not self._scheduled and self._write_failure is None:
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
 
     def append_awaited(self, record: Record) -> asyncio.Future[None]:
         """Write the record at the end of this turn of the loop; done once it has been written.
@@ -125,8 +129,8 @@ class Journal:
         if (failure := self.failure) is not None:
             written.set_exception(JournalUnwritableError(failure))
             return written
-        self._awaited.append((self._add(record), written))
-        self._flush_soon()
+        self.append(record)
+        self._awaited.append((self._records[-1], written))
         return written
 
     def append_now(self, record: Record) -> None:
@@ -136,7 +140,7 @@ class Journal:
         """
         if (failure := self.failure) is not None:
             raise JournalUnwritableError(failure)
-        self._add(record)
+        self.append(record)
         self.flush()
         if self._write_failure is not None:
             self._withdraw(len(self._lines) - 1)
@@ -202,17 +206,6 @@ class Journal:
             log.error("%d journal records could not be written: %s", self.waiting, self.failure)
         for descriptor in (*self._retired, self._descriptor):
             os.close(descriptor)
-
-    def _add(self, record: Record) -> Record:
-        record, line = storable_line(record)
-        self._lines.append(line)
-        self._records.append(record)
-        return record
-
-    def _flush_soon(self) -> None:
-        if not self._scheduled and self._write_failure is None:
-            self._scheduled = True
-            self._loop.call_soon(self.flush)
 
     def _withdraw(self, index: int) -> None:
         """Take back a record that cannot be written."""

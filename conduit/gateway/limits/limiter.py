@@ -96,10 +96,11 @@ class Together:
     not asked before. `days` are to be read from the books first.
     """
 
-    __slots__ = ("asked_first", "change", "days", "known", "meters")
+    __slots__ = ("asked_first", "change", "days", "ids", "known", "meters")
 
     def __init__(self, known: Sequence[KnownScope]) -> None:
         self.known = known
+        self.ids = [each.scope.id for each in known]
         self.change = -1  # the last change of limits that it has seen
         # By these limits: a meter may still count for the one that was before.
         each = [
@@ -137,6 +138,9 @@ class Limiter:
         # By the id of their scopes: those whose limits the meters count for at this moment.
         self._in_force: dict[str, KnownScope] = {}
         self._changes = 0  # of what is in force
+        # The ids of scopes that may have no room for one more request. All others have: only what
+        # is taken makes it less, and a change of limits.
+        self._full: set[str] = set()
         self._forget_at = _MOST_IDLE
 
     def check(self, scopes: Sequence[Scope]) -> None:
@@ -144,10 +148,14 @@ class Limiter:
 
         Raises RateLimitedError. It takes nothing; a day that has not been counted yet is let by.
         """
+        together = self._of(scopes)
+        if not self._full or self._full.isdisjoint(together.ids):
+            return
         now = self._clock()
-        for meter in self._of(scopes).asked_first:
+        for meter in together.asked_first:
             if meter.is_known and meter.wait_s(1, now):
                 self._refuse_without_room(self._asked_first(scopes), now)
+        self._full.difference_update(together.ids)
 
     async def take(self, scopes: Sequence[Scope], tokens: int, guessed: int = 0) -> "Permit":
         """Take one request and an upper estimate of its tokens of every limit of all scopes, or of
@@ -165,10 +173,31 @@ class Limiter:
                 await self._load(scope, day)
             together = self._of(scopes)
         now = self._clock()
-        taken = _taken_at_once(together, tokens, guessed, now)
+        taken = self._taken_at_once(together, tokens, guessed, now)
         if taken is None:
             taken = self._take(self._wanted(scopes, tokens, guessed), now)
         return Permit(self._clock, taken, now)
+
+    def _taken_at_once(
+        self, together: Together, tokens: int, guessed: int, now: Now
+    ) -> list[tuple[Meter, int]] | None:
+        """What was taken, the common case: all have room. None where one has not, and nothing is
+        taken; `_refuse_without_room` tells what becomes of that.
+        """
+        taken: list[tuple[Meter, int]] = []
+        for meter, of_tokens in together.meters:
+            amount = 1
+            if of_tokens:
+                amount = _amount_of(meter.limit, tokens, guessed) if guessed else tokens
+            left = meter.took(amount, now)
+            if left < 1:
+                self._full.update(together.ids)
+                if left < 1:
+                    for earlier, less in taken:
+                        earlier.untake(less)
+                    return None
+            taken.append((meter, amount))
+        return taken
 
     def headers(self, scopes: Sequence[Scope]) -> Mapping[str, str]:
         """How the limits stand, as far as it is known here, for an answer that took nothing.
@@ -255,11 +284,13 @@ class Limiter:
         for limit, meter in zip(known.limits, known.meters, strict=True):
             meter.limit = limit
         self._in_force[known.scope.id] = known
+        self._full.add(known.scope.id)
         self._changes += 1
 
     def _forget_known(self) -> None:
         self._known.clear()
         self._together.clear()
+        self._full.clear()  # what is put in force again is asked again
         self._forget_in_force()
 
     def _forget_in_force(self) -> None:
@@ -296,6 +327,7 @@ class Limiter:
         counted = await self._count_since(scope, start_ms, limit.model)
         meter = self._meter(scope, limit)  # it may have been forgotten meanwhile
         assert isinstance(meter, DayMeter), "a limit keeps its kind"
+        self._full.add(scope.id)
         if not meter.is_known:  # somebody else may have asked at the same time
             meter.load(start_ms, counted.tokens if limit.of_tokens else counted.requests)
 
@@ -358,25 +390,6 @@ class Permit:
                     meter.correct(more, now, self._at)
             if limit.kind == "concurrent":
                 meter.end()
-
-
-def _taken_at_once(
-    together: Together, tokens: int, guessed: int, now: Now
-) -> list[tuple[Meter, int]] | None:
-    """What was taken, the common case: all have room. None where one has not, and nothing is taken;
-    `_refuse_without_room` tells what becomes of that.
-    """
-    taken: list[tuple[Meter, int]] = []
-    for meter, of_tokens in together.meters:
-        amount = 1
-        if of_tokens:
-            amount = _amount_of(meter.limit, tokens, guessed) if guessed else tokens
-        if not meter.took(amount, now):
-            for earlier, less in taken:
-                earlier.untake(less)
-            return None
-        taken.append((meter, amount))
-    return taken
 
 
 def _amount_of(limit: Limit, tokens: int, guessed: int) -> int:

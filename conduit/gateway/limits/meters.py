@@ -51,8 +51,10 @@ class Meter(Protocol):
 
     def take(self, amount: int, now: Now) -> None: ...
 
-    def took(self, amount: int, now: Now) -> bool:
-        """Take so much if there is room now; False where there is none, and nothing is taken."""
+    def took(self, amount: int, now: Now) -> int:
+        """Take so much if there is room now, and tell for how much there is room still; below 0
+        where there was none, and nothing is taken.
+        """
         ...
 
     def untake(self, amount: int) -> None:
@@ -99,14 +101,14 @@ class MinuteMeter:
             self._drain(now)
         self._level += amount * _MINUTE_NS
 
-    def took(self, amount: int, now: Now) -> bool:
+    def took(self, amount: int, now: Now) -> int:
         if now.mono_ns > self._at_ns:
             self._drain(now)
         level = self._level + amount * _MINUTE_NS
-        if level > self.limit.most_at_once * _MINUTE_NS:
-            return False
-        self._level = level
-        return True
+        left = self.limit.most_at_once * _MINUTE_NS - level
+        if left >= 0:
+            self._level = level
+        return left // _MINUTE_NS
 
     def untake(self, amount: int) -> None:
         self._level -= amount * _MINUTE_NS
@@ -201,14 +203,14 @@ class DayMeter:
         if self._first_ns is None or now.mono_ns < self._first_ns:
             self._first_ns = now.mono_ns
 
-    def took(self, amount: int, now: Now) -> bool:
+    def took(self, amount: int, now: Now) -> int:
         used = self._today(now) + amount
-        if used > self.limit.limit:
-            return False
-        self._used = used
-        if self._first_ns is None:
-            self._first_ns = now.mono_ns
-        return True
+        left = self.limit.limit - used
+        if left >= 0:
+            self._used = used
+            if self._first_ns is None:
+                self._first_ns = now.mono_ns
+        return left
 
     def untake(self, amount: int) -> None:
         self._used -= amount
@@ -283,11 +285,11 @@ class SlotMeter:
     def take(self, amount: int, now: Now) -> None:
         self._taken += amount
 
-    def took(self, amount: int, now: Now) -> bool:
-        if self._taken + self.elsewhere + amount > self.limit.limit:
-            return False
-        self._taken += amount
-        return True
+    def took(self, amount: int, now: Now) -> int:
+        left = self.limit.limit - self._taken - self.elsewhere - amount
+        if left >= 0:
+            self._taken += amount
+        return left
 
     def untake(self, amount: int) -> None:
         self._taken -= amount

@@ -320,7 +320,8 @@ class SharedLimiter(Limiter):
         """
         _, now_us, states = answer
         now = Now(sent.mono_ns, now_us // 1000)
-        for (_, meter, _), (first, second, unknown) in zip(wanted, states, strict=True):
+        for (scope, meter, _), (first, second, unknown) in zip(wanted, states, strict=True):
+            self._full.add(scope.id)
             if isinstance(meter, MinuteMeter):
                 meter.stand_at((first * _MINUTE_US + second) * (_MINUTE_NS // _MINUTE_US), now)
             elif isinstance(meter, DayMeter) and not unknown:
@@ -396,6 +397,7 @@ class SharedLimiter(Limiter):
         now = self._clock()
         for scope, meter, amount in self._wanted(scopes, tokens, guessed):
             self._leave_alone(scope, meter, now)
+            self._full.add(scope.id)
             meter.limit = self._degraded(scope, meter, amount, now)
             wanted.append((scope, meter, amount))
         self._forget_in_force()  # the limits themselves are, from the next call on

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -69,10 +70,7 @@ def handlers_of(current: CurrentEntrance) -> dict[str, Handler]:
 
 
 def _handler_of(route: ClientRoute, current: CurrentEntrance) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        return await serve(request, route, current)
-
-    return handle
+    return partial(serve, route=route, current=current)
 
 
 async def serve(

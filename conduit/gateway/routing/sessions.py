@@ -8,6 +8,7 @@ from conduit.gateway.exchange import Exchange
 
 SESSION_HEADER: Final = "x-conduit-session"
 _LONGEST: Final = 512
+_OF_A_SESSION: Final = frozenset({"prompt_cache_key", "metadata"})
 _OF_A_USER: Final = frozenset({"safety_identifier", "user", "metadata"})
 
 
@@ -25,6 +26,8 @@ def named_session(exchange: Exchange) -> str | None:
     what its metadata has as `session_id`, in Claude Code's `user_id` too.
     """
     header = None if exchange.incoming is None else exchange.incoming.headers.get(SESSION_HEADER)
+    if header is None and _OF_A_SESSION.isdisjoint(exchange.call.fields):
+        return None  # as of most requests
     named = _text(header) or _field(exchange, "prompt_cache_key")
     if named is None and "metadata" in exchange.call.fields:
         metadata = _metadata(exchange)

@@ -79,27 +79,26 @@ class Carrier(Protocol):
 class DirectRequest(web.BaseRequest):
     """A request that came the short way, its body included. It is its own writer."""
 
-    headers: CIMultiDictProxy[str] = cast(CIMultiDictProxy[str], None)  # the base's is a property
+    # Where the base has properties, these are plain attributes: they are asked for often.
+    headers: CIMultiDictProxy[str] = cast(CIMultiDictProxy[str], None)
+    method: str = hdrs.METH_POST
+    version: HttpVersion = HttpVersion11
+    remote: str | None = None
+    secure: bool = False
+    keep_alive: bool = True  # one that is to be closed goes to aiohttp
 
     def __init__(
         self, carrier: Carrier, peer: "Peer", path: str, headers: CIMultiDict[str], body: bytes
     ) -> None:
         # Not the base's: what it makes is what this is there to do without.
         self._carrier = carrier
-        self._peer = peer
+        self.remote = peer.address
+        self.secure = peer.secure
         self._path = path
         self.headers = CIMultiDictProxy(headers)
         self._state = {}
         self._body = body
         self.output_size = 0
-
-    @property
-    def method(self) -> str:
-        return hdrs.METH_POST
-
-    @property
-    def version(self) -> HttpVersion:
-        return HttpVersion11
 
     @property
     def path(self) -> str:
@@ -108,18 +107,6 @@ class DirectRequest(web.BaseRequest):
     @property
     def raw_path(self) -> str:
         return self._path
-
-    @property
-    def remote(self) -> str | None:
-        return self._peer.address
-
-    @property
-    def secure(self) -> bool:
-        return self._peer.secure
-
-    @property
-    def keep_alive(self) -> bool:
-        return True  # one that is to be closed goes to aiohttp
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -335,9 +322,9 @@ class DirectLine:
         if handler is None or not self._is_plain or self._elsewhere:
             return None
         path = data[5 : line_end - 9].decode()
-        headers = CIMultiDict(
-            [(str(name, "ascii"), str(value, "ascii")) for name, value in head.fields.items()]
-        )
+        headers: CIMultiDict[str] = CIMultiDict()
+        for name, value in head.fields.items():
+            headers.add(str(name, "ascii"), str(value, "ascii"))
         body = head.body
         head.reset()
         return handler, DirectRequest(self._carrier, self._peer, path, headers, body)

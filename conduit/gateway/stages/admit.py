@@ -1,7 +1,7 @@
 """What a request may cost, and holding it before anything is sent."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -126,11 +126,10 @@ class Admit:
         attempt.estimated_input_tokens = extent.input_tokens
         exchange.attempts.append(attempt)
 
-    async def _take(
+    def _take(
         self, exchange: Exchange, attempt: Attempt, extent: Extent, wait_s: float
-    ) -> Hold:
-        claim = _claim(exchange, attempt, extent)
-        return await self._ledger.hold(claim, wait_s=wait_s)
+    ) -> Awaitable[Hold]:
+        return self._ledger.hold(_claim(exchange, attempt, extent), wait_s=wait_s)
 
     async def _take_capped(
         self, exchange: Exchange, attempt: Attempt, whole: Extent, refusal: InsufficientQuotaError

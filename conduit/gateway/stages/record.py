@@ -148,6 +148,10 @@ def record_of(exchange: Exchange) -> RequestRecord:
     """The row of a finished exchange: tokens and cost of all its attempts, and the last of them."""
     attempt = exchange.last_attempt
     usage = _usage_of(exchange.attempts)
+    cost = billed = 0
+    for each in exchange.attempts:
+        cost += each.cost_nanodollars
+        billed += each.billed_nanodollars
     key, recall, call = exchange.key, exchange.recall, exchange.decoded
     group = None if key is None else key.group
     duration_ms = exchange.elapsed_ms()
@@ -174,8 +178,8 @@ def record_of(exchange: Exchange) -> RequestRecord:
         output_tokens=usage.total_output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         usage_source=str(attempt.usage_source) if attempt else "none",
-        cost_nanodollars=sum([each.cost_nanodollars for each in exchange.attempts]),
-        billed_nanodollars=sum([each.billed_nanodollars for each in exchange.attempts]),
+        cost_nanodollars=cost,
+        billed_nanodollars=billed,
         tokens_per_s_milli=_tokens_per_s_milli(attempt, duration_ms),
         client_ip=exchange.client_ip,
         user_agent=exchange.user_agent,
@@ -204,9 +208,9 @@ def _dropped(attempt: Attempt | None) -> str | None:
 
 
 def _usage_of(attempts: Sequence[Attempt]) -> Usage:
+    if len(attempts) == 1:  # as of most
+        return attempts[0].usage or EMPTY_USAGE
     used = [each.usage for each in attempts if each.usage is not None]
-    if len(used) == 1:
-        return used[0]
     if not used:
         return EMPTY_USAGE
     return Usage(**{name: sum([getattr(each, name) for each in used]) for name in _BUCKETS})

@@ -95,7 +95,9 @@ class RelayAnswer:
         self._succeeded(exchange, attempt)
         headers = answer_headers(exchange, attempt)
         headers["content-type"] = "application/json"
-        spent = sum([each.cost_nanodollars for each in exchange.attempts])
+        spent = 0
+        for each in exchange.attempts:
+            spent += each.cost_nanodollars
         headers["x-conduit-cost"] = format_usd(spent)
         await relay.answer(200, headers, answer.body)
 

@@ -177,8 +177,7 @@ async def test_an_attempt_of_a_request_that_runs_still_is_left_alone(
     key = await api.made("/admin/keys", {"name": "ci"})
     exchange = Exchange(Operation.CHAT, snapshot([]))
     attempt = await charged(ledger, key["id"], DOLLAR, request_id=exchange.id)
-    live.add(exchange)
-    refused = await correct(api, attempt, "0.5")
-    assert (refused.status, "is running still" in refused.message) == (409, True)
-    live.remove(exchange)
+    with live.entered(exchange):
+        refused = await correct(api, attempt, "0.5")
+        assert (refused.status, "is running still" in refused.message) == (409, True)
     assert (await correct(api, attempt, "0.5")).status == 200

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy
 
 import pytest
 from hypothesis import settings
@@ -251,6 +252,70 @@ class Machine(RuleBasedStateMachine):
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(max_examples=50, stateful_step_count=30)
+
+
+REQUESTS = (Limit("rpm", 6, 3), Limit("rpd", 8), Limit("concurrent", 3))
+LOWERED = (Limit("rpm", 4, 2), Limit("rpd", 5), Limit("concurrent", 2))
+
+
+class Asking(RuleBasedStateMachine):
+    """Any order of calls of two keys of a group, ends, refusals, time and changes of limits: what
+    has no room is refused before anything is read, and nothing else is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.limiter = Limiter(Books(), clock=self.clock)
+        self.running: list[Permit] = []
+        self.change(lowered=False, shadow=False)
+
+    @rule(lowered=st.booleans(), shadow=st.booleans())
+    def change(self, *, lowered: bool, shadow: bool) -> None:
+        limits = LOWERED if lowered else REQUESTS
+        group = Scope("grp_1", 'the group "team"', (Limit("rpd", 12, shadow=shadow),), "group")
+        self.keys = [(scope(*limits, name=name), group) for name in ("key_1", "key_2")]
+
+    @rule(key=st.integers(0, 1))
+    def take(self, key: int) -> None:
+        takes = self.limiter.take(self.keys[key], 0)
+        with suppress(RateLimitedError):
+            try:
+                takes.send(None)  # the books answer at once
+            except StopIteration as ended:
+                self.running.append(ended.value)
+
+    @rule(index=st.integers(0, 9), fate=st.sampled_from(Fate))
+    def end(self, index: int, fate: Fate) -> None:
+        if self.running:
+            self.running.pop(index % len(self.running)).end(0, fate)
+
+    @rule(ms=st.integers(0, 40_000))
+    def wait(self, ms: int) -> None:
+        self.clock.ms += ms
+
+    @invariant()
+    def what_has_no_room_is_refused(self) -> None:
+        for scopes in self.keys:
+            limits = [(each, limit) for each in scopes for limit in each.limits]
+            if all(self.has_room(of, limit) for of, limit in limits if not limit.shadow):
+                self.limiter.check(scopes)
+            else:
+                with pytest.raises(RateLimitedError):
+                    self.limiter.check(scopes)
+
+    def has_room(self, of: Scope, limit: Limit) -> bool:
+        """Not through the limiter, which would look at its meters anew by that."""
+        meter = self.limiter._meters.get((of.id, limit.name))
+        if meter is None or not meter.is_known:
+            return True
+        meter = copy(meter)
+        meter.limit = limit
+        return not meter.wait_s(1, self.clock())
+
+
+TestAsking = Asking.TestCase
+TestAsking.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ class World:
 
     def asked(self) -> Exchange:
         made = exchange(self.snapshot, **self.fields)
-        made.key = grant(has_hard_budget=self.has_hard_budget)
+        made.grant(grant(has_hard_budget=self.has_hard_budget))
         return made
 
     def reality(self, draw: Callable[[], float]) -> "Reality":

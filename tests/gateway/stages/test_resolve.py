@@ -88,7 +88,7 @@ def traced(
 ) -> list[str]:
     """The targets of a refused request and why each was left out, as its record keeps them."""
     asked = exchange(snapshot_of, **fields)
-    asked.key = key or asked.key
+    asked.grant(key or asked.granted_key)
     with pytest.raises(ConduitError):
         Resolve(price, lambda _: None)(asked)
     text = trace_of(asked)
