@@ -167,11 +167,12 @@ class Balances:
 
     def of_scopes(self, scopes: Iterable[Scope]) -> list[Place]:
         """The balances of a hold, less those of budgets that have been closed."""
-        return [
-            Place(account, start_ms, account.balance(start_ms))
-            for budget_id, start_ms in scopes
-            if (account := self._accounts.get(budget_id)) is not None
-        ]
+        places = []
+        for budget_id, start_ms in scopes:
+            account = self._accounts.get(budget_id)
+            if account is not None:
+                places.append(Place(account, start_ms, account.balance(start_ms)))
+        return places
 
 
 def obstacle(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ _MOST_IDLE: Final = 20_000
 """How many meters may be kept before those that stand at nothing are forgotten."""
 
 _MOST_KNOWN: Final = 5_000
+_METER: Final[Callable[[tuple[Meter, int]], Meter]] = itemgetter(0)
 
 MeterKey = tuple[str, str]
 """The id of a scope, and the name of one of its limits."""
@@ -168,15 +170,24 @@ class Limiter:
         What is the same sequence of scopes, the same object, is found at once.
         """
         together = self._of(scopes)
-        while unknown := [(scope, day) for scope, day in together.days if not day.is_known]:
-            for scope, day in unknown:
-                await self._load(scope, day)
-            together = self._of(scopes)
+        for _, day in together.days:
+            if not day.is_known:
+                together = await self._with_days(scopes)
+                break
         now = self._clock()
         taken = self._taken_at_once(together, tokens, guessed, now)
         if taken is None:
             taken = self._take(self._wanted(scopes, tokens, guessed), now)
         return Permit(self._clock, taken, now)
+
+    async def _with_days(self, scopes: Sequence[Scope]) -> Together:
+        """The meters once all their days have been read from the books."""
+        together = self._of(scopes)
+        while unknown := [(scope, day) for scope, day in together.days if not day.is_known]:
+            for scope, day in unknown:
+                await self._load(scope, day)
+            together = self._of(scopes)  # it may have been forgotten meanwhile
+        return together
 
     def _taken_at_once(
         self, together: Together, tokens: int, guessed: int, now: Now
@@ -374,7 +385,7 @@ class Permit:
 
     def headers(self) -> dict[str, str]:
         """How the limits stand after this call."""
-        return rate_limit_headers([meter for meter, _ in self._taken], self._clock())
+        return rate_limit_headers(map(_METER, self._taken), self._clock())
 
     def end(self, tokens: int, fate: Fate = Fate.SENT) -> None:
         """The call has ended and used so many tokens; a second call changes nothing."""

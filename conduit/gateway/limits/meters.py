@@ -204,7 +204,9 @@ class DayMeter:
             self._first_ns = now.mono_ns
 
     def took(self, amount: int, now: Now) -> int:
-        used = self._today(now) + amount
+        if now.at_ms >= self._end_ms or self.limit.timezone != self._timezone:
+            self._turn_to(now)
+        used = self._used + amount
         left = self.limit.limit - used
         if left >= 0:
             self._used = used
@@ -229,8 +231,9 @@ class DayMeter:
         if self._start_ms is None:  # it is still to be loaded
             end_ms, used = next_day_ms(limit.timezone, self.start_ms(now)), 0
         else:
-            used = self._today(now)
-            end_ms = self._end_ms
+            if now.at_ms >= self._end_ms or limit.timezone != self._timezone:
+                self._turn_to(now)
+            used, end_ms = self._used, self._end_ms
         return Standing(limit, max(0, limit.limit - used), (end_ms - now.at_ms) / 1000)
 
     def is_idle(self, now: Now) -> bool:

@@ -31,7 +31,10 @@ def forwarded_headers(request: web.Request, dialect: str = "openai_chat") -> dic
     """What of the client's head a provider is told."""
     headers = request.headers
     names = FORWARDED_HEADERS.get(dialect, ())
-    found = {name: headers[name] for name in names if name in headers}
+    found = {}
+    for name in names:  # most requests bring none of them
+        if name in headers:
+            found[name] = headers[name]
     return _end_to_end(found, request) if found else found
 
 

@@ -141,13 +141,12 @@ def fate_of(exchange: Exchange) -> Fate:
 
 def used_tokens(exchange: Exchange) -> int:
     """What the attempts of an exchange have used, as far as it is known; nothing out of a cache."""
-    return sum(
-        [
-            attempt.usage.total_input_tokens + attempt.usage.total_output_tokens
-            for attempt in exchange.attempts
-            if attempt.usage is not None and attempt.outcome not in _UNUSED
-        ]
-    )
+    used = 0
+    for attempt in exchange.attempts:
+        usage = attempt.usage
+        if usage is not None and attempt.outcome not in _UNUSED:
+            used += usage.total_input_tokens + usage.total_output_tokens
+    return used
 
 
 def _most_tokens(exchange: Exchange) -> tuple[int, int]:
