@@ -203,7 +203,7 @@ class Limiter:
             left = meter.took(amount, now)
             if left < 1:
                 self._full.update(together.ids)
-                if left < 1:
+                if left < 0:
                     for earlier, less in taken:
                         earlier.untake(less)
                     return None
