@@ -12,9 +12,9 @@ from conduit.core.errors import ConduitError, RequestTimeoutError
 from conduit.gateway.dialects.chat_call import ReadCall, reader_in
 from conduit.gateway.dialects.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
 from conduit.gateway.dialects.whole_calls import read_moderation, read_rerank
-from conduit.gateway.entrance import CurrentEntrance
+from conduit.gateway.entrance import CurrentEntrance, Entrance
 from conduit.gateway.exchange import ClientGone, Exchange
-from conduit.gateway.pipeline import Stages, run
+from conduit.gateway.pipeline import run
 from conduit.gateway.provider import Operation
 from conduit.gateway.routes.hints import told_by
 from conduit.gateway.routes.relay import HttpIncoming, HttpRelay
@@ -104,29 +104,28 @@ async def serve(
     with entrance.live.entered(exchange):
         stages = entrance.counting if route.counts else entrance.stages
         try:
-            await _run(stages, exchange, incoming, relay)
+            await run(stages, exchange, incoming, relay)
+        except ClientGone:
+            pass  # nobody is there to be told: what was begun is left as it is
+        except asyncio.CancelledError:
+            # One that is ended because the gateway stops is answered all the same.
+            task = asyncio.current_task()
+            if exchange.stopping is None or task is None:
+                raise  # the client has hung up
+            task.uncancel()
+            if relay.response is None:
+                _tell_limits(entrance, exchange, exchange.stopping)
+                raise exchange.stopping from None
         except ConduitError as error:
-            if exchange.key is not None and exchange.permit is None:  # or it has told them already
-                standing = entrance.limit_headers(exchange.key, exchange.scopes)
-                error.headers = {**standing, **error.headers}
+            _tell_limits(entrance, exchange, error)
             raise
     if relay.response is None:
         raise RequestTimeoutError("the request was not completed by its sender")
     return relay.response
 
 
-async def _run(
-    stages: Stages, exchange: Exchange, incoming: HttpIncoming, relay: HttpRelay
-) -> None:
-    """Serve the request; one that is ended because the gateway stops is answered all the same."""
-    try:
-        await run(stages, exchange, incoming, relay)
-    except ClientGone:
-        pass  # nobody is there to be told: what was begun is left as it is
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if exchange.stopping is None or task is None:
-            raise  # the client has hung up
-        task.uncancel()
-        if relay.response is None:
-            raise exchange.stopping from None
+def _tell_limits(entrance: Entrance, exchange: Exchange, error: ConduitError) -> None:
+    """Add how the limits of its key stand to an error, unless what it took of them has told it."""
+    if exchange.key is not None and exchange.permit is None:
+        standing = entrance.limit_headers(exchange.key, exchange.scopes)
+        error.headers = {**standing, **error.headers}

@@ -98,7 +98,7 @@ class Call:
             failure = UpstreamFailure(f"the provider {upstream.name!r} cannot be called: {error}")
             attempt.failed(failure, AttemptOutcome.REFUSED, Assumed.NOTHING)
             return
-        if exchange.is_late(self._shortest_s):
+        if exchange.ends_at is not None and exchange.is_late(self._shortest_s):
             attempt.failed(passed(), AttemptOutcome.REFUSED, Assumed.NOTHING)
             return
         kept = exchange.kept

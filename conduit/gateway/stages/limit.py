@@ -72,14 +72,19 @@ class RateLimits:
         """Take of all its limits, or of none; see `Limiter.take` for what it raises."""
         tokens, guessed = 0, 0
         known = self._of(exchange.granted_key)
-        scopes = known.with_others(_counting_for(known, exchange), exchange.scopes)
+        scopes = known.scopes
+        if known.of_any is not scopes:
+            scopes = _counting_for(known, exchange.call.model)
+        if exchange.scopes:
+            scopes = known.with_others(scopes, exchange.scopes)
         if _of_tokens(scopes):
             tokens, guessed = _most_tokens(exchange)
         exchange.permit = await self._limiter.take(scopes, tokens, guessed)
 
     async def take_request(self, exchange: Exchange) -> None:
         """The same for an answer that costs no tokens, as it was given before."""
-        scopes = _counting_for(self._of(exchange.granted_key), exchange)
+        known = self._of(exchange.granted_key)
+        scopes = _counting_for(known, exchange.call.model)
         if any(scope.limits for scope in scopes):
             exchange.permit = await self._limiter.take(scopes, 0, 0)
 
@@ -106,11 +111,8 @@ def scopes_of(key: KeyGrant) -> _Scopes:
     return own, Scope(group.id, f'the group "{group.name}"', group.limits, "group")
 
 
-def _counting_for(known: _Known, exchange: Exchange) -> _Scopes:
-    """The key of a request and its group, with the limits that count for its model."""
-    if known.of_any is known.scopes:
-        return known.scopes
-    model = exchange.call.model
+def _counting_for(known: _Known, model: str) -> _Scopes:
+    """A key and its group, with the limits that count for a model."""
     found = known.by_model.get(model)
     if found is None:
         if len(known.by_model) >= _MOST_MODELS:
