@@ -211,6 +211,8 @@ class Usage(msgspec.Struct, frozen=True):
     `core/units.py` and as counted there. `service_tier` is the grade of service that the provider
     says it gave, None for its ordinary one. `raw` is the provider's own object, kept beside them.
     `units_assumed` says that nobody told the number of `requests`, which is an upper estimate then.
+    `output_untold` says that nobody told how much was written, which zero would have done: where
+    something was, it is not known what was used.
     """
 
     input_tokens: int = 0
@@ -226,6 +228,7 @@ class Usage(msgspec.Struct, frozen=True):
     service_tier: str | None = None
     raw: Mapping[str, Any] | None = None
     units_assumed: bool = False
+    output_untold: bool = False
 
     @property
     def total_input_tokens(self) -> int:

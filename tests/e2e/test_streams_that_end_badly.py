@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.e2e.conftest import (
     Running,
@@ -169,6 +171,46 @@ async def test_a_usage_below_nothing_is_estimated_and_not_free(
     assert record["output_tokens"] > 0
     (attempt,) = await running.attempts(record["id"])
     assert float(attempt["cost"]) > 0
+    await running.ledger_holds()
+
+
+SILENT_GEMINI = {
+    "candidates": [
+        {
+            "content": {"role": "model", "parts": [{"text": "four words of it"}]},
+            "finishReason": "STOP",
+        }
+    ],
+    "usageMetadata": {"promptTokenCount": 9, "totalTokenCount": 9},
+}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_usage_without_a_word_of_the_output_is_estimated_and_not_free(
+    running: Running, streamed: bool
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith(":streamGenerateContent"):
+            text = f"data: {json.dumps(SILENT_GEMINI)}\n\n"
+            return web.Response(text=text, content_type="text/event-stream")
+        return web.json_response(SILENT_GEMINI)
+
+    application = web.Application()
+    application.router.add_post("/{path:.*}", answer)
+    async with TestServer(application) as server:
+        provider = {"name": "silent", "type": "gemini", "base_url": str(server.make_url("/v1beta"))}
+        credential = {"name": "default", "secret": "made-up"}
+        await running.admin(
+            "POST", "/providers", {**provider, "allow_private": True, "credential": credential}
+        )
+        targets = [{"provider": "silent", "model": "m"}]
+        await running.admin("POST", "/mappings", {"alias": "silent", "targets": targets})
+        await running.admin("PUT", "/prices/silent/*", {"input": "1", "output": "2"})
+        status, text = await stream(running, await running.key(), "silent", stream=streamed)
+    assert status == 200
+    assert "four words of it" in text
+    record = await running.last_record()
+    assert (record["usage_source"], record["output_tokens"]) == ("estimated", 4)
     await running.ledger_holds()
 
 

@@ -13,6 +13,7 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
 )
 from conduit.core.money import cost_of_units, format_usd
+from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.bridges.protocol import AnswerStream, Bridge, Sending, WholeRead
 from conduit.gateway.dialects.openai.relayed_answer import Output
 from conduit.gateway.dialects.target import EncodedRequest
@@ -88,9 +89,7 @@ class RelayAnswer:
         except UpstreamFailure as error:
             attempt.failed(error, AttemptOutcome.AMBIGUOUS, Assumed.INPUT)
             return
-        attempt.usage = answer.usage
-        if answer.usage is None:  # only then is the text worth estimating
-            attempt.output_tokens = answer.output.tokens
+        _note_usage(attempt, answer.usage, answer.output)
         attempt.ttft_ms = exchange.elapsed_ms()
         self._succeeded(exchange, attempt)
         headers = answer_headers(exchange, attempt)
@@ -323,6 +322,13 @@ def _empty_stream(attempt: Attempt) -> UpstreamFailure:
 
 def _note(attempt: Attempt, reader: AnswerStream) -> None:
     """What the stream has brought so far, for the settlement."""
-    attempt.usage = reader.usage
-    if reader.usage is None:  # only then is the text worth estimating
-        attempt.output_tokens = reader.output.tokens
+    _note_usage(attempt, reader.usage, reader.output)
+
+
+def _note_usage(attempt: Attempt, usage: Usage | None, output: Output) -> None:
+    """What was reported, unless that says nothing of an output that there is: it would be free."""
+    if usage is not None and usage.output_untold and output.tokens:
+        usage = None
+    attempt.usage = usage
+    if usage is None:  # only then is the text worth estimating
+        attempt.output_tokens = output.tokens

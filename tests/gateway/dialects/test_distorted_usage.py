@@ -68,3 +68,33 @@ def test_null_tells_nothing_and_zero_tells_zero(read: Read, told: dict[str, Any]
     if len(told) > 1:
         first = next(iter(told))
         assert read(told | {first: None}) is not None
+
+
+@pytest.mark.parametrize(
+    ("read", "told", "more"),
+    [
+        (anthropic.reported_usage, {"input_tokens": 9}, {"output_tokens": 0}),
+        (bedrock.reported_usage, {"inputTokens": 9, "totalTokens": 9}, {"outputTokens": 0}),
+        (
+            gemini.reported_usage,
+            {"promptTokenCount": 9, "totalTokenCount": 9},
+            {"candidatesTokenCount": 0},
+        ),
+        (gemini.reported_usage, {"promptTokenCount": 9}, {"thoughtsTokenCount": 1}),
+        (gemini.reported_usage, {"promptTokenCount": 9}, {"totalTokenCount": 10}),
+        (usage_from_ollama, {"prompt_eval_count": 9}, {"eval_count": 0}),
+        (
+            lambda counts: usage_from_cohere({"billed_units": counts}),
+            {"input_tokens": 9},
+            {"output_tokens": 0},
+        ),
+    ],
+)
+def test_an_output_that_is_not_told_differs_from_none(
+    read: Read, told: dict[str, Any], more: dict[str, Any]
+) -> None:
+    without, told_of = read(told), read(told | more)
+    assert without is not None
+    assert told_of is not None
+    assert (without.output_untold, told_of.output_untold) == (True, False)
+    assert without.total_input_tokens == told_of.total_input_tokens == 9

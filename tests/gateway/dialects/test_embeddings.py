@@ -402,7 +402,7 @@ COHERE_META = {"api_version": {"version": "2"}, "billed_units": {"input_tokens":
             },
             EmbeddingResponse(
                 vectors=((0.5,), (1,)),
-                usage=Usage(input_tokens=3, raw=COHERE_META),
+                usage=Usage(input_tokens=3, raw=COHERE_META, output_untold=True),
                 id="e",
                 extras={"embeddings": {"int8": [[1], [2]]}},
                 dialect="cohere_embeddings",
@@ -430,7 +430,11 @@ COHERE_META = {"api_version": {"version": "2"}, "billed_units": {"input_tokens":
             EmbeddingResponse(
                 vectors=((0.5,),),
                 model="m",
-                usage=Usage(input_tokens=2, raw={"total_duration": 7, "prompt_eval_count": 2}),
+                usage=Usage(
+                    input_tokens=2,
+                    raw={"total_duration": 7, "prompt_eval_count": 2},
+                    output_untold=True,
+                ),
                 extras={"more": 1},
                 dialect="ollama_embeddings",
             ),

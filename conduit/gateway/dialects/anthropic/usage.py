@@ -46,6 +46,7 @@ def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
         units=searches_told(searches),
         service_tier=grade,
         raw=dict(raw),
+        output_untold=raw.get("output_tokens") is None,
     )
 
 

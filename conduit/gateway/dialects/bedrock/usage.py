@@ -32,6 +32,7 @@ def usage_from_bedrock(raw: Mapping[str, Any]) -> Usage:
         cache_write_1h_tokens=for_an_hour,
         output_tokens=_count(raw.get("outputTokens")),
         raw=dict(raw),
+        output_untold=raw.get("outputTokens") is None,
     )
 
 

@@ -33,6 +33,7 @@ def usage_from_cohere(raw: Any) -> Usage | None:
             requests=requests,
             units=(("images", images),) if images else (),
             raw=fields,
+            output_untold=billed.get("output_tokens") is None,
         )
     if not _counted(tokens):
         return None
@@ -46,6 +47,7 @@ def usage_from_cohere(raw: Any) -> Usage | None:
         reasoning_tokens=reasoning,
         requests=requests,
         raw=fields,
+        output_untold=tokens.get("output_tokens") is None,
     )
 
 

@@ -55,6 +55,7 @@ def usage_from_gemini(raw: Mapping[str, Any]) -> Usage:
         output_audio_tokens=spoken,
         service_tier=grade_told(raw.get("serviceTier")),
         raw=dict(raw),
+        output_untold=not thoughts and raw.get("candidatesTokenCount") is None,
     )
 
 

@@ -29,6 +29,7 @@ def usage_from_ollama(fields: Mapping[str, Any]) -> Usage | None:
         input_tokens=read_count(raw.get("prompt_eval_count")),
         output_tokens=read_count(raw.get("eval_count")),
         raw=raw,
+        output_untold=raw.get("eval_count") is None,
     )
 
 

@@ -141,6 +141,7 @@ def test_usage_is_disjoint_and_adds_up(raw: Any, buckets: tuple[int, ...]) -> No
         cache_write_1h_tokens=buckets[3],
         output_tokens=buckets[4],
         raw=raw,
+        output_untold="outputTokens" not in raw,
     )
     if "totalTokens" in raw:
         assert found.total_input_tokens + found.total_output_tokens == raw["totalTokens"]

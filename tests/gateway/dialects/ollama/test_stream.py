@@ -240,7 +240,7 @@ def test_usage_is_written_as_it_was_reported_or_made() -> None:
     assert own is not None
     assert usage_to_ollama(own) == METRICS
     assert usage_from_ollama({"prompt_eval_count": 3}) == Usage(
-        input_tokens=3, raw={"prompt_eval_count": 3}
+        input_tokens=3, raw={"prompt_eval_count": 3}, output_untold=True
     )
     assert usage_from_ollama({"total_duration": 3}) is None
     made = {"prompt_eval_count": 5, "eval_count": 2}
