@@ -46,10 +46,21 @@ class _PlainParam:
         if self._kind not in (int, float):
             return value
         try:
-            return [self._kind(each) for each in value] if param.multiple else self._kind(value)
+            read = [self._kind(each) for each in (value if param.multiple else (value,))]
         except ValueError as error:
             kind = "a whole number" if self._kind is int else "a number"
             raise typer.BadParameter(f"{kind} is expected, not {value!r}.", ctx, param) from error
+        for number in read:
+            _refuse_out_of_range(number, param, ctx)
+        return read if param.multiple else read[0]
+
+
+def _refuse_out_of_range(number: float, param: Any, ctx: Any) -> None:
+    """Raise BadParameter for what is below `min=` or above `max=` of an option."""
+    if param.min is not None and number < param.min:
+        raise typer.BadParameter(f"at least {param.min} is expected, not {number}.", ctx, param)
+    if param.max is not None and number > param.max:
+        raise typer.BadParameter(f"at most {param.max} is expected, not {number}.", ctx, param)
 
 
 def _refuse_no_text(value: Any, param: Any, ctx: Any) -> None:

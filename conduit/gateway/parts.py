@@ -111,13 +111,18 @@ class Gateway:
         workers = 1 if self.seat is None else self.seat.count
         return SettingsReload(changed=changed, restart_needed=fixed, workers=workers)
 
-    async def change_settings(self, changes: Mapping[str, object]) -> SettingsReload:
+    async def change_settings(
+        self, changes: Mapping[str, object], expected: Mapping[str, object]
+    ) -> SettingsReload:
         """Write settings into their file and put them in force; None is the default.
 
+        What is `expected` is compared with the file as it is now, not with what is in force, or
+        a change by hand, or by another worker a moment ago, would be written over.
         Raises ValidationFailedError, ConflictError and SettingsError; then nothing has changed.
         """
         async with self._changing_settings:
             settings, origins = self.read_settings()
+            settings_change.refuse_stale(expected, settings, origins)
             values = settings_change.checked(changes, settings, origins)
             path = self.read_settings.file
             before = await asyncio.to_thread(settings_change.write, path, values)

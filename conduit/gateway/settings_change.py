@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conduit.core.errors import ConflictError, ValidationFailedError
 from conduit.core.settings import GatewaySettings, SettingsError
-from conduit.core.settings_sources import BEFORE_THE_FILE, is_settable, validated
+from conduit.core.settings_sources import BEFORE_THE_FILE, is_settable, validated, views
 
 _PRIVATE = 0o600
 
@@ -44,6 +44,28 @@ def checked(
     return {
         name: None if value is None else getattr(meant, name) for name, value in changes.items()
     }
+
+
+def refuse_stale(
+    expected: Mapping[str, object], settings: GatewaySettings, origins: Mapping[str, str]
+) -> None:
+    """Raise ConflictError where a setting is not what a caller has read, as it was shown."""
+    present = {view.name: view.value for view in views(settings, origins)}
+    for name, value in expected.items():
+        if name not in present:
+            raise ValidationFailedError(f"{name}: there is no such setting", param=name)
+        if present[name] != value:
+            raise ConflictError(
+                f"{name} is {_said(present[name])}, no longer {_said(value)}:"
+                " somebody changed it meanwhile",
+                hint="read it again and repeat the change; of a file that was changed by hand"
+                " conduit config reload first",
+                param=name,
+            )
+
+
+def _said(value: object) -> str:
+    return "unset" if value is None else repr(value)
 
 
 def write(path: Path, changes: Mapping[str, object]) -> str | None:

@@ -60,7 +60,8 @@ def test_capabilities_change_without_naming_the_targets_again(
     gateway.add("mappings", alias="fast", targets=[second, first])
     assert conduit("mappings", "update", "fast", "--caps", "tools").code == 0
     body = gateway.requests("PATCH")[-1].body
-    assert body == {"targets": [{**first, "capabilities": {"tools": True}}, second]}
+    targets = [{**first, "capabilities": {"tools": True}}, second]
+    assert body == {"targets": targets, "version": 1}
     shown = conduit("mappings", "show", "fast", "-o", "wide").out
     assert "tools; -" in shown
     assert conduit("mappings", "update", "fast").code == 2

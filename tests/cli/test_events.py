@@ -116,3 +116,24 @@ def test_alerts_are_asked_for_by_either_name(conduit: Conduit, gateway: FakeGate
     assert EventKind("alert.raised") is EventKind.NOTIFICATION_RAISED
     with pytest.raises(ValueError, match=r"alert\.lowered"):
         EventKind("alert.lowered")
+
+
+@pytest.mark.parametrize("verb", [("events", "list"), ("events", "tail"), ("security", "events")])
+def test_a_number_that_no_event_can_have_is_refused_before_anything_is_sent(
+    conduit: Conduit, gateway: FakeGateway, verb: tuple[str, str]
+) -> None:
+    refused = conduit(*verb, "--since", "-5")
+    assert refused.code == 2
+    assert "'--since': at least 0 is expected, not -5" in refused.err
+    assert not gateway.seen
+
+
+@pytest.mark.parametrize("verb", [("events", "list"), ("security", "events")])
+@pytest.mark.parametrize(("limit", "said"), [("0", "at least 1"), ("1001", "at most 1000")])
+def test_so_many_events_are_not_to_be_had(
+    conduit: Conduit, gateway: FakeGateway, verb: tuple[str, str], limit: str, said: str
+) -> None:
+    refused = conduit(*verb, "--limit", limit)
+    assert refused.code == 2
+    assert f"'--limit': {said} is expected, not {limit}" in refused.err
+    assert not gateway.seen

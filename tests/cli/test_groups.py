@@ -63,6 +63,7 @@ def test_a_group_is_changed_in_what_is_named_alone(conduit: Conduit, gateway: Fa
     assert gateway.requests("PATCH")[-1].body == {
         "description": "x",
         "limits": [limit, {"kind": "tpm", "limit": 1000}],
+        "version": 1,
     }
     assert conduit("groups", "disable", "team").code == 0
     assert gateway.requests("PATCH")[-1].body == {"enabled": False}

@@ -270,7 +270,8 @@ def test_rate_limits_are_given_and_taken_away_one_by_one(
         "limits": [
             {"kind": "rpm", "limit": 600, "burst": 20, **told},
             {"kind": "concurrent", "limit": 4},
-        ]
+        ],
+        "version": 1,
     }
 
 

@@ -1,5 +1,6 @@
 """Rate limits, lists of addresses and kept answers by command, against a gateway that runs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -112,6 +113,36 @@ async def test_lists_of_addresses_are_changed_but_for_what_locks_out(conduit: Cl
     for network in ("203.0.113.0/24", "127.0.0.1", "198.51.100.7"):
         (await conduit("ip-filters", "remove", network, "--yes")).ok()
     assert (await conduit("ip-filters", "list", "--json")).json["data"] == []
+
+
+async def test_of_changes_at_the_same_moment_none_is_lost_in_silence(
+    running: Running, conduit: Cli
+) -> None:
+    networks = [f"203.0.113.{number}" for number in range(2)]
+    adding = (conduit("ip-filters", "add", each, "--deny", "--yes") for each in networks)
+    limiting = (conduit("limits", "set", "gateway", flag, "600") for flag in ("--rpm", "--tpm"))
+    # Few at once: the gateway is in this process, and needs a thread that no command has taken.
+    added, limited = await asyncio.gather(asyncio.gather(*adding), asyncio.gather(*limiting))
+    for outcome in (*added, *limited):
+        assert outcome.code in (0, 6), outcome
+        assert (outcome.code == 6) == ("somebody changed it meanwhile" in outcome.err)
+    listed = (await conduit("ip-filters", "list", "--json")).ok().json["data"]
+    done = [each for each, one in zip(networks, added, strict=True) if one.code == 0]
+    assert {row["network"] for row in listed} == {f"{each}/32" for each in done}
+    kinds = [kind for kind, one in zip(("rpm", "tpm"), limited, strict=True) if not one.code]
+    shown = (await conduit("limits", "show", "gateway", "--json")).ok().json["data"]
+    assert {row["kind"] for row in shown} == set(kinds)
+
+
+async def test_a_list_that_has_changed_since_it_was_read_stays_as_it_is(running: Running) -> None:
+    await running.admin("PATCH", "/config", {"values": {"denied_ips": "203.0.113.7/32"}})
+    late = {"values": {"denied_ips": "203.0.113.8/32"}, "expected": {"denied_ips": None}}
+    error = (await running.admin("PATCH", "/config", late, status=409))["error"]
+    assert "denied_ips is '203.0.113.7/32', no longer unset" in error["message"]
+    late["expected"] = {"denied_ips": "203.0.113.7/32"}
+    await running.admin("PATCH", "/config", late)
+    rows = (await running.admin("GET", "/config?limit=1000"))["data"]
+    assert {row["name"]: row["value"] for row in rows}["denied_ips"] == "203.0.113.8/32"
 
 
 async def test_kept_answers_are_listed_without_what_they_say(

@@ -7,7 +7,7 @@ import pytest
 from conduit.core.errors import ConflictError, ValidationFailedError
 from conduit.core.settings import GatewaySettings
 from conduit.core.settings_sources import is_settable, load
-from conduit.gateway.settings_change import checked, restore, write
+from conduit.gateway.settings_change import checked, refuse_stale, restore, write
 
 ORIGINS = dict.fromkeys(GatewaySettings.model_fields, "default")
 SETTINGS = GatewaySettings()
@@ -34,6 +34,17 @@ def test_values_are_written_in_the_type_of_their_setting() -> None:
 def test_what_counts_before_the_file_cannot_be_set_there(origin: str) -> None:
     with pytest.raises(ConflictError, match=f"port comes from {origin}"):
         checked({"port": 5001}, SETTINGS, {**ORIGINS, "port": origin})
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_told() -> None:
+    now = SETTINGS.model_copy(update={"denied_ips": "203.0.113.7"})
+    refuse_stale({"denied_ips": "203.0.113.7", "rate_limits": None}, now, ORIGINS)
+    with pytest.raises(ConflictError, match=r"is '203\.0\.113\.7', no longer unset: somebody"):
+        refuse_stale({"denied_ips": None}, now, ORIGINS)
+    with pytest.raises(ConflictError, match="max_attempts"):
+        refuse_stale({"max_attempts": SETTINGS.max_attempts + 1}, now, ORIGINS)
+    with pytest.raises(ValidationFailedError, match="no such setting"):
+        refuse_stale({"nonsense": 1}, now, ORIGINS)
 
 
 def test_a_default_of_a_command_gives_way_to_the_file() -> None:

@@ -63,6 +63,15 @@ Filter = Annotated[
     str | None,
     typer.Option("--filter", metavar="EXPR", help="Only requests that it holds for, see logs."),
 ]
+After = Annotated[
+    int | None,
+    typer.Option(
+        "--since", metavar="SEQ", min=0, help="Those after this number, the oldest first."
+    ),
+]
+Most = Annotated[
+    int, typer.Option("--limit", metavar="N", min=1, max=1000, help="Most events to show.")
+]
 
 
 def _kinds(text: str | None) -> tuple[str, ...] | None:
@@ -97,13 +106,8 @@ def list_events(
     call: Call,
     kinds: Kinds = None,
     filter: Filter = None,
-    since: Annotated[
-        int | None,
-        typer.Option("--since", metavar="SEQ", help="Those after this number, the oldest first."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", help="Most events to show, at most 1000.")
-    ] = 50,
+    since: After = None,
+    limit: Most = 50,
 ) -> None:
     """List events that the gateway still remembers: the last ones, or those after a number.
 
@@ -146,7 +150,9 @@ def tail(
     filter: Filter = None,
     since: Annotated[
         int | None,
-        typer.Option("--since", metavar="SEQ", help="Begin after this number of the same run."),
+        typer.Option(
+            "--since", metavar="SEQ", min=0, help="Begin after this number of the same run."
+        ),
     ] = None,
     reconnect: Annotated[
         bool,

@@ -218,7 +218,7 @@ def update(
     group = call.find("groups", name)
     budgeted = budget_change(group, budget, period)
     if limits:
-        body["limits"] = changed_limits(group, limits)
+        body |= {"limits": changed_limits(group, limits), "version": group["version"]}
     if body:
         changed = call.change("groups.update", group["id"], body=body, before=group)
         group = changed if changed is not None else group

@@ -142,8 +142,9 @@ def _reason(allowed: Sequence[str], denied: Sequence[str], *, lists_some: bool) 
 
 def _change(call: Call, settings: Record, name: str, networks: Sequence[str], said: str) -> None:
     setting = _SETTINGS[name]
-    body = {"values": {setting: ", ".join(networks) or None}}
-    before = {"values": {setting: settings[setting]["value"]}}
+    former = {setting: settings[setting]["value"]}
+    body = {"values": {setting: ", ".join(networks) or None}, "expected": former}
+    before = {"values": former, "expected": former}
     if call.change("config.update", body=body, before=before) is not None:
         call.show_done({"list": name, "setting": setting, "networks": list(networks)}, said)
 

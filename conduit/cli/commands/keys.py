@@ -330,7 +330,7 @@ def update(
     key = call.find("keys", name)
     budgeted = budget_change(key, budget, period)
     if limits:
-        body["limits"] = changed_limits(key, limits)
+        body |= {"limits": changed_limits(key, limits), "version": key["version"]}
     if body:
         changed = call.change("keys.update", key["id"], body=body, before=key)
         key = changed if changed is not None else key

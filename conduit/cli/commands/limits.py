@@ -1,6 +1,7 @@
 """`conduit limits`: every rate limit there is, whatever it belongs to."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,7 @@ from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
-from conduit.core.limits import Limit, limits_text_of
+from conduit.core.limits import Limit, limits_in, limits_text_of
 
 noun = Noun("Rate limits: of the gateway, of groups, keys and mappings, and towards providers.")
 _NOUNS = {"key": "keys", "group": "groups", "mapping": "mappings"}
@@ -88,20 +89,26 @@ def set_limits(
     if not changes:
         raise Failure("nothing to change: give a limit, such as --rpm 600")
     kind, row = _found(call, scope)
-    meant = changed_limits(row, changes)
     if kind == "gateway":
-        text = limits_text_of(Limit(**each) for each in meant) or None
-        body: Record = {"values": {_SETTING: text}}
-        before = {"values": {_SETTING: _setting(call)}}
-        changed = call.change("config.update", body=body, before=before)
+        changed = _change_setting(call, changes)
     else:
-        body = {"limits": meant}
+        body = {"limits": changed_limits(row, changes), "version": row["version"]}
         changed = call.change(f"{_NOUNS[kind]}.update", row["id"], body=body, before=row)
     if changed is None:
         return
     kind, row = _found(call, scope)
     call.show_rows(list(_rows(kind, row)), VIEW, whole=True)
     call.narrate(f"set the limits of {scope}")
+
+
+def _change_setting(call: Call, changes: dict[str, Record | None]) -> Record | None:
+    """Change the gateway's own limits, from the setting as it is and not from those in force."""
+    former = {_SETTING: _setting(call)}
+    row = {"limits": [asdict(each) for each in limits_in(former[_SETTING])]}
+    text = limits_text_of(Limit(**each) for each in changed_limits(row, changes)) or None
+    body = {"values": {_SETTING: text}, "expected": former}
+    before = {"values": former, "expected": former}
+    return call.change("config.update", body=body, before=before)
 
 
 def _setting(call: Call) -> str | None:

@@ -286,11 +286,12 @@ def update(
         raise Failure("nothing to change: give --to, --weight, --strategy, --fallback or another")
     before = call.find("mappings", alias)
     if limits:
-        body["limits"] = changed_limits(before, limits)
+        body |= {"limits": changed_limits(before, limits), "version": before["version"]}
     if to:
         body["targets"] = new_targets(wanted)
     elif not wanted.is_empty():
-        body["targets"] = changed_targets(before["targets"], wanted)
+        targets = changed_targets(before["targets"], wanted)
+        body |= {"targets": targets, "version": before["version"]}
     mapping = call.change("mappings.update", before["alias"], body=body, before=before)
     if mapping is not None:
         call.show_changed(mapping, VIEW, f"updated mapping {mapping['alias']}")

@@ -1,8 +1,6 @@
 """`conduit security`: who was refused at the door, and who may come from where."""
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from conduit.cli.call import Call
 from conduit.cli.commands import events
@@ -90,13 +88,8 @@ def summary(call: Call) -> None:
 @verb(noun, "events", "output")
 def list_events(
     call: Call,
-    since: Annotated[
-        int | None,
-        typer.Option("--since", metavar="SEQ", help="Those after this number, the oldest first."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", metavar="N", help="Most events to show, at most 1000.")
-    ] = 50,
+    since: events.After = None,
+    limit: events.Most = 50,
 ) -> None:
     """List the remembered events of failed logins and of changes to keys and credentials.
 

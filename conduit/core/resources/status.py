@@ -114,9 +114,15 @@ class SettingView(Resource):
 
 
 class SettingsPatch(Resource):
-    """New values by name; null goes back to what counts without the settings file."""
+    """New values by name; null goes back to what counts without the settings file.
+
+    `expected`: settings as they were read, by name; where one is another now, nothing changes.
+    """
 
     values: dict[str, str | int | float | bool | None] = Field(min_length=1, max_length=100)
+    expected: dict[str, str | int | float | bool | None] = Field(
+        default_factory=dict, max_length=100
+    )
 
 
 class SettingsReload(Resource):

@@ -28,7 +28,7 @@ async def _update(call: Call[SettingsPatch, None]) -> SettingsReload:
     before = {setting.name: setting.value for setting in admin.settings()}
     try:
         async with writing(admin.database, by=call.by) as connection:
-            reload = await admin.change_settings(values)
+            reload = await admin.change_settings(values, call.body.expected)
             for name, value in values.items():
                 former = {"value": before.get(name)}
                 note(connection, Change("setting", name, former, {"value": value}))

@@ -125,7 +125,9 @@ class AdminContext:
     tokens: AccessTokens
     settings: Callable[[], Sequence[SettingView]]
     reload_settings: Callable[[], SettingsReload]
-    change_settings: Callable[[Mapping[str, object]], Awaitable[SettingsReload]]
+    change_settings: Callable[
+        [Mapping[str, object], Mapping[str, object]], Awaitable[SettingsReload]
+    ]
     state: Callable[[], GatewayState]
     check_ledger: Callable[[], Awaitable[LedgerReport]]
     client_ip: Callable[[web.BaseRequest], str]

@@ -107,7 +107,9 @@ async def _check_ledger() -> LedgerReport:
     return LedgerReport([finding], {"attempts": 3})
 
 
-async def _change_settings(changes: Mapping[str, object]) -> SettingsReload:
+async def _change_settings(
+    changes: Mapping[str, object], expected: Mapping[str, object]
+) -> SettingsReload:
     return SettingsReload(changed=list(changes), restart_needed=[])
 
 
