@@ -1,11 +1,14 @@
 """The pages for users name all that there is, and lead nowhere that is not."""
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from conduit.cli.reference import command_tree
 from conduit.cli.table import COMMANDS
 from conduit.core.errors import ConduitError
 from conduit.core.settings import GatewaySettings
@@ -17,6 +20,8 @@ PAGES = sorted((*ROOT.glob("*.md"), *DOCS.rglob("*.md")))
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _CODE_BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INLINE_CODE = re.compile(r"`([^`]+)`")
+_COMMAND = re.compile(r"(?:^|[\s(/])conduit ([a-z][^#|;&)]*)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -119,3 +124,46 @@ def test_relative_links_lead_to_a_file_and_a_heading(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_page_holds_a_key(page: Path) -> None:
     assert not re.search(r"condt_(?:mk_)?[0-9A-Za-z]{20,}", page.read_text(encoding="utf-8"))
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The words behind each `conduit` that somebody may type, in blocks and in sentences."""
+    lines = [line for block in _CODE_BLOCK.findall(text) for line in block.splitlines()]
+    for code in (*lines, *_INLINE_CODE.findall(_FENCED.sub("", text).replace("\n", " "))):
+        for words in _COMMAND.findall(code):
+            try:
+                yield shlex.split(words)
+            except ValueError:  # a quotation that goes on behind what ends a command elsewhere
+                yield words.split()
+
+
+def unknown_in(words: Sequence[str], tree: Mapping[str, Any]) -> list[str]:
+    """What no command of the tree takes: a verb, or an option in its long form."""
+    node, left = tree, list(words)
+    while left and (below := {each["name"]: each for each in node["commands"]}).get(left[0]):
+        node = below[left.pop(0)]
+    known = {"--help"} | {flag for option in node["options"] for flag in option["flags"]}
+    unknown = [word for word in left[:1] if node["commands"] and word.isalpha() and word.islower()]
+    given = [word.partition("=")[0] for word in left if word.startswith("--")]
+    return unknown + [flag for flag in given if flag not in known]
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name not in ("CHANGELOG.md", "cli-reference.md")],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_every_command_that_a_page_shows_can_be_given(page: Path) -> None:
+    tree = command_tree()
+    shown = [
+        words for words in commands_in(page.read_text(encoding="utf-8")) if words[0] in COMMANDS
+    ]
+    found = {" ".join(words): unknown_in(words, tree) for words in shown}
+    assert {command: unknown for command, unknown in found.items() if unknown} == {}
+
+
+def test_the_service_of_the_manual_has_the_master_key_that_was_made_for_it() -> None:
+    text = text_of("operating.md").partition("### As a systemd service")[2].partition("### TLS")[0]
+    made = re.search(r"auth init --out (\S+)", text)
+    assert made is not None
+    assert f"\nEnvironment=CONDUIT_MASTER_KEY_FILE={made[1]}\n" in text

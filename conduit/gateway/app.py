@@ -309,7 +309,10 @@ async def master_access(gateway: Gateway) -> MasterAccess:
     async with reading(gateway.database) as connection:
         stored = await master_keys.usable(connection, now_ms())
     if not stored:
-        raise NoMasterKeyError("there is no master key: make one with conduit auth init")
+        raise NoMasterKeyError(
+            "there is no master key: make one with conduit auth init --out FILE, and start with "
+            "CONDUIT_MASTER_KEY_FILE=FILE"
+        )
     return MasterAccess([MasterDigest(each.digest, each.expires_at_ms) for each in stored])
 
 
