@@ -3,7 +3,8 @@
 Two things are found: the mark that shared fixtures put into the secrets they make up, and any key
 of ours, which its checksum gives away, whoever made it. Searched are what tests printed and logged
 and did not look at themselves, every file they left in their temporary folders (databases,
-journals, logs, traces), and the pictures of screens that are kept beside them.
+journals, logs, traces, and what is packed in backups, bundles and kept bodies), and the pictures of
+screens that are kept beside them.
 
 A test that writes a secret itself where none belongs, to see it taken out, is marked
 `plants_secrets`: what it leaves in its own folder is not looked at.
@@ -12,8 +13,13 @@ Where several processes run the tests, the one that gathers their reports search
 so which folders were planted is told in the reports.
 """
 
+import gzip
 import re
+import sqlite3
+import zipfile
+import zlib
 from collections.abc import Collection, Iterator
+from contextlib import closing, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -26,7 +32,7 @@ MARK = "MarkedSecret7q"
 # Files whose purpose is to hold a secret, by their names: keys that were asked for, the clients'
 # own store, the standard output of `up`, which shows two, and what tests put there to be read.
 HOLDERS = ("*key*", "*master*", "*secret*", "*.pem", "credentials.toml", "*.out", ".env", "*.py")
-NEVER_HOLDERS = (".db", ".db-wal", ".json", ".jsonl", ".log", ".svg", ".zip")
+NEVER_HOLDERS = (".db", ".db-wal", ".gz", ".json", ".jsonl", ".log", ".snapshot", ".svg", ".zip")
 _KEY = re.compile(rb"condt_(?:mk_)?[0-9A-Za-z]{49}")
 _AROUND = 8
 _NAME = "conduit-canary"
@@ -60,11 +66,26 @@ def leaks_in(folder: Path, pattern: str = "*", *, planted: Collection[Path] = ()
         if any(path.is_relative_to(own) for own in planted):
             continue
         try:
-            content = path.read_bytes()
+            contents = [path.read_bytes()]
         except OSError:
             continue  # a test has made it unreadable on purpose
-        for found in sorted(set(secrets_in(content))):
+        with suppress(EOFError, OSError, sqlite3.Error, zipfile.BadZipFile, zlib.error):
+            contents += unpacked(path, contents[0])  # unless a test has damaged it
+        for found in sorted({each for content in contents for each in secrets_in(content)}):
             yield f"{found} in {path}"
+
+
+def unpacked(path: Path, content: bytes) -> Iterator[bytes]:
+    """What a file holds that its bytes do not show."""
+    if content.startswith(b"\x1f\x8b"):
+        yield gzip.decompress(content)
+    elif content.startswith(b"PK"):
+        with zipfile.ZipFile(path) as bundle:
+            yield from (bundle.read(name) for name in bundle.namelist())
+    elif content.startswith(b"SQLite format 3") and path.parent.name == "bodies":
+        with closing(sqlite3.connect(path)) as database:
+            for (packed,) in database.execute("SELECT content FROM bodies"):
+                yield zlib.decompress(packed)
 
 
 def _is_holder(path: Path) -> bool:

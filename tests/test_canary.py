@@ -1,10 +1,15 @@
 """The net itself: a leak that is planted fails a session in which every test passes."""
 
+import gzip
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -113,3 +118,20 @@ def test_pictures_of_screens_are_searched(tmp_path: Path) -> None:
     assert found.endswith("keys.svg")
     assert secret not in found
     (pictures / "keys.svg").unlink()
+
+
+def test_what_is_packed_is_searched(tmp_path: Path) -> None:
+    packed = tmp_path / "bodies"  # removed at the end, or the session's own net would find it
+    packed.mkdir()
+    secret = make_virtual_key()
+    (packed / "backup.gz").write_bytes(gzip.compress(f'{{"x": "{secret}"}}'.encode()))
+    with zipfile.ZipFile(packed / "bundle.zip", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("status.json", f"{secret}" * 20)
+    with closing(sqlite3.connect(packed / "2026-11-30.db")) as database, database:
+        database.execute("CREATE TABLE bodies (request_id TEXT, content BLOB)")
+        database.execute("INSERT INTO bodies VALUES ('req', ?)", (zlib.compress(secret.encode()),))
+    (packed / "keys.snapshot").write_text(secret)
+    (packed / "torn.gz").write_bytes(b"\x1f\x8b torn")
+    found = {Path(each.rpartition(" in ")[2]).name for each in leaks_in(tmp_path)}
+    shutil.rmtree(packed)
+    assert found == {"backup.gz", "bundle.zip", "2026-11-30.db", "keys.snapshot"}

@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import socketio
 
+from tests.canary import unpacked
 from tests.e2e.processes import GatewayProcess, free_port
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.upstream import FakeUpstream
@@ -100,7 +101,7 @@ COMMANDS = (
     "config reload",
     "logs list --all --json",
     "auth whoami --json",
-    "auth rotate-master --confirm 127.0.0.1",
+    "auth rotate-master --confirm {place}",
     "context list",
     "context show --json",
     "doctor",
@@ -108,6 +109,23 @@ COMMANDS = (
     "keys show nothing --debug",
     "providers add openai --key-env NOTHING --debug",
     "keys create canary --json",
+    "config export",
+    "mappings export",
+    "events list --json --limit 1000",
+    "security events --json",
+    "security summary --json",
+    "bans list --json",
+    "health providers --json",
+    "health history --json",
+    "notifications list --json",
+    "usage summary --json",
+    "route explain fake --json",
+    "limits list --keys --json",
+    "spend review --json",
+    "logs export --since ever --format jsonl",
+    "doctor --bundle {home}/bundle.zip",
+    "db status --json",
+    "db backup {home}/backup.gz",
 )
 
 
@@ -286,8 +304,9 @@ async def listen(caller: Caller, master: str, key: str) -> None:
 async def run_commands(gateway: GatewayProcess) -> str:
     """Everything that the commands write, to either side."""
     written = []
+    names = {"home": str(gateway.home), "place": gateway.url.removeprefix("http://")}
     for command in COMMANDS:
-        code, out, err = await gateway.cli(*command.split())
+        code, out, err = await gateway.cli(*command.format(**names).split())
         written.append(f"$ {command}\n{code}\n{out}\n{err}")
     return "\n".join(written)
 
@@ -345,6 +364,16 @@ def found(secrets: dict[str, str], places: dict[str, bytes]) -> list[str]:
     ]
 
 
+def files_of(gateway: GatewayProcess) -> dict[str, bytes]:
+    """All there is below its home, with what is packed in it, but for the file of a secret."""
+    found = {}
+    for path in gateway.home.rglob("*"):
+        if path.is_file() and path.name != "sealing.key":
+            content = path.read_bytes()
+            found[path.name] = b"\n".join([content, *unpacked(path, content)])
+    return found
+
+
 def dump_of(path: Path) -> bytes:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
         return "\n".join(database.iterdump()).encode()
@@ -374,25 +403,20 @@ async def test_no_secret_and_no_prompt_is_written_or_answered(
             await read_everything(caller, MASTER)
             commands = await run_commands(gateway)
             data = gateway.home / "data"
-            places = {  # while it runs, the newest is in the journal and SQLite's own log
-                f"{path.name} while it runs": path.read_bytes()
-                for path in gateway.home.rglob("*")
-                if path.is_file() and path.name != "sealing.key"
-            }
+            # While it runs, the newest is in the journal and SQLite's own log.
+            places = {f"{name} while it runs": held for name, held in files_of(gateway).items()}
             gateway.send(signal.SIGTERM)
             assert await gateway.ended() == 0
             crashed = await crash(gateway, session)
         finally:
             await gateway.kill()
     places |= {
-        path.name: path.read_bytes()
-        for path in gateway.home.rglob("*")
-        if path.is_file() and path.name != "sealing.key"
+        **files_of(gateway),
+        "database dump": dump_of(data / "conduit.db"),
+        "answers": "\n".join(caller.answers).encode(),
+        "commands": commands.encode(),
+        "crash": crashed.encode(),
     }
-    places["database dump"] = dump_of(data / "conduit.db")
-    places["answers"] = "\n".join(caller.answers).encode()
-    places["commands"] = commands.encode()
-    places["crash"] = crashed.encode()
     secrets = {
         "sealed credential": SEALED,
         "credential of a variable": FROM_VARIABLE,
@@ -421,4 +445,6 @@ async def test_no_secret_and_no_prompt_is_written_or_answered(
     assert "request.finished" in places["answers"].decode()
     assert b"[redacted]" in places["answers"]
     assert b"INSERT INTO" in places["database dump"]
+    assert b"req_" in places["backup.gz"]
+    assert b"variable" in places["bundle.zip"]
     assert found({"start of the key": key[:10]}, {"dump": places["database dump"]})
