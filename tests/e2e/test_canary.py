@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import os
 import signal
 import sqlite3
 from collections.abc import Mapping
@@ -385,7 +386,7 @@ async def test_no_secret_and_no_prompt_is_written_or_answered(
     (tmp_path / "sitecustomize.py").write_text(FAULT)
     environment = {
         VARIABLE: FROM_VARIABLE,
-        "PYTHONPATH": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])]),
         "CONDUIT_LOG_LEVEL": "debug",
         "CONDUIT_BREAKERS": "false",  # each call of a target that fails is to go out
         "CONDUIT_DRAIN_ACCEPT_S": "0",
