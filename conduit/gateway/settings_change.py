@@ -58,7 +58,7 @@ def refuse_stale(
             raise ConflictError(
                 f"{name} is {_said(present[name])}, no longer {_said(value)}:"
                 " somebody changed it meanwhile",
-                hint="read it again and repeat the change; of a file that was changed by hand"
+                hint="repeat the change; if the settings file was changed by hand,"
                 " conduit config reload first",
                 param=name,
             )

@@ -119,6 +119,20 @@ async def test_a_broken_file_is_named_and_left_alone(cli: Cli, file: Path) -> No
     assert file.read_text() == "max_attempts = \n"
 
 
+async def test_what_somebody_else_changes_while_settings_are_edited_stays(
+    cli: Cli, file: Path, tmp_path: Path
+) -> None:
+    (await cli("config", "set", "max_attempts", "4")).ok()
+    script = (
+        f"pathlib.Path({str(file)!r}).write_text('max_attempts = 9')\n"
+        "path.write_text(path.read_text().replace('max_attempts = 4', 'max_attempts = 7'))"
+    )
+    outcome = await cli.converse("config", "edit", VISUAL=editor(tmp_path, script))
+    assert outcome.code == 6, outcome.out
+    assert "max_attempts is 9, no longer 4" in outcome.out
+    assert file.read_text() == "max_attempts = 9"
+
+
 async def test_settings_are_edited_as_text(
     cli: Cli, running: Running, file: Path, tmp_path: Path
 ) -> None:

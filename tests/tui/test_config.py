@@ -82,7 +82,11 @@ async def test_a_change_is_seen_before_it_is_sent_and_then_told() -> None:
         assert not sent(app, "config.update")
         await pilot.press("y")
         await until(lambda: sent(app, "config.update"), pilot)
-        assert sent(app, "config.update")[0][2] == {"values": {"max_attempts": 5}}
+        expected = {"max_attempts": 3}
+        assert sent(app, "config.update")[0][2] == {
+            "values": {"max_attempts": 5},
+            "expected": expected,
+        }
         await until_said("restart the gateway for workers", pilot)
         assert not screen_of(app).draft.values
 
@@ -136,7 +140,11 @@ async def test_a_setting_of_the_file_is_taken_out_of_it() -> None:
         await until_shown("log_level: info \u2192 its default", pilot)
         await pilot.press("y")
         await until(lambda: sent(app, "config.update"), pilot)
-        assert sent(app, "config.update")[0][2] == {"values": {"log_level": None}}
+        expected = {"log_level": "info"}
+        assert sent(app, "config.update")[0][2] == {
+            "values": {"log_level": None},
+            "expected": expected,
+        }
 
 
 @pytest.mark.parametrize(

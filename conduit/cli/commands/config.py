@@ -156,14 +156,22 @@ def unset(
     _change(call, dict.fromkeys(settings), rows)
 
 
-def _change(call: Call, values: Mapping[str, Any], rows: Sequence[Record]) -> None:
-    """Change settings, and say what that did."""
+def _change(
+    call: Call, values: Mapping[str, Any], rows: Sequence[Record], *, expected: bool = False
+) -> None:
+    """Change settings, provided that they are still as `expected` if so; say what that did.
+
+    What counts only after a restart may differ in the file already, so it is not compared.
+    """
     fixed = [row["name"] for row in rows if not row["settable"]]
     if fixed and call.options.dry_run:
         # Not even shown: the value may be a secret that belongs nowhere near a gateway's API.
         raise Failure(f"{fixed[0]} cannot be changed from here", code="not_settable")
-    before = {"values": {row["name"]: row["value"] for row in rows}}
-    reloaded = call.change("config.update", body={"values": dict(values)}, before=before)
+    former = {row["name"]: row["value"] for row in rows}
+    read = {row["name"]: row["value"] for row in rows if expected and not row["restart_needed"]}
+    body = {"values": dict(values), **({"expected": read} if read else {})}
+    before = {"values": former, "expected": read}
+    reloaded = call.change("config.update", body=body, before=before)
     if reloaded is not None:
         _show_reloaded(call, reloaded)
 
@@ -195,7 +203,8 @@ def edit(call: Call) -> None:
             call.narrate("nothing was changed")
             return
         changes = {**gone, **new}
-        _change(call, changes, [row for row in everything if row["name"] in changes])
+        changed = [row for row in everything if row["name"] in changes]
+        _change(call, changes, changed, expected=True)
 
 
 def _as_text(rows: Sequence[Record]) -> str:

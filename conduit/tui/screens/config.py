@@ -172,7 +172,10 @@ class ConfigScreen(SectionScreen):
         if not await self.sure(f"Apply {what}?", effect, "Apply"):
             return
         values = {each.name: each.new for each in differences}
-        answer = await link.change("config.update", body={"values": values})
+        # What was shown is what changes. Of the others the file may say something else already.
+        shown = {each.name: each.old for each in differences if not each.restart_needed}
+        body = {"values": values, "expected": shown}
+        answer = await link.change("config.update", body=body)
         self.draft.clear()
         await self._reloaded(answer, link)
 
