@@ -99,11 +99,12 @@ def run(arguments: Sequence[str]) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What a terminal's encoding lacks, or a lone surrogate, is shown as an escape.
         sys.stdout.reconfigure(errors="backslashreplace")
+    code: int = Exit.OK
     try:
         code = _run(list(arguments))
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = _quiet_end()
+    except BrokenPipeError:  # what has failed by then has failed, whoever reads of it
+        _end_quietly()
     return code
 
 
@@ -113,11 +114,10 @@ def _interrupt_once(signum: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _quiet_end() -> int:
+def _end_quietly() -> None:
     """The reader of stdout has gone, which is its right: `conduit keys list | head -1`."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return Exit.OK
 
 
 def _run(arguments: list[str]) -> int:

@@ -254,6 +254,27 @@ def test_a_reader_that_wants_one_line_ends_the_command_quietly(
     assert finished.stderr == ""
 
 
+def test_a_check_that_nobody_reads_has_its_code_all_the_same(
+    shell: Shell, gateway: FakeGateway
+) -> None:
+    gateway.add("providers", name="main", type="openai")
+    gateway.tested_ok = False
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    environment = {k: v for k, v in shell.environment.items() if k != "PYTHONUNBUFFERED"}
+    finished = subprocess.run(
+        shell.command("providers", "test", "main"),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=ours,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(ours)
+    assert finished.returncode == 9, finished.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
