@@ -32,7 +32,7 @@ from conduit.tui.widgets.ring_grid import RingGrid, everything
 from conduit.tui.widgets.searching import SearchLine
 
 Entry = Finished | Happened | Mark
-_COUNT_EVERY_S = 1.0
+_COUNT_EVERY_S = 1.5  # longer than from one of the gateway's figures to the next
 _NOT_FOUND = 404
 _FRESH_MS = 10_000
 _SEEN_TRIES = 30  # its event comes moments after its answer
@@ -179,6 +179,7 @@ class LiveScreen(FrameScreen):
         """As somebody has changed what is to be seen: with the counts of this moment."""
         self.show_store()
         self._counting.now()
+        self.refresh_frame()
 
     def _count(self) -> None:
         """Say how many there are. Paced: row 1 is far from the list, and Textual draws all that
@@ -187,7 +188,7 @@ class LiveScreen(FrameScreen):
         ring = self._events() if self._shows_events else self._traffic()
         self._counted = f"{grid.count():,} of {len(ring):,}"
         grid.show_bar()
-        self.refresh_frame()
+        self.refresh_title()
 
     def show_store(self) -> None:
         grid = self.grid

@@ -282,6 +282,15 @@ class FrameScreen(Kept, Screen[None]):
             line.redraw()
         self._notice.show_state()
 
+    def refresh_title(self) -> None:
+        """Draw row 1 if it would be different."""
+        if self.can_draw:
+            self._title.redraw()
+
+    @cached_property
+    def _title(self) -> TitleBar:
+        return self.query_one(TitleBar)
+
     @cached_property
     def _notice(self) -> Notice:
         return self.query_one(Notice)

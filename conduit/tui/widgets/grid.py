@@ -1,6 +1,5 @@
 """A list of records in columns: draws what is visible, writes only the lines that changed."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -18,6 +17,7 @@ from textual.strip import Strip
 
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.traffic import Mark
+from conduit.tui.widgets.bars import passed, thumb_of
 from conduit.tui.widgets.frame import app_of
 
 Tone = Literal["", "good", "warn", "bad", "dim", "accent"]
@@ -149,7 +149,7 @@ class Grid(ScrollView, can_focus=True):
         self._pen: Pen | None = None
         self._heading: Strip | None = None
         self._is_scrolling = False
-        self._bar_is_due = False
+        self._bar_due: set[int] = set()
         self._lets_bar_wait = False
 
     # The rows
@@ -222,18 +222,19 @@ class Grid(ScrollView, can_focus=True):
     def _move_bar(self) -> None:
         """Tell the scroll bar where the rows are; it is drawn by `show_bar`."""
         bar = self.vertical_scrollbar
-        before = _thumb_of(bar)
+        before = thumb_of(bar)
         bar.set_reactive(ScrollBar.window_virtual_size, self.virtual_size.height)
         bar.set_reactive(ScrollBar.position, self.scroll_y)
-        self._bar_is_due = self._bar_is_due or _thumb_of(bar) != before
+        self._bar_due |= passed(before, thumb_of(bar))
         if not self._lets_bar_wait:
             self.show_bar()
 
     def show_bar(self) -> None:
         """Draw the scroll bar where it has moved."""
-        if self._bar_is_due:
-            self._bar_is_due = False
-            self.vertical_scrollbar.refresh()
+        if self._bar_due:
+            bar, spans = self.vertical_scrollbar, _spans(sorted(self._bar_due))
+            bar.refresh(*(Region(0, y, bar.size.width, count) for y, count in spans))
+            self._bar_due.clear()
 
     # Keys and mouse
 
@@ -312,8 +313,10 @@ class Grid(ScrollView, can_focus=True):
             return super().render_lines(crop)
         # Nothing goes around or over a list, so Textual's second pass over every line is left out.
         strips = [self.render_line(y) for y in crop.line_range]
-        for each in self.get_line_filters():
-            strips = [strip.apply_filter(each, self.background_colors[1]) for strip in strips]
+        if filters := self.get_line_filters():
+            ground = self.background_colors[1]
+            for each in filters:
+                strips = [strip.apply_filter(each, ground) for strip in strips]
         if crop.column_span == (0, self.size.width):
             return strips
         return [strip.crop(*crop.column_span) for strip in strips]
@@ -429,17 +432,6 @@ class LastingGrid(Grid):
                 # The first to be drawn has moved the furthest.
                 del self._rows_drawn[next(iter(self._rows_drawn))]
         return drawn
-
-
-def _thumb_of(bar: ScrollBar) -> tuple[int, int]:
-    """Where the thumb of a scroll bar begins and how long it is, in eighths of cells: what is
-    between them is not drawn."""
-    cells, all_rows, rows = bar.size.height, bar.window_virtual_size, bar.window_size
-    if rows >= all_rows:
-        return (0, 0)
-    length = max(1.0, rows * cells / all_rows)
-    begin = (cells - length) * bar.position / (all_rows - rows)
-    return (int(begin * 8), math.ceil(length * 8))
 
 
 def _spans(lines: Sequence[int]) -> Iterator[tuple[int, int]]:
