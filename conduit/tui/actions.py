@@ -4,8 +4,11 @@ An action's id is `owner.verb`. Its owner, the app or a screen, has a method `do
 it and may say through `why_not(action)` why it cannot be done now.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 APP = "app"
 
@@ -22,6 +25,15 @@ _SHOWN_KEYS = {
     "asterisk": "*",
     "delete": "Del",
 }
+NAMES = {
+    "solidus": "slash",
+    "reverse_solidus": "backslash",
+    "commercial_at": "at",
+    "hyphen_minus": "minus",
+    "plus_sign": "plus",
+    "low_line": "underscore",
+}
+"""Where Textual's name of a character is not that of Unicode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,18 @@ def shown_key(key: str) -> str:
         return "^" + key.removeprefix("ctrl+")
     if len(key) > 1 and key[0] == "f" and key[1:].isdigit():
         return key.upper()
-    return key
+    return (len(key) > 1 and character_of(key)) or key
+
+
+@lru_cache(maxsize=256)
+def character_of(name: str) -> str | None:
+    """The character that Textual calls so, such as `question_mark`; None where it is none."""
+    of_unicode = {ours: theirs for theirs, ours in NAMES.items()}.get(name, name)
+    for written in (of_unicode, of_unicode.replace("hyphen_", "hyphen-")):
+        with suppress(KeyError):
+            found = unicodedata.lookup(written.replace("_", " "))
+            return found if found.isprintable() else None
+    return None
 
 
 def acts_in_text(key: str) -> bool:

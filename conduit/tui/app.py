@@ -5,7 +5,7 @@ import inspect
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -21,7 +21,7 @@ from conduit.client.errors import ClientError
 from conduit.core.redaction import redacted
 from conduit.tui import collector, commanding, keymap, remembering
 from conduit.tui import glyphs as glyph_tables
-from conduit.tui.actions import APP, APP_ACTIONS, Action, shown_key, with_those_of_app
+from conduit.tui.actions import APP, APP_ACTIONS, Action, with_those_of_app
 from conduit.tui.farewell import Farewell, farewell_of
 from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
@@ -50,6 +50,7 @@ _REMEMBER_EVERY_S = 60
 _GONE_WITHIN_S = 2.0
 _SIGNALLED = 128
 _GO = "go:"
+_KEYMAP = "keymap:"
 _OPEN = "open:"
 _OPEN_S = 10.0
 _OPEN_POLL_S = 0.02
@@ -80,6 +81,7 @@ class ConduitApp(TerminalApp):
         self.chord: Chord | None = None
         self._type_ahead = TypeAhead(self, self._deal_with)
         self.keymap = NO_KEYMAP
+        self._shown_keys = self.keymap.shown_keys()
         self.farewell: Farewell | None = None
         self.trail = Trail()
         known = {place.name for place in PLACES}
@@ -102,36 +104,48 @@ class ConduitApp(TerminalApp):
         for place in PLACES:
             self.add_mode(place.name, place.load_screen)
             if place.key:
-                self._bind_place(place)
+                self._bind_place(place, place.key)
         if look.lite:
             self.animation_level = "none"
         ScrollBar.renderer = AsciiScrollBar if look.ascii else ScrollBarRender
         self.set_class(look.ascii, "-ascii")
         self.set_class(look.lite, "-lite")
 
-    def _bind_place(self, place: Place) -> None:
+    def _bind_place(self, place: Place, key: str) -> None:
         binding = Binding(
-            place.key,
+            key,
             f"app.go('{place.name}')",
             place.title,
             show=False,
             priority=True,
             id=f"{GO}.{place.name}",
         )
-        self._bindings.key_to_bindings.setdefault(place.key, []).append(binding)
+        self._bindings.key_to_bindings.setdefault(key, []).append(binding)
 
     def shown_key_of(self, place: Place) -> str:
         """The key of a screen, as people write it."""
-        own = self.keymap.keys.get(f"{GO}.{place.name}")
-        return shown_key(own[0]) if own else place.shown_key
+        return self._shown_keys[place.name]
 
     def _take_keymap(self) -> None:
         """The operator's own keys, after the first frame: to check them loads every screen."""
         self.keymap = keymap.read()
+        self._shown_keys = self.keymap.shown_keys()
+        for place in PLACES:
+            own = self.keymap.keys.get(f"{GO}.{place.name}")
+            if own and not place.key:
+                self._bind_place(place, own[0])
         self.set_keymap({name: ",".join(keys) for name, keys in self.keymap.keys.items()})
-        for problem in self.keymap.problems:
-            self.tell(f"keymap: {problem}", hint="left out; see conduit doctor", severity="warning")
+        if self.keymap.problems:
+            self._tell_of_keymap([f"keymap: {problem}" for problem in self.keymap.problems])
         self.frame.refresh_frame()
+
+    def _tell_of_keymap(self, problems: Sequence[str]) -> None:
+        """Keep each for `:messages`, but no heap of toasts; help lists them too."""
+        for problem in problems:
+            self.store.say(problem, severity="warning", hint=keymap.LEFT_OUT)
+        others = f"\nand {len(problems) - 1} more, see :messages" if len(problems) > 1 else ""
+        text = f"{problems[0]}{others}\n{keymap.LEFT_OUT}"
+        self.notify(text, severity="warning", markup=False)
 
     # Life
 
@@ -362,6 +376,8 @@ class ConduitApp(TerminalApp):
             yield Choice(action.id, action.title, action.shown_key, notes, reason)
         for place in PLACES:
             yield Choice(f"{_GO}{place.name}", f"Go to {place.title}", self.shown_key_of(place))
+        for problem in self.keymap.problems:
+            yield Choice(f"{_KEYMAP}{problem}", f"keymap: {problem}", reason=keymap.LEFT_OUT)
 
     def _record_offers(self) -> Iterator[Choice]:
         for place in PLACES:
@@ -383,8 +399,11 @@ class ConduitApp(TerminalApp):
             self.call_later(self.perform, id)
 
     def do_goto(self) -> None:
-        ordered = sorted(PLACES, key=lambda p: (p.part_of is not None, p.rank))
-        options = {p.letter: (p.title, lambda name=p.name: self.go(name)) for p in ordered}
+        options = {
+            key: (letter.title, lambda name=letter.verb: self.go(name))
+            for letter in map(self.keymap.on, keymap.letters())
+            for key in letter.keys
+        }
         self.ask_key("go to", options)
 
     def do_jump(self) -> None:

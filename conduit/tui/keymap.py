@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from conduit.client import contexts
-from conduit.tui.actions import APP, APP_ACTIONS, Action
+from conduit.tui.actions import APP, APP_ACTIONS, NAMES, Action, character_of
 from conduit.tui.places import PLACES, Place
 
 Keys = tuple[str, ...]
 GO = "go"
 """Owner of the keys of screens: `go.chat`."""
+LETTER = "goto"
+"""Owner of the keys that follow that of `app.goto`: `goto.chat`."""
 _MODIFIED = re.compile(r"(?P<modifiers>(?:(?:ctrl|alt|shift|super)\+)*)(?P<key>.+)", re.DOTALL)
 _NAMED = frozenset(
     {
@@ -26,18 +28,13 @@ _NAMED = frozenset(
         *(f"f{number}" for number in range(1, 25)),
     }
 )
+LEFT_OUT = "left out; see conduit doctor"
+"""What is said of a problem to whoever has the interface before them."""
 OF_LISTS = frozenset({"up", "k", "down", "j", "pageup", "pagedown", "home", "end", "G"})
 """What every list has for getting about in it."""
 _TAKEN = OF_LISTS | {"tab", "shift+tab", "ctrl+c"}
-# Where Textual's name of a character is not that of Unicode.
-_NAMES = {
-    "solidus": "slash",
-    "reverse_solidus": "backslash",
-    "commercial_at": "at",
-    "hyphen_minus": "minus",
-    "plus_sign": "plus",
-    "low_line": "underscore",
-}
+_GOTO = f"{APP}.goto"
+_CANCELS = "escape"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,13 @@ class Keymap:
         """An action with the keys that it has here."""
         keys = self.keys.get(action.id)
         return action if keys is None else replace(action, keys=keys)
+
+    def shown_keys(self) -> Mapping[str, str]:
+        """The keys of all screens by their names, as people write them: `F2`, `gl`."""
+        first = next(self.on(action).shown_key for action in APP_ACTIONS if action.id == _GOTO)
+        after = {each.verb: first + self.on(each).shown_key for each in letters()}
+        own = {each.verb: self.on(each).shown_key for each in _of_places()}
+        return {name: own[name] or after[name] for name in own}
 
 
 NOTHING = Keymap()
@@ -85,7 +89,7 @@ def read() -> Keymap:
 def checked(asked: Mapping[str, Any]) -> Keymap:
     """What of it can be had."""
     screens = {place: place.load().ACTIONS for place in PLACES}
-    known = {action.id for action in (*APP_ACTIONS, *_of_places())}
+    known = {action.id for action in (*APP_ACTIONS, *_of_places(), *letters())}
     known |= {action.id for actions in screens.values() for action in actions}
     keys: dict[str, Keys] = {}
     problems: list[str] = []
@@ -93,7 +97,7 @@ def checked(asked: Mapping[str, Any]) -> Keymap:
         try:
             if action not in known:
                 raise ValueError("there is no such action")
-            keys[action] = _keys(value)
+            keys[action] = _keys(value, is_letter=action.startswith(f"{LETTER}."))
         except ValueError as error:
             problems.append(f"{action}: {error}")
     # Each round leaves at least one out.
@@ -104,24 +108,28 @@ def checked(asked: Mapping[str, Any]) -> Keymap:
     return Keymap(keys, tuple(problems))
 
 
-def _keys(value: Any) -> Keys:
+def _keys(value: Any, *, is_letter: bool) -> Keys:
     """`"G"`, `"ctrl+r, f12"` or a list of them, as Textual names keys. Raises ValueError."""
     texts = value if isinstance(value, list) else re.split(r"(?<!^),(?!$)", str(value))
     if not isinstance(value, str | list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("a key is a text, such as 'ctrl+r'")
-    return tuple(_key(text if text == " " else text.strip()) for text in texts)
+    keys = tuple(dict.fromkeys(_key(text if text == " " else text.strip()) for text in texts))
+    for key in keys:
+        if is_letter and key == _CANCELS:
+            raise ValueError(f"{key} is for going nowhere")
+        if not is_letter and key in _TAKEN:
+            raise ValueError(f"{key} is for getting about in lists and forms")
+    return keys
 
 
 def _key(text: str) -> str:
     found = _MODIFIED.fullmatch(text)
     if found is None:
         raise ValueError("a key is missing")
-    if text in _TAKEN:
-        raise ValueError(f"{text} is for getting about in lists and forms")
     name = found["key"]
     if len(name) == 1:
         return found["modifiers"] + _name_of(name)
-    if name not in _NAMED and not _is_character(name):
+    if name not in _NAMED and character_of(name) is None:
         raise ValueError(f"no key is called {text!r}")
     return found["modifiers"] + name
 
@@ -132,42 +140,38 @@ def _name_of(character: str) -> str:
     name = unicodedata.name(character, "").lower().replace("-", "_").replace(" ", "_")
     if not name:
         raise ValueError(f"no key is called {character!r}")
-    return _NAMES.get(name, name)
-
-
-def _is_character(name: str) -> bool:
-    """Whether this is Textual's name of a character, such as `question_mark`."""
-    of_unicode = {ours: theirs for theirs, ours in _NAMES.items()}.get(name, name)
-    for written in (of_unicode, of_unicode.replace("hyphen_", "hyphen-")):
-        try:
-            unicodedata.lookup(written.replace("_", " "))
-        except KeyError:
-            continue
-        return True
-    return False
+    return NAMES.get(name, name)
 
 
 def _of_places() -> Iterator[Action]:
     for place in PLACES:
-        if place.key:
-            yield Action(f"{GO}.{place.name}", f"Go to {place.title}", (place.key,))
+        keys = (place.key,) if place.key else ()
+        yield Action(f"{GO}.{place.name}", f"Go to {place.title}", keys)
+
+
+def letters() -> Iterator[Action]:
+    """Going to a screen by the key after that of `app.goto`, as actions."""
+    for place in sorted(PLACES, key=lambda each: (each.part_of is not None, each.rank)):
+        yield Action(f"{LETTER}.{place.name}", place.title, (place.letter,))
 
 
 def _clashes(
     screens: Mapping[Place, Sequence[Action]], keymap: Keymap
 ) -> Iterator[tuple[str, str]]:
-    """Those ids of the keymap whose key means something else too, the later ones first."""
+    """One of the ids of the keymap whose key means something else too, if there is any."""
     everywhere = [*APP_ACTIONS, *_of_places()]
-    for place, actions in screens.items():
+    heard = {f"on {place.title}": (*everywhere, *screens[place]) for place in screens}
+    heard["after the key of app.goto"] = tuple(letters())
+    for where, actions in heard.items():
         by_key: dict[str, list[str]] = defaultdict(list)
-        for action in map(keymap.on, (*everywhere, *actions)):
+        for action in map(keymap.on, actions):
             for key in action.keys:
                 by_key[key].append(action.id)
         for key, ids in by_key.items():
             ours = [each for each in ids if each in keymap.keys]
             if len(ids) > 1 and ours and not _gives_way(ids, ours):
                 other = next(each for each in ids if each != ours[-1])
-                yield ours[-1], f"{key} is the key of {other} on {place.title}"
+                yield ours[-1], f"{key} is the key of {other} {where}"
                 return
 
 

@@ -28,10 +28,6 @@ class Place:
     def module(self) -> str:
         return f"conduit.tui.screens.{self.name}"
 
-    @property
-    def shown_key(self) -> str:
-        return self.key.upper() if self.key else f"g{self.letter}"
-
     def load(self) -> "type[FrameScreen]":
         """The screen's class; its module is imported the first time that it is needed."""
         found: type[FrameScreen] = getattr(importlib.import_module(self.module), self.screen)

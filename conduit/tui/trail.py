@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from conduit.tui.actions import shown_key
+
 _HISTORY = 50
 
 
@@ -14,7 +16,7 @@ class Chord:
     options: Mapping[str, tuple[str, Callable[[], object]]]
 
     def labels(self) -> Iterator[tuple[str, str]]:
-        return ((key, label) for key, (label, _) in self.options.items())
+        return ((shown_key(key), label) for key, (label, _) in self.options.items())
 
 
 @dataclass(slots=True)

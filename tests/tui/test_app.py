@@ -227,7 +227,7 @@ async def test_no_hint_tab_or_title_is_cut(place: Any, size: tuple[int, int]) ->
         tabs = screen_text(app).splitlines()[1]
         tab = place_named(tab_of(place.name))
         assert tab is not None
-        assert f"{tab.shown_key} {tab.title}" in tabs
+        assert f"{app.shown_key_of(tab)} {tab.title}" in tabs
 
 
 @pytest.mark.parametrize(("size", "rank"), [("80x24", 1), ("120x40", 3)])
@@ -239,7 +239,7 @@ async def test_the_tab_strip_shows_what_is_used_most_in_eighty_columns_and_all_i
         tabs = screen_text(app).splitlines()[1]
         for place in TABS:
             if place.rank <= rank:
-                assert f"{place.shown_key} {place.title}" in tabs
+                assert f"{app.shown_key_of(place)} {place.title}" in tabs
 
 
 async def test_a_click_on_a_hint_and_on_a_tab_does_what_it_says() -> None:

@@ -30,6 +30,7 @@ def configured(text: str) -> Path:
         ("ctrl+r, f12", ("ctrl+r", "f12")),
         (["alt+k", "!"], ("alt+k", "exclamation_mark")),
         (",", ("comma",)),
+        (["Z", "Z"], ("Z",)),
         ("exclamation_mark", ("exclamation_mark",)),
         ("insert", ("insert",)),
     ],
@@ -52,6 +53,10 @@ def test_a_key_is_written_as_people_or_textual_name_it(wanted: Any, keys: tuple[
         ({"app.goto": "R"}, "app.goto: R is the key of keys.rotate on Keys"),
         ({"keys.rotate": "j"}, "keys.rotate: j is for getting about in lists and forms"),
         ({"go.chat": "f8"}, "go.chat: f8 is the key of go.overview on Chat"),
+        ({"go.live": "f8"}, "go.live: f8 is the key of go.overview on Chat"),
+        ({"goto.live": "c"}, "goto.live: c is the key of goto.chat after the key of app.goto"),
+        ({"goto.live": "escape"}, "goto.live: escape is for going nowhere"),
+        ({"goto.lives": "e"}, "goto.lives: there is no such action"),
     ],
 )
 def test_what_cannot_be_had_is_left_out_and_told(wanted: dict[str, Any], problem: str) -> None:
@@ -79,6 +84,13 @@ def test_keys_can_be_swapped() -> None:
     found = checked({"keys.rotate": "e", "keys.edit": "R"})
     assert not found.problems
     assert found.keys == {"keys.rotate": ("e",), "keys.edit": ("R",)}
+
+
+def test_letters_of_screens_can_be_swapped_and_be_those_of_lists() -> None:
+    found = checked({"goto.live": "c", "goto.chat": "l", "goto.usage": "j"})
+    assert not found.problems
+    shown = found.shown_keys()
+    assert (shown["live"], shown["usage"], shown["chat"]) == ("gc", "gj", "F2")
 
 
 def test_ids_may_be_written_as_tables(tmp_path: Path) -> None:
@@ -120,6 +132,39 @@ async def test_the_new_key_acts_and_is_shown_and_the_old_one_does_nothing() -> N
         await until(lambda: app.here == "chat", pilot)
 
 
+async def test_a_screen_has_another_letter_or_a_key_that_it_had_not() -> None:
+    configured(
+        '[tui.keymap]\n"app.goto" = "alt+g"\n"goto.usage" = "!"\n'
+        '"go.live" = ["f11", "alt+l"]\n"goto.live" = "e"\n'
+    )
+    app = keys_app()
+    async with running(app, (120, 40)) as pilot:
+        await until_shown("alt+g! Usage", pilot)
+        assert "F11 Live" in screen_text(app)
+        await pilot.press("alt+g")
+        await until_shown("e Live", pilot)
+        await pilot.press("exclamation_mark")
+        await until(lambda: app.here == "usage", pilot)
+        for keys in (["f11"], ["alt+l"], ["alt+g", "e"]):
+            await pilot.press(*keys)
+            await until(lambda: app.here == "live", pilot)
+            await pilot.press("f7")
+            await until(lambda: app.here == "keys", pilot)
+        await pilot.press("alt+g", "l")
+        await pilot.pause()
+        assert app.here == "keys"
+
+
+async def test_help_lists_what_is_left_out() -> None:
+    configured('[tui.keymap]\n"keys.rotate" = "e"\n')
+    app = keys_app()
+    async with running(app, (120, 40)) as pilot:
+        await until(lambda: len(app.store.messages) == 1, pilot)
+        await pilot.press("f1", *"keymap")
+        await until_shown("keymap: keys.rotate: e is the key of keys.edit on Keys", pilot)
+        assert "left out; see conduit doctor" in screen_text(app)
+
+
 async def test_a_start_tells_what_is_left_out_and_goes_on() -> None:
     configured('[tui.keymap]\n"keys.rotate" = "e"\nnonsense = "x"\n')
     app = keys_app()
@@ -128,4 +173,6 @@ async def test_a_start_tells_what_is_left_out_and_goes_on() -> None:
         texts = [message.text for message in app.store.messages]
         assert "keymap: nonsense: there is no such action" in texts
         assert "keymap: keys.rotate: e is the key of keys.edit on Keys" in texts
+        assert len(app._notifications) == 1
+        await until_shown("and 1 more, see :messages", pilot)
         await until_shown("R rotate", pilot)
