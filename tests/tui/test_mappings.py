@@ -344,9 +344,54 @@ async def test_editing_targets_keeps_the_parameters_that_they_had() -> None:
         }
 
 
-async def test_a_conflict_keeps_the_form_open() -> None:
+def stale_once(then: Any) -> Any:
+    """Refuses version 1, as somebody else has saved version 2."""
+
+    def update(*_: str, body: Any) -> Any:
+        if body["version"] == 1:
+            raise refusal(409, "mapping fast is at version 2, not 1", "conflict")
+        return then
+
+    return update
+
+
+async def test_what_another_changed_in_no_field_of_the_form_is_kept_without_a_question() -> None:
+    theirs = {**FAST, "strategy": "weighted", "version": 2}
+    saved = {**theirs, "enabled": False, "version": 3}
+    answers = {**DATA, "mappings.update": stale_once(saved), "mappings.show": theirs}
+    async with on_screen("mappings", answers) as (app, pilot):
+        await pilot.press("e")
+        await until_shown("mapping fast, version 1", pilot)
+        await pilot.press("tab", "space", "ctrl+s")
+        await until_shown("changed fast", pilot)
+        bodies = [call[2] for call in sent(app, "mappings.update")]
+        assert bodies == [{"enabled": False, "version": 1}, {"enabled": False, "version": 2}]
+
+
+async def test_targets_that_both_changed_are_shown_beside_each_other_and_one_is_chosen() -> None:
+    params = {"temperature": 1}
+    theirs = mapping("fast", target("groq", "llama-3.1-8b", params=params), version=2)
+    answers = {
+        **DATA,
+        "mappings.update": stale_once({**theirs, "version": 3}),
+        "mappings.show": theirs,
+    }
+    async with on_screen("mappings", answers) as (app, pilot):
+        await pilot.press("e")
+        await until_shown("mapping fast, version 1", pilot)
+        await pilot.press("ctrl+u", *"groq/llama-3.1-8b x2", "ctrl+s")
+        await until_shown("You both changed 1 field.", pilot)
+        await pilot.press("enter")
+        await until_shown("changed fast", pilot)
+        kept = {"provider": "groq", "model": "llama-3.1-8b", "order": 0, "weight": 2}
+        body = sent(app, "mappings.update")[1][2]
+        assert body == {"targets": [{**kept, "params": params}], "version": 2}
+
+
+async def test_a_conflict_about_something_else_keeps_the_form_open() -> None:
     refused = refusal(409, "mapping fast is at version 2, not 1", "conflict")
-    async with on_screen("mappings", {**DATA, "mappings.update": refused}) as (app, pilot):
+    answers = {**DATA, "mappings.update": refused, "mappings.show": FAST}
+    async with on_screen("mappings", answers) as (app, pilot):
         await pilot.press("e")
         await until_shown("mapping fast, version 1", pilot)
         await pilot.press("tab", "space", "ctrl+s")

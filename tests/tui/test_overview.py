@@ -261,13 +261,17 @@ async def test_a_gap_is_a_line_between_the_requests() -> None:
         await until_shown("gap: 120 events lost", pilot)
 
 
-async def test_a_provider_is_tested_from_here() -> None:
-    found = {"ok": True, "provider": "openai-main", "latency_ms": 41, "models": 12, "error": None}
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [(12, "ok, 12 models, 41 ms"), (1, "ok, 1 model, 41 ms"), (None, "ok, 41 ms")],
+)
+async def test_a_provider_is_tested_from_here(models: int | None, said: str) -> None:
+    found = {"ok": True, "provider": "openai-main", "latency_ms": 41, "models": models}
     app = make_app({**DATA, "providers.test": found})
     async with running(app) as pilot:
         await until_shown("openai-main", pilot)
         await pilot.press("t")
-        await until_shown("openai-main: ok, 12 models, 41 ms", pilot)
+        await until_shown(f"openai-main: {said}", pilot)
         assert ("providers.test", ("prov_openai-main",), None) in link_of(app).calls
 
 

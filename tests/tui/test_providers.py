@@ -337,6 +337,31 @@ async def test_a_new_host_says_that_the_key_must_be_entered_anew() -> None:
         assert sent(app, "providers.update")[0][2] == body
 
 
+async def test_what_somebody_else_saved_of_a_provider_is_merged() -> None:
+    theirs = {**provider("groq", version=2), "allow_private": True}
+
+    def update(*_: str, body: Any) -> Any:
+        if body["version"] == 1:
+            raise refusal(409, "provider groq is at version 2, not 1", "conflict")
+        return {**theirs, "enabled": False, "version": 3}
+
+    answers = {
+        **DATA,
+        "providers.list": page(provider("groq")),
+        "providers.update": update,
+        "providers.show": theirs,
+    }
+    async with on_screen("providers", answers) as (app, pilot):
+        await pilot.press("e")
+        await until_shown("provider groq, version 1", pilot)
+        await pilot.press("tab", "tab", "space", "ctrl+s")
+        await until_shown("in other fields than you", pilot)
+        await pilot.press("enter")
+        await until_shown("changed groq", pilot)
+        bodies = [call[2] for call in sent(app, "providers.update")]
+        assert bodies == [{"enabled": False, "version": 1}, {"enabled": False, "version": 2}]
+
+
 async def test_a_provider_that_mappings_name_is_not_deleted() -> None:
     refused = refusal(409, "openai-main is named by the mappings fast, gpt-4o", "conflict")
     async with on_screen("providers", {**DATA, "providers.delete": refused}) as (app, pilot):

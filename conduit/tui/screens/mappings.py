@@ -21,6 +21,7 @@ from conduit.tui.traffic import Record
 from conduit.tui.widgets import breakers, standing
 from conduit.tui.widgets.abilities import ability_columns, breaker_of, can_of
 from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closing
+from conduit.tui.widgets.editing import Edited
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Values
 from conduit.tui.widgets.grid import Cell, Column, Grid
@@ -323,23 +324,22 @@ class MappingsScreen(DetailedScreen):
             self.conduit.tell(f"added {made['alias']}")
 
     async def do_edit(self) -> None:
-        row, link = self.row, self.conduit.link
+        row = self.row
         if row is None:
             return
+        edited = Edited(self, row, self._fields_of, with_unshown)
+        title = f"mapping {row['alias']}, version {row['version']}"
+        saved = await self.ask_form(
+            title, edited.fields(), edited.save, only_changes=True, reread=edited.reread
+        )
+        if saved is not None and edited.changed:
+            self.conduit.tell(f"changed {saved['alias']}")
 
-        async def save(values: Values) -> Mapping[str, Any]:
-            if "targets" in values:
-                values["targets"] = with_params(values["targets"], row["targets"])
-            return await self.change(row, values, link=link) if values else row
-
-        fields = [
+    def _fields_of(self, row: Record) -> list[Field]:
+        return [
             self._targets_field(in_order(row)),
             Field("enabled", "Enabled", row["enabled"], kind="bool", hint="clients may ask for it"),
         ]
-        title = f"mapping {row['alias']}, version {row['version']}"
-        saved = await self.ask_form(title, fields, save, only_changes=True)
-        if saved is not None and saved["version"] != row["version"]:
-            self.conduit.tell(f"changed {saved['alias']}")
 
     def _targets_field(self, targets: Sequence[Record]) -> Field:
         text = ", ".join(_weighed(target) for target in targets)
@@ -403,6 +403,13 @@ def targets_of(text: str) -> list[dict[str, Any]]:
             target["weight"] = int(match["weight"])
         targets.append({**target, "order": 0})  # equals: the list has their order
     return targets
+
+
+def with_unshown(values: Values, row: Record) -> Mapping[str, Any]:
+    """What was typed, with what the form does not show of the mapping's targets."""
+    if "targets" not in values:
+        return values
+    return {**values, "targets": with_params(values["targets"], row["targets"])}
 
 
 def with_params(targets: Sequence[Record], before: Sequence[Record]) -> list[Record]:

@@ -301,8 +301,9 @@ class OverviewScreen(AlertsScreen):
             return
         found = await self.conduit.link.call("providers.test", id_of(row))
         if found["ok"]:
-            text = f"{row['name']}: ok, {found['models']} models, {found['latency_ms']} ms"
-            self.conduit.tell(text)
+            from conduit.tui.widgets.credentials import answered  # noqa: PLC0415  # deferred: rare
+
+            self.conduit.tell(f"{row['name']}: {answered(found)}")
         else:
             self.conduit.tell(f"{row['name']}: {found['error']}", severity="error")
 

@@ -23,6 +23,7 @@ from conduit.tui.widgets.credentials import (
     entered,
 )
 from conduit.tui.widgets.detailed import Listed, Reading, closing
+from conduit.tui.widgets.editing import Edited
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
@@ -268,25 +269,12 @@ class ProvidersScreen(HealthScreen):
         if row is None:
             return
 
-        async def save(values: Values) -> Mapping[str, Any]:
-            return await self.change(row, values, link=link) if values else row
-
-        fields = [
-            Field("base_url", "Base URL", row["base_url"], required=True),
-            _private_field(row["allow_private"]),
-            Field("enabled", "Enabled", row["enabled"], kind="bool", hint="requests may go to it"),
-            Field(
-                "on_hang_up",
-                "On hang-up",
-                row["on_hang_up"],
-                kind="choice",
-                choices=("cancel", "drain"),
-                hint="drain reads on what is billed all the same",
-            ),
-        ]
+        edited = Edited(self, row, _fields_of)
         title = f"provider {row['name']}, version {row['version']}"
-        saved = await self.ask_form(title, fields, save, only_changes=True)
-        if saved is not None and saved["version"] != row["version"]:
+        saved = await self.ask_form(
+            title, edited.fields(), edited.save, only_changes=True, reread=edited.reread
+        )
+        if saved is not None and edited.changed:
             await self._tell_edited(row, saved, link)
 
     async def _tell_edited(self, before: Record, saved: Record, link: GatewayLink) -> None:
@@ -308,6 +296,23 @@ class ProvidersScreen(HealthScreen):
 
 def _host(row: Record, _: Glyphs) -> str:
     return urlsplit(row["base_url"]).netloc or "-"
+
+
+def _fields_of(row: Record) -> list[Field]:
+    """What can be changed of a provider."""
+    return [
+        Field("base_url", "Base URL", row["base_url"], required=True),
+        _private_field(row["allow_private"]),
+        Field("enabled", "Enabled", row["enabled"], kind="bool", hint="requests may go to it"),
+        Field(
+            "on_hang_up",
+            "On hang-up",
+            row["on_hang_up"],
+            kind="choice",
+            choices=("cancel", "drain"),
+            hint="drain reads on what is billed all the same",
+        ),
+    ]
 
 
 def _private_field(value: bool) -> Field:

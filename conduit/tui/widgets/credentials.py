@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from conduit.client.errors import ApiError, ClientError
+from conduit.core import people
 from conduit.core.redaction import redacted
 from conduit.tui.actions import Action
 from conduit.tui.gateway import GatewayLink, Refused
@@ -256,7 +257,8 @@ def answered(test: Mapping[str, Any]) -> str:
     """What a test that went well found out."""
     if test.get("note"):  # it lists no models, so no credential was looked at
         return f"answers, {test['latency_ms']} ms; its key is tried when a model is asked"
-    models = "" if test["models"] is None else f", {test['models']:,} models"
+    listed = test["models"]
+    models = "" if listed is None else f", {people.counted(listed, 'model')}"
     return f"ok{models}, {test['latency_ms']} ms"
 
 
