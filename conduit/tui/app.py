@@ -110,6 +110,7 @@ class ConduitApp(TerminalApp):
         ScrollBar.renderer = AsciiScrollBar if look.ascii else ScrollBarRender
         self.set_class(look.ascii, "-ascii")
         self.set_class(look.lite, "-lite")
+        self.set_class(target.confirm_typed, "-typed")
 
     def _bind_place(self, place: Place, key: str) -> None:
         binding = Binding(
@@ -482,6 +483,7 @@ class ConduitApp(TerminalApp):
         self._remember()
         await self.link.stop()
         self.target = target_of(found)
+        self.set_class(self.target.confirm_typed, "-typed")
         self.link = self._linked()
         self.link.watch(self.frame.watched_tables())
         self.link.start()

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 
 from textual.app import App
+from textual.color import Color
 from textual.theme import Theme
 
 # What Textual itself draws: its cursors, borders and selections, in our tokens.
 _GROUNDS = ("background", "surface", "panel")
+_TINT = 0.15
 _TEXTS = ("foreground", "good", "warn", "bad", "dim", "accent")
+
+
+def strict_ground(tokens: Mapping[str, str]) -> str:
+    """The ground of row 1 where names are to be typed."""
+    return Color.parse(tokens["background"]).blend(Color.parse(tokens["warn"]), _TINT).hex
 
 
 def _theme(name: str, *, dark: bool, tokens: Mapping[str, str]) -> Theme:
@@ -31,6 +38,7 @@ def _theme(name: str, *, dark: bool, tokens: Mapping[str, str]) -> Theme:
             "bad": tokens["bad"],
             "dim": tokens["dim"],
             "line": tokens["line"],
+            "strict": strict_ground(tokens),
             "cursor": tokens["cursor"],
             "cursor-text": tokens["cursor-text"],
             "block-cursor-background": tokens["cursor"],
@@ -137,6 +145,7 @@ def _ansi() -> Theme:
             "bad": "ansi_red",
             "dim": "ansi_default",
             "line": "ansi_bright_black",
+            "strict": "ansi_default",
             "cursor": "ansi_cyan",
             "cursor-text": "ansi_black",
             "ansi-background": "ansi_black",
@@ -182,10 +191,10 @@ def register_with(app: App[None]) -> None:
 
 def text_pairs(name: str) -> list[tuple[str, str, str]]:
     """(what, colour of the text, colour of the ground) of all that a theme puts together."""
-    tokens = TOKENS[name]
+    tokens = {**TOKENS[name], "strict": strict_ground(TOKENS[name])}
     pairs = [
         (f"{text} on {ground}", tokens[text], tokens[ground])
         for text in _TEXTS
-        for ground in _GROUNDS
+        for ground in (*_GROUNDS, "strict")
     ]
     return [*pairs, ("cursor", tokens["cursor-text"], tokens["cursor"])]

@@ -381,6 +381,8 @@ async def test_targets_that_both_changed_are_shown_beside_each_other_and_one_is_
         await until_shown("mapping fast, version 1", pilot)
         await pilot.press("ctrl+u", *"groq/llama-3.1-8b x2", "ctrl+s")
         await until_shown("You both changed 1 field.", pilot)
+        await until_shown("yours   groq/llama-3.1-8b x2", pilot)
+        await until_shown("theirs  groq/llama-3.1-8b", pilot)
         await pilot.press("enter")
         await until_shown("changed fast", pilot)
         kept = {"provider": "groq", "model": "llama-3.1-8b", "order": 0, "weight": 2}

@@ -6,10 +6,19 @@ import pytest
 
 from conduit.tui.session import Look
 from tests.tui.allowed import alert, group, monthly
-from tests.tui.events import key, provider
+from tests.tui.events import key, mapping, provider, target
 from tests.tui.made import setting
 from tests.tui.screens import NOTHING, back
-from tests.tui.support import TARGET, Answer, link_of, make_app, page, running, until_shown
+from tests.tui.support import (
+    TARGET,
+    Answer,
+    link_of,
+    make_app,
+    page,
+    running,
+    screen_text,
+    until_shown,
+)
 
 CI = key("ci", limit="50")
 TYPED = replace(TARGET, confirm_typed=True)
@@ -18,7 +27,7 @@ DATA: dict[str, Answer] = {
     "keys.list": page(CI),
     "keys.show": CI,
     "groups.list": page(group("eng", budgets=[monthly("group", "eng", "200")])),
-    "mappings.list": page(),
+    "mappings.list": page(mapping("fast", target("groq", "a"), target("groq", "b", 1))),
     "providers.list": page(provider("groq")),
     "notifications.list": page(alert(1, "budget_threshold", "ci has reached 80 %")),
     "config.list": page(setting("workers", 1)),
@@ -36,6 +45,17 @@ CHANGES = [
     ("groups", "eng", ["m", "enter"], "Move 1 key into eng?", "keys.update"),
     ("overview", "1 alert", ["a"], "Acknowledge the alert?", "notifications.acknowledge"),
     ("notifications", "80 %", ["a"], "Acknowledge 1 notif", "notifications.acknowledge"),
+    ("mappings", "fast", ["x"], "Disable fast?", "mappings.update"),
+    ("mappings", "fast", ["e", "tab", "space", "ctrl+s"], "Save mapping fast?", "mappings.update"),
+    ("mappings", "fast", ["enter", "J"], "Move groq/a in fast?", "mappings.update"),
+    ("providers", "groq", ["x"], "Disable groq?", "providers.update"),
+    (
+        "providers",
+        "groq",
+        ["e", "tab", "space", "ctrl+s"],
+        "Save provider groq?",
+        "providers.update",
+    ),
     ("config", "workers", ["R"], "Have the settings read again?", "config.reload"),
 ]
 
@@ -47,6 +67,8 @@ async def test_a_context_that_wants_names_typed_asks_first(
     app = make_app({**DATA, operation: {}}, look=Look(screen=place), target=TYPED)
     async with running(app) as pilot:
         await until_shown(there, pilot)
+        assert "TYPED" in screen_text(app).splitlines()[0]
+        assert app.has_class("-typed")
         for press in pressed:
             await pilot.press(press)
             await pilot.pause()

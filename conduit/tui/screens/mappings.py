@@ -25,6 +25,7 @@ from conduit.tui.widgets.editing import Edited
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Values
 from conduit.tui.widgets.grid import Cell, Column, Grid
+from conduit.tui.widgets.levels import is_agreed, must_agree
 from conduit.tui.widgets.records import Empty
 
 WILDCARD = "*"
@@ -278,6 +279,10 @@ class MappingsScreen(DetailedScreen):
         if row is None or moved is None:
             return
         done = f"moved {moved} {'earlier' if by < 0 else 'later'} in"
+        question, name = f"Move {moved} in {row['alias']}?", row["alias"]
+        effect = "It counts from the next call on."
+        if not await is_agreed(self, "mild", question, effect, name=name, verb="Move"):
+            return
         await self.put_at_once(
             [row], "targets", lambda known: moved_by(known, moved, by), done, link=self.conduit.link
         )
@@ -313,6 +318,8 @@ class MappingsScreen(DetailedScreen):
         link = self.conduit.link
 
         async def create(values: Values) -> Mapping[str, Any]:
+            name, effect = values["alias"], "Clients may ask for it from the next call on."
+            await must_agree(self, "mild", f"Create {name}?", effect, name=name, verb="Create")
             return await link.change("mappings.create", body=values)
 
         fields = [

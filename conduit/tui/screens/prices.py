@@ -20,6 +20,7 @@ from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closin
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.levels import must_agree
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.sections import SectionScreen
 
@@ -138,6 +139,10 @@ class PricesScreen(SectionScreen):
         async def set_price(values: Values) -> Mapping[str, Any]:
             provider, model = values.pop("target") if row is None else self.names_of(row)
             body = price_body(row, values)
+            name, effect = f"{provider}/{model}", "What calls cost follows it from then on."
+            await must_agree(
+                self, "mild", f"Set the price of {name}?", effect, name=name, verb="Set"
+            )
             answer = await link.change("prices.set", provider, model, body=body)
             return {**answer, "planned": "effective_from" in body}
 

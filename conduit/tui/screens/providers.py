@@ -28,6 +28,7 @@ from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
 from conduit.tui.widgets.health import HEALTH_ACTIONS, HealthScreen
+from conduit.tui.widgets.levels import must_agree
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.several import SeveralPicker
 
@@ -237,6 +238,8 @@ class ProvidersScreen(HealthScreen):
 
         async def create(values: Values) -> Mapping[str, Any]:
             body = new_provider(values, kinds[values["type"]])
+            name, effect = body["name"], "It is tested at once, and mappings may name it."
+            await must_agree(self, "mild", f"Add {name}?", effect, name=name, verb="Add")
             return await link.change("providers.create", body=body)
 
         fields = [

@@ -12,7 +12,6 @@ from conduit.core.limits import WORDS
 from conduit.tui import allowances
 from conduit.tui.actions import Action
 from conduit.tui.connectivity import duration
-from conduit.tui.gateway import GatewayLink
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.store import id_of, label_of
 from conduit.tui.traffic import Record
@@ -261,8 +260,7 @@ class BudgetedScreen(DetailedScreen):
     """How much is asked before one is switched off; several are always asked about."""
     OFF_EFFECT: ClassVar[str] = ""
 
-    async def switch(self, rows: Sequence[Record], *, enabled: bool, link: GatewayLink) -> None:
-        rows = [row for row in rows if row["enabled"] is not enabled]
+    async def may_switch(self, rows: Sequence[Record], *, enabled: bool) -> bool:
         level: Level = "mild" if enabled else self.SWITCH_OFF
         if level == "mild" and not enabled and len(rows) > 1:
             level = "moderate"
@@ -271,8 +269,7 @@ class BudgetedScreen(DetailedScreen):
         name = what if len(rows) == 1 else str(len(rows))
         effect = "They are admitted again." if enabled else self.OFF_EFFECT
         question = f"{verb} {what}?"
-        if await is_agreed(self, level, question, effect, name=name, verb=verb):
-            await super().switch(rows, enabled=enabled, link=link)
+        return await is_agreed(self, level, question, effect, name=name, verb=verb)
 
 
 class Editing:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from conduit.tui.store import label_of
 from conduit.tui.traffic import Record
 from conduit.tui.widgets.forms import Field, Values
+from conduit.tui.widgets.levels import must_agree
 
 if TYPE_CHECKING:
     from conduit.tui.widgets.records import RecordsScreen
@@ -43,6 +45,9 @@ class Edited:
 
     async def save(self, values: Values) -> Mapping[str, Any]:
         if values:
+            name, effect = label_of(self.row), "It counts from the next call on."
+            question = f"Save {self._screen.NOUN} {name}?"
+            await must_agree(self._screen, "mild", question, effect, name=name, verb="Save")
             body = self._body_of(values, self.row)
             self.row = await self._screen.change(self.row, body, link=self._link)
             self.changed = True

@@ -64,6 +64,8 @@ class TitleBar(Line):
         ]
         if app.target.read_only:
             pieces.append(Piece("READ-ONLY", 0, "bold $warn"))
+        elif app.target.confirm_typed:
+            pieces.append(Piece("TYPED", 3, "bold $warn"))
         return [*pieces, *_figures(app.store), *frame_of(self).title_pieces()]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -15,6 +16,7 @@ from conduit.tui.widgets.grid import Cell, Column, Grid
 from conduit.tui.widgets.modal import Modal
 
 _MOST_LINES = 12
+_ROOM = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class MergeDialog(Modal[list[Difference] | None]):
     AUTO_FOCUS = "Grid"
     DEFAULT_CSS = """
     MergeDialog Grid { background: $surface; }
+    MergeDialog #whole { margin: 1 0 0 0; }
     MergeDialog .keys { color: $dim; margin: 1 0 0 0; }
     """
 
@@ -86,6 +89,7 @@ class MergeDialog(Modal[list[Difference] | None]):
             grid = Grid(_COLUMNS, id="differences")
             grid.styles.height = 1 + min(_MOST_LINES, len(self._found))
             yield grid
+            yield Static("", id="whole", markup=False)
             yield Static(
                 "space takes the other   Enter saves it so   Esc back to the form", classes="keys"
             )
@@ -101,6 +105,7 @@ class MergeDialog(Modal[list[Difference] | None]):
         self._fill()
         first = next((i for i, each in enumerate(self._found) if each.is_clash), 0)
         self.query_one(Grid).move_to(first)
+        self.on_grid_moved()
 
     def _fill(self) -> None:
         self.query_one(Grid).set_rows(self._found, [each.name for each in self._found])
@@ -110,6 +115,15 @@ class MergeDialog(Modal[list[Difference] | None]):
         now = self._found[at]
         self._found[at] = replace(now, keeps_yours=not now.keeps_yours)
         self._fill()
+
+    def on_grid_moved(self) -> None:
+        """Say in full what the columns may have cut: what differs may stand at its end."""
+        row = self._found[self.query_one(Grid).cursor]
+        told = {"theirs": _told(row.theirs), "yours": _told(row.yours)}
+        is_cut = any(cell_len(text) > _ROOM for text in told.values())
+        whole = self.query_one("#whole", Static)
+        whole.display = is_cut
+        whole.update("\n".join(f"{whose:<7} {text}" for whose, text in told.items()))
 
     def on_grid_opened(self) -> None:
         self.action_swap()
@@ -135,7 +149,7 @@ def _choice(row: Difference, glyphs: Glyphs) -> Cell | str:
 _COLUMNS = (
     Column("FIELD", lambda row, _: row.label, 13, priority=0),
     Column("WAS", lambda row, _: Cell(_told(row.was), "dim"), 12, grow=1, priority=2),
-    Column("THEIRS", lambda row, _: _told(row.theirs), 14, grow=1, priority=0),
-    Column("YOURS", lambda row, _: _told(row.yours), 14, grow=1, priority=0),
+    Column("THEIRS", lambda row, _: _told(row.theirs), _ROOM, grow=1, priority=0),
+    Column("YOURS", lambda row, _: _told(row.yours), _ROOM, grow=1, priority=0),
     Column("SAVED", _choice, 6, priority=0),
 )

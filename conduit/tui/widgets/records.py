@@ -26,6 +26,7 @@ from conduit.tui.widgets.dialogs import Confirm, TypeName
 from conduit.tui.widgets.forms import CONFLICT, Field, FormDialog, Reread, begun_with
 from conduit.tui.widgets.frame import FrameScreen
 from conduit.tui.widgets.grid import Cell, Column, Grid
+from conduit.tui.widgets.levels import is_agreed
 from conduit.tui.widgets.modal import Modal
 
 LOADING_AFTER_S = 0.3
@@ -381,8 +382,17 @@ class RecordsScreen(FrameScreen):
     async def switch(self, rows: Sequence[Record], *, enabled: bool, link: GatewayLink) -> None:
         """Put these into a state; those that are in it stay as they are."""
         others = [row for row in rows if row["enabled"] is not enabled]
+        if not others or not await self.may_switch(others, enabled=enabled):
+            return
         done = "enabled" if enabled else "disabled"
         await self.put_at_once(others, "enabled", lambda _: enabled, done, link=link)
+
+    async def may_switch(self, rows: Sequence[Record], *, enabled: bool) -> bool:
+        """Ask where that is wanted."""
+        name = label_of(rows[0]) if len(rows) == 1 else f"{len(rows)} {self.TABLE}"
+        verb = "Enable" if enabled else "Disable"
+        effect = "It counts from the next call on."
+        return await is_agreed(self, "mild", f"{verb} {name}?", effect, name=name, verb=verb)
 
     async def put_at_once(
         self,
