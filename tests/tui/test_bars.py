@@ -37,7 +37,10 @@ def drawn(bar: Bar) -> list[object]:
         window_size=bar.window_size,
         position=bar.position,
     )
-    return [(segment.text, segment.style, segment.style.meta) for segment in rendered.segments]
+    return [
+        (segment.text, segment.style, None if segment.style is None else segment.style.meta)
+        for segment in rendered.segments
+    ]
 
 
 @given(ROWS, ROWS, st.floats(0, 1), st.floats(0, 1))
