@@ -275,7 +275,7 @@ class MappingsScreen(DetailedScreen):
 
     async def _move(self, by: int) -> None:
         """Swap a target with its neighbour."""
-        row, moved = self.row, self.query_one("#targets", Grid).cursor_key
+        row, moved, link = self.row, self.query_one("#targets", Grid).cursor_key, self.conduit.link
         if row is None or moved is None:
             return
         done = f"moved {moved} {'earlier' if by < 0 else 'later'} in"
@@ -284,7 +284,7 @@ class MappingsScreen(DetailedScreen):
         if not await is_agreed(self, "mild", question, effect, name=name, verb="Move"):
             return
         await self.put_at_once(
-            [row], "targets", lambda known: moved_by(known, moved, by), done, link=self.conduit.link
+            [row], "targets", lambda known: moved_by(known, moved, by), done, link=link
         )
 
     async def do_test(self) -> None:
