@@ -70,6 +70,11 @@ class Limit:
         return self.kind in ("rpd", "tpd")
 
     @cached_property
+    def is_told(self) -> bool:
+        """Whether clients are told in headers how it stands."""
+        return not self.shadow and self.kind != "concurrent"
+
+    @cached_property
     def most_at_once(self) -> int:
         return self.limit if self.burst is None else self.burst
 

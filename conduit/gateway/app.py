@@ -5,8 +5,9 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -51,7 +52,7 @@ from conduit.gateway.limits.shared import SharedLimiter
 from conduit.gateway.limits.shares import counted_among, shares_among
 from conduit.gateway.limits.store import Redis, Store
 from conduit.gateway.live import LiveExchanges
-from conduit.gateway.metrics import Metrics
+from conduit.gateway.metrics.counts import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
 from conduit.gateway.parts import Gateway
 from conduit.gateway.pricing import Rates
@@ -73,7 +74,6 @@ from conduit.gateway.server.listening import Applications
 from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
 from conduit.gateway.server.tls import tls_of
-from conduit.gateway.shared_metrics import SharedMetrics
 from conduit.gateway.shedding import Reason, Shedder, log_change, watch
 from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.storage import master_keys
@@ -87,6 +87,10 @@ from conduit.gateway.storage.engine import (
 from conduit.gateway.storage.migrate import migrate
 from conduit.gateway.upstream.clients import open_client
 from conduit.gateway.upstream.options import ClientOptions
+
+if TYPE_CHECKING:
+    from conduit.gateway.metrics.exposition import Exposition
+    from conduit.gateway.metrics.shared import SharedMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -348,11 +352,9 @@ def make_apps(gateway: Gateway, master: MasterAccess) -> Applications:
     app.add_routes(calls.routes(handlers))
     app.add_routes(models.routes())
     app.add_routes(gemini.routes(entrance))
-    render = gateway.metrics.render
+    render = _rendering(gateway.metrics)
     if gateway.seat is not None:
-        shared = SharedMetrics(
-            gateway.metrics.registry, gateway.folder / WORKERS_FOLDER, gateway.seat.number
-        )
+        shared = _shared_metrics(gateway, gateway.seat)
         render = shared.render
         app.cleanup_ctx.append(partial(_writing_metrics, shared))
     admin_app.add_routes(health.metrics_routes(render))
@@ -496,7 +498,28 @@ def _clock_jumped(bus: Bus, by_ms: int) -> None:
     bus.publish(EventKind.GATEWAY_CLOCK_JUMPED, {"by_ms": by_ms})
 
 
-async def _writing_metrics(shared: SharedMetrics, _app: web.Application) -> AsyncIterator[None]:
+def _rendering(metrics: Metrics) -> Callable[[], tuple[bytes, str]]:
+    """What answers Prometheus, made when it asks for the first time."""
+
+    @cache
+    def exposition() -> "Exposition":
+        from conduit.gateway.metrics.exposition import Exposition  # noqa: PLC0415
+
+        return Exposition(metrics)
+
+    return lambda: exposition().render()
+
+
+def _shared_metrics(gateway: Gateway, seat: Seat) -> "SharedMetrics":
+    """The metrics of all workers, which each writes down from the first second."""
+    from conduit.gateway.metrics.exposition import Exposition  # noqa: PLC0415
+    from conduit.gateway.metrics.shared import SharedMetrics  # noqa: PLC0415
+
+    own = Exposition(gateway.metrics).registry
+    return SharedMetrics(own, gateway.folder / WORKERS_FOLDER, seat.number)
+
+
+async def _writing_metrics(shared: "SharedMetrics", _app: web.Application) -> AsyncIterator[None]:
     writing = asyncio.create_task(shared.write_on_and_on(), name="metrics")
     yield
     writing.cancel()

@@ -313,6 +313,7 @@ class Exchange(msgspec.Struct, eq=False):
     forwarded_headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     incoming: Incoming | None = None
     kept: GatheredCall | None = None  # its bodies, where they are kept
+    estimate: tuple[Candidate, int] | None = None  # of the input's tokens, for its limits
     permit: Permit | None = None  # what it has taken of its key's rate limits
     recall: Recall | None = None  # what it has to do with answers that are kept
     idempotency_key: str | None = None  # under which its client has it answered once

@@ -29,7 +29,7 @@ from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.limits.limiter import Limiter
 from conduit.gateway.live import LiveExchanges
-from conduit.gateway.metrics import Metrics
+from conduit.gateway.metrics.counts import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.routes.health import Readiness

@@ -10,7 +10,8 @@ from conduit.gateway.cache.answers import AnswerCache
 from conduit.gateway.cache.store import Answer, Limits, Place
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import RequestRecord
-from conduit.gateway.metrics import Metrics
+from conduit.gateway.metrics.counts import Metrics
+from conduit.gateway.metrics.exposition import Exposition
 
 RECORD = RequestRecord(
     id="req_1",
@@ -47,7 +48,7 @@ def metrics() -> Metrics:
 
 
 def samples(shown: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    text = shown.render()[0].decode()
+    text = Exposition(shown).render()[0].decode()
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(text)
@@ -156,7 +157,7 @@ def test_the_build_and_the_process_are_shown() -> None:
         name == "conduit_build_info" and ("version", "0.1.0") in labels for name, labels in found
     )
     assert any(name == "process_cpu_seconds_total" for name, _ in found)
-    assert metrics().render()[1].startswith("text/plain")
+    assert Exposition(metrics()).render()[1].startswith("text/plain")
 
 
 def test_labels_are_bounded_and_models_and_keys_are_none() -> None:
@@ -169,7 +170,7 @@ def test_labels_are_bounded_and_models_and_keys_are_none() -> None:
     providers = {dict(labels).get("provider") for _, labels in found} - {None}
     assert len(providers) == 101
     assert "other" in providers
-    text = shown.render()[0]
+    text = Exposition(shown).render()[0]
     assert b"m399" not in text
     assert b'"ci"' not in text
 

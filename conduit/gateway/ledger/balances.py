@@ -2,7 +2,7 @@
 
 from asyncio import Future
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -154,14 +154,14 @@ class Balances:
     def place(self, claim: Claim) -> tuple[Claim, list[Place]]:
         """Where the claim is to be held, and the claim with the moment that decides its periods."""
         accounts = self.covering(claim.key_id, claim.alias, claim.group_id)
-        at_ms = claim.at_ms
+        starts = []
         for account in accounts:
-            at_ms = account.not_before(at_ms)
-        if at_ms != claim.at_ms:
-            claim = msgspec.structs.replace(claim, at_ms=at_ms)
+            start_ms = account.terms.start_ms(claim.at_ms)
+            if start_ms < account.latest_ms:  # the clock has been set back
+                return _placed_later(claim, accounts)
+            starts.append(start_ms)
         places = []
-        for account in accounts:
-            start_ms = account.terms.start_ms(at_ms)
+        for account, start_ms in zip(accounts, starts, strict=True):
             places.append(Place(account, start_ms, account.balance(start_ms)))
         return claim, places
 
@@ -173,6 +173,18 @@ class Balances:
             if account is not None:
                 places.append(Place(account, start_ms, account.balance(start_ms)))
         return places
+
+
+def _placed_later(claim: Claim, accounts: Sequence[Account]) -> tuple[Claim, list[Place]]:
+    """Where a claim is held at the earliest moment that is in no period before the latest one of
+    an account.
+    """
+    at_ms = claim.at_ms
+    for account in accounts:
+        at_ms = account.not_before(at_ms)
+    starts = [(account, account.terms.start_ms(at_ms)) for account in accounts]
+    places = [Place(account, start, account.balance(start)) for account, start in starts]
+    return msgspec.structs.replace(claim, at_ms=at_ms), places
 
 
 def obstacle(

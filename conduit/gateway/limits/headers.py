@@ -19,7 +19,7 @@ def rate_limit_headers(meters: Iterable[Meter], now: Now) -> dict[str, str]:
     tokens: Standing | None = None
     for meter in meters:
         limit = meter.limit
-        if limit.shadow or limit.kind == "concurrent":
+        if not limit.is_told:
             continue
         each = meter.standing(now)
         if limit.of_tokens:
@@ -27,11 +27,18 @@ def rate_limit_headers(meters: Iterable[Meter], now: Now) -> dict[str, str]:
                 tokens = each
         elif requests is None or each.remaining < requests.remaining:
             requests = each
-    headers: dict[str, str] = {}
+    return headers_of(requests, tokens)
+
+
+def headers_of(requests: Standing | None, tokens: Standing | None) -> dict[str, str]:
+    """How a limit of requests and one of tokens stand."""
+    headers = {}
     if requests is not None:
-        headers["x-ratelimit-limit-requests"] = str(requests.limit.limit)
-        headers["x-ratelimit-remaining-requests"] = str(requests.remaining)
-        headers["x-ratelimit-reset-requests"] = go_duration(requests.reset_s)
+        headers = {
+            "x-ratelimit-limit-requests": str(requests.limit.limit),
+            "x-ratelimit-remaining-requests": str(requests.remaining),
+            "x-ratelimit-reset-requests": go_duration(requests.reset_s),
+        }
     if tokens is not None:
         headers["x-ratelimit-limit-tokens"] = str(tokens.limit.limit)
         headers["x-ratelimit-remaining-tokens"] = str(tokens.remaining)

@@ -3,21 +3,19 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
-from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from conduit.core.errors import RateLimitedError, TokensExceedLimitError
 from conduit.core.limits import Limit
-from conduit.gateway.limits.headers import rate_limit_headers
+from conduit.gateway.limits.headers import headers_of, rate_limit_headers
 from conduit.gateway.limits.meters import DayMeter, Meter, Now, Standing, meter_of
 
 _MOST_IDLE: Final = 20_000
 """How many meters may be kept before those that stand at nothing are forgotten."""
 
 _MOST_KNOWN: Final = 5_000
-_METER: Final[Callable[[tuple[Meter, int]], Meter]] = itemgetter(0)
 
 MeterKey = tuple[str, str]
 """The id of a scope, and the name of one of its limits."""
@@ -69,6 +67,9 @@ Standings = Sequence[tuple[Standing, int]]
 
 Wanted = tuple[Scope, Meter, int]
 """What a call would take of one limit."""
+
+Taken = tuple[Meter, int, int]
+"""What a call has taken of one limit, and what was left of it then."""
 
 CountSince = Callable[[Scope, int, str | None], Awaitable[Counted]]
 """Asks the books: a scope, the moment in epoch milliseconds, and the model whose requests alone are
@@ -145,6 +146,11 @@ class Limiter:
         self._full: set[str] = set()
         self._forget_at = _MOST_IDLE
 
+    @property
+    def may_be_full(self) -> bool:
+        """Whether any scope may have no room for one more request, so that `check` is worth it."""
+        return bool(self._full)
+
     def check(self, scopes: Sequence[Scope]) -> None:
         """Refuse what has no room for one more request, before anything is read of it.
 
@@ -191,23 +197,25 @@ class Limiter:
 
     def _taken_at_once(
         self, together: Together, tokens: int, guessed: int, now: Now
-    ) -> list[tuple[Meter, int]] | None:
+    ) -> list[Taken] | None:
         """What was taken, the common case: all have room. None where one has not, and nothing is
         taken; `_refuse_without_room` tells what becomes of that.
         """
-        taken: list[tuple[Meter, int]] = []
+        taken: list[Taken] = []
         for meter, of_tokens in together.meters:
             amount = 1
             if of_tokens:
-                amount = _amount_of(meter.limit, tokens, guessed) if guessed else tokens
+                amount = tokens + guessed
+                if amount > meter.limit.most_at_once:
+                    amount = _amount_of(meter.limit, tokens, guessed)
             left = meter.took(amount, now)
             if left < 1:
                 self._full.update(together.ids)
                 if left < 0:
-                    for earlier, less in taken:
+                    for earlier, less, _ in taken:
                         earlier.untake(less)
                     return None
-            taken.append((meter, amount))
+            taken.append((meter, amount, left))
         return taken
 
     def headers(self, scopes: Sequence[Scope]) -> Mapping[str, str]:
@@ -251,11 +259,12 @@ class Limiter:
             wanted.append((scope, meter, _amount_of(limit, tokens, guessed)))
         return wanted
 
-    def _take(self, wanted: Sequence[Wanted], now: Now) -> list[tuple[Meter, int]]:
+    def _take(self, wanted: Sequence[Wanted], now: Now) -> list[Taken]:
         """Take all, or raise RateLimitedError and take nothing."""
-        taken = self._refuse_without_room(wanted, now)
-        for meter, amount in taken:
+        taken = []
+        for meter, amount in self._refuse_without_room(wanted, now):
             meter.take(amount, now)
+            taken.append((meter, amount, meter.standing(now).remaining))
         return taken
 
     def _each(self, scopes: Sequence[Scope]) -> list[tuple[Scope, Meter]]:
@@ -375,17 +384,31 @@ class Permit:
 
     __slots__ = ("_at", "_clock", "_ended", "_taken")
 
-    def __init__(
-        self, clock: Callable[[], Now], taken: Sequence[tuple[Meter, int]], at: Now
-    ) -> None:
+    def __init__(self, clock: Callable[[], Now], taken: Sequence[Taken], at: Now) -> None:
         self._clock = clock
         self._taken = taken
         self._at = at
         self._ended = False
 
     def headers(self) -> dict[str, str]:
-        """How the limits stand after this call."""
-        return rate_limit_headers(map(_METER, self._taken), self._clock())
+        """How those limits stand now that were the tightest after this call."""
+        requests: Meter | None = None
+        tokens: Meter | None = None
+        fewest_requests = fewest_tokens = 0
+        for meter, _, left in self._taken:
+            limit = meter.limit
+            if not limit.is_told:
+                continue
+            if limit.of_tokens:
+                if tokens is None or left < fewest_tokens:
+                    tokens, fewest_tokens = meter, left
+            elif requests is None or left < fewest_requests:
+                requests, fewest_requests = meter, left
+        now = self._clock()
+        return headers_of(
+            None if requests is None else requests.standing(now),
+            None if tokens is None else tokens.standing(now),
+        )
 
     def end(self, tokens: int, fate: Fate = Fate.SENT) -> None:
         """The call has ended and used so many tokens; a second call changes nothing."""
@@ -393,12 +416,15 @@ class Permit:
             return
         self._ended = True
         now = self._clock()
-        for meter, amount in self._taken:
+        for meter, amount, _ in self._taken:
             limit = meter.limit
-            if limit.of_tokens or fate is not Fate.SENT:
+            more = 0
+            if limit.of_tokens:
+                more = tokens - amount
+            elif fate is not Fate.SENT:
                 more = used_beyond(limit, amount, tokens, fate)
-                if more:
-                    meter.correct(more, now, self._at)
+            if more:
+                meter.correct(more, now, self._at)
             if limit.kind == "concurrent":
                 meter.end()
 

@@ -102,12 +102,16 @@ class MinuteMeter:
         self._level += amount * _MINUTE_NS
 
     def took(self, amount: int, now: Now) -> int:
-        if now.mono_ns > self._at_ns:
-            self._drain(now)
-        level = self._level + amount * _MINUTE_NS
-        left = self.limit.most_at_once * _MINUTE_NS - level
-        if left >= 0:
-            self._level = level
+        limit, level = self.limit, self._level
+        passed_ns = now.mono_ns - self._at_ns
+        if passed_ns > 0:  # as `_drain`, in the place of a call of it
+            self._at_ns = now.mono_ns
+            level -= passed_ns * limit.limit
+            if level < 0:
+                level = 0
+        taken = level + amount * _MINUTE_NS
+        left = limit.most_at_once * _MINUTE_NS - taken
+        self._level = taken if left >= 0 else level
         return left // _MINUTE_NS
 
     def untake(self, amount: int) -> None:

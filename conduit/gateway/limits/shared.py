@@ -28,6 +28,7 @@ from conduit.gateway.limits.limiter import (
     Permit,
     Scope,
     Standings,
+    Taken,
     Wanted,
     present,
     used_beyond,
@@ -333,7 +334,7 @@ class SharedLimiter(Limiter):
     def _permit(
         self,
         wanted: Sequence[Wanted],
-        taken: Sequence[tuple[Meter, int]],
+        taken: Sequence[Taken],
         now: Now,
         slot: str,
         *,
@@ -341,7 +342,7 @@ class SharedLimiter(Limiter):
     ) -> Permit:
         scopes = {id(meter): scope for scope, meter, _ in wanted}
         parts = []
-        for meter, amount in taken:
+        for meter, amount, _ in taken:
             key = f"{self._prefix}{scopes[id(meter)].id}:{meter.limit.name}"
             if isinstance(meter, DayMeter):
                 key = f"{key}:{meter.used_since()[0]}"
@@ -474,7 +475,7 @@ class _SharedPermit(Permit):
     def __init__(
         self,
         clock: Callable[[], Now],
-        taken: Sequence[tuple[Meter, int]],
+        taken: Sequence[Taken],
         at: Now,
         ended: Callable[[int, Fate], None],
     ) -> None:

@@ -22,6 +22,7 @@ from aiohttp.typedefs import Handler
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from conduit.gateway.server.headers import OPERATORS_HEADERS
+from conduit.gateway.server.prepared import WholeAnswer
 
 try:
     import httptools
@@ -336,8 +337,15 @@ class DirectLine:
                 await self._wake
                 continue
             stays_open = False
+            handler, request = self._request
             try:
-                stays_open = await self._serve(*self._request)
+                response = await handler(cast(web.Request, request))
+                if isinstance(response, WholeAnswer):
+                    response.send(request)
+                else:
+                    await response.prepare(request)
+                    await response.write_eof()
+                stays_open = bool(response.keep_alive)
             except ConnectionError:
                 pass  # nobody is there to be told
             except Exception:  # noqa: BLE001  # the connection's last stop: the next one must be served
@@ -351,13 +359,6 @@ class DirectLine:
             if held and self._carrier.transport is not None:
                 self._carrier.transport.resume_reading()
             self._carrier.served_directly(held, stays_open=stays_open)
-
-    async def _serve(self, handler: Handler, request: DirectRequest) -> bool:
-        """Whether the connection may bring another request."""
-        response = await handler(cast(web.Request, request))
-        await response.prepare(request)
-        await response.write_eof()
-        return bool(response.keep_alive)
 
 
 def _is_plain(head: _Head) -> bool:

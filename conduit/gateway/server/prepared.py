@@ -68,12 +68,16 @@ class WholeAnswer(_Prepared):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the answer; the server calls this once. Raises ConnectionError."""
+        self.send(request)
+        return None
+
+    def send(self, request: web.BaseRequest) -> None:
+        """Write the answer, which nothing has to be waited for. Raises ConnectionError."""
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         body = self._content
         transport.write(self.head(request, f"content-length: {len(body)}\r\n") + body)
-        return None
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""

@@ -149,7 +149,11 @@ class Admit:
 
     def _extent(self, exchange: Exchange, attempt: Attempt) -> Extent:
         call = exchange.call
-        input_tokens = self._input_tokens_of(call, attempt.candidate)
+        estimate = exchange.estimate
+        if estimate is None or estimate[0] is not attempt.candidate or self._rules.strict:
+            input_tokens = self._input_tokens_of(call, attempt.candidate)
+        else:  # it has been looked at before, for rate limits
+            input_tokens = estimate[1]
         rates = attempt.candidate.rates
         operation = exchange.operation
         if operation is not Operation.CHAT and not operation.writes:

@@ -58,7 +58,12 @@ class RateLimits:
         self._known: dict[str, _Known] = {}
 
     def check(self, key: KeyGrant) -> None:
-        """Refuse a request of a key that is at a limit already. Raises RateLimitedError."""
+        """Refuse a request of a key that is at a limit already. Raises RateLimitedError.
+
+        A limit that was lowered a moment ago may be asked once the body is read only.
+        """
+        if not self._limiter.may_be_full:
+            return
         self._limiter.check(self._of(key).of_any)  # what is asked for is not known yet
 
     def headers(self, key: KeyGrant, others: _Scopes = ()) -> Mapping[str, str]:
@@ -157,6 +162,7 @@ def _most_tokens(exchange: Exchange) -> tuple[int, int]:
     assert decision is not None, "an alias was found"
     candidate = decision.candidates[0]
     tokens = input_tokens_of(call, candidate)
+    exchange.estimate = candidate, tokens
     if exchange.operation is not Operation.CHAT and not exchange.operation.writes:
         return tokens, 0
     choices = answers(call, candidate.params)
