@@ -244,7 +244,7 @@ async def test_while_postgresql_is_away_no_budgeted_call_is_served(tmp_path: Pat
             )
             for _ in range(4)
         ]
-        await until(workers, "SELECT 1 FROM ledger WHERE state = 'open'")
+        await until(workers, "SELECT 1 FROM ledger WHERE state = 'open' HAVING count(*) = 4")
         await server.stop()
         assert await workers.ask(key, max_tokens=100) == (503, "ledger_unavailable")
         for status, text in await asyncio.gather(*running):  # they were held before
