@@ -29,6 +29,7 @@ DATA: dict[str, Answer] = {
     "groups.list": page(group("eng", budgets=[monthly("group", "eng", "200")])),
     "mappings.list": page(mapping("fast", target("groq", "a"), target("groq", "b", 1))),
     "providers.list": page(provider("groq")),
+    "providers.models": page({"provider": "groq", "model": "llama", "aliases": []}),
     "notifications.list": page(alert(1, "budget_threshold", "ci has reached 80 %")),
     "config.list": page(setting("workers", 1)),
     "group_transactions.list": page(),
@@ -56,6 +57,12 @@ CHANGES = [
         "Save provider groq?",
         "providers.update",
     ),
+    ("providers", "groq", ["c", "a", "b", "tab", "k", "ctrl+s"], "to groq?", "credentials.create"),
+    ("providers", "groq", ["c", "e", "k", "ctrl+s"], "of groq?", "credentials.update"),
+    ("providers", "groq", ["c", "x"], "Disable the credential", "credentials.update"),
+    ("providers", "groq", ["c", "p"], "Use the credential default first?", "credentials.update"),
+    ("providers", "groq", ["c", "D"], "Type default to go on", "credentials.delete"),
+    ("providers", "groq", ["M", "ctrl+a", "enter"], "Map 1 model of groq?", "mappings.create"),
     ("config", "workers", ["R"], "Have the settings read again?", "config.reload"),
 ]
 

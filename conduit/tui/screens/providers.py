@@ -28,7 +28,7 @@ from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
 from conduit.tui.widgets.health import HEALTH_ACTIONS, HealthScreen
-from conduit.tui.widgets.levels import must_agree
+from conduit.tui.widgets.levels import is_agreed, must_agree
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.several import SeveralPicker
 
@@ -209,7 +209,11 @@ class ProvidersScreen(HealthScreen):
             return
         dialog = SeveralPicker(f"map models of {row['name']}", free, verb="maps")
         chosen: list[str] | None = await self.conduit.push_screen_wait(dialog)
-        if chosen:
+        if not chosen:
+            return
+        name, effect = row["name"], "They count from the next call on."
+        question = f"Map {people.counted(len(chosen), 'model')} of {name}?"
+        if await is_agreed(self, "mild", question, effect, name=name, verb="Map"):
             await self._map(row, chosen, link)
 
     async def _map(self, row: Record, models: Sequence[str], link: GatewayLink) -> None:

@@ -15,12 +15,13 @@ from conduit.tui.traffic import Record
 from conduit.tui.undoing import Undo
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import DetailedScreen
-from conduit.tui.widgets.dialogs import Confirm
 from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.levels import is_agreed, must_agree
 from conduit.tui.widgets.picker import Choice, Picker
 from conduit.tui.widgets.records import not_undone
 
+_FROM_NOW_ON = "It counts from the next call on."
 CREDENTIAL_ACTIONS = (
     Action("providers.credential", "Credentials: add, test, change", ("c",), "credentials", 3),
     Action("providers.credential-add", "Add a credential", changes=True),
@@ -72,7 +73,10 @@ class CredentialsScreen(DetailedScreen):
             return
 
         async def add(values: Values) -> Mapping[str, Any]:
-            body = {"name": values["name"], **entered(values, needed=True)}
+            name = values["name"]
+            body = {"name": name, **entered(values, needed=True)}
+            question = f"Add the credential {name} to {row['name']}?"
+            await must_agree(self, "mild", question, _FROM_NOW_ON, name=name, verb="Add")
             return await link.change("credentials.create", id_of(row), body=body)
 
         name = Field("name", "Name", "" if row["credentials"] else "default", required=True)
@@ -88,7 +92,10 @@ class CredentialsScreen(DetailedScreen):
             return
 
         async def enter(values: Values) -> Mapping[str, Any]:
-            return await _update(row, credential, entered(values, needed=True), link)
+            body, name = entered(values, needed=True), credential["name"]
+            question = f"Replace the credential {name} of {row['name']}?"
+            await must_agree(self, "mild", question, _FROM_NOW_ON, name=name, verb="Replace")
+            return await _update(row, credential, body, link)
 
         title = f"enter {credential['name']} of {row['name']} anew"
         made = await self._ask(title, credential_fields(), enter)
@@ -108,7 +115,11 @@ class CredentialsScreen(DetailedScreen):
     async def do_credential_toggle(self) -> None:
         link = self.conduit.link
         row, credential = await self._choose()
-        if row is not None and credential is not None:
+        if row is None or credential is None:
+            return
+        name, verb = credential["name"], "Disable" if credential["enabled"] else "Enable"
+        question = f"{verb} the credential {name}?"
+        if await is_agreed(self, "mild", question, _FROM_NOW_ON, name=name, verb=verb):
             await self._switch_credential(row, credential, not credential["enabled"], link)
 
     async def _switch_credential(
@@ -170,7 +181,11 @@ class CredentialsScreen(DetailedScreen):
     async def do_credential_first(self) -> None:
         link = self.conduit.link
         row, credential = await self._choose()
-        if row is not None and credential is not None:
+        if row is None or credential is None:
+            return
+        name = credential["name"]
+        question = f"Use the credential {name} first?"
+        if await is_agreed(self, "mild", question, _FROM_NOW_ON, name=name, verb="Use"):
             await _update(row, credential, {"primary": True}, link)
             await self._tell(row, f"{_named(row, credential)} is used first now", link)
 
@@ -195,9 +210,9 @@ class CredentialsScreen(DetailedScreen):
             return
         others = len(row["credentials"]) - 1
         rest = f"{others} of its credentials stay." if others else "It has no other one."
-        effect = f"{row['name']} cannot use it any more. {rest}"
-        question = Confirm(f"Remove the credential {credential['name']}?", effect, verb="Remove")
-        if await self.conduit.push_screen_wait(question):
+        effect, name = f"{row['name']} cannot use it any more. {rest}", credential["name"]
+        question = f"Remove the credential {name}?"
+        if await is_agreed(self, "moderate", question, effect, name=name, verb="Remove"):
             names = id_of(row), id_of(credential)
             await link.change("credentials.delete", *names)
             await self._tell(row, f"removed {_named(row, credential)}", link)
