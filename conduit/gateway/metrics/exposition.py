@@ -66,8 +66,18 @@ class Exposition(Collector):
         yield GaugeMetricFamily(
             "conduit_requests_in_flight", "Requests being served.", value=self._metrics.in_flight()
         )
-        yield self._logins()
-        yield self._exceeded_limits()
+        yield _counter(
+            "conduit_failed_logins",
+            "Wrong keys: refused with 401, or put off with 429.",
+            ("api", "answer"),
+            self._metrics.failed_logins,
+        )
+        yield _counter(
+            "conduit_rate_limits_exceeded",
+            "Requests for which a rate limit had no room: refused, or let by a shadow.",
+            ("limit", "result"),
+            self._metrics.limits_exceeded,
+        )
         yield from _ledger_families(self._metrics.ledger())
         yield from _cache_families(self._metrics.cache())
         if self._metrics.shedder is not None:
@@ -79,32 +89,12 @@ class Exposition(Collector):
             value={"version": self._metrics.version, "python": platform.python_version()},
         )
 
-    def _exceeded_limits(self) -> Metric:
-        family = CounterMetricFamily(
-            "conduit_rate_limits_exceeded",
-            "Requests for which a rate limit had no room: refused, or let by a shadow.",
-            labels=("limit", "result"),
-        )
-        for names, count in self._metrics.limits_exceeded.items():
-            family.add_metric(names, count)
-        return family
-
     def _requests(self) -> Metric:
         labels = ("operation", "provider", "status_class", "outcome")
         family = CounterMetricFamily("conduit_requests", "Finished requests.", labels=labels)
         for names, series in self._metrics.series.items():
             for result, count in series.results.items():
                 family.add_metric((*names, *result), count)
-        return family
-
-    def _logins(self) -> Metric:
-        family = CounterMetricFamily(
-            "conduit_failed_logins",
-            "Wrong keys: refused with 401, or put off with 429.",
-            labels=("api", "answer"),
-        )
-        for names, count in self._metrics.failed_logins.items():
-            family.add_metric(names, count)
         return family
 
     def _histogram(self, name: str, help_text: str, of: Callable[[Series], Histogram]) -> Metric:
@@ -136,6 +126,15 @@ class Exposition(Collector):
         for names, series in self._metrics.series.items():
             family.add_metric(names, of(series))
         return family
+
+
+def _counter(
+    name: str, help_text: str, labels: tuple[str, str], counts: Mapping[tuple[str, str], int]
+) -> Metric:
+    family = CounterMetricFamily(name, help_text, labels=labels)
+    for values, count in counts.items():
+        family.add_metric(values, count)
+    return family
 
 
 def _shedding_families(state: SheddingState) -> Iterator[Metric]:
