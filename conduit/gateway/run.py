@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -39,6 +38,7 @@ from conduit.gateway.ledger.binding import ForeignJournalError
 from conduit.gateway.ledger.journal import JournalUnwritableError
 from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
+from conduit.gateway.memory import calm_collector, keep_freed_memory
 from conduit.gateway.parts import Gateway
 from conduit.gateway.sealing import SealingKeyError
 from conduit.gateway.seat import READY, RELOAD, Seat, order_of
@@ -68,7 +68,6 @@ _OPERATORS_MATTERS = (
     NoMasterKeyError,
     SealingKeyError,
 )
-_YOUNG_OBJECTS = 20_000
 _SIGNALS_TO_END = 2
 """One to begin, and one to end the waiting."""
 
@@ -170,6 +169,7 @@ class _Run:
             options = edge_options(gateway, allow_many_connections())
             async with running(apps, encode_error, options, shutdown_s=ENDING_S) as runners:
                 calm_collector()
+                keep_freed_memory()
                 listening = await self._listen(gateway, runners)
                 self._announce(announcement(gateway, found, listening))
                 log_listening(listening)
@@ -326,17 +326,6 @@ def log_warnings(gateway: Gateway) -> None:
     for warning in (*of_tls, grace_warning(gateway.settings, os.environ)):
         if warning is not None:
             logger.warning("%s", warning)
-
-
-def calm_collector() -> None:
-    """Take what start-up has made out of the garbage collector's sight, and let it come less.
-
-    Hundreds of thousands of objects live as long as the process; a request makes a few hundred,
-    almost all of which die by their reference counts.
-    """
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
-    gc.enable()  # the commands that start a gateway put it off while everything is imported
 
 
 def announcement(gateway: Gateway, found: Found, listening: Listening) -> Announcement:

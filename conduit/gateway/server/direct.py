@@ -39,6 +39,7 @@ _LONGEST_LINE: Final = 128
 _MOST_HEAD_BYTES: Final = 8 * 1024
 _MOST_HEADERS: Final = 64
 _MOST_HELD_BYTES: Final = 64 * 1024
+_MOST_AWAITED_BYTES: Final = 1024 * 1024
 _REST_WITHIN_S: Final = 0.05
 _OPEN: Final = b"keep-alive"
 
@@ -211,6 +212,7 @@ class DirectLine:
         "_is_plain",
         "_late",
         "_loop",
+        "_missing",
         "_peer",
         "_reader",
         "_request",
@@ -226,8 +228,9 @@ class DirectLine:
         self._peer = Peer(transport)
         self._loop = asyncio.get_running_loop()
         self._elsewhere = 0  # bytes of a request that aiohttp is to have yet; below 0: for good
-        self._begun = b""  # the head of a plain request, and what has come of its body
-        self._late: asyncio.TimerHandle | None = None  # when the rest should have come
+        self._begun: list[bytes] = []  # the head of a plain request, and what has come of its body
+        self._missing = 0  # bytes of it that have not come
+        self._late: asyncio.TimerHandle | None = None  # when they should have
         self._is_plain = False  # the request that was read last
         self._request: tuple[Handler, DirectRequest] | None = None
         self._held = b""
@@ -250,13 +253,17 @@ class DirectLine:
             self._elsewhere = self._elsewhere - len(data) if self._elsewhere > 0 else -1
             return data
         if self._late is not None:
+            self._begun.append(data)
+            self._missing -= len(data)
+            if self._missing > 0:
+                return b""
             self._late.cancel()
             self._late = None
-            data, self._begun = self._begun + data, b""
+            data, self._begun = b"".join(self._begun), []
         self._elsewhere = -1
         found = self._read(data) if idle else None
         if found is None:
-            if self._elsewhere > 0 and self._is_plain and self._elsewhere < _MOST_HELD_BYTES:
+            if self._is_plain and 0 < self._elsewhere < _MOST_AWAITED_BYTES:
                 return self._wait_for_the_rest(data)
             return data
         self._request = found
@@ -267,18 +274,19 @@ class DirectLine:
         return b""
 
     def _wait_for_the_rest(self, data: bytes) -> bytes:
-        """Many clients write a head and its body apart: the body comes the next moment.
+        """Many clients write a head and its body apart, and a larger body comes in several reads:
+        what is missing is there the next moment.
 
         If not, aiohttp has the head, so that who may not come in is told so without it.
         """
-        missing, self._elsewhere = self._elsewhere, 0
-        self._begun = data
-        self._late = self._loop.call_later(_REST_WITHIN_S, self._give_up, missing)
+        self._missing, self._elsewhere = self._elsewhere, 0
+        self._begun = [data]
+        self._late = self._loop.call_later(_REST_WITHIN_S, self._give_up)
         return b""
 
-    def _give_up(self, missing: int) -> None:
-        begun, self._begun, self._late = self._begun, b"", None
-        self._elsewhere = missing
+    def _give_up(self) -> None:
+        begun, self._begun, self._late = b"".join(self._begun), [], None
+        self._elsewhere = self._missing
         self._carrier.to_aiohttp(begun)
 
     def hold(self, data: bytes) -> None:

@@ -129,7 +129,18 @@ async def test_a_head_and_its_body_that_are_written_apart_go_the_short_way() -> 
             assert await ways(client) == [("direct", b"{}")]
 
 
-@pytest.mark.parametrize("size", [10, 100_000], ids=["late", "large"])
+async def test_a_larger_body_that_comes_in_pieces_goes_the_short_way() -> None:
+    body = b"0123456789" * 60_000
+    data = post(body)
+    async with connected() as client:
+        for cut in (20_000, 65_536, len(data)):
+            for start in range(0, len(data), cut):
+                await client.write(data[start : start + cut])
+                await asyncio.sleep(0)
+            assert (await ways(client)) == [("direct", body)]
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000], ids=["late", "large"])
 async def test_a_body_that_is_late_or_large_goes_to_aiohttp_and_the_next_one_the_short_way(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:

@@ -71,7 +71,7 @@ _decode = msgspec.json.Decoder(PlainFields).decode
 
 def read_plain_chat(body: bytes, *, most_messages: int, most_choices: int) -> PlainChat | None:
     """A plain call, None where the strict reading must look; raises for a repeated field."""
-    if len(body) > _LARGEST_BODY or body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+    if len(body) > _LARGEST_BODY:
         return None
     try:
         values = _decode(body)
@@ -83,6 +83,7 @@ def read_plain_chat(body: bytes, *, most_messages: int, most_choices: int) -> Pl
         not 0 < len(values.messages) <= most_messages
         or (values.n is not None and not 0 < values.n <= most_choices)
         or (cap is not None and not _are_caps(values))
+        or not _are_flat(raw)
     ):
         return None
     check_duplicates(body, raw)
@@ -94,6 +95,22 @@ def _are_caps(values: PlainFields) -> bool:
         cap is None or 0 < cap <= LARGEST_INTEGER
         for cap in (values.max_tokens, values.max_completion_tokens)
     )
+
+
+def _are_flat(raw: dict[str, msgspec.Raw]) -> bool:
+    """Whether no field can be nested too deeply; of turns that were read it is known.
+
+    A value with fewer bytes than there may be levels cannot be, as with few brackets.
+    """
+    return all(
+        len(value) <= MAX_DEPTH or name == "messages" or _brackets(value) < MAX_DEPTH
+        for name, value in raw.items()
+    )
+
+
+def _brackets(value: msgspec.Raw) -> int:
+    text = bytes(value)
+    return text.count(b"{") + text.count(b"[")
 
 
 def _units(turns: list[_Turn]) -> InputUnits:
