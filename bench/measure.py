@@ -24,6 +24,7 @@ from pathlib import Path
 
 import load
 import uvloop
+from certificates import make_certificates
 
 HERE = Path(__file__).parent
 TICK = os.sysconf("SC_CLK_TCK")
@@ -361,16 +362,42 @@ def cell(values: list[float]) -> str:
     return middle if low == high else f"{middle} ({low}..{high})"
 
 
-def upstream_command() -> list[str]:
+@dataclass(frozen=True)
+class Setup:
+    """On which cores the gateway and the rest run, and whether the mock is reached over TLS."""
+
+    gateway: int = 0
+    load: int = 1
+    tls: bool = False
+
+    @classmethod
+    def add_options(cls, options: argparse.ArgumentParser) -> None:
+        options.add_argument("--gateway-core", type=int, default=cls.gateway)
+        options.add_argument("--load-core", type=int, default=cls.load)
+        options.add_argument("--tls", action="store_true", help="reach the mock over TLS")
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Setup":
+        return cls(args.gateway_core, args.load_core, args.tls)
+
+
+def upstream_command(certificate: Path | None = None) -> list[str]:
     """The mock on a port that is free, or on that of BENCH_UPSTREAM_PORT."""
     port = os.environ.get("BENCH_UPSTREAM_PORT", "0")
-    return [sys.executable, str(HERE / "upstream.py"), "--port", port]
+    command = [sys.executable, str(HERE / "upstream.py"), "--port", port]
+    return command if certificate is None else [*command, "--certificate", str(certificate)]
 
 
 @contextlib.contextmanager
-def upstream(core: int) -> Iterator[None]:
-    """The mock, whose origin subjects find in BENCH_UPSTREAM."""
-    command = ["taskset", "-c", str(core), *upstream_command()]
+def upstream(setup: Setup, folder: Path) -> Iterator[None]:
+    """The mock, whose origin subjects find in BENCH_UPSTREAM, and who vouches for it in
+    SSL_CERT_FILE where it speaks TLS.
+    """
+    certificate = None
+    if setup.tls:
+        authority, certificate = make_certificates(folder)
+        os.environ["SSL_CERT_FILE"] = str(authority)
+    command = ["taskset", "-c", str(setup.load), *upstream_command(certificate)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None, "it is a pipe"
     origin = process.stdout.readline().strip()
@@ -404,23 +431,18 @@ def started(paths: list[Path], core: int) -> Iterator[list[Running]]:
             gateway.stop()
 
 
-@dataclass(frozen=True)
-class Cores:
-    """Where the gateway runs, and where the mock and the load do."""
-
-    gateway: int = 0
-    load: int = 1
-
-
-def compare(paths: list[Path], cases: list[str], rounds: int, cores: Cores) -> tuple[dict, list]:
+def compare(paths: list[Path], cases: list[str], rounds: int, setup: Setup) -> tuple[dict, list]:
     """(facts by subject, a record for each subject, case and round), rounds interleaved."""
     load.raise_file_limit()
-    os.sched_setaffinity(0, {cores.load})
+    os.sched_setaffinity(0, {setup.load})
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     records: list[dict] = []
-    with tempfile.TemporaryDirectory(prefix="bench-") as home, upstream(cores.load):
-        os.environ["BENCH_HOME"] = f"{home}/home"
-        with started(paths, cores.gateway) as running:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        upstream(setup, Path(folder)),
+    ):
+        os.environ["BENCH_HOME"] = f"{folder}/home"
+        with started(paths, setup.gateway) as running:
             for number in range(rounds):
                 for name in cases:
                     for gateway in running:
@@ -451,12 +473,11 @@ def main() -> None:
     options.add_argument("subjects", type=Path, nargs="+", help="TOML files")
     options.add_argument("--cases", default="chat,chat100k,rate20,burst,pace100")
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--gateway-core", type=int, default=0)
-    options.add_argument("--load-core", type=int, default=1)
+    Setup.add_options(options)
     options.add_argument("--out", type=Path, default=Path("results.json"))
     args = options.parse_args()
-    cores = Cores(args.gateway_core, args.load_core)
-    facts, records = compare(args.subjects, args.cases.split(","), args.rounds, cores)
+    cases = args.cases.split(",")
+    facts, records = compare(args.subjects, cases, args.rounds, Setup.of(args))
     args.out.write_text(json.dumps({"facts": facts, "records": records}, indent=1))
     print(json.dumps(facts, indent=1))
     print(table(records))

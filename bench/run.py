@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from measure import CASES as ALL_CASES
-from measure import FORMS, HERE, PAIRS, Cores, compare, table
+from measure import FORMS, HERE, PAIRS, Setup, compare, table
 
 SUBJECTS = ("direct", "nginx", "aiohttp-uvloop", "conduit")
 LIMITED = "limited"  # in `--cases`: with a key that is under rate limits of every kind
@@ -174,21 +174,21 @@ def rows(run: Run) -> Iterator[str]:
         )
 
 
-def held(paths: list[Path], cores: Cores) -> list[dict]:
+def held(paths: list[Path], setup: Setup) -> list[dict]:
     """Thousands of held streams, through one freshly started gateway after another."""
     records: list[dict] = []
     for path in paths:
         if path.stem != "direct":  # the mock alone has no memory of interest
-            records += compare([path], [HELD], 1, cores)[1]
+            records += compare([path], [HELD], 1, setup)[1]
     return records
 
 
-def cold_starts(paths: list[Path], cores: Cores) -> dict[str, list[float]]:
+def cold_starts(paths: list[Path], setup: Setup) -> dict[str, list[float]]:
     """Seconds of every start by subject, by turns: importing is at the mercy of the moment."""
     found: dict[str, list[float]] = {}
     for _ in range(STARTS):
         for path in paths:
-            for name, facts in compare([path], [], 0, cores)[0].items():
+            for name, facts in compare([path], [], 0, setup)[0].items():
                 found.setdefault(name, []).append(facts["cold_start_s"])
     return found
 
@@ -214,25 +214,26 @@ def main() -> None:
     options.add_argument("--subjects", default=",".join(SUBJECTS))
     options.add_argument("--cases", default=",".join((*CASES, RANKED, TRANSLATED, HELD)))
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--gateway-core", type=int, default=0)
-    options.add_argument("--load-core", type=int, default=1)
+    Setup.add_options(options)
     args = options.parse_args()
     if sys.platform != "linux":
         raise SystemExit("the bench reads /proc: it runs on Linux only")
     names, cases = args.subjects.split(","), list(all_named(args.cases.split(",")))
+    if args.tls and "direct" in names:
+        names.remove("direct")  # the load speaks no TLS
     if "nginx" in names and shutil.which("nginx") is None:
         print("nginx is not installed: it is left out", file=sys.stderr)
         names.remove("nginx")
     paths = [HERE / "subjects" / f"{name}.toml" for name in names]
-    cores = Cores(args.gateway_core, args.load_core)
+    setup = Setup.of(args)
     usual = [case for case in cases if case not in (HELD, RANKED)]
-    facts, records = compare(paths, usual, args.rounds, cores)
+    facts, records = compare(paths, usual, args.rounds, setup)
     if RANKED in cases:
         own = [path for path in paths if path.stem == GATEWAY]
-        records += compare(own, [ONE, THREE], TURNS, cores)[1]
-    starts = cold_starts([path for path in paths if path.stem in (GATEWAY, FLOOR)], cores)
+        records += compare(own, [ONE, THREE], TURNS, setup)[1]
+    starts = cold_starts([path for path in paths if path.stem in (GATEWAY, FLOOR)], setup)
     if HELD in cases:
-        records += held(paths, cores)
+        records += held(paths, setup)
     RESULTS.mkdir(exist_ok=True)
     out = RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
     out.write_text(json.dumps({"facts": facts, "records": records, "starts": starts}, indent=1))

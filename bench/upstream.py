@@ -13,9 +13,11 @@ import asyncio
 import json
 import re
 import resource
+import ssl
 from collections import Counter
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
 import httptools
@@ -261,9 +263,15 @@ class Upstream(asyncio.Protocol):
         call(*args)
 
 
-async def serve(host: str, port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, host, port, backlog=4096)
-    print("http://{}:{}".format(*server.sockets[0].getsockname()), flush=True)
+async def serve(host: str, port: int, certificate: Path | None) -> None:
+    context = None
+    if certificate is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(certificate)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Upstream, host, port, backlog=4096, ssl=context)
+    scheme = "http" if context is None else "https"
+    print("{}://{}:{}".format(scheme, *server.sockets[0].getsockname()), flush=True)
     await server.serve_forever()
 
 
@@ -271,10 +279,11 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--host", default="127.0.0.1")
     options.add_argument("--port", type=int, default=27900, help="0: one that is free")
+    options.add_argument("--certificate", type=Path, help="of TLS, with its key, in PEM")
     args = options.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(serve(args.host, args.port))
+    uvloop.run(serve(args.host, args.port, args.certificate))
 
 
 if __name__ == "__main__":
