@@ -50,11 +50,6 @@ class Incoming(Protocol):
     def bearer(self) -> str | None: ...
 
     @property
-    def forwarded_headers(self) -> Mapping[str, str]:
-        """The client's headers that go on to a provider."""
-        ...
-
-    @property
     def path(self) -> str:
         """Without its query."""
         ...
@@ -310,7 +305,7 @@ class Exchange(msgspec.Struct, eq=False):
     outcome: str = ""
     error: ConduitError | None = None
     stopping: ConduitError | None = None  # why the gateway itself ends this request
-    forwarded_headers: Mapping[str, str] = msgspec.field(default_factory=dict)
+    forwarded_headers: Mapping[str, str] = msgspec.field(default_factory=dict)  # to a provider
     incoming: Incoming | None = None
     kept: GatheredCall | None = None  # its bodies, where they are kept
     estimate: tuple[Candidate, int] | None = None  # of the input's tokens, for its limits

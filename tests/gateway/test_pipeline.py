@@ -37,7 +37,6 @@ class Steps:
         self._fails = fails
         self._error = error or UpstreamFailure("no")
         self.bearer = "condt_…"
-        self.forwarded_headers: Mapping[str, str] = {}
         self.path = "/v1/chat/completions"
         self.headers: Mapping[str, str] = {}
 

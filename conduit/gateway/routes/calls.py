@@ -16,7 +16,7 @@ from conduit.gateway.entrance import CurrentEntrance, Entrance
 from conduit.gateway.exchange import ClientGone, Exchange
 from conduit.gateway.pipeline import run
 from conduit.gateway.provider import Operation
-from conduit.gateway.routes.hints import told_by
+from conduit.gateway.routes.client_head import client_head
 from conduit.gateway.routes.relay import HttpIncoming, HttpRelay
 from conduit.gateway.server.expect import defer_continue
 from conduit.gateway.server.headers import REQUEST_ID
@@ -82,24 +82,25 @@ async def serve(
     crowded = in_flight >= shedder.most_ordinary
     if crowded and in_flight >= shedder.most:
         raise shedder.refuse()
+    head = client_head(request, route.dialect, entrance.max_hops)
     exchange = Exchange(
         route.operation,
         entrance.snapshot(),
         client_ip=entrance.addresses.of(request) or None,
-        user_agent=request.headers.get("User-Agent"),
+        user_agent=head.user_agent,
         crowded=crowded,
         read_call=route.read_call,
     )
     request[REQUEST_ID] = exchange.id
-    told = told_by(request.headers, entrance.max_hops)
+    told = head.told
     exchange.hops = told.hops
     if told.timeout_s is not None:
         exchange.ends_at = exchange.began + told.timeout_s
     if told.idempotency_key is not None and not route.counts:
         exchange.idempotency_key = told.idempotency_key
-    incoming = HttpIncoming(request, entrance.body_limits, route.dialect)
+    incoming = HttpIncoming(request, head, entrance.body_limits)
     exchange.incoming = incoming
-    exchange.forwarded_headers = incoming.forwarded_headers
+    exchange.forwarded_headers = head.forwarded
     relay = HttpRelay(request, entrance.client_stall_timeout_s)
     with entrance.live.entered(exchange):
         stages = entrance.counting if route.counts else entrance.stages

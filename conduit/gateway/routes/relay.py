@@ -2,47 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from conduit.core.errors import UnknownParameterError
 from conduit.gateway.exchange import ClientGone
+from conduit.gateway.routes.client_head import ClientHead
 from conduit.gateway.server.bare import BareStream
 from conduit.gateway.server.body import BodyLimits, read_body
 from conduit.gateway.server.direct import DirectRequest
-from conduit.gateway.server.headers import OPERATORS_HEADERS, client_key_of
+from conduit.gateway.server.headers import OPERATORS_HEADERS
 from conduit.gateway.server.prepared import StreamedAnswer, WholeAnswer, takes_prepared
 from conduit.gateway.server.progress import bytes_left
 
 _READ_AHEAD_BYTES = 64 * 1024
 """What may wait for a client before its provider is read more slowly."""
-
-_OPENAI: Final = ("openai-organization", "openai-project", "openai-beta")
-FORWARDED_HEADERS: Final[Mapping[str, tuple[str, ...]]] = {
-    "openai_chat": _OPENAI,
-    "openai_responses": _OPENAI,
-    "anthropic_messages": ("anthropic-beta", "anthropic-version"),
-}
-"""By the client's dialect, the only headers of its that go on to a provider of the same one."""
-
-
-def forwarded_headers(request: web.Request, dialect: str = "openai_chat") -> dict[str, str]:
-    """What of the client's head a provider is told."""
-    headers = request.headers
-    names = FORWARDED_HEADERS.get(dialect, ())
-    found = {}
-    for name in names:  # most requests bring none of them
-        if name in headers:
-            found[name] = headers[name]
-    return _end_to_end(found, request) if found else found
-
-
-def _end_to_end(found: Mapping[str, str], request: web.Request) -> dict[str, str]:
-    """Without what the client meant for this connection alone, and what is no plain text."""
-    options = ",".join(request.headers.getall(hdrs.CONNECTION, ())).lower().split(",")
-    own = {option.strip() for option in options}
-    return {name: value for name, value in found.items() if name not in own and value.isascii()}
 
 
 def refuse_operators_headers(request: web.Request) -> None:
@@ -69,15 +43,12 @@ def refuse_operators_headers(request: web.Request) -> None:
 class HttpIncoming:
     """A client's request whose body is read only when the pipeline asks for it."""
 
-    __slots__ = ("_limits", "_request", "bearer", "forwarded_headers")
+    __slots__ = ("_limits", "_request", "bearer")
 
-    def __init__(
-        self, request: web.Request, limits: BodyLimits, dialect: str = "openai_chat"
-    ) -> None:
+    def __init__(self, request: web.Request, head: ClientHead, limits: BodyLimits) -> None:
         self._request = request
         self._limits = limits
-        self.bearer = client_key_of(request)
-        self.forwarded_headers: Mapping[str, str] = forwarded_headers(request, dialect)
+        self.bearer = head.key
 
     @property
     def path(self) -> str:

@@ -13,52 +13,21 @@ has had exactly those; otherwise the connection stays with aiohttp for good.
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import HttpVersion, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.typedefs import Handler
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDictProxy
 
-from conduit.gateway.server.headers import OPERATORS_HEADERS
+from conduit.gateway.server.plain_requests import UNREAD, PlainHead, RequestReader
 from conduit.gateway.server.prepared import WholeAnswer
-
-try:
-    import httptools
-except ModuleNotFoundError as _missing:  # an extra of the platform: without it all goes to aiohttp
-    if _missing.name != "httptools":
-        raise
-    AVAILABLE = False
-else:
-    AVAILABLE = True
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_LINE: Final = 128
-_MOST_HEAD_BYTES: Final = 8 * 1024
-_MOST_HEADERS: Final = 64
 _MOST_HELD_BYTES: Final = 64 * 1024
 _MOST_AWAITED_BYTES: Final = 1024 * 1024
 _REST_WITHIN_S: Final = 0.05
-_OPEN: Final = b"keep-alive"
-
-_AIOHTTPS: Final = frozenset(
-    {
-        b"content-encoding",
-        b"expect",
-        b"proxy-connection",
-        b"sec-websocket-key1",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-"""Headers that change how a request is read or answered, or for which it is refused."""
-
-_OPERATORS: Final = frozenset(name.encode() for name in OPERATORS_HEADERS)
-"""Headers for which a request is refused, which its handler does on the long way."""
-
-_NOT_PLAIN: Final = _AIOHTTPS | _OPERATORS
 
 
 class Carrier(Protocol):
@@ -83,21 +52,21 @@ class DirectRequest(web.BaseRequest):
 
     # Where the base has properties, these are plain attributes: they are asked for often.
     headers: CIMultiDictProxy[str] = cast(CIMultiDictProxy[str], None)
+    noted: dict[str, Any] = cast(dict[str, Any], None)  # see PlainHead
     method: str = hdrs.METH_POST
     version: HttpVersion = HttpVersion11
     remote: str | None = None
     secure: bool = False
     keep_alive: bool = True  # one that is to be closed goes to aiohttp
 
-    def __init__(
-        self, carrier: Carrier, peer: "Peer", path: str, headers: CIMultiDict[str], body: bytes
-    ) -> None:
+    def __init__(self, carrier: Carrier, peer: "Peer", head: PlainHead, body: bytes) -> None:
         # Not the base's: what it makes is what this is there to do without.
         self._carrier = carrier
         self.remote = peer.address
         self.secure = peer.secure
-        self._path = path
-        self.headers = CIMultiDictProxy(headers)
+        self._path = head.path
+        self.headers = head.headers
+        self.noted = head.noted
         self._state = {}
         self._body = body
         self.output_size = 0
@@ -139,67 +108,6 @@ class Peer:
         self.secure = transport.get_extra_info("sslcontext") is not None
 
 
-class _Head:
-    """What the parser finds in the head of a request."""
-
-    __slots__ = ("begun", "body", "ended", "fields", "plain")
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.fields: dict[bytes, bytes] = {}
-        self.plain = True
-        self.begun = 0
-        self.ended = 0
-        self.body = b""
-
-    def on_message_begin(self) -> None:
-        self.begun += 1
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in self.fields or name in _NOT_PLAIN:
-            self.plain = False
-        self.fields[name] = value.rstrip(b" \t")  # the parser leaves it there
-
-    def on_body(self, body: bytes) -> None:
-        self.body += body
-
-    def on_message_complete(self) -> None:
-        self.ended += 1
-
-
-class RequestReader:
-    """What all connections read with, one whole request at a time, and the handlers they go to."""
-
-    __slots__ = ("handlers", "head", "parser")
-
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
-        self.handlers = {
-            b"POST %b HTTP/1.1" % path.encode(): each for path, each in handlers.items()
-        }
-        self.head = _Head()
-        self.parser: httptools.HttpRequestParser | None = None
-
-    def reads(self, data: bytes) -> bool:
-        """Whether the parser finds nothing wrong, and it then tells of the data in `head`.
-
-        It is kept where it stands between two requests.
-        """
-        self.head.reset()
-        parser, self.parser = self.parser, None
-        if parser is None:
-            parser = httptools.HttpRequestParser(self.head)
-        try:
-            parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            return False
-        if self.head.ended == self.head.begun:
-            self.parser = parser
-        return True
-
-
 class DirectLine:
     """The short way on one connection: takes a request at a time and serves it in its own task."""
 
@@ -209,7 +117,6 @@ class DirectLine:
         "_elsewhere",
         "_ended",
         "_held",
-        "_is_plain",
         "_late",
         "_loop",
         "_missing",
@@ -231,7 +138,6 @@ class DirectLine:
         self._begun: list[bytes] = []  # the head of a plain request, and what has come of its body
         self._missing = 0  # bytes of it that have not come
         self._late: asyncio.TimerHandle | None = None  # when they should have
-        self._is_plain = False  # the request that was read last
         self._request: tuple[Handler, DirectRequest] | None = None
         self._held = b""
         self._wake: asyncio.Future[None] | None = None
@@ -260,13 +166,13 @@ class DirectLine:
             self._late.cancel()
             self._late = None
             data, self._begun = b"".join(self._begun), []
-        self._elsewhere = -1
-        found = self._read(data) if idle else None
-        if found is None:
-            if self._is_plain and 0 < self._elsewhere < _MOST_AWAITED_BYTES:
+        head, body, missing, is_plain = self._reader.read(data) if idle else UNREAD
+        self._elsewhere = missing
+        if head is None:
+            if is_plain and 0 < missing < _MOST_AWAITED_BYTES:
                 return self._wait_for_the_rest(data)
             return data
-        self._request = found
+        self._request = head.handler, DirectRequest(self._carrier, self._peer, head, body)
         if self._task is None:
             self._task = self._loop.create_task(self._serve_all())
         elif (wake := self._wake) is not None and not wake.done():
@@ -311,33 +217,6 @@ class DirectLine:
         await asyncio.wait([self._ended], timeout=timeout_s)
         self.stop()
 
-    def _read(self, data: bytes) -> tuple[Handler, DirectRequest] | None:
-        """The handler and the request, None for what aiohttp is to read."""
-        self._is_plain = False
-        line_end = data.find(b"\r\n", 0, _LONGEST_LINE)
-        head_end = data.find(b"\r\n\r\n", 0, _MOST_HEAD_BYTES)
-        if head_end < 0 or not data[:head_end].isascii() or not self._reader.reads(data):
-            return None
-        head = self._reader.head
-        if head.ended == head.begun == 1:
-            self._elsewhere = 0  # whoever reads it, nothing of another one is left behind
-        elif head.begun == 1:
-            length = int(head.fields.get(b"content-length", b"0"))
-            self._elsewhere = max(head_end + 4 + length - len(data), 0) or -1
-        handler = self._reader.handlers.get(data[:line_end])
-        self._is_plain = handler is not None and _is_plain(head)
-        if not self._is_plain:
-            self._reader.parser = None  # one that has seen the end of a connection reads no other
-        if handler is None or not self._is_plain or self._elsewhere:
-            return None
-        path = data[5 : line_end - 9].decode()
-        headers: CIMultiDict[str] = CIMultiDict()
-        for name, value in head.fields.items():
-            headers.add(str(name, "ascii"), str(value, "ascii"))
-        body = head.body
-        head.reset()
-        return handler, DirectRequest(self._carrier, self._peer, path, headers, body)
-
     async def _serve_all(self) -> None:
         while True:
             if self._request is None:
@@ -367,17 +246,6 @@ class DirectLine:
             if held and self._carrier.transport is not None:
                 self._carrier.transport.resume_reading()
             self._carrier.served_directly(held, stays_open=stays_open)
-
-
-def _is_plain(head: _Head) -> bool:
-    """Whether nothing in a head changes how the request is read, answered or refused."""
-    fields = head.fields
-    return (
-        head.plain
-        and len(fields) <= _MOST_HEADERS
-        and b"host" in fields  # refused without it
-        and fields.get(b"connection", _OPEN).lower() == _OPEN
-    )
 
 
 def _address_in(name: object) -> str:

@@ -21,10 +21,11 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
 )
 from conduit.gateway.server.bare import BareResponse
-from conduit.gateway.server.direct import AVAILABLE, DirectLine, RequestReader
+from conduit.gateway.server.direct import DirectLine
 from conduit.gateway.server.errors import EncodeError, error_headers, forget_trace, unexpected
 from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard, Guarded
 from conduit.gateway.server.headers import request_id
+from conduit.gateway.server.plain_requests import AVAILABLE, RequestReader
 from conduit.gateway.server.progress import bytes_left, hold_little
 
 _log = logging.getLogger(__name__)
