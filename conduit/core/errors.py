@@ -82,6 +82,10 @@ class ConduitError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
 
+    def message_and_hint(self) -> str:
+        """Both in one text, for clients whose errors have no field for the next step."""
+        return self.message if self.hint is None else f"{self.message} (hint: {self.hint})"
+
 
 class RequestError(ConduitError):
     status = 400
@@ -270,6 +274,10 @@ class UpstreamAuthError(UpstreamFailure):
     code = "upstream_auth_error"
     retryable = False
     should_retry = False
+
+    def message_and_hint(self) -> str:
+        """The message alone: the hint quotes what the provider said of the credential."""
+        return self.message
 
 
 class UpstreamRateLimitedError(UpstreamFailure):

@@ -361,9 +361,8 @@ class Unplaced(msgspec.Struct, frozen=True):
     choice: int | None = None
 
 
-StreamEvent = (
-    Started
-    | PartStarted
+PartEvent = (
+    PartStarted
     | TextDelta
     | ThinkingDelta
     | SignatureDelta
@@ -371,11 +370,8 @@ StreamEvent = (
     | CitationDelta
     | WholePart
     | PartFinished
-    | Finished
-    | Used
-    | Failed
-    | Unplaced
 )
+StreamEvent = Started | PartEvent | Finished | Used | Failed | Unplaced
 
 
 class Choice(msgspec.Struct, frozen=True):

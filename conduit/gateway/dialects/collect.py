@@ -15,6 +15,7 @@ from conduit.gateway.conversation import (
     Failed,
     Finished,
     Part,
+    PartEvent,
     PartFinished,
     PartStarted,
     Refusal,
@@ -34,17 +35,6 @@ from conduit.gateway.conversation import (
 
 # Of text that comes in pieces, these come whole, and may come again.
 _WHOLE_TEXT = frozenset({"id", "type", "role", "format"})
-
-_PartEvent = (
-    PartStarted
-    | WholePart
-    | TextDelta
-    | ThinkingDelta
-    | ArgumentsDelta
-    | SignatureDelta
-    | CitationDelta
-    | PartFinished
-)
 
 
 @dataclass(slots=True)
@@ -121,7 +111,7 @@ class Collector:
             case _:
                 self._add_to_part(event)
 
-    def _add_to_part(self, event: _PartEvent) -> None:
+    def _add_to_part(self, event: PartEvent) -> None:
         match event:
             case PartStarted():
                 self._choice(event.choice).parts[event.index] = _OpenPart(event)

@@ -51,10 +51,6 @@ def searches_told(count: int) -> tuple[tuple[str, int], ...]:
     return (("searches", count),) if count else ()
 
 
-def object_or_empty(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _number(value: Any) -> int | float | None:
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         value = int(value)

@@ -1,6 +1,6 @@
 """What a dialect's module offers, as the bridges use it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from conduit.core.errors import ConduitError
@@ -79,3 +79,14 @@ class ClientDialect(ProviderDialect, Protocol):
     def encode_response(self, response: ChatResponse) -> bytes: ...
 
     def encode_error(self, error: ConduitError) -> bytes: ...
+
+
+def written_by(encoder: StreamEncoder, events: Iterable[StreamEvent]) -> Iterator[bytes]:
+    """The client's bytes of a stream of events, its end included unless it failed."""
+    for event in events:
+        encoded = encoder.encode(event)
+        if encoded:
+            yield encoded
+    end = encoder.finish()
+    if end:
+        yield end

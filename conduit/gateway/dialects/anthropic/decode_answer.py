@@ -29,6 +29,7 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
+from conduit.gateway.dialects.answer_fields import object_or_empty, text_or_empty
 from conduit.gateway.dialects.answer_tool import AnswerTool, collected
 from conduit.gateway.dialects.anthropic.errors import failure_in, reported_failure
 from conduit.gateway.dialects.anthropic.read_blocks import decode_citation
@@ -149,11 +150,11 @@ class StreamDecoder:
         """The events of one parsed event; what is unknown to us says nothing."""
         match event.get("type"):
             case "message_start":
-                return self._start(_object(event.get("message")))
+                return self._start(object_or_empty(event.get("message")))
             case "content_block_start":
-                return self._open(_number(event), _object(event.get("content_block")))
+                return self._open(_number(event), object_or_empty(event.get("content_block")))
             case "content_block_delta":
-                return self._delta(_number(event), _object(event.get("delta")))
+                return self._delta(_number(event), object_or_empty(event.get("delta")))
             case "content_block_stop":
                 return self._close(_number(event))
             case "message_delta":
@@ -172,8 +173,8 @@ class StreamDecoder:
         self._totals = merged_usage({}, message.get("usage"))
         return [
             Started(
-                id=_text(message.get("id")),
-                model=_text(message.get("model")),
+                id=text_or_empty(message.get("id")),
+                model=text_or_empty(message.get("model")),
                 created_s=0,
                 extras=rest_of(message, _MESSAGE_FIELDS | _NAMED_FIELDS),
                 dialect=NAME,
@@ -181,7 +182,7 @@ class StreamDecoder:
         ]
 
     def _open(self, number: int, fields: Mapping[str, Any]) -> list[StreamEvent]:
-        kind = _text(fields.get("type"))
+        kind = text_or_empty(fields.get("type"))
         events = self._close(number) if number in self._blocks else []
         block = _Block(self._next_index, kind)
         self._next_index += 1
@@ -199,7 +200,7 @@ class StreamDecoder:
             case "text":
                 events += _text_events(block.index, fields)
             case "thinking":
-                text, signature = _text(fields.get("thinking")), _signature(fields)
+                text, signature = text_or_empty(fields.get("thinking")), _signature(fields)
                 if text:
                     events.append(ThinkingDelta(block.index, text))
                 if signature:
@@ -211,7 +212,7 @@ class StreamDecoder:
         return events
 
     def _delta(self, number: int, delta: Mapping[str, Any]) -> list[StreamEvent]:
-        kind = _text(delta.get("type"))
+        kind = text_or_empty(delta.get("type"))
         events: list[StreamEvent] = []
         if number not in self._blocks:
             if kind not in _KINDS:
@@ -219,7 +220,7 @@ class StreamDecoder:
             events = self._open(number, {"type": _KINDS[kind]})
         block = self._blocks[number]
         if kind == "input_json_delta":
-            return events + _input_events(block, _text(delta.get("partial_json")))
+            return events + _input_events(block, text_or_empty(delta.get("partial_json")))
         if block.held is not None:
             block.held = merge(block.held, rest_of(delta, frozenset({"type"})))
             return events
@@ -242,7 +243,7 @@ class StreamDecoder:
         return events
 
     def _message_delta(self, event: Mapping[str, Any]) -> list[StreamEvent]:
-        delta = _object(event.get("delta"))
+        delta = object_or_empty(event.get("delta"))
         self._totals = merged_usage(self._totals, event.get("usage"))
         rest = rest_of(event, frozenset({"type", "delta", "usage"})) | rest_of(delta, _STOP_FIELDS)
         rest = {name: value for name, value in rest.items() if value is not None}
@@ -251,7 +252,7 @@ class StreamDecoder:
         if isinstance(raw, str) and not self.complete:
             self.complete = True
             events += self._close_all()
-            stop_sequence = _text(delta.get("stop_sequence")) or None
+            stop_sequence = text_or_empty(delta.get("stop_sequence")) or None
             reason = _REASONS.get(raw, FinishReason.STOP)
             events.append(Finished(reason, raw_reason=raw, stop_sequence=stop_sequence))
             events += self._tell_usage()
@@ -305,12 +306,12 @@ def _part_started(index: int, kind: str, fields: Mapping[str, Any]) -> PartStart
             return PartStarted(
                 index,
                 "tool_call",
-                tool_call_id=_text(fields.get("id")),
-                tool_name=_text(fields.get("name")),
+                tool_call_id=text_or_empty(fields.get("id")),
+                tool_name=text_or_empty(fields.get("name")),
                 extras=extras,
             )
         case "redacted_thinking":
-            data = _text(fields.get("data"))
+            data = text_or_empty(fields.get("data"))
             return PartStarted(index, "thinking", redacted=data, signed_by=NAME, extras=extras)
         case _:
             # The kinds that are left have the same names here and there.
@@ -319,7 +320,7 @@ def _part_started(index: int, kind: str, fields: Mapping[str, Any]) -> PartStart
 
 
 def _text_events(index: int, fields: Mapping[str, Any]) -> list[StreamEvent]:
-    text, citations = _text(fields.get("text")), fields.get("citations")
+    text, citations = text_or_empty(fields.get("text")), fields.get("citations")
     events: list[StreamEvent] = [TextDelta(index, text)] if text else []
     if isinstance(citations, list):
         events += [
@@ -330,13 +331,13 @@ def _text_events(index: int, fields: Mapping[str, Any]) -> list[StreamEvent]:
 
 def _delta_events(index: int, kind: str, delta: Mapping[str, Any]) -> list[StreamEvent]:
     match kind:
-        case "text_delta" if text := _text(delta.get("text")):
+        case "text_delta" if text := text_or_empty(delta.get("text")):
             return [TextDelta(index, text)]
-        case "thinking_delta" if text := _text(delta.get("thinking")):
+        case "thinking_delta" if text := text_or_empty(delta.get("thinking")):
             return [ThinkingDelta(index, text)]
         case "signature_delta" if text := _signature(delta):
             return [SignatureDelta(index, text, signed_by=NAME)]
-        case "citations_delta" if citation := _object(delta.get("citation")):
+        case "citations_delta" if citation := object_or_empty(delta.get("citation")):
             return [CitationDelta(index, decode_citation(citation))]
         case _:
             return []
@@ -354,15 +355,7 @@ def _number(event: Mapping[str, Any]) -> int:
     return index if isinstance(index, int) else 0
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _signature(fields: Mapping[str, Any]) -> str:
     """A signature; none where another gateway of this kind has said that there is none."""
-    written = _text(fields.get("signature"))
+    written = text_or_empty(fields.get("signature"))
     return "" if written == UNSIGNED else written
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

@@ -16,6 +16,7 @@ from conduit.gateway.conversation import (
     Failed,
     Finished,
     FinishReason,
+    PartEvent,
     PartFinished,
     PartStarted,
     SignatureDelta,
@@ -42,6 +43,7 @@ from conduit.gateway.dialects.anthropic.write_answer import (
     unsigned,
 )
 from conduit.gateway.dialects.collect import merge
+from conduit.gateway.dialects.dialect import written_by
 from conduit.gateway.dialects.frames.text import TextFrame, text_frame
 from conduit.gateway.dialects.lenient_json import write_json
 
@@ -50,17 +52,6 @@ PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
 
 # What only `message_start` tells of the usage.
 _START_USAGE: Final = frozenset({"cache_creation", "service_tier", "inference_geo"})
-
-_PartEvent = (
-    PartStarted
-    | WholePart
-    | TextDelta
-    | ThinkingDelta
-    | ArgumentsDelta
-    | SignatureDelta
-    | CitationDelta
-    | PartFinished
-)
 
 
 @dataclass(slots=True)
@@ -85,7 +76,7 @@ class StreamEncoder:
     def __init__(self, *, include_usage: bool = True) -> None:
         self._started: Started | None = None
         self._open: _OpenPart | None = None
-        self._held: list[_PartEvent] = []
+        self._held: list[PartEvent] = []
         self._next_block = 0
         self._finished: Finished | None = None
         self._usage: Usage | None = None
@@ -156,7 +147,7 @@ class StreamEncoder:
         """The start of an answer whose provider has said nothing of it."""
         return b"" if self._started is not None else self._start(Started("", "", 0))
 
-    def _take(self, event: _PartEvent) -> bytes:
+    def _take(self, event: PartEvent) -> bytes:
         """Write an event of a part, or hold it back while another part is open."""
         if isinstance(event, PartStarted | WholePart):
             if self._open is None:
@@ -181,7 +172,7 @@ class StreamEncoder:
             return self._whole_block(redacted_block(event.redacted, event.signed_by) | extras)
         return b""
 
-    def _go_on(self, part: _OpenPart, event: _PartEvent) -> bytes:
+    def _go_on(self, part: _OpenPart, event: PartEvent) -> bytes:
         match event:
             case TextDelta() if part.start.kind != "audio" and event.text:
                 return self._text(part, event.text)
@@ -271,14 +262,7 @@ class StreamEncoder:
 
 def encode_stream(events: Iterable[StreamEvent], *, include_usage: bool = True) -> Iterator[bytes]:
     """The client's bytes of a stream of events, its end included unless it failed."""
-    encoder = StreamEncoder(include_usage=include_usage)
-    for event in events:
-        encoded = encoder.encode(event)
-        if encoded:
-            yield encoded
-    end = encoder.finish()
-    if end:
-        yield end
+    return written_by(StreamEncoder(include_usage=include_usage), events)
 
 
 def _event(name: str, fields: Mapping[str, Any]) -> bytes:

@@ -6,7 +6,7 @@ Source: platform.claude.com/docs "Errors", and the classes by status of the offi
 from collections.abc import Mapping
 from typing import Any, Final
 
-from conduit.core.errors import ConduitError, UpstreamAuthError, UpstreamFailure
+from conduit.core.errors import ConduitError, UpstreamFailure
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.openai import errors as openai_errors
 from conduit.gateway.dialects.openai.errors import Scrub, reported_error, scrub
@@ -77,7 +77,7 @@ def _error_of(value: Any) -> Mapping[str, Any]:
 
 def encode_error(error: ConduitError, *, request_id: str | None = None) -> bytes:
     """The body of an error answer; the SDK picks its class by the status, callers by the type."""
-    fields = {"type": error_type(error.status), "message": _with_hint(error)}
+    fields = {"type": error_type(error.status), "message": error.message_and_hint()}
     return write_json({"type": "error", "error": fields, "request_id": request_id})
 
 
@@ -97,10 +97,3 @@ def error_type(status: int) -> str:
     """The word of the API for errors of a status."""
     default = "api_error" if status >= 500 else "invalid_request_error"
     return _TYPES.get(status, default)
-
-
-def _with_hint(error: ConduitError) -> str:
-    # A refused credential is the operator's matter: its hint quotes what the provider said of it.
-    if error.hint is None or isinstance(error, UpstreamAuthError):
-        return error.message
-    return f"{error.message} (hint: {error.hint})"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.answer_fields import object_or_empty
 from conduit.gateway.dialects.counts import grade_told, is_distorted, searches_told
 
 _LARGEST: Final = 2**53
@@ -22,7 +23,7 @@ def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
 
     A part that is larger than its total is cut, so that the totals stay what the provider said.
     """
-    split = _object(raw.get("cache_creation"))
+    split = object_or_empty(raw.get("cache_creation"))
     hour, minutes = (
         _count(split.get("ephemeral_1h_input_tokens")),
         _count(split.get("ephemeral_5m_input_tokens")),
@@ -31,9 +32,9 @@ def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
     written = hour + minutes if reported is None else _count(reported)
     hour = min(hour, written)
     output = _count(raw.get("output_tokens"))
-    details = _object(raw.get("output_tokens_details"))
+    details = object_or_empty(raw.get("output_tokens_details"))
     reasoning = min(_count(details.get("thinking_tokens")), output)
-    searches = _count(_object(raw.get("server_tool_use")).get("web_search_requests"))
+    searches = _count(object_or_empty(raw.get("server_tool_use")).get("web_search_requests"))
     # Its fast mode is told apart from the tiers of its capacity.
     grade = "fast" if raw.get("speed") == "fast" else grade_told(raw.get("service_tier"))
     return Usage(
@@ -64,8 +65,10 @@ def reported_usage(raw: Any) -> Usage | None:
 
 def merged_usage(start: Any, later: Any) -> dict[str, Any]:
     """The running totals of a stream: what a later event reports replaces what was there."""
-    merged = dict(_object(start))
-    return merged | {name: value for name, value in _object(later).items() if value is not None}
+    merged = dict(object_or_empty(start))
+    return merged | {
+        name: value for name, value in object_or_empty(later).items() if value is not None
+    }
 
 
 def usage_to_anthropic(usage: Usage | None) -> dict[str, Any]:
@@ -94,10 +97,6 @@ def usage_to_anthropic(usage: Usage | None) -> dict[str, Any]:
 def _is_own(raw: Mapping[str, Any]) -> bool:
     """Whether a client of this dialect finds what it cannot do without, and it means the same."""
     return all(name in raw for name in _COUNTERS) and not raw.keys() & _FOREIGN
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _count(value: Any) -> int:

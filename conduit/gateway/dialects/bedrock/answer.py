@@ -5,18 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from conduit.gateway.conversation import Audio, Citation, Image, Opaque
+from conduit.gateway.dialects.answer_fields import object_or_empty, text_or_empty
 from conduit.gateway.dialects.bedrock.media import IMAGE_TYPES
 from conduit.gateway.dialects.bedrock.parts import NAME
 
 _MEDIA_TYPES = {form: media_type for media_type, form in reversed(list(IMAGE_TYPES.items()))}
-
-
-def object_of(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def text_of(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def list_of(value: Any) -> list[Any]:
@@ -42,7 +35,7 @@ def block_part(block: Mapping[str, Any], deltas: Sequence[Any]) -> Image | Audio
         case {"audio": {"format": str(form)} as audio} if _bytes_of(audio):
             return Audio(_bytes_of(audio), form)
         case {"toolUse": dict() as use} if deltas:
-            pieces = [text_of(each.get("input")) for each in _inner(deltas, "toolUse")]
+            pieces = [text_or_empty(each.get("input")) for each in _inner(deltas, "toolUse")]
             return _opaque({"toolUse": {**use, "input": "".join(pieces)}})
         case {"toolResult": dict() as result} if deltas:
             content = [item for each in deltas for item in list_of(each.get("toolResult"))]
@@ -52,19 +45,20 @@ def block_part(block: Mapping[str, Any], deltas: Sequence[Any]) -> Image | Audio
 
 def citation_of(raw: Mapping[str, Any]) -> Citation:
     """A source. Bedrock's locations are places in the source, not in the text it is cited for."""
-    location = object_of(raw.get("location"))
-    source = text_of(raw.get("source"))
-    url = text_of(object_of(location.get("web")).get("url"))
+    location = object_or_empty(raw.get("location"))
+    source = text_or_empty(raw.get("source"))
+    url = text_or_empty(object_or_empty(location.get("web")).get("url"))
     if not url and source.startswith(("http://", "https://")):
         url = source
     cited = "".join(
-        text_of(object_of(item).get("text")) for item in list_of(raw.get("sourceContent"))
+        text_or_empty(object_or_empty(item).get("text"))
+        for item in list_of(raw.get("sourceContent"))
     )
     return Citation(
         NAME,
         raw,
         url=url or None,
-        title=text_of(raw.get("title")) or None,
+        title=text_or_empty(raw.get("title")) or None,
         cited_text=cited or None,
     )
 
@@ -82,11 +76,11 @@ def joined_base64(pieces: Iterable[str]) -> str:
 
 
 def _inner(deltas: Sequence[Any], name: str) -> list[Mapping[str, Any]]:
-    return [object_of(object_of(each).get(name)) for each in deltas]
+    return [object_or_empty(object_or_empty(each).get(name)) for each in deltas]
 
 
 def _bytes_of(fields: Mapping[str, Any]) -> str:
-    return text_of(object_of(fields.get("source")).get("bytes"))
+    return text_or_empty(object_or_empty(fields.get("source")).get("bytes"))
 
 
 def _opaque(block: Mapping[str, Any]) -> Opaque:

@@ -8,8 +8,9 @@ from typing import Any
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatResponse, StreamEvent
+from conduit.gateway.dialects.answer_fields import object_or_empty
 from conduit.gateway.dialects.answer_tool import collected
-from conduit.gateway.dialects.bedrock.answer import is_client_call, list_of, object_of
+from conduit.gateway.dialects.bedrock.answer import is_client_call, list_of
 from conduit.gateway.dialects.bedrock.stream import StreamDecoder
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json
@@ -21,8 +22,8 @@ _OWN_FIELDS = frozenset({"output", *_STOP})
 
 def decode_response(body: bytes, *, answer_tool: str | None = None) -> ChatResponse:
     """A provider's whole answer; raises UpstreamFailure where it is none."""
-    value = object_of(read_json(body))
-    message = object_of(value.get("output")).get("message")
+    value = object_or_empty(read_json(body))
+    message = object_or_empty(value.get("output")).get("message")
     if not isinstance(message, dict):
         raise UpstreamFailure("The provider's answer is not one of Bedrock's Converse")
     decoder = StreamDecoder()
@@ -54,7 +55,7 @@ def _block(index: int, block: dict[str, Any]) -> Iterator[_Event]:
         case {"reasoningContent": {"redactedContent": str(redacted)}}:
             deltas = [{"reasoningContent": {"redactedContent": redacted}}]
         case {"citationsContent": {"content": list(content)} as cited}:
-            deltas = [{"text": object_of(item).get("text")} for item in content]
+            deltas = [{"text": object_or_empty(item).get("text")} for item in content]
             deltas += [{"citation": item} for item in list_of(cited.get("citations"))]
         case _:
             yield "contentBlock", block

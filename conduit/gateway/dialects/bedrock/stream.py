@@ -30,14 +30,13 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
+from conduit.gateway.dialects.answer_fields import object_or_empty, text_or_empty
 from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.bedrock.answer import (
     block_part,
     citation_of,
     is_client_call,
     joined_base64,
-    object_of,
-    text_of,
 )
 from conduit.gateway.dialects.bedrock.errors import message_of
 from conduit.gateway.dialects.bedrock.event_stream import Message, MessageSplitter
@@ -158,9 +157,9 @@ class StreamDecoder:
         events = self._start()
         match kind:
             case "contentBlockStart":
-                self._open_block(_index(fields), object_of(fields.get("start")), events)
+                self._open_block(_index(fields), object_or_empty(fields.get("start")), events)
             case "contentBlockDelta":
-                self._delta(_index(fields), object_of(fields.get("delta")), events)
+                self._delta(_index(fields), object_or_empty(fields.get("delta")), events)
             case "contentBlockStop":
                 self._close_block(_index(fields), events)
             case "contentBlock":
@@ -178,7 +177,7 @@ class StreamDecoder:
         if delta is not None:
             return [delta]
         value = read_json(message.payload)
-        fields = object_of(value)
+        fields = object_or_empty(value)
         match message.text(":message-type"):
             case "exception":
                 kind = message.text(":exception-type") or "exception"
@@ -235,8 +234,8 @@ class StreamDecoder:
             PartStarted(
                 block.index,
                 "tool_call",
-                tool_call_id=text_of(use.get("toolUseId")),
-                tool_name=text_of(use.get("name")),
+                tool_call_id=text_or_empty(use.get("toolUseId")),
+                tool_name=text_or_empty(use.get("name")),
                 extras=extras,
             )
         )
@@ -249,11 +248,13 @@ class StreamDecoder:
         for name, value in delta.items():
             match name:
                 case "text":
-                    self._text(block, text_of(value), events)
+                    self._text(block, text_or_empty(value), events)
                 case "toolUse":
-                    self._arguments(block, text_of(object_of(value).get("input")), events)
+                    self._arguments(
+                        block, text_or_empty(object_or_empty(value).get("input")), events
+                    )
                 case "reasoningContent":
-                    self._reasoning(block, object_of(value), events)
+                    self._reasoning(block, object_or_empty(value), events)
                 case "citation" if isinstance(value, dict):
                     index = self._part(block, "text", events)
                     events.append(CitationDelta(index, citation_of(value)))
@@ -271,8 +272,8 @@ class StreamDecoder:
     def _reasoning(
         self, block: _Block, value: Mapping[str, Any], events: list[StreamEvent]
     ) -> None:
-        text, signature = text_of(value.get("text")), text_of(value.get("signature"))
-        redacted = text_of(value.get("redactedContent"))
+        text, signature = text_or_empty(value.get("text")), text_or_empty(value.get("signature"))
+        redacted = text_or_empty(value.get("redactedContent"))
         if text:
             events.append(ThinkingDelta(self._part(block, "thinking", events), text))
         if signature:
@@ -301,11 +302,11 @@ class StreamDecoder:
     def _stop(self, fields: Mapping[str, Any], events: list[StreamEvent]) -> None:
         for at in sorted(self._blocks):
             self._close_block(at, events)
-        raw = text_of(fields.get("stopReason"))
+        raw = text_or_empty(fields.get("stopReason"))
         reason = _REASONS.get(raw, FinishReason.STOP)
         extras = rest_of(fields, _STOP_FIELDS)
         additional = fields.get("additionalModelResponseFields")
-        sequence = _stop_sequence(object_of(additional))
+        sequence = _stop_sequence(object_or_empty(additional))
         if additional and sequence is None:
             extras["additionalModelResponseFields"] = additional
         events.append(Finished(reason, raw_reason=raw or None, stop_sequence=sequence))
@@ -344,6 +345,6 @@ def _index(fields: Mapping[str, Any]) -> int:
 def _stop_sequence(additional: Mapping[str, Any]) -> str | None:
     """Claude's, where it was asked for: under `delta` in a stream."""
     sequence = additional.get(
-        "stop_sequence", object_of(additional.get("delta")).get("stop_sequence")
+        "stop_sequence", object_or_empty(additional.get("delta")).get("stop_sequence")
     )
     return sequence if isinstance(sequence, str) else None

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import is_distorted
+from conduit.gateway.dialects.counts import is_distorted, read_count
 
-_LARGEST: Final = 2**53
 _BUCKETS: Final = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 
 
@@ -17,20 +16,20 @@ def usage_from_bedrock(raw: Mapping[str, Any]) -> Usage:
     ("Prompt caching"), so nothing is taken out of them. Written ones of which the details tell no
     lifetime are kept for five minutes.
     """
-    written = _count(raw.get("cacheWriteInputTokens"))
+    written = read_count(raw.get("cacheWriteInputTokens"))
     details = raw.get("cacheDetails")
     for_an_hour = sum(
-        _count(detail.get("inputTokens"))
+        read_count(detail.get("inputTokens"))
         for detail in (details if isinstance(details, list) else ())
         if isinstance(detail, dict) and detail.get("ttl") == "1h"
     )
     for_an_hour = min(for_an_hour, written)
     return Usage(
-        input_tokens=_count(raw.get("inputTokens")),
-        cache_read_tokens=_count(raw.get("cacheReadInputTokens")),
+        input_tokens=read_count(raw.get("inputTokens")),
+        cache_read_tokens=read_count(raw.get("cacheReadInputTokens")),
         cache_write_5m_tokens=written - for_an_hour,
         cache_write_1h_tokens=for_an_hour,
-        output_tokens=_count(raw.get("outputTokens")),
+        output_tokens=read_count(raw.get("outputTokens")),
         raw=dict(raw),
         output_untold=raw.get("outputTokens") is None,
     )
@@ -46,9 +45,3 @@ def reported_usage(raw: Any) -> Usage | None:
     if is_distorted(raw, _BUCKETS):
         return None
     return usage_from_bedrock(raw)
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return int(value) if 0 <= value <= _LARGEST else 0  # NaN fails both comparisons

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from conduit.gateway.conversation import Citation
+from conduit.gateway.dialects.answer_fields import object_or_empty, text_or_none
 from conduit.gateway.dialects.cohere.request import NAME
-from conduit.gateway.dialects.counts import object_or_empty
 
 
 def citation_from(raw: Mapping[str, Any]) -> Citation:
@@ -16,9 +16,9 @@ def citation_from(raw: Mapping[str, Any]) -> Citation:
     return Citation(
         dialect=NAME,
         raw=dict(raw),
-        url=_text(source.get("url")),
-        title=_text(source.get("title")),
-        cited_text=_text(source.get("text")) or _text(source.get("snippet")),
+        url=text_or_none(source.get("url")),
+        title=text_or_none(source.get("title")),
+        cited_text=text_or_none(source.get("text")) or text_or_none(source.get("snippet")),
         start=_offset(raw.get("start")),
         end=_offset(raw.get("end")),
     )
@@ -38,7 +38,7 @@ def _logprob(item: Any) -> dict[str, Any] | None:
     fields = object_or_empty(item)
     numbers = fields.get("logprobs", fields.get("logprob"))
     numbers = numbers if isinstance(numbers, list) else [numbers]
-    token = _text(fields.get("text")) or _text(fields.get("token"))
+    token = text_or_none(fields.get("text")) or text_or_none(fields.get("token"))
     if not all(type(number) in (int, float) for number in numbers) or token is None:
         return None
     return {
@@ -47,10 +47,6 @@ def _logprob(item: Any) -> dict[str, Any] | None:
         "bytes": list(token.encode("utf-8", "surrogatepass")),
         "top_logprobs": [],
     }
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _offset(value: Any) -> int | None:

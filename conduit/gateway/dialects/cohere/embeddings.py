@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from conduit.core.errors import UpstreamFailure
+from conduit.gateway.dialects.answer_fields import object_or_empty
 from conduit.gateway.dialects.cohere.usage import usage_from_cohere
-from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.embedding_inputs import extras_of, texts_of
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json, write_json

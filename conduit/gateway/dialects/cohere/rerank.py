@@ -11,8 +11,8 @@ import msgspec
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.answer_fields import object_or_empty
 from conduit.gateway.dialects.cohere.usage import search_units_in, usage_from_cohere
-from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.fields import (
     Fields,
     read_flag,

@@ -5,9 +5,9 @@ from typing import Any
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatResponse
+from conduit.gateway.dialects.answer_fields import object_or_empty
 from conduit.gateway.dialects.answer_tool import collected
 from conduit.gateway.dialects.cohere.stream import StreamDecoder
-from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.lenient_json import read_json
 from conduit.gateway.dialects.openai.errors import reported_error

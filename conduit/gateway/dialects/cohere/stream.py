@@ -25,11 +25,11 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
+from conduit.gateway.dialects.answer_fields import object_or_empty, text_or_empty
 from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.cohere.answer import citation_from, logprobs_from
 from conduit.gateway.dialects.cohere.request import NAME
 from conduit.gateway.dialects.cohere.usage import usage_from_cohere
-from conduit.gateway.dialects.counts import object_or_empty
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.frames.sse import EventSplitter, payload_of, payloads_of
 from conduit.gateway.dialects.frames.usual_deltas import FieldNames, UsualDeltas
@@ -143,7 +143,7 @@ class StreamDecoder:
         self._started = True
         # Neither the model's name nor a time is in these answers.
         started = Started(
-            id=_text(event.get("id")),
+            id=text_or_empty(event.get("id")),
             model="",
             created_s=0,
             extras=rest_of(event, _START_FIELDS),
@@ -162,7 +162,7 @@ class StreamDecoder:
             self._close()
             self._events.append(WholePart(self._take_index(), Opaque(NAME, "content", content)))
             return
-        thought, text = _text(content.get("thinking")), _text(content.get("text"))
+        thought, text = text_or_empty(content.get("thinking")), text_or_empty(content.get("text"))
         logprobs = logprobs_from(event.get("logprobs"))
         if thought:
             self._events.append(ThinkingDelta(self._part(place, "thinking"), thought))
@@ -172,7 +172,7 @@ class StreamDecoder:
             self._events.append(Unplaced({"logprobs": logprobs}, 0))
 
     def _plan(self, event: Mapping[str, Any]) -> None:
-        text = _text(_message(event).get("tool_plan"))
+        text = text_or_empty(_message(event).get("tool_plan"))
         if text:
             self._events.append(TextDelta(self._part(_PLAN, "text"), text))
 
@@ -187,8 +187,8 @@ class StreamDecoder:
         started = PartStarted(
             index,
             "tool_call",
-            tool_call_id=_text(call.get("id")),
-            tool_name=_text(function.get("name")),
+            tool_call_id=text_or_empty(call.get("id")),
+            tool_name=text_or_empty(function.get("name")),
             extras=_given(rest_of(call, _CALL_FIELDS)),
         )
         self._events.append(started)
@@ -231,8 +231,8 @@ class StreamDecoder:
         self._close()
         self.done = True
         used = usage_from_cohere(delta.get("usage"))
-        raw = _text(delta.get("finish_reason"))
-        said = _text(delta.get("error"))
+        raw = text_or_empty(delta.get("finish_reason"))
+        said = text_or_empty(delta.get("error"))
         if raw in _FAILURES or said:
             code, message = _FAILURES.get(raw, _FAILURES["ERROR"])
             self._events += [Used(used)] if used is not None else []
@@ -290,7 +290,3 @@ def _first(value: Any) -> Mapping[str, Any]:
 
 def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

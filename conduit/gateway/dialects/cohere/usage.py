@@ -5,7 +5,8 @@ from itertools import chain
 from typing import Any
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import count_told, is_distorted, object_or_empty, read_count
+from conduit.gateway.dialects.answer_fields import object_or_empty
+from conduit.gateway.dialects.counts import count_told, is_distorted, read_count
 
 
 def usage_from_cohere(raw: Any) -> Usage | None:

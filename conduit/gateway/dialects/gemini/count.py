@@ -6,9 +6,10 @@ takes the fields of a request as they are; the Gemini API takes contents alone o
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import ChatRequest
+from conduit.gateway.dialects.answer_fields import objects
 from conduit.gateway.dialects.fields import read_object_field
 from conduit.gateway.dialects.gemini.read_request import request_from
-from conduit.gateway.dialects.gemini.words import NAME, camel, objects
+from conduit.gateway.dialects.gemini.words import NAME, camel
 from conduit.gateway.dialects.gemini.write_request import request_fields
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.losses import Losses

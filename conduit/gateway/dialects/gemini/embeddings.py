@@ -11,7 +11,8 @@ import msgspec
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import is_distorted, object_or_empty, read_count
+from conduit.gateway.dialects.answer_fields import object_or_empty
+from conduit.gateway.dialects.counts import is_distorted, read_count
 from conduit.gateway.dialects.embedding_inputs import extras_of, text_of
 from conduit.gateway.dialects.fields import (
     Fields,

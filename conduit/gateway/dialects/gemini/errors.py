@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from conduit.core.errors import ConduitError, UpstreamAuthError
+from conduit.core.errors import ConduitError
 from conduit.gateway.conversation import Failed
-from conduit.gateway.dialects.gemini.words import objects, text_or_none
+from conduit.gateway.dialects.answer_fields import objects, text_or_none
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.openai import errors as openai_errors
 from conduit.gateway.dialects.openai.errors import Scrub, scrub
@@ -104,7 +104,7 @@ def encode_error(error: ConduitError) -> bytes:
     if error.retry_after_s is not None:
         delay = f"{max(0.0, error.retry_after_s):.3f}".rstrip("0").rstrip(".")
         details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{delay}s"})
-    return _envelope(error.status, _word(error), _with_hint(error), details)
+    return _envelope(error.status, _word(error), error.message_and_hint(), details)
 
 
 def encode_failure(failed: Failed) -> bytes:
@@ -127,13 +127,6 @@ def _word(error: ConduitError) -> str:
         return error.code
     fallback = "INTERNAL" if error.status >= 500 else "INVALID_ARGUMENT"
     return _STATUS_WORDS.get(error.status, fallback)
-
-
-def _with_hint(error: ConduitError) -> str:
-    # A refused credential is the operator's matter: its hint quotes what the provider said of it.
-    if error.hint is None or isinstance(error, UpstreamAuthError):
-        return error.message
-    return f"{error.message} (hint: {error.hint})"
 
 
 def _report_of(value: Any) -> Mapping[str, Any] | None:

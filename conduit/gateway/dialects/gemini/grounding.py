@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from conduit.gateway.conversation import Citation
-from conduit.gateway.dialects.gemini.words import NAME, objects, text_or_none
+from conduit.gateway.dialects.answer_fields import objects, text_or_none
+from conduit.gateway.dialects.gemini.words import NAME
 
 _SOURCES = ("web", "retrievedContext", "maps", "image")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from conduit.gateway.dialects.gemini.words import objects
+from conduit.gateway.dialects.answer_fields import objects
 
 
 def logprobs_from_gemini(result: Any) -> dict[str, Any] | None:

@@ -22,11 +22,12 @@ from conduit.gateway.conversation import (
     Unplaced,
     WholePart,
 )
+from conduit.gateway.dialects.answer_fields import objects, text_or_none
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.gemini.grounding import citations_of
 from conduit.gateway.dialects.gemini.logprobs import logprobs_from_gemini
 from conduit.gateway.dialects.gemini.media import part_of_blob
-from conduit.gateway.dialects.gemini.words import NAME, made_id, objects, text_or_none
+from conduit.gateway.dialects.gemini.words import NAME, made_id
 from conduit.gateway.dialects.lenient_json import write_json
 
 _CANDIDATE_FIELDS = frozenset({"content", "finishReason", "index", "logprobsResult"})

@@ -26,13 +26,14 @@ from conduit.gateway.conversation import (
     Usage,
     Used,
 )
+from conduit.gateway.dialects.answer_fields import objects, text_or_none
 from conduit.gateway.dialects.answer_tool import AnswerTool, collected
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.frames.sse import EventSplitter, payload_of, payloads_of, split_events
 from conduit.gateway.dialects.gemini.errors import failure_of
 from conduit.gateway.dialects.gemini.read_candidate import Candidate
 from conduit.gateway.dialects.gemini.usage import reported_usage
-from conduit.gateway.dialects.gemini.words import NAME, objects, text_or_none
+from conduit.gateway.dialects.gemini.words import NAME
 from conduit.gateway.dialects.lenient_json import read_json
 
 

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import grade_told, is_distorted
-from conduit.gateway.dialects.gemini.words import objects
+from conduit.gateway.dialects.answer_fields import objects
+from conduit.gateway.dialects.counts import grade_told, is_distorted, read_count
 
-_LARGEST = 2**53
 _COUNTERS = ("promptTokenCount", "candidatesTokenCount", "totalTokenCount")
 _BUCKETS = (*_COUNTERS, "toolUsePromptTokenCount", "thoughtsTokenCount")
 
@@ -32,16 +31,16 @@ def usage_from_gemini(raw: Mapping[str, Any]) -> Usage:
     A part that is larger than what it is a part of is cut to what fits. Tokens that only the total
     knows of are thoughts: models have reported them there alone.
     """
-    prompt = _count(raw.get("promptTokenCount"))
-    results = _count(raw.get("toolUsePromptTokenCount"))
-    written = _count(raw.get("candidatesTokenCount"))
-    thoughts = _count(raw.get("thoughtsTokenCount"))
-    total = _count(raw.get("totalTokenCount"))
+    prompt = read_count(raw.get("promptTokenCount"))
+    results = read_count(raw.get("toolUsePromptTokenCount"))
+    written = read_count(raw.get("candidatesTokenCount"))
+    thoughts = read_count(raw.get("thoughtsTokenCount"))
+    total = read_count(raw.get("totalTokenCount"))
     if thoughts and total == prompt + results + written and thoughts <= written:
         written -= thoughts  # counted among the candidates
     thoughts += max(0, total - prompt - results - written - thoughts)
 
-    cached = min(_count(raw.get("cachedContentTokenCount")), prompt)
+    cached = min(read_count(raw.get("cachedContentTokenCount")), prompt)
     heard = _of_audio(raw.get("promptTokensDetails")) - _of_audio(raw.get("cacheTokensDetails"))
     heard = min(max(0, heard), prompt - cached)
     heard += min(_of_audio(raw.get("toolUsePromptTokensDetails")), results)
@@ -96,13 +95,7 @@ def _modalities(total: int, audio: int) -> list[dict[str, Any]]:
 
 def _of_audio(details: Any) -> int:
     return sum(
-        _count(item.get("tokenCount"))
+        read_count(item.get("tokenCount"))
         for item in objects(details)
         if item.get("modality") == "AUDIO"
     )
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    return int(value) if 0 <= value <= _LARGEST else 0  # NaN fails both comparisons

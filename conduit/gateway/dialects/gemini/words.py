@@ -47,12 +47,3 @@ def made_id(*material: object) -> str:
 def written_id(call_id: str) -> dict[str, str]:
     """The field of an id; none where it was made here, as the provider would not know it."""
     return {} if not call_id or _MADE_ID.fullmatch(call_id) else {"id": call_id}
-
-
-def text_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def objects(value: Any) -> list[dict[str, Any]]:
-    """The objects of what a provider sent as an array."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

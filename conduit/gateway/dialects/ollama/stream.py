@@ -19,7 +19,7 @@ from conduit.gateway.conversation import (
     Unplaced,
     Used,
 )
-from conduit.gateway.dialects.counts import object_or_empty
+from conduit.gateway.dialects.answer_fields import object_or_empty, text_or_empty
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.frames.ndjson import LineSplitter
 from conduit.gateway.dialects.lenient_json import read_json, write_json
@@ -95,7 +95,7 @@ class StreamDecoder:
             self._extras = dict(extras)
             started = Started(
                 id="",  # an answer has none
-                model=_text(line.get("model")),
+                model=text_or_empty(line.get("model")),
                 created_s=_seconds(line.get("created_at")),
                 extras=extras,
                 dialect=NAME,
@@ -108,7 +108,10 @@ class StreamDecoder:
             self._events.append(Unplaced(new))
 
     def _message(self, message: Mapping[str, Any], line: Mapping[str, Any]) -> None:
-        thought, text = _text(message.get("thinking")), _text(message.get("content"))
+        thought, text = (
+            text_or_empty(message.get("thinking")),
+            text_or_empty(message.get("content")),
+        )
         if thought:
             self._events.append(ThinkingDelta(self._part("thinking"), thought))
         logprobs = line.get("logprobs")
@@ -119,7 +122,7 @@ class StreamDecoder:
             self._events.append(Unplaced({"logprobs": found}, 0))
         calls = message.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
-            self._call(object_or_empty(call), _text(line.get("created_at")))
+            self._call(object_or_empty(call), text_or_empty(line.get("created_at")))
         rest = rest_of(message, _MESSAGE_FIELDS)
         rest = {name: value for name, value in rest.items() if value not in (None, "", [])}
         if rest:
@@ -130,7 +133,7 @@ class StreamDecoder:
         function = object_or_empty(call.get("function"))
         arguments = function.get("arguments")
         text = arguments if isinstance(arguments, str) else write_json(arguments or {}).decode()
-        name = _text(function.get("name"))
+        name = text_or_empty(function.get("name"))
         extras = rest_of(call, _CALL_FIELDS)
         inner = rest_of(function, _FUNCTION_FIELDS)
         if inner:
@@ -143,7 +146,7 @@ class StreamDecoder:
             PartStarted(
                 index,
                 "tool_call",
-                tool_call_id=_text(call.get("id")) or made,
+                tool_call_id=text_or_empty(call.get("id")) or made,
                 tool_name=name,
                 extras=extras,
             ),
@@ -154,7 +157,7 @@ class StreamDecoder:
     def _end(self, line: Mapping[str, Any]) -> None:
         self._close()
         self.done = True
-        raw = _text(line.get("done_reason"))
+        raw = text_or_empty(line.get("done_reason"))
         # The server says "stop" after calls as well.
         stop = FinishReason.TOOL_CALLS if self._calls else FinishReason.STOP
         self._events.append(Finished(_REASONS.get(raw, stop), raw_reason=raw or None))
@@ -191,12 +194,8 @@ def _made_id(created_at: str, position: int, name: str, arguments: str) -> str:
 def _seconds(text: Any) -> int:
     """Epoch seconds of a time in RFC 3339, 0 for what is none."""
     try:
-        at = datetime.fromisoformat(_text(text))
+        at = datetime.fromisoformat(text_or_empty(text))
     except ValueError:
         return 0
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return max(0, int(at.timestamp()))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""

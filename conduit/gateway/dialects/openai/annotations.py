@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from conduit.gateway.conversation import Citation
+from conduit.gateway.dialects.answer_fields import text_or_none
 
 
 def citation_of(raw: Mapping[str, Any], dialect: str, base: int = 0) -> Citation:
@@ -13,8 +14,8 @@ def citation_of(raw: Mapping[str, Any], dialect: str, base: int = 0) -> Citation
     return Citation(
         dialect=dialect,
         raw=raw,
-        url=_text(fields.get("url")),
-        title=_text(fields.get("title")),
+        url=text_or_none(fields.get("url")),
+        title=text_or_none(fields.get("title")),
         start=_offset(fields.get("start_index"), base),
         end=_offset(fields.get("end_index"), base),
     )
@@ -48,10 +49,6 @@ def nested_annotation(citation: Citation, length: int, base: int = 0) -> dict[st
         return None
     kind = flat.pop("type")
     return {"type": kind, "url_citation": flat}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _offset(value: Any, base: int) -> int | None:

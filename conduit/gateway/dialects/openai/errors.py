@@ -108,21 +108,13 @@ def encode_error(error: ConduitError) -> bytes:
     return write_json(
         {
             "error": {
-                "message": _with_hint(error),
+                "message": error.message_and_hint(),
                 "type": error.type,
                 "param": error.param,
                 "code": error.code,
             }
         }
     )
-
-
-def _with_hint(error: ConduitError) -> str:
-    """The message with the next step, for which OpenAI's shape has no field of its own."""
-    # A refused credential is the operator's matter: its hint quotes what the provider said of it.
-    if error.hint is None or isinstance(error, UpstreamAuthError):
-        return error.message
-    return f"{error.message} (hint: {error.hint})"
 
 
 def error_frame(error: ConduitError) -> bytes:

@@ -8,6 +8,7 @@ import msgspec
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.answer_fields import text_or_none
 from conduit.gateway.dialects.lenient_json import read_json
 from conduit.gateway.dialects.openai.errors import Scrub, reported_error, scrub
 from conduit.gateway.dialects.openai.usage import reported_usage, usage_of_writing
@@ -176,8 +177,8 @@ def decode_answer(operation: Operation, body: bytes, *, secrets_scrub: Scrub = s
                 _read_choice(choice, position, output, reasons)
     told = usage_of_writing if operation.writes else reported_usage
     return Answer(
-        id=_text(value.get("id")),
-        model=_text(value.get("model")),
+        id=text_or_none(value.get("id")),
+        model=text_or_none(value.get("model")),
         usage=told(value.get("usage"), value.get("service_tier")),
         output=output,
         finish_reasons=reasons,
@@ -226,9 +227,9 @@ def _read_choice(
     index = choice.get("index")
     index = index if isinstance(index, int) else position
     output.choices.add(index)
-    output.add(_text(choice.get("text")) or "")
+    output.add(text_or_none(choice.get("text")) or "")
     add_message(output, choice.get("message"))
-    reason = _text(choice.get("finish_reason"))
+    reason = text_or_none(choice.get("finish_reason"))
     if reason is not None:
         reasons[index] = reason
 
@@ -259,7 +260,3 @@ def _add_content(output: Output, content: Any) -> None:
             if isinstance(part, dict):
                 _add_content(output, part.get("text"))
                 _add_content(output, part.get("thinking"))
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -6,6 +6,7 @@ import msgspec
 
 from conduit.core.errors import ConduitError, UpstreamFailure
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.answer_fields import text_or_none
 from conduit.gateway.dialects.frames.sse import EventSplitter, payload_of, payloads_of, split_events
 from conduit.gateway.dialects.frames.usual_chunk import UsualChunk, usual_chunk
 from conduit.gateway.dialects.lenient_json import read_json
@@ -256,8 +257,8 @@ class StreamReader:
             return False
         if chunk.get("error") is not None or chunk.get("object") == "error":
             return self._fail(payload)
-        self.model = self.model or _text(chunk.get("model"))
-        self.id = self.id or _text(chunk.get("id"))
+        self.model = self.model or text_or_none(chunk.get("model"))
+        self.id = self.id or text_or_none(chunk.get("id"))
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
@@ -270,8 +271,8 @@ class StreamReader:
         index = index if isinstance(index, int) else 0
         self.output.choices.add(index)
         add_message(self.output, choice.get("delta"))
-        self.output.add(_text(choice.get("text")) or "")
-        reason = _text(choice.get("finish_reason"))
+        self.output.add(text_or_none(choice.get("text")) or "")
+        reason = text_or_none(choice.get("finish_reason"))
         if reason is not None:
             self.finish_reasons[index] = reason
         self._note_usage(choice.get("usage"))
@@ -313,7 +314,3 @@ def _count_function(output: Output, function: _Function | None) -> None:
 def _first_usage(usage: Any, x_groq: Any) -> Any:
     # Groq puts usage under x_groq, on a chunk that has a choice.
     return x_groq.get("usage") if usage is None and isinstance(x_groq, dict) else usage
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.answer_fields import object_or_empty
 from conduit.gateway.dialects.counts import (
     LARGEST_COUNT,
     grade_told,
     is_distorted,
-    object_or_empty,
     read_count,
     searches_told,
 )

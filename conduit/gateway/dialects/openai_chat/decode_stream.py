@@ -23,6 +23,7 @@ from conduit.gateway.conversation import (
     Used,
     WholePart,
 )
+from conduit.gateway.dialects.answer_fields import objects, text_or_none
 from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.frames.sse_payloads import DONE_PAYLOAD, EventPayloads
@@ -126,7 +127,7 @@ class StreamDecoder:
         if chunk.get("error") is not None or chunk.get("object") == "error":
             return self._fail(*reported_words(chunk))
         events = self._start(chunk)
-        for fields in _objects(chunk.get("choices")):
+        for fields in objects(chunk.get("choices")):
             index = fields.get("index")
             number = index if isinstance(index, int) else 0
             self._choices.setdefault(number, _Choice(number)).decode(fields, events)
@@ -160,8 +161,8 @@ class StreamDecoder:
         created = chunk.get("created")
         return [
             Started(
-                id=_text(chunk.get("id")) or "",
-                model=_text(chunk.get("model")) or "",
+                id=text_or_none(chunk.get("id")) or "",
+                model=text_or_none(chunk.get("model")) or "",
                 created_s=int(created) if isinstance(created, int | float) else 0,
                 extras=dict(self._extras),
                 dialect=_DIALECT,
@@ -194,16 +195,16 @@ class _Choice:
         logprobs = fields.get("logprobs")
         self._think(delta, events)
         for name, kind in _TEXTS:
-            text = _text(delta.get(name))
+            text = text_or_none(delta.get(name))
             if text:
                 self._say(kind, text, events, logprobs)
                 logprobs = None
         left = self._say_parts(delta.get("content"), events)
-        for raw in _objects(delta.get("annotations")):
+        for raw in objects(delta.get("annotations")):
             self._cite(raw, events)
-        for raw in _objects(delta.get("images")):
+        for raw in objects(delta.get("images")):
             self._show(raw, events)
-        for position, call in enumerate(_objects(delta.get("tool_calls"))):
+        for position, call in enumerate(objects(delta.get("tool_calls"))):
             self._call(call, position, events)
         self._keep(delta, left, logprobs, events)
         reason = fields.get("finish_reason")
@@ -216,9 +217,9 @@ class _Choice:
             self.texts[delta.index] += len(delta.text)
 
     def _think(self, delta: Mapping[str, Any], events: list[StreamEvent]) -> None:
-        text = _text(delta.get("reasoning_content")) or _text(delta.get("reasoning"))
-        signature = _text(delta.get("reasoning_signature"))
-        redacted = _text(delta.get("reasoning_redacted"))
+        text = text_or_none(delta.get("reasoning_content")) or text_or_none(delta.get("reasoning"))
+        signature = text_or_none(delta.get("reasoning_signature"))
+        redacted = text_or_none(delta.get("reasoning_redacted"))
         if text or signature:
             at = self._open("thinking", events)
             if text:
@@ -284,7 +285,7 @@ class _Choice:
             return
         given = call.get("index")
         key = given if isinstance(given, int) else position
-        call_id = _text(call.get("id"))
+        call_id = text_or_none(call.get("id"))
         # Some count every call as the first (Gemini's compatible endpoint): a new id is a new call.
         known = self.calls.get(key)
         if known is None or (call_id and known[1] and call_id != known[1]):
@@ -305,7 +306,7 @@ class _Choice:
         self._close(events)
         if key in self.calls:
             events.append(PartFinished(self.calls[key][0], self.number))
-        call_id = _text(call.get("id"))
+        call_id = text_or_none(call.get("id"))
         at = self._begin()
         self.calls[key] = (at, call_id)
         extras = rest_of(call, frozenset({"index", "id", "type", "function"}))
@@ -316,7 +317,7 @@ class _Choice:
                 "tool_call",
                 self.number,
                 tool_call_id=call_id,
-                tool_name=_text(function.get("name")),
+                tool_name=text_or_none(function.get("name")),
                 signature=signature,
                 signed_by="" if signature is None else _DIALECT,
                 extras=extras,
@@ -371,11 +372,3 @@ def _signature(extras: Mapping[str, Any]) -> str | None:
 
 def _said(piece: Any) -> bool:
     return isinstance(piece, dict) and isinstance(piece.get("text"), str) and bool(piece["text"])
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -26,6 +26,7 @@ from conduit.gateway.conversation import (
     WholePart,
 )
 from conduit.gateway.dialects.answer_ids import id_or_new, time_or_now
+from conduit.gateway.dialects.dialect import written_by
 from conduit.gateway.dialects.frames.sse import event_of
 from conduit.gateway.dialects.frames.text import TextFrame, text_frame
 from conduit.gateway.dialects.lenient_json import write_json
@@ -297,14 +298,7 @@ class _Written:
 
 def encode_stream(events: Iterable[StreamEvent], *, include_usage: bool) -> Iterator[bytes]:
     """The client's bytes of a stream of events, [DONE] included unless it failed."""
-    encoder = StreamEncoder(include_usage=include_usage)
-    for event in events:
-        encoded = encoder.encode(event)
-        if encoded:
-            yield encoded
-    end = encoder.finish()
-    if end:
-        yield end
+    return written_by(StreamEncoder(include_usage=include_usage), events)
 
 
 def reason_to_openai(reason: FinishReason, raw: str | None) -> str:

@@ -17,6 +17,7 @@ from conduit.gateway.conversation import (
     Unplaced,
     WholePart,
 )
+from conduit.gateway.dialects.answer_fields import objects, text_or_none
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.openai.annotations import citation_of
 
@@ -82,7 +83,7 @@ class Item:
     """An item of the output. This one is of a kind that only its own dialect understands."""
 
     def __init__(self, fields: Fields, parts: Parts) -> None:
-        self.id = _text(fields.get("id")) or ""
+        self.id = text_or_none(fields.get("id")) or ""
         self.parts = parts
         self.is_closed = False
 
@@ -107,7 +108,7 @@ class Message(Item):
     def __init__(self, fields: Fields, parts: Parts) -> None:
         super().__init__(fields, parts)
         self.pieces: dict[int, Piece] = {}
-        given = {name: _text(fields.get(name)) for name in ("id", "phase")}
+        given = {name: text_or_none(fields.get(name)) for name in ("id", "phase")}
         self.extras = {name: text for name, text in given.items() if text}
 
     def decode(self, kind: str, event: Fields, emit: Emit) -> None:
@@ -143,7 +144,7 @@ class Message(Item):
         return True
 
     def end(self, fields: Fields, emit: Emit) -> None:
-        for at, part in enumerate(_objects(fields.get("content"))):
+        for at, part in enumerate(objects(fields.get("content"))):
             self._complete(at, part, emit)
         self.close(emit)
 
@@ -214,8 +215,8 @@ class Call(Item):
                 PartStarted(
                     self.piece.index,
                     "tool_call",
-                    tool_call_id=_text(fields.get("call_id")) or self.id or None,
-                    tool_name=_text(fields.get("name")),
+                    tool_call_id=text_or_none(fields.get("call_id")) or self.id or None,
+                    tool_name=text_or_none(fields.get("name")),
                     extras=rest_of(fields, _CALL_FIELDS),
                 )
             )
@@ -248,9 +249,9 @@ class Reasoning(Item):
         if self.is_closed:
             return
         for place in ("summary", "content"):
-            for at, part in enumerate(_objects(fields.get(place))):
+            for at, part in enumerate(objects(fields.get(place))):
                 self._complete((place, at), part.get("text"), emit)
-        signature = _text(fields.get("encrypted_content"))
+        signature = text_or_none(fields.get("encrypted_content"))
         if signature:
             piece = self._open("summary", emit)
             emit(SignatureDelta(piece.index, signature, signed_by=_DIALECT))
@@ -319,13 +320,5 @@ def _logprobs(tokens: Any) -> Any:
     return {"content": tokens, "refusal": None} if isinstance(tokens, list) and tokens else None
 
 
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
 def _count(value: Any) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

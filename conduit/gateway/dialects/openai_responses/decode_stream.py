@@ -20,6 +20,7 @@ from conduit.gateway.conversation import (
     Unplaced,
     Used,
 )
+from conduit.gateway.dialects.answer_fields import objects, text_or_none
 from conduit.gateway.dialects.answer_tool import AnswerTool
 from conduit.gateway.dialects.fields import rest_of
 from conduit.gateway.dialects.frames.sse_payloads import DONE_PAYLOAD, EventPayloads
@@ -166,8 +167,8 @@ class StreamDecoder:
         created = response.get("created_at")
         self._events.append(
             Started(
-                id=_text(response.get("id")) or "",
-                model=_text(response.get("model")) or "",
+                id=text_or_none(response.get("id")) or "",
+                model=text_or_none(response.get("model")) or "",
                 created_s=int(created) if isinstance(created, int | float) else 0,
                 dialect=_DIALECT,
             )
@@ -195,7 +196,7 @@ class StreamDecoder:
         """The last event, which has all of the answer once more."""
         emit = self._events.append
         self.done = True
-        status = _text(response.get("status")) or kind.removeprefix("response.")
+        status = text_or_none(response.get("status")) or kind.removeprefix("response.")
         usage = usage_of_response(response)
         if status in ("failed", "cancelled"):
             if usage is not None:
@@ -215,8 +216,8 @@ class StreamDecoder:
     def _read_output(self, response: Fields) -> None:
         emit = self._events.append
         by_id = {item.id: item for item in self._items.values() if item.id}
-        for at, fields in enumerate(_objects(response.get("output"))):
-            item = by_id.get(_text(fields.get("id")) or "")
+        for at, fields in enumerate(objects(response.get("output"))):
+            item = by_id.get(text_or_none(fields.get("id")) or "")
             if item is None and (at not in self._items or self._items[at].id):
                 item = item_of(fields, self._parts)
                 self._items[max(self._items, default=-1) + 1] = item
@@ -226,16 +227,8 @@ class StreamDecoder:
 
     def _finished(self, status: str, details: Any) -> Finished:
         if status == "incomplete":
-            raw = _text(details.get("reason")) if isinstance(details, dict) else None
+            raw = text_or_none(details.get("reason")) if isinstance(details, dict) else None
             reason = _INCOMPLETE.get(raw or "", FinishReason.LENGTH)
             return Finished(reason, raw_reason=raw or status)
         calls = any(isinstance(item, Call) for item in self._items.values())
         return Finished(FinishReason.TOOL_CALLS if calls else FinishReason.STOP, raw_reason=status)
-
-
-def _objects(value: Any) -> list[dict[str, Any]]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None

@@ -16,6 +16,7 @@ from conduit.gateway.conversation import (
     FinishReason,
     Image,
     Opaque,
+    PartEvent,
     PartFinished,
     PartStarted,
     SignatureDelta,
@@ -54,17 +55,6 @@ _TEXT_DELTA: Final = (
     b'data: {"type":"response.output_text.delta","sequence_number":'
 )
 _KNOWN_EXTRAS: Final = frozenset({"id", "place"})
-
-_PartEvent = (
-    PartStarted
-    | TextDelta
-    | ThinkingDelta
-    | SignatureDelta
-    | ArgumentsDelta
-    | CitationDelta
-    | WholePart
-    | PartFinished
-)
 
 
 class StreamEncoder:
@@ -189,7 +179,7 @@ class StreamEncoder:
 
     # --- items and parts
 
-    def _part(self, event: _PartEvent) -> None:
+    def _part(self, event: PartEvent) -> None:
         if isinstance(event, PartStarted):
             self._open(event)
             return

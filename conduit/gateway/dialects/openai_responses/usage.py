@@ -6,7 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from conduit.gateway.conversation import Usage
-from conduit.gateway.dialects.counts import grade_told, is_distorted, object_or_empty, searches_told
+from conduit.gateway.dialects.answer_fields import object_or_empty
+from conduit.gateway.dialects.counts import grade_told, is_distorted, searches_told
 from conduit.gateway.dialects.openai.usage import usage_from_openai
 
 _COUNTERS: Final = frozenset({"input_tokens", "output_tokens"})
