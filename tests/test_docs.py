@@ -86,6 +86,18 @@ def test_every_provider_type_is_listed_with_its_address_and_variables() -> None:
             assert word is None or f"`{word}`" in rows[kind.name]
 
 
+def test_every_header_of_the_gateways_own_is_told_of() -> None:
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "conduit/gateway").rglob("*.py")
+    )
+    pages = "".join(
+        page.read_text(encoding="utf-8") for page in PAGES if page.parent != DOCS / "adr"
+    )
+    own = set(re.findall(r'"(x-conduit-[a-z-]*[a-z])"', source))
+    assert own
+    assert {name for name in own if f"`{name}" not in pages} == set()
+
+
 def test_every_command_is_listed() -> None:
     assert {f"conduit {name}" for name in COMMANDS} <= first_cells(text_of("cli.md"))
 

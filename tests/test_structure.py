@@ -31,7 +31,7 @@ SQL = re.compile(
 def tracked() -> list[Path]:
     """Files that are in the repository, or would be with the next commit."""
     listed = subprocess.run(
-        # The session's home holds no git settings: the checkout's owner is vouched for here.
+        # A checkout may belong to another account than the one that runs the tests.
         [
             "git",
             "-c",

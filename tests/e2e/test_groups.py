@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conduit.core.ids import now_ms
 from conduit.core.money import parse_usd
 from tests import postgresql
 from tests.e2e.conftest import Running, connect_fake, running_gateway
@@ -281,7 +282,9 @@ async def test_what_a_group_spent_before_is_not_taken_from_what_is_paid_in_later
     key = await running.key("a", group="team")
     assert await ask(running, key) == (200, "")
     assert await prepaid(running) is None
-    await asyncio.sleep(0.005)  # a millisecond later at least: the call was of another one
+    called_ms = now_ms()
+    while now_ms() <= called_ms:  # what is paid in must be of a later millisecond than the call
+        await asyncio.sleep(0.001)
     await transact(running, "credit", "0.0003")
     told = await prepaid(running)
     assert (told["spent"], told["balance"]) == ("0.00", "0.0003")

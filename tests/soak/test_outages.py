@@ -289,7 +289,8 @@ async def fill_and_empty(
     log: Path,
 ) -> None:
     async with loaded(gateway, [key], session) as load:
-        await asyncio.sleep(0.3)
+        while (200, "") not in load.answers:
+            await asyncio.sleep(0.01)
         disk.fill(gateway)
         told = await until_ready_is(gateway, session, 503)
         assert "the ledger is not available" in told["reasons"][0]

@@ -127,6 +127,8 @@ _HEADERS_OF_CALLS: Final[Mapping[str, str]] = {
     "x-conduit-cost": "What the call cost, in USD; not on streams.",
     "x-conduit-dropped": "Fields left out that the provider's format has no place for.",
     "x-conduit-emulated": "Fields that were asked for in another way.",
+    "x-conduit-fallback": "The alias that answered in the place of the one asked for, and why.",
+    "x-conduit-trimmed": "How many messages of a conversation that was too long were left out.",
     "x-conduit-output-cap": "The cap on the answer, where the budget asked for one.",
     "idempotent-replayed": "`true` on the reply of before, under the same `Idempotency-Key`.",
     "x-conduit-cache": "`hit`, `miss` or `bypass`, where the alias keeps answers.",

@@ -94,8 +94,15 @@ async def test_what_is_written_while_a_batch_is_applied_waits_for_a_batch_of_its
 
 
 async def test_a_locked_database_delays_applying_and_loses_nothing(
-    engine: Engine, tmp_path: Path, blocked: Blocked
+    engine: Engine, tmp_path: Path, blocked: Blocked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tries: list[Batch] = []
+
+    async def counted(tables: LedgerTables, budgets: OpenBudgets, batch: Batch) -> Any:
+        tries.append(batch)
+        return await apply(tables, budgets, batch)
+
+    monkeypatch.setattr("conduit.gateway.ledger.applier.apply", counted)
     async with await opened(engine, tmp_path, terms(), apply_interval_s=0.01) as ledger:
         async with blocked():
             await calls(ledger, 5)
@@ -103,7 +110,9 @@ async def test_a_locked_database_delays_applying_and_loses_nothing(
                 await asyncio.sleep(0.01)
             assert state.available
             assert re.search("database is locked|did not answer in time", str(state.reason))
-            await asyncio.sleep(0.3)
+            failed = len(tries)
+            while len(tries) <= failed:
+                await asyncio.sleep(0.01)
             await calls(ledger, 5)
         await ledger.caught_up()
         while ledger.state().reason is not None:
