@@ -46,6 +46,7 @@ def usually(body: bytes) -> ClientCall | str:
         {"max_tokens": 5, "max_completion_tokens": 9, "n": 2, "stop": ["a"], "metadata": {"a": 1}},
         {"temperature": 0.1, "seed": 1, "user": "u", "stream": None, "n": None},
         {"messages": [TURN, {"role": "user", "content": "é", "name": "Ann"}]},
+        {"messages": [TURN | {"content": "{[" * 1000}]},  # a prompt with code in it
     ],
 )
 def test_text_turns_and_usual_settings_are_plain(more: dict[str, Any]) -> None:
@@ -77,6 +78,15 @@ def test_text_turns_and_usual_settings_are_plain(more: dict[str, Any]) -> None:
 )
 def test_anything_else_is_left_to_the_strict_reading(body: bytes) -> None:
     assert not is_plain(body)
+
+
+@pytest.mark.parametrize("depth", [1, 31, 32, 62, 63, 64, 65, 500])
+@pytest.mark.parametrize("field", ["metadata", "stop", "user"])
+def test_what_is_nested_is_judged_as_by_the_strict_reading(field: str, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    body = json.dumps(PLAIN).encode()[:-1] + b', "%b": %b}' % (field.encode(), nested)
+    assert usually(body) == strictly(body)
+    assert ("nested" in str(usually(body))) == (depth > 63)
 
 
 @pytest.mark.parametrize("model", ["", "a\nb", "m" * 513])
