@@ -108,10 +108,8 @@ class StreamDecoder:
             self._events.append(Unplaced(new))
 
     def _message(self, message: Mapping[str, Any], line: Mapping[str, Any]) -> None:
-        thought, text = (
-            text_or_empty(message.get("thinking")),
-            text_or_empty(message.get("content")),
-        )
+        thought = text_or_empty(message.get("thinking"))
+        text = text_or_empty(message.get("content"))
         if thought:
             self._events.append(ThinkingDelta(self._part("thinking"), thought))
         logprobs = line.get("logprobs")
