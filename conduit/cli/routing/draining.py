@@ -6,8 +6,8 @@ It is disabled, so that new requests go elsewhere; those that run there finish.
 import time
 
 from conduit.cli.call import Call
-from conduit.cli.deployments import deployments_of, in_flight
 from conduit.cli.failures import Exit, Failure
+from conduit.cli.routing.deployments import deployments_of, in_flight
 from conduit.client.api import Record
 from conduit.core import people
 

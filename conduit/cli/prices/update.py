@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 from conduit.cli.call import Call
-from conduit.cli.declaring import show_steps
+from conduit.cli.declared.applying import show_steps
 from conduit.cli.failures import Failure
 from conduit.cli.files import text_of_input
 from conduit.cli.output import Column, View
@@ -70,7 +70,7 @@ def _effect(plan: Record) -> str:
 
 def _package_book() -> Record:
     """The book made of genai-prices, as of today. Raises Failure where that is not installed."""
-    from conduit.cli.genai_book import make_book  # noqa: PLC0415  # deferred: it is rare
+    from conduit.cli.prices.genai_book import make_book  # noqa: PLC0415  # deferred: it is rare
 
     try:
         return make_book(datetime.now(UTC).date())

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from conduit.cli.call import Call
-from conduit.cli.declaring import show_steps
+from conduit.cli.declared.applying import show_steps
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
 from conduit.client.api import Record

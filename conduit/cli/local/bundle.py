@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from conduit import __version__
-from conduit.cli import process
 from conduit.cli.call import Call
 from conduit.cli.failures import Failure
+from conduit.cli.local import process
 from conduit.cli.writing import NewFile
 from conduit.client import contexts
 from conduit.client.api import Record

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from conduit.cli.call import Call
-from conduit.cli.welcome import may_chat
+from conduit.cli.chat.models import may_chat
 from conduit.client.api import Record
 from conduit.client.blocking import Timeouts
 from conduit.client.errors import ClientError

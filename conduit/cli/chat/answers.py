@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from conduit.cli.call import Call
+from conduit.cli.chat.models import may_chat
 from conduit.cli.console import plain
 from conduit.cli.failures import Failure
-from conduit.cli.welcome import may_chat
 from conduit.client.api import Record
 from conduit.client.blocking import Gateway, Timeouts
 from conduit.client.chat import ChatRequest, Patience, ask, recorded_cost
@@ -122,7 +122,7 @@ def printed(call: Call, *, raw: bool) -> Show:
 
     def show(pieces: Iterator[str]) -> None:
         if out.is_terminal and out.color and not raw:
-            from conduit.cli.markdown import (  # noqa: PLC0415  # deferred: 90 ms of rich
+            from conduit.cli.chat.markdown import (  # noqa: PLC0415  # deferred: 90 ms of rich
                 print_markdown,
             )
 

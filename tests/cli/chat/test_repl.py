@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conduit.cli.repl import HELP, copied, edited
+from conduit.cli.chat.repl import HELP, copied, edited
 from tests.cli.conftest import Shell
 from tests.cli.fake_gateway import FakeGateway, Handler, Refusal, delta, stream_hello, usage_chunk
 from tests.cli.terminal import Terminal

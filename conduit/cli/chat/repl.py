@@ -13,12 +13,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from conduit.cli import inputs
-from conduit.cli.answers import Reply, looked_up_cost, printed, usage_line
-from conduit.cli.conversing import Session, models_of
+from conduit.cli.chat.answers import Reply, looked_up_cost, printed, usage_line
+from conduit.cli.chat.conversing import Session, models_of
+from conduit.cli.chat.line_editing import LineReader
 from conduit.cli.editor import run_editor
-from conduit.cli.failures import Failure, shown
-from conduit.cli.lines import LineReader
-from conduit.cli.main import tell_people
+from conduit.cli.failures import Failure, shown, tell_people
 from conduit.client.conversation_texts import export
 from conduit.client.conversations import Turn, now
 from conduit.client.errors import ClientError

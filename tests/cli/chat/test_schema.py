@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from conduit.cli.chat.schema import problems, response_format, unchecked
 from conduit.cli.failures import Failure
-from conduit.cli.schema import problems, response_format, unchecked
 
 PERSON = {
     "type": "object",

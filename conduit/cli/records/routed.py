@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from conduit.cli.call import Call
-from conduit.cli.deployments import state_tone, target_of
 from conduit.cli.output import Column, View
+from conduit.cli.routing.deployments import state_tone, target_of
 from conduit.client.api import Record
 from conduit.core import people
 

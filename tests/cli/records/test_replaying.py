@@ -51,7 +51,7 @@ def test_a_read_only_context_sends_no_request_again(shell: Shell, gateway: FakeG
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A record is looked for once."""
-    monkeypatch.setattr("conduit.cli.replaying._RECORD_TRIES", 1)
+    monkeypatch.setattr("conduit.cli.records.replaying._RECORD_TRIES", 1)
 
 
 def answer_with_head(handler: Handler) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from conduit.cli.documents import read_document
+from conduit.cli.declared.documents import read_document
 from conduit.cli.failures import Failure
 from conduit.cli.files import text_of
 from conduit.client.api import Record

@@ -1,28 +1,12 @@
 """What `up` says when the gateway is ready: where it is, what it found, how to call it."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 
 from conduit import __version__
 from conduit.cli.console import plain
 from conduit.client.contexts import LOCAL
 from conduit.core.announcement import AnnouncedProvider, Announcement
-
-_NO_CHAT = re.compile(
-    r"embed|whisper|tts|dall-e|image|moderation|realtime|audio|transcribe|babbage|davinci|sora"
-    r"|rerank|\*$"
-)
-
-
-def may_chat(model: str) -> bool:
-    """Whether a model can chat, by its name."""
-    return _NO_CHAT.search(model) is None
-
-
-def chat_model(models: Sequence[str]) -> str | None:
-    """The first model that, by its name, can chat."""
-    return next(filter(may_chat, models), None)
 
 
 def welcome(

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from conduit.cli.answers import Reply, Show, receive
 from conduit.cli.call import Call
+from conduit.cli.chat.answers import Reply, Show, receive
 from conduit.cli.failures import Failure
 from conduit.cli.output import Column, View
 from conduit.client.attachments import MOST_BYTES, AttachmentError, part_of, within_limit

@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 
 from conduit.cli.call import Call
 from conduit.cli.console import plain
-from conduit.cli.examples import first_question
 from conduit.cli.output import Column, View
+from conduit.cli.routing.example_names import first_question
 from conduit.cli.several import Outcomes
 from conduit.client.api import Record
 from conduit.core import people

@@ -8,7 +8,7 @@ import typer
 
 from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
-from conduit.cli.documents import as_toml, read_document, short
+from conduit.cli.declared.documents import as_toml, read_document, short
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, Format, View
 from conduit.cli.writing import NewFile
@@ -193,7 +193,7 @@ def compare(call: Call, file: str, sections: Sequence[Section] = SECTIONS) -> No
 
 def _refuse_malformed(file: str, document: Document) -> None:
     """Raise Failure for what the gateway would refuse halfway through."""
-    from conduit.cli.checking import document_problems  # noqa: PLC0415  # deferred: pydantic
+    from conduit.cli.declared.file_checks import document_problems  # noqa: PLC0415  # deferred: pydantic
 
     if found := list(document_problems(document)):
         more = f" (and {len(found) - 1} more: conduit config validate {file})"
