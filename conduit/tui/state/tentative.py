@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from conduit.client.errors import ClientError
-from conduit.tui.gateway import GatewayLink, Refused
-from conduit.tui.store import Laid, Table, id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.gateway import GatewayLink, Refused
+from conduit.tui.state.store import Laid, Table, id_of
+from conduit.tui.state.traffic import Record
 
 Send = Callable[[Record], Awaitable[Record | None]]
 """Sends the change of a record as it is known then; None is answered where that ends the record."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.tui.ring import Ring
+from conduit.tui.state.ring import Ring
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from conduit.tui.reports import (
+from conduit.tui.state.reports import (
     METRICS,
     PERIODS,
     Ask,

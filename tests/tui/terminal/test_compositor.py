@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from conduit.tui.app import ConduitApp
-from conduit.tui.compositor import Lines, SparingCompositor
-from conduit.tui.session import Look
-from conduit.tui.thrift import thrifty
+from conduit.tui.state.session import Look
+from conduit.tui.terminal.compositor import Lines, SparingCompositor
+from conduit.tui.terminal.driver import thrifty
 from tests.tui.events import event, figures, key, provider, request_events
 from tests.tui.support import SIZES, make_app, page, running, until
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 
 MANY_ERRORS = 0.05
 """From this share of requests on, errors are told as a fault."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 
 FROM_FILE = "file "
 """What the origin of a setting begins with that stands in the gateway's settings file."""

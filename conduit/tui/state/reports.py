@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from conduit.core.bars import gathered
 from conduit.core.groupings import tag_in
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 
 Grouping = str
 """One of GROUPINGS, or `tag:team` for the values of a tag."""

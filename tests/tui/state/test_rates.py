@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from conduit.tui.rates import error_share, shares
+from conduit.tui.state.rates import error_share, shares
 from tests.tui.events import figures
 
 

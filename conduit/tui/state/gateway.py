@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from conduit.client.api import OPERATIONS, Record
 from conduit.client.errors import ApiError, AuthenticationFailed, ClientError, Unreachable
-from conduit.tui.connectivity import Phase
-from conduit.tui.session import Target
-from conduit.tui.store import REQUEST_FINISHED, RING_ENTRIES, Store
-from conduit.tui.traffic import Mark
+from conduit.tui.state.connectivity import Phase
+from conduit.tui.state.session import Target
+from conduit.tui.state.store import REQUEST_FINISHED, RING_ENTRIES, Store
+from conduit.tui.state.traffic import Mark
 
 if TYPE_CHECKING:
     from conduit.client.connection import Connection

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from conduit import __version__
 from conduit.client.contexts import write_private
 from conduit.core.paths import state_folder
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 
 MOST_ROWS = 100
 """Of each list."""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.tui.thrift import thrifty
+from conduit.tui.terminal.driver import thrifty
 
 GREEN, GREEN_ON_BLUE = "\x1b[38;2;0;200;0m", "\x1b[38;2;0;200;0;48;2;0;0;90m"
 RED_ON_BLUE = "\x1b[38;2;200;0;0;48;2;0;0;90m"

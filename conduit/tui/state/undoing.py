@@ -4,7 +4,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from conduit.tui.gateway import GatewayLink
+from conduit.tui.state.gateway import GatewayLink
 
 UNDO_S = 5.0
 """How long undoing is offered at once; later it asks first."""

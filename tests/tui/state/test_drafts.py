@@ -1,6 +1,6 @@
 """Changes of settings that are not applied yet."""
 
-from conduit.tui.drafts import Draft
+from conduit.tui.state.drafts import Draft
 from tests.tui.made import setting
 
 

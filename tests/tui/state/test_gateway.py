@@ -14,11 +14,11 @@ from conduit.client.api import Record
 from conduit.client.errors import ApiError, Unreachable
 from conduit.client.live import Backoff, Connected, Disconnected, Events, Gap
 from conduit.core.keys import make_master_key
-from conduit.tui.connectivity import Phase
-from conduit.tui.gateway import GatewayLink, Refused
-from conduit.tui.session import Target
-from conduit.tui.store import Store
-from conduit.tui.traffic import Finished, Mark
+from conduit.tui.state.connectivity import Phase
+from conduit.tui.state.gateway import GatewayLink, Refused
+from conduit.tui.state.session import Target
+from conduit.tui.state.store import Store
+from conduit.tui.state.traffic import Finished, Mark
 from tests.e2e.conftest import Running, running_gateway
 from tests.e2e.processes import GatewayProcess, free_port
 from tests.tui.events import recorded, request_events

@@ -2,7 +2,7 @@
 
 import pytest
 
-from conduit.tui.connectivity import OFFLINE_AFTER_FAILURES, Connectivity, Shown, duration
+from conduit.tui.state.connectivity import OFFLINE_AFTER_FAILURES, Connectivity, Shown, duration
 from tests.tui.support import FrozenClock
 
 

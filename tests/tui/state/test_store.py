@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.tui.store import MESSAGES, RING_ENTRIES, SAMPLES, Rhythm, Store, id_of, label_of
-from conduit.tui.traffic import Finished, Mark
+from conduit.tui.state.store import MESSAGES, RING_ENTRIES, SAMPLES, Rhythm, Store, id_of, label_of
+from conduit.tui.state.traffic import Finished, Mark
 from tests.tui.events import event, figures, finished, key, recorded, request_events
 from tests.tui.support import NOW_MS, FrozenClock
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from conduit.core.ids import now_ms
-from conduit.tui.connectivity import Connectivity, Shown
-from conduit.tui.remembering import TABLES as REMEMBERED
-from conduit.tui.remembering import Recalled, Spent, gathered
-from conduit.tui.ring import Ring
-from conduit.tui.traffic import (
+from conduit.tui.state.connectivity import Connectivity, Shown
+from conduit.tui.state.remembering import TABLES as REMEMBERED
+from conduit.tui.state.remembering import Recalled, Spent, gathered
+from conduit.tui.state.ring import Ring
+from conduit.tui.state.traffic import (
     Finished,
     Happened,
     Mark,

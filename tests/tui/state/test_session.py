@@ -5,7 +5,7 @@ import pytest
 from conduit.client import contexts
 from conduit.client.contexts import Choice, Context, Contexts, Credentials
 from conduit.core.keys import make_virtual_key
-from conduit.tui.session import target_of
+from conduit.tui.state.session import target_of
 
 SPLIT = Context(
     name="split",

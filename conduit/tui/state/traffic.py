@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from conduit.core.events import ENDED_BY_SOMEBODY
 from conduit.core.money import format_usd, parse_usd
-from conduit.tui.connectivity import Tone
+from conduit.tui.state.connectivity import Tone
 
 Record = Mapping[str, Any]
 

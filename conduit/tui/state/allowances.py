@@ -13,7 +13,7 @@ from conduit.core.limits import KINDS, LimitKind, limit_in
 from conduit.core.moments import parse_duration, parse_moment
 from conduit.core.money import format_usd, parse_usd
 from conduit.core.networks import normal_network
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 
 EVERY_MODEL = "*"
 PERIODS = ("total", "day", "week", "month")

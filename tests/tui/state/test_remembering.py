@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from conduit.tui import remembering
 from conduit.tui.app import ConduitApp
-from conduit.tui.remembering import Recalled, file_of, keep, recall
-from conduit.tui.store import Store
+from conduit.tui.state import remembering
+from conduit.tui.state.remembering import Recalled, file_of, keep, recall
+from conduit.tui.state.store import Store
 from tests.tui.events import event, figures, provider
 from tests.tui.made import report
 from tests.tui.support import (

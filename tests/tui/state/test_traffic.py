@@ -5,7 +5,7 @@ import sys
 import tracemalloc
 
 from conduit.core.filters import compile_filter, parse_filter
-from conduit.tui.traffic import finished_of_event, finished_of_record
+from conduit.tui.state.traffic import finished_of_event, finished_of_record
 from tests.tui.events import finished, recorded
 
 ENTRIES = 2_000
