@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # nothing of Conduit's is installed there
 
-from conduit.cli.genai_book import as_text, make_book  # noqa: E402  # the path comes first
+from conduit.cli.prices.genai_book import as_text, make_book  # noqa: E402  # the path comes first
 
 BOOK = ROOT / "conduit" / "gateway" / "pricing" / "prices.json"
 

@@ -27,7 +27,7 @@ from textual.pilot import Pilot
 from conduit.client import contexts
 from conduit.client.contexts import Choice
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import Look, target_of
+from conduit.tui.state.session import Look, target_of
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "pictures"
 PORT: Final = "5077"

@@ -58,8 +58,8 @@ PLANTS = [
     ("events-apart", "gateway.events.planted", "conduit.gateway.snapshot"),
     ("cache-apart", "gateway.cache.planted", "conduit.gateway.snapshot"),
     ("no-cycles", "core.money", "conduit.core.planted_too"),
-    ("tui-state-of-terminals", "tui.store", "textual.widgets"),
-    ("tui-state-of-terminals", "tui.gateway", "conduit.tui.widgets.frame"),
+    ("tui-state-of-terminals", "tui.state.store", "textual.widgets"),
+    ("tui-state-of-terminals", "tui.state.gateway", "conduit.tui.widgets.frame"),
 ]
 
 

@@ -167,7 +167,7 @@ class Call:
 
     def tell_refused_key(self, error: ApiError) -> None:
         """Have an error say which key was refused, where it is, and what to do about it."""
-        from conduit.cli.refused import tell_client_key, tell_master_key  # noqa: PLC0415  # deferred
+        from conduit.cli.refused_keys import tell_client_key, tell_master_key  # noqa: PLC0415  # deferred
 
         (tell_client_key if self._as_client else tell_master_key)(error, self.where)
 

@@ -1,10 +1,11 @@
-"""Exit codes, and the one place that turns what went wrong into one of them."""
+"""Exit codes, and the one place that turns what went wrong into one of them and into words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeGuard
 
+from conduit.cli.console import Console, plain
 from conduit.client.blocking import TimedOut
 from conduit.client.contexts import ContextError
 from conduit.client.errors import (
@@ -15,6 +16,7 @@ from conduit.client.errors import (
     ProviderFailed,
     Unreachable,
 )
+from conduit.core.redaction import redacted
 
 
 class Exit(IntEnum):
@@ -169,3 +171,16 @@ def shown(error: Exception, *, with_timeout: bool = False) -> Shown | None:
             return Shown(Exit.REFUSED, "client_error", error.message)
         case _:
             return None
+
+
+def tell_people(failure: Shown) -> None:
+    """Show a failure on stderr: a line, and further ones for a hint and for the request."""
+    err = Console().err
+    head = err.toned("error:", "bad")
+    message = plain(redacted(failure.message)).replace("\n", " ")
+    err.file.write(f"{head} {message}  [{failure.code}]\n")
+    if failure.hint:
+        err.file.write(f"  hint: {plain(redacted(failure.hint))}\n")
+    if failure.request_id:
+        where = f"  gateway: {plain(failure.gateway)}" if failure.gateway else ""
+        err.file.write(f"  request: {plain(failure.request_id)}{where}\n")

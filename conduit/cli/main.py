@@ -19,10 +19,9 @@ from typer.exceptions import TyperException
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
-from conduit.cli.console import Console, plain
-from conduit.cli.failures import Exit, Shown, shown
+from conduit.cli.failures import Exit, Shown, shown, tell_people
+from conduit.cli.option_groups import root_options
 from conduit.cli.program import COMPLETION_VARIABLE
-from conduit.cli.shared import root_options
 from conduit.cli.table import COMMANDS, HIDDEN
 from conduit.cli.verbs import PlainCommand, refuse_unknown_command, use_plain_params
 from conduit.core.redaction import redacted
@@ -202,18 +201,6 @@ def _tell(failure: Shown, arguments: list[str]) -> int:
             tell_people(failure)
         sys.stderr.flush()
     return failure.exit_code
-
-
-def tell_people(failure: Shown) -> None:
-    err = Console().err
-    head = err.toned("error:", "bad")
-    message = plain(redacted(failure.message)).replace("\n", " ")
-    err.file.write(f"{head} {message}  [{failure.code}]\n")
-    if failure.hint:
-        err.file.write(f"  hint: {plain(redacted(failure.hint))}\n")
-    if failure.request_id:
-        where = f"  gateway: {plain(failure.gateway)}" if failure.gateway else ""
-        err.file.write(f"  request: {plain(failure.request_id)}{where}\n")
 
 
 def _names_option(arguments: list[str], option: str) -> bool:

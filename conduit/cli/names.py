@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from conduit.cli.templates import template_names
+from conduit.cli.chat.templates import template_names
 from conduit.client.blocking import Gateway, Target, Timeouts
 from conduit.client.contexts import Choice, ContextError, Resolved, load, resolve, write_private
 from conduit.client.errors import ClientError

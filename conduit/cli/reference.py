@@ -7,7 +7,7 @@ from typing import Any
 from conduit import __version__
 from conduit.cli.failures import EXIT_MEANINGS
 from conduit.cli.main import root_command
-from conduit.cli.shared import SHARED_OPTIONS
+from conduit.cli.option_groups import SHARED_OPTIONS
 from conduit.cli.table import COMMANDS
 
 Node = dict[str, Any]

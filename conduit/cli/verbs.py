@@ -18,8 +18,8 @@ from typer.models import CommandInfo
 
 from conduit.cli.call import Call
 from conduit.cli.failures import Failure, is_of_key
+from conduit.cli.option_groups import Group, call_options, shared_options
 from conduit.cli.program import COMPLETION_VARIABLE
-from conduit.cli.shared import Group, call_options, shared_options
 from conduit.client.errors import ClientError
 
 _ALIASES = {"list": "ls", "delete": "rm", "remove": "rm"}

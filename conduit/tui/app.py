@@ -19,22 +19,24 @@ from textual.widgets import Input, TextArea
 from conduit.client import contexts
 from conduit.client.errors import ClientError
 from conduit.core.redaction import redacted
-from conduit.tui import collector, commanding, keymap, remembering
+from conduit.tui import commanding, keymap
 from conduit.tui import glyphs as glyph_tables
 from conduit.tui.actions import APP, APP_ACTIONS, Action, with_those_of_app
 from conduit.tui.farewell import Farewell, farewell_of
-from conduit.tui.gateway import GatewayLink
 from conduit.tui.journal import write_trace
 from conduit.tui.keymap import GO
 from conduit.tui.keymap import NOTHING as NO_KEYMAP
 from conduit.tui.places import PLACES, SHOW_TRAFFIC, START, Place, place_named
-from conduit.tui.session import DEFAULT_LOOK, Look, Target, target_of
-from conduit.tui.store import Rhythm, Store, label_of
-from conduit.tui.stylesheet import ParsedOnce
+from conduit.tui.state import remembering
+from conduit.tui.state.gateway import GatewayLink
+from conduit.tui.state.session import DEFAULT_LOOK, Look, Target, target_of
+from conduit.tui.state.store import Rhythm, Store, label_of
+from conduit.tui.terminal import garbage
+from conduit.tui.terminal.stylesheet import ParsedOnce
+from conduit.tui.terminal.typing_ahead import TypeAhead, Typed
 from conduit.tui.terminal_side import TerminalApp
 from conduit.tui.themes import THEMES, register_with
 from conduit.tui.trail import Chord, Trail
-from conduit.tui.typing_ahead import TypeAhead, Typed
 from conduit.tui.widgets.bars import AsciiScrollBar
 from conduit.tui.widgets.command_line import CommandLine
 from conduit.tui.widgets.frame import FrameScreen, bindings_of, clock_time
@@ -575,7 +577,7 @@ class ConduitApp(TerminalApp):
             self._redrawing.resume()
         if not self._is_calm and (live or self._seconds >= _STARTED_S):
             self._is_calm = True
-            collector.calm()  # all that is imported is there, unless there is no gateway
+            garbage.calm()  # all that is imported is there, unless there is no gateway
         if live and self._seconds % _REMEMBER_EVERY_S == 0:
             self._remember()  # whoever is cut off has the figures of a minute ago
         if self.screen.outer_size != self.size:
@@ -586,7 +588,7 @@ def driver_class() -> type[Driver] | None:
     """What writes to the terminal; None: what Textual would choose."""
     if os.name != "posix" or "TEXTUAL_DRIVER" in os.environ:
         return None
-    from conduit.tui.thrift import ThriftyDriver  # noqa: PLC0415  # deferred: not on Windows
+    from conduit.tui.terminal.driver import ThriftyDriver  # noqa: PLC0415  # deferred: not on Windows
 
     return ThriftyDriver
 

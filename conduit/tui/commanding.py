@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from conduit.tui.actions import APP_ACTIONS, Action
 from conduit.tui.places import PLACES, Place, place_named
-from conduit.tui.session import THEME_NAMES
-from conduit.tui.store import label_of
+from conduit.tui.state.session import THEME_NAMES
+from conduit.tui.state.store import label_of
 
 if TYPE_CHECKING:
     from conduit.tui.app import ConduitApp

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from conduit.core import bars
-from conduit.tui.connectivity import Tone
+from conduit.tui.state.connectivity import Tone
 
 
 @dataclass(frozen=True, slots=True)

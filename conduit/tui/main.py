@@ -20,10 +20,10 @@ from conduit import __version__
 from conduit.client import contexts
 from conduit.client.contexts import Choice, ContextError
 from conduit.client.errors import ClientError
-from conduit.tui import collector
 from conduit.tui.farewell import farewell_of
 from conduit.tui.places import NAMES, START
-from conduit.tui.session import THEME_NAMES, Look, Target, target_of
+from conduit.tui.state.session import THEME_NAMES, Look, Target, target_of
+from conduit.tui.terminal import garbage
 
 USAGE = 2
 INTERRUPTED = 130
@@ -198,7 +198,7 @@ def _look(options: argparse.Namespace) -> Look:
 
 
 def _run(target: Target, look: Look) -> int:
-    collector.put_off()
+    garbage.put_off()
     check = _asked(target)
     if look.lite:
         # Read by Textual when it is imported.

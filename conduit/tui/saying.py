@@ -9,13 +9,13 @@ from textual.timer import Timer
 
 from conduit.client.errors import ApiError, ClientError
 from conduit.core.redaction import redacted
-from conduit.tui import undoing
-from conduit.tui.connectivity import duration
 from conduit.tui.journal import write_trace
-from conduit.tui.undoing import Step, Undo, Undoings
+from conduit.tui.state import undoing
+from conduit.tui.state.connectivity import duration
+from conduit.tui.state.undoing import Step, Undo, Undoings
 
 if TYPE_CHECKING:
-    from conduit.tui.store import Store
+    from conduit.tui.state.store import Store
 
 _UNDOES = "u undoes it"
 

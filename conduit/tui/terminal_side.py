@@ -4,8 +4,8 @@ import asyncio
 import os
 import time
 
-from conduit.tui.clipboard import Copied, copy
 from conduit.tui.saying import SayingApp
+from conduit.tui.terminal.clipboard import Copied, copy
 
 SLOW_S = 0.15
 WHERE_IS_THE_CURSOR = "\x1b[6n"

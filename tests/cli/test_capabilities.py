@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conduit.cli.failures import Failure
-from conduit.cli.targets import capabilities_of, capabilities_text
+from conduit.cli.routing.targets import capabilities_of, capabilities_text
 from conduit.core.capabilities import ABILITIES, SIZES
 from conduit.core.resources.models import ModelCapabilities
 from conduit.gateway.capabilities import Capabilities

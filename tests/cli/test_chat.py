@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conduit.cli.markdown import blocks
+from conduit.cli.chat.markdown import blocks
 from conduit.client.chat_answer import GATEWAY_CODES
 from conduit.client.errors import ClientError
 from conduit.core.errors import ConduitError, UpstreamFailure

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conduit.cli.commands import up
-from conduit.cli.welcome import welcome
+from conduit.cli.local.welcome import welcome
 from conduit.core.announcement import Announcement
 from conduit.core.keys import make_master_key
 from conduit.gateway.ledger.records import ProgressRecord, storable_line

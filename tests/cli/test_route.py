@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from conduit.cli.failures import Failure
-from conduit.cli.policies import fallbacks_of
+from conduit.cli.routing.policies import fallbacks_of
 from conduit.core import policies
 from conduit.core.resources.mappings import FallbackCause, MappingPolicy, Strategy
 from tests.cli.conftest import Conduit, Shell

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conduit.cli.documents import as_toml
+from conduit.cli.declared.documents import as_toml
 from conduit.client.declared import DeclarationError, checked, document_of, plan
 from conduit.client.declared_prices import (
     AMOUNTS,

@@ -55,7 +55,7 @@ _PACKAGE = """\
 from decimal import Decimal
 from types import SimpleNamespace
 
-from conduit.cli.genai_book import VENDORS
+from conduit.cli.prices.genai_book import VENDORS
 
 
 class ModelPrice(SimpleNamespace):

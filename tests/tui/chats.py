@@ -7,7 +7,7 @@ from conduit.core.keys import make_virtual_key
 from conduit.tui.app import ConduitApp
 from conduit.tui.chat.dialogue import Answering
 from conduit.tui.screens.chat import ChatScreen
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from tests.fakes.answering import AnsweringServer
 from tests.tui.support import (
     TARGET,

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from conduit.client.errors import AuthenticationFailed, Unreachable
 from conduit.tui.app import ConduitApp
 from conduit.tui.journal import journal_file
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.detailed import DetailedScreen
 from conduit.tui.widgets.records import RecordsScreen
 from tests.tui.made import cache

@@ -11,9 +11,9 @@ from textual.pilot import Pilot
 from conduit.client.api import Record
 from conduit.client.errors import ApiError, AuthenticationFailed, ClientError
 from conduit.tui.app import ConduitApp
-from conduit.tui.gateway import GatewayLink
-from conduit.tui.session import DEFAULT_LOOK, Look, Target
-from conduit.tui.store import Store
+from conduit.tui.state.gateway import GatewayLink
+from conduit.tui.state.session import DEFAULT_LOOK, Look, Target
+from conduit.tui.state.store import Store
 from tests.tui.made import report
 
 NOW_MS = 1_795_212_131_000  # 2026-11-20T22:02:11Z

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conduit.client.errors import AuthenticationFailed
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.widgets import breakers
 from conduit.tui.widgets.alerts import subject_place
 from tests.tui.allowed import alert, budget, deployment

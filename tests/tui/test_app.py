@@ -16,7 +16,7 @@ from conduit.tui.app import ConduitApp
 from conduit.tui.farewell import farewell_of
 from conduit.tui.journal import journal_file
 from conduit.tui.places import PLACES, TABS, place_named, tab_of
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.trail import Trail
 from conduit.tui.widgets.frame import clock_time
 from conduit.tui.widgets.picker import Picker

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from conduit.cli.chat.repl import HELP
 from conduit.cli.main import root_command
-from conduit.cli.repl import HELP
 from conduit.tui.screens.chat import ChatScreen
 
 # A command with an option, or what a conversation on the command line takes. Of what is only a

@@ -10,8 +10,8 @@ import pytest
 from textual.pilot import Pilot
 
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import Look
-from conduit.tui.traffic import Mark
+from conduit.tui.state.session import Look
+from conduit.tui.state.traffic import Mark
 from tests.tui.events import event, key, request_events
 from tests.tui.support import NOW_MS, make_app, page, running, until, until_shown
 from tests.tui.test_live import grid_of, live_app, showing

@@ -2,8 +2,8 @@
 
 import pytest
 
-from conduit.tui.connectivity import Tone
 from conduit.tui.glyphs import ASCII, UNICODE, Glyphs, speaks_unicode
+from conduit.tui.state.connectivity import Tone
 
 BOTH = pytest.mark.parametrize("glyphs", [ASCII, UNICODE], ids=["ascii", "unicode"])
 

@@ -1,6 +1,6 @@
 """Help is for what has the focus, and runs what it lists."""
 
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.grid import Grid
 from conduit.tui.widgets.picker import Picker
 from tests.tui.made import setting

@@ -5,7 +5,7 @@ from textual import events
 from textual.widgets import Input, TextArea
 
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.forms import FormDialog
 from conduit.tui.widgets.jumping import LETTERS, Jumper, targets_of
 from tests.tui.events import key

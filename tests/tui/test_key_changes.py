@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from conduit.client.errors import AuthenticationFailed
-from conduit.tui.allowances import limits_told
-from conduit.tui.session import Look
+from conduit.tui.state.allowances import limits_told
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.merging import MergeDialog, differences
 from tests.tui.allowed import group, limit, monthly
 from tests.tui.events import key, mapping

@@ -9,7 +9,7 @@ from textual.binding import Binding
 from conduit.client.contexts import config_file
 from conduit.tui.app import ConduitApp
 from conduit.tui.keymap import OF_LISTS, checked, read
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.grid import Grid
 from tests.tui.events import key
 from tests.tui.support import make_app, page, running, screen_text, until, until_shown

@@ -7,9 +7,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Select
 
-from conduit.tui.allowances import expiry, grace, names
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import Look
+from conduit.tui.state.allowances import expiry, grace, names
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.kinds import Kinds
 from tests.tui.allowed import group, limit, spent_by_day
 from tests.tui.events import event, key, mapping, usage

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 import conduit.tui
 from conduit.client.api import OPERATIONS
 from conduit.tui.app import ConduitApp
-from conduit.tui.gateway import ANOTHER_GATEWAY
+from conduit.tui.state.gateway import ANOTHER_GATEWAY
 from conduit.tui.widgets.forms import FormDialog
 from tests.tui.allowed import group
 from tests.tui.events import key, mapping

@@ -13,8 +13,8 @@ from conduit.tui.app import ConduitApp
 from conduit.tui.glyphs import UNICODE
 from conduit.tui.screens.chat import ChatScreen
 from conduit.tui.screens.live import LiveScreen
-from conduit.tui.session import Look
-from conduit.tui.traffic import Mark
+from conduit.tui.state.session import Look
+from conduit.tui.state.traffic import Mark
 from conduit.tui.widgets.ring_grid import RingGrid
 from tests.tui.events import event, figures, recorded, request_events
 from tests.tui.snapshots import assert_looks

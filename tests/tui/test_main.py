@@ -47,7 +47,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 def test_what_the_store_knows_loads_no_terminal_and_no_network() -> None:
-    loaded = loaded_by("import conduit.tui.store, conduit.tui.actions")
+    loaded = loaded_by("import conduit.tui.state.store, conduit.tui.actions")
     assert not loaded & (HEAVY | {"textual"})
 
 

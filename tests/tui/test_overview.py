@@ -8,9 +8,9 @@ from textual.pilot import Pilot
 
 from conduit.client.errors import Unreachable
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import Look
-from conduit.tui.store import Sample
-from conduit.tui.traffic import Mark
+from conduit.tui.state.session import Look
+from conduit.tui.state.store import Sample
+from conduit.tui.state.traffic import Mark
 from conduit.tui.widgets.charts import SPAN_MS, series
 from tests.tui.allowed import alert, budget, deployment
 from tests.tui.events import event, figures, finished, key, provider

@@ -6,7 +6,7 @@ import pytest
 from textual.pilot import Pilot
 
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.credentials import entered, reference
 from conduit.tui.widgets.forms import Misfit
 from tests.tui.events import mapping, provider

@@ -11,10 +11,10 @@ from textual.screen import ModalScreen
 
 from conduit.client.api import OPERATIONS
 from conduit.client.errors import Unreachable
-from conduit.tui import clipboard
 from conduit.tui.actions import RECORD_VERBS, listed
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import DEFAULT_LOOK, Look
+from conduit.tui.state.session import DEFAULT_LOOK, Look
+from conduit.tui.terminal import clipboard
 from conduit.tui.widgets.forms import Field, faults_of
 from conduit.tui.widgets.grid import Cell, Column, laid_out
 from conduit.tui.widgets.records import Empty, RecordsScreen

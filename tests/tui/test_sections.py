@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from conduit.client import contexts
 from conduit.client.contexts import config_file
 from conduit.tui.app import ConduitApp
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.sections import SECTIONS
 from tests.tui.events import event, key
 from tests.tui.made import cache, counts, notification, price, setting

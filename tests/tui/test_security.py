@@ -3,7 +3,7 @@
 import pytest
 
 from conduit.tui.screens.security import limits_of, open_ends
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from tests.tui.events import figures, key
 from tests.tui.made import setting
 from tests.tui.screens import LOST, NOTHING, STATES

@@ -162,8 +162,8 @@ async def test_a_start_loads_what_the_first_frame_needs_and_no_other_screen(
     code = """
 import asyncio, json, sys
 from conduit.tui.app import ConduitApp
-from conduit.tui.gateway import GatewayLink
-from conduit.tui.session import Look, Target
+from conduit.tui.state.gateway import GatewayLink
+from conduit.tui.state.session import Look, Target
 
 loaded = []
 

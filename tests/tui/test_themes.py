@@ -3,7 +3,7 @@
 import pytest
 from textual.color import Color
 
-from conduit.tui.session import THEME_NAMES
+from conduit.tui.state.session import THEME_NAMES
 from conduit.tui.themes import THEMES, TOKENS, text_pairs
 
 LEAST_CONTRAST = 4.5

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from conduit.tui.session import Look
+from conduit.tui.state.session import Look
 from tests.tui.allowed import alert, group, monthly
 from tests.tui.events import key, mapping, provider, target
 from tests.tui.made import setting

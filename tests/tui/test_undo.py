@@ -9,12 +9,12 @@ import pytest
 from textual.pilot import Pilot
 
 from conduit.client.errors import ApiError, ClientError, Unreachable
-from conduit.tui import undoing
 from conduit.tui.app import ConduitApp
-from conduit.tui.gateway import Refused
-from conduit.tui.store import Store, id_of
-from conduit.tui.tentative import shown_at_once
-from conduit.tui.traffic import Record
+from conduit.tui.state import undoing
+from conduit.tui.state.gateway import Refused
+from conduit.tui.state.store import Store, id_of
+from conduit.tui.state.tentative import shown_at_once
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.records import not_undone
 from tests.tui.allowed import alert
 from tests.tui.events import key, mapping, provider, target

@@ -9,9 +9,9 @@ import pytest
 from textual.pilot import Pilot
 
 from conduit.tui.app import ConduitApp
-from conduit.tui.reports import Ask
 from conduit.tui.screens.usage import UsageScreen, command_of
-from conduit.tui.session import Look
+from conduit.tui.state.reports import Ask
+from conduit.tui.state.session import Look
 from conduit.tui.widgets.grid import Grid
 from tests.tui.events import key, request_events
 from tests.tui.made import report, row

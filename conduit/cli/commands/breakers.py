@@ -7,8 +7,8 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.commands.health import Provider
-from conduit.cli.deployments import BREAKERS, order_of
 from conduit.cli.output import View
+from conduit.cli.routing.deployments import BREAKERS, order_of
 from conduit.cli.verbs import Noun, verb
 from conduit.core import people
 

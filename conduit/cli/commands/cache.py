@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import inputs
-from conduit.cli.caching import CacheScope, caching_text, policy_of
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
+from conduit.cli.routing.caching import CacheScope, caching_text, policy_of
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people

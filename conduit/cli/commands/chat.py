@@ -8,19 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import inputs
-from conduit.cli.answers import Reply, first_fence, printed, unprinted, usage_line
 from conduit.cli.call import Call
-from conduit.cli.client_keys import virtual_key
-from conduit.cli.conversing import (
+from conduit.cli.chat.answers import Reply, first_fence, printed, unprinted, usage_line
+from conduit.cli.chat.client_keys import virtual_key
+from conduit.cli.chat.conversing import (
     Session,
     conversation_of,
     default_model,
     show_conversations,
 )
+from conduit.cli.chat.templates import ChatTemplate, read_template
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import View
-from conduit.cli.templates import ChatTemplate, read_template
 from conduit.cli.verbs import Noun, verb
 from conduit.client.conversations import Conversations
 
@@ -121,7 +121,7 @@ def chat(
     if talks and form.tools is not None:
         raise Failure("--tools goes with a question, not with a conversation")
     if talks:
-        from conduit.cli.repl import Repl  # noqa: PLC0415  # deferred: only conversations
+        from conduit.cli.chat.repl import Repl  # noqa: PLC0415  # deferred: only conversations
 
         Repl(session, raw=raw, usage=usage).run()
     elif text or attach:
@@ -150,7 +150,7 @@ class Form:
             given = {**given, "tools": self.tools}
         if self.schema is None:
             return given
-        from conduit.cli.schema import response_format  # noqa: PLC0415  # deferred: --schema only
+        from conduit.cli.chat.schema import response_format  # noqa: PLC0415  # deferred: --schema only
 
         return {**given, "response_format": response_format(self.schema)}
 
@@ -170,7 +170,7 @@ def _ask_once(session: Session, text: str, form: Form) -> None:
     elif form.code:
         call.console.data(first_fence(reply.text))
     if reply.tool_calls and not whole:
-        from conduit.cli.tools import print_calls  # noqa: PLC0415  # deferred: --tools only
+        from conduit.cli.chat.tools import print_calls  # noqa: PLC0415  # deferred: --tools only
 
         print_calls(call.console, reply.tool_calls)
     if form.usage:
@@ -182,7 +182,7 @@ def _ask_once(session: Session, text: str, form: Form) -> None:
 def _schema(file: str | None) -> dict[str, Any] | None:
     if file is None:
         return None
-    from conduit.cli.schema import read_schema  # noqa: PLC0415  # deferred: --schema only
+    from conduit.cli.chat.schema import read_schema  # noqa: PLC0415  # deferred: --schema only
 
     return read_schema(file)
 
@@ -190,7 +190,7 @@ def _schema(file: str | None) -> dict[str, Any] | None:
 def _tools(file: str | None) -> list[dict[str, Any]] | None:
     if file is None:
         return None
-    from conduit.cli.tools import read_tools  # noqa: PLC0415  # deferred: --tools only
+    from conduit.cli.chat.tools import read_tools  # noqa: PLC0415  # deferred: --tools only
 
     return read_tools(file)
 
@@ -201,7 +201,7 @@ def _template(name: str | None) -> ChatTemplate:
 
 def _require_fit(schema: dict[str, Any], text: str) -> None:
     """Raise Failure unless the answer is JSON of the schema."""
-    from conduit.cli.schema import problems  # noqa: PLC0415  # deferred: --schema only
+    from conduit.cli.chat.schema import problems  # noqa: PLC0415  # deferred: --schema only
 
     try:
         value = json.loads(text)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import declaring
 from conduit.cli.call import Call
+from conduit.cli.declared import applying
+from conduit.cli.declared.history import HISTORY, roll_back, show_revision
 from conduit.cli.editor import edited, toml_lines
 from conduit.cli.failures import Exit, Failure
-from conduit.cli.history import HISTORY, roll_back, show_revision
 from conduit.cli.options import File, Force, Out
 from conduit.cli.output import Column, View, cell
 from conduit.cli.verbs import Noun, verb
@@ -269,7 +269,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check a settings file, or a document for `config apply`, without a gateway. Wrong: exit 9."""
-    from conduit.cli.checking import checked_file  # noqa: PLC0415  # deferred: 80 ms of pydantic
+    from conduit.cli.declared.file_checks import checked_file  # noqa: PLC0415  # deferred: 80 ms of pydantic
     from conduit.core.settings_sources import settings_file  # noqa: PLC0415  # the same
 
     usual = settings_file()
@@ -307,13 +307,13 @@ def export(
         choices = " or ".join(_INCLUDED)
         raise Failure(f"--include-secrets: {choices} is expected, not {include_secrets!r}")
     with_sealed = include_secrets == "encrypted"
-    declaring.export(call, SECTIONS, out, force=force, with_sealed=with_sealed)
+    applying.export(call, SECTIONS, out, force=force, with_sealed=with_sealed)
 
 
 @verb(noun, "diff", "output")
 def diff(call: Call, file: File) -> None:
     """Compare the gateway with a document; a difference is exit 9."""
-    declaring.compare(call, file)
+    applying.compare(call, file)
 
 
 @verb(noun, "history", "listing")
@@ -352,7 +352,7 @@ def rollback(
 @verb(noun, "import", "danger")
 def import_file(call: Call, file: File) -> None:
     """Add and change what a document says; what it does not name stays as it is."""
-    declaring.apply(call, file)
+    applying.apply(call, file)
 
 
 @verb(noun, "apply", "danger")
@@ -367,4 +367,4 @@ def apply(
     ] = False,
 ) -> None:
     """Bring providers, mappings, prices, groups and keys to what a document says."""
-    declaring.apply(call, file, prune=prune)
+    applying.apply(call, file, prune=prune)

@@ -14,7 +14,7 @@ from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure, is_of_key
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
-from conduit.cli.refused import tell_client_key, tell_master_key
+from conduit.cli.refused_keys import tell_client_key, tell_master_key
 from conduit.cli.verbs import Noun, verb
 from conduit.client import contexts
 from conduit.client.api import Record

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from conduit.cli.call import Call
+from conduit.cli.chat.conversing import CONVERSATIONS, show_conversations
 from conduit.cli.console import plain
-from conduit.cli.conversing import CONVERSATIONS, show_conversations
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Format
 from conduit.cli.verbs import Noun, verb

@@ -15,8 +15,8 @@ import typer
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
+from conduit.cli.local.settings_flags import Config, Database, warn_of_password
 from conduit.cli.output import Column, View
-from conduit.cli.settings_flags import Config, Database, warn_of_password
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.writing import refuse_taken
 from conduit.client.api import Record

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli.call import Call
-from conduit.cli.checks import findings
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
+from conduit.cli.local.doctor_checks import findings
 from conduit.cli.output import Column, View
 from conduit.cli.verbs import Noun, verb
 from conduit.client import contexts
@@ -66,7 +66,7 @@ def machine(
     rows = findings(call)
     call.printer.rows(rows, CHECKS, next_cursor=lambda: None)
     if bundle is not None:
-        from conduit.cli.bundle import write_bundle  # noqa: PLC0415  # deferred: archives
+        from conduit.cli.local.bundle import write_bundle  # noqa: PLC0415  # deferred: archives
 
         names = write_bundle(call, bundle, rows)
         call.narrate(f"wrote {len(names)} files to {bundle}; look through it before passing it on")

@@ -1,8 +1,8 @@
 """`conduit down`: stop the gateway that `up` started."""
 
-from conduit.cli import process
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
+from conduit.cli.local import process
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import inputs
-from conduit.cli.answers import looked_up_model
 from conduit.cli.call import Call
-from conduit.cli.client_keys import virtual_key
+from conduit.cli.chat.answers import looked_up_model
+from conduit.cli.chat.client_keys import virtual_key
 from conduit.cli.failures import Failure
 from conduit.cli.files import text_of
 from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out

@@ -11,7 +11,7 @@ from conduit.cli.call import Call
 from conduit.cli.console import plain
 from conduit.cli.failures import Failure
 from conduit.cli.output import Column, View, cell
-from conduit.cli.tails import MaxOffline, refuse_an_end
+from conduit.cli.records.tails import MaxOffline, refuse_an_end
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
@@ -163,7 +163,7 @@ def tail(
     """Follow events; -o jsonl gives each as a line of JSON."""
     refuse_an_end(call)
     max_offline_s = inputs.duration_s(max_offline, "--max-offline") if reconnect else 0.0
-    from conduit.cli.following import (  # noqa: PLC0415  # deferred: loads asyncio
+    from conduit.cli.records.following import (  # noqa: PLC0415  # deferred: loads asyncio
         Wish,
         follow,
     )

@@ -26,13 +26,13 @@ from conduit.cli.allowances import (
     spending_of,
     tell_projected,
 )
-from conduit.cli.attempt_filters import SinceOrEver, Until
 from conduit.cli.call import Call
 from conduit.cli.commands import keys, usage
 from conduit.cli.console import Tone
 from conduit.cli.failures import Failure
 from conduit.cli.options import Name, SomeNames
 from conduit.cli.output import Column, View
+from conduit.cli.records.attempt_filters import SinceOrEver, Until
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people

@@ -7,9 +7,9 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
-from conduit.cli.deployments import BREAKERS, CHANGES, CLOSED, VIEW, every_row
 from conduit.cli.failures import Exit
 from conduit.cli.output import Column, View
+from conduit.cli.routing.deployments import BREAKERS, CHANGES, CLOSED, VIEW, every_row
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 

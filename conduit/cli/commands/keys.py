@@ -27,13 +27,13 @@ from conduit.cli.allowances import (
     spending_of,
     tell_projected,
 )
-from conduit.cli.attempt_columns import COLUMNS, counted, paid
-from conduit.cli.attempt_filters import SinceOrEver, Until
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin, Name, SomeNames
 from conduit.cli.output import Column, View
+from conduit.cli.records.attempt_columns import COLUMNS, counted, paid
+from conduit.cli.records.attempt_filters import SinceOrEver, Until
 from conduit.cli.tagging import notes_of, tags_text, wanted_tags
 from conduit.cli.verbs import Noun, verb
 from conduit.cli.writing import NewFile

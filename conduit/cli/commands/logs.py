@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from conduit.cli import inputs
-from conduit.cli.attempt_filters import Until
 from conduit.cli.call import Call
 from conduit.cli.console import Tone, plain
 from conduit.cli.failures import Failure
 from conduit.cli.options import Force, KeyEnv, KeyFile, KeyStdin, Out
 from conduit.cli.output import Column, View, cell
-from conduit.cli.record_filters import filter_of
-from conduit.cli.tails import MaxOffline, refuse_an_end
+from conduit.cli.records.attempt_filters import Until
+from conduit.cli.records.record_filters import filter_of
+from conduit.cli.records.tails import MaxOffline, refuse_an_end
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.blocking import TimedOut
@@ -261,13 +261,13 @@ def show(
         _show_record(call, record)
         return
     if chosen or headers:
-        from conduit.cli.bodies import Wanted, show_bodies  # noqa: PLC0415  # deferred, as below
+        from conduit.cli.records.bodies import Wanted, show_bodies  # noqa: PLC0415  # deferred, as below
 
         part = chosen[0].removeprefix("--") if chosen else None
         show_bodies(call, record["id"], Wanted(part, attempt, headers=headers))
         return
     # Deferred: few calls want them.
-    from conduit.cli.timeline import timeline_view  # noqa: PLC0415
+    from conduit.cli.records.timeline import timeline_view  # noqa: PLC0415
     from conduit.client.timeline import curl_of, steps_of  # noqa: PLC0415
 
     if timeline:
@@ -296,7 +296,7 @@ def _show_record(call: Call, record: Record) -> None:
             view = replace(view, columns=(*view.columns[:7], _UNITS, *view.columns[7:]))
         call.printer.rows(attempts, view, next_cursor=lambda: None)
     if route := record.get("route"):
-        from conduit.cli.routed import show_route  # noqa: PLC0415  # deferred: only for people
+        from conduit.cli.records.routed import show_route  # noqa: PLC0415  # deferred: only for people
 
         show_route(call, route)
 
@@ -348,7 +348,7 @@ def tail(  # the words of `logs tail`
         lines.show(_backfill(call, wanted, start, newest["data"]))
     if no_follow:
         return
-    from conduit.cli.following import (  # noqa: PLC0415  # deferred: loads asyncio
+    from conduit.cli.records.following import (  # noqa: PLC0415  # deferred: loads asyncio
         Wish,
         follow,
     )
@@ -478,7 +478,7 @@ def export(  # the words of `logs export`
         "until": _past(until, "--until"),
         "format": format,
     }
-    from conduit.cli.exporting import target, written  # noqa: PLC0415  # deferred: only here
+    from conduit.cli.records.exporting import target, written  # noqa: PLC0415  # deferred: only here
 
     count = told = 0
     with target(out, force=force) as file:
@@ -513,8 +513,8 @@ def replay(
 
     Without --diff the answer is printed, in a pipe to the byte.
     """
-    from conduit.cli.client_keys import virtual_key  # noqa: PLC0415  # deferred: few calls want it
-    from conduit.cli.replaying import replay as send_again  # noqa: PLC0415  # the same
+    from conduit.cli.chat.client_keys import virtual_key  # noqa: PLC0415  # deferred: few calls want it
+    from conduit.cli.records.replaying import replay as send_again  # noqa: PLC0415  # the same
 
     if not call.options.dry_run:
         call.require_writable()  # it costs money, and leaves a record

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import declaring
 from conduit.cli.allowances import (
     Concurrent,
     Rpd,
@@ -15,18 +14,19 @@ from conduit.cli.allowances import (
     limits_of,
     limits_text,
 )
-from conduit.cli.caching import CacheScope, CacheTtl, caching_text, policy_of
 from conduit.cli.call import Call
 from conduit.cli.commands.providers import PROBED
 from conduit.cli.console import Tone
-from conduit.cli.examples import first_question
+from conduit.cli.declared import applying
 from conduit.cli.failures import Exit, Failure
-from conduit.cli.offers import Offer, chosen, map_all, offers_of
 from conduit.cli.options import File, Force, Operation, Out, SomeNames
 from conduit.cli.output import Column, View
-from conduit.cli.policies import Routing, fallbacks_text, policy_text
+from conduit.cli.routing.caching import CacheScope, CacheTtl, caching_text, policy_of
+from conduit.cli.routing.example_names import first_question
+from conduit.cli.routing.offers import Offer, chosen, map_all, offers_of
+from conduit.cli.routing.policies import Routing, fallbacks_text, policy_text
+from conduit.cli.routing.targets import Wanted, capabilities_text, changed_targets, new_targets
 from conduit.cli.selection import selected
-from conduit.cli.targets import Wanted, capabilities_text, changed_targets, new_targets
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.errors import ApiError
@@ -355,13 +355,13 @@ def try_mapping(
 @verb(noun, "export", "output")
 def export(call: Call, out: Out = None, force: Force = False) -> None:
     """Write all mappings as a TOML document, or as JSON with --json."""
-    declaring.export(call, ["mappings"], out, force=force)
+    applying.export(call, ["mappings"], out, force=force)
 
 
 @verb(noun, "import", "danger")
 def import_file(call: Call, file: File) -> None:
     """Add and change mappings as a file says; those it does not name stay as they are."""
-    declaring.apply(call, file, ["mappings"])
+    applying.apply(call, file, ["mappings"])
 
 
 @verb(noun, "discover", "listing or change")

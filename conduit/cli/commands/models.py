@@ -7,7 +7,7 @@ import typer
 
 from conduit.cli import inputs
 from conduit.cli.call import Call
-from conduit.cli.client_keys import virtual_key
+from conduit.cli.chat.client_keys import virtual_key
 from conduit.cli.console import Tone
 from conduit.cli.failures import Failure
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin

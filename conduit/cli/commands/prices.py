@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import declaring, inputs
+from conduit.cli import inputs
 from conduit.cli.call import Call
+from conduit.cli.declared import applying
 from conduit.cli.failures import Failure
 from conduit.cli.options import File, Force, Out
-from conduit.cli.price_names import explained, named, price_of
-from conduit.cli.price_views import ESTIMATED, EXPLAINED, HISTORY, NOTHING, VIEW
+from conduit.cli.prices.names import explained, named, price_of
+from conduit.cli.prices.views import ESTIMATED, EXPLAINED, HISTORY, NOTHING, VIEW
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.declared_prices import PRICE_FIELDS, PriceError, tier_of
@@ -382,7 +383,7 @@ def update(
 
     What would change of the prices in use is shown first. Prices that were set stay in force.
     """
-    from conduit.cli.price_update import update_prices  # noqa: PLC0415  # deferred: it is rare
+    from conduit.cli.prices.update import update_prices  # noqa: PLC0415  # deferred: it is rare
 
     if genai_prices and file is not None:
         raise Failure("give either a FILE or --genai-prices")
@@ -392,16 +393,16 @@ def update(
 @verb(noun, "export", "output")
 def export(call: Call, out: Out = None, force: Force = False) -> None:
     """Write the prices that were set, and planned ones, as TOML, JSON (-o json) or CSV (-o csv)."""
-    declaring.export(call, ["prices"], out, force=force)
+    applying.export(call, ["prices"], out, force=force)
 
 
 @verb(noun, "import", "danger")
 def import_file(call: Call, file: File) -> None:
     """Set prices as a TOML, JSON or CSV file says; those it does not name stay as they are."""
-    declaring.apply(call, file, ["prices"])
+    applying.apply(call, file, ["prices"])
 
 
 @verb(noun, "diff", "output")
 def diff(call: Call, file: File) -> None:
     """Compare the prices that were set with a file; a difference is exit 9."""
-    declaring.compare(call, file, ["prices"])
+    applying.compare(call, file, ["prices"])

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import inputs, left_out
+from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.options import SECRET_FLAGS, KeyEnv, KeyFile, KeyStdin
 from conduit.cli.output import Column, View
+from conduit.cli.routing import left_out
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people

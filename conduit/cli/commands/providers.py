@@ -5,18 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import inputs, left_out
-from conduit.cli.adding import Given, wishes
+from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.commands import provider_credentials
 from conduit.cli.commands.provider_credentials import Asking, EnvReference, FileReference, entered
 from conduit.cli.console import Tone
 from conduit.cli.editor import edited, toml_lines
 from conduit.cli.failures import Exit, Failure
-from conduit.cli.offers import chosen, map_all, offers_of
 from conduit.cli.options import KeyEnv, KeyFile, KeyStdin, Name, Operation, SomeNames
 from conduit.cli.output import Column, View
-from conduit.cli.policies import one_of
+from conduit.cli.routing import left_out
+from conduit.cli.routing.new_provider import Given, wishes
+from conduit.cli.routing.offers import chosen, map_all, offers_of
+from conduit.cli.routing.policies import one_of
 from conduit.cli.selection import selected
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
@@ -350,7 +351,7 @@ def drain_provider(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Wait for nothing.")] = False,
 ) -> None:
     """Disable a provider, and wait until what runs there has finished."""
-    from conduit.cli.draining import drain  # noqa: PLC0415  # deferred: only this verb
+    from conduit.cli.routing.draining import drain  # noqa: PLC0415  # deferred: only this verb
 
     wait_s = None if no_wait else inputs.duration_s(wait, "--wait")
     provider = drain(call, call.find("providers", name), wait_s)
@@ -369,7 +370,7 @@ def health(
     ] = "1h",
 ) -> None:
     """Show the targets of a provider with their health, and what has changed."""
-    from conduit.cli.deployments import show_provider  # noqa: PLC0415  # deferred: only this verb
+    from conduit.cli.routing.deployments import show_provider  # noqa: PLC0415  # deferred: only this verb
 
     start = inputs.moment(since, "--since", ahead=False)
     show_provider(call, call.find("providers", name)["name"], start)

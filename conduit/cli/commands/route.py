@@ -9,7 +9,9 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Stream
-from conduit.cli.deployments import (
+from conduit.cli.failures import Exit, Failure
+from conduit.cli.output import Column, View
+from conduit.cli.routing.deployments import (
     headroom_text,
     in_flight,
     load_text,
@@ -18,9 +20,7 @@ from conduit.cli.deployments import (
     target_of,
     total_cap,
 )
-from conduit.cli.failures import Exit, Failure
-from conduit.cli.output import Column, View
-from conduit.cli.policies import fallbacks_text, one_of, policy_text
+from conduit.cli.routing.policies import fallbacks_text, one_of, policy_text
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.errors import ApiError

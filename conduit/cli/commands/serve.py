@@ -10,7 +10,7 @@ import typer
 
 from conduit.cli.call import Call
 from conduit.cli.failures import Failure
-from conduit.cli.settings_flags import (
+from conduit.cli.local.settings_flags import (
     AdminClientCaFile,
     AdminHost,
     AdminPort,
@@ -96,7 +96,7 @@ def serve(
 def _read_again_on_change(config: str | None) -> None:
     if sys.platform == "win32":
         raise Failure("--reload: there is no SIGHUP here; use conduit config reload")
-    from conduit.cli.file_watch import watch_settings  # noqa: PLC0415  # deferred: few want it
+    from conduit.cli.local.file_watch import watch_settings  # noqa: PLC0415  # deferred: few want it
     from conduit.core.settings_sources import settings_file  # noqa: PLC0415  # the same
 
     watch_settings((settings_file(config), Path(".env").absolute()))

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from conduit.cli import inputs
-from conduit.cli.attempt_filters import AtProvider, OfAlias, OfKey, OfModel, Until
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Failure
 from conduit.cli.output import Column, View
+from conduit.cli.records.attempt_filters import AtProvider, OfAlias, OfKey, OfModel, Until
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli import process
 from conduit.cli.call import Call
+from conduit.cli.chat.models import chat_model
 from conduit.cli.failures import Exit, Failure
-from conduit.cli.program import invocation
-from conduit.cli.settings_flags import (
+from conduit.cli.local import process
+from conduit.cli.local.settings_flags import (
     AdminClientCaFile,
     AdminHost,
     AdminPort,
@@ -30,8 +30,9 @@ from conduit.cli.settings_flags import (
     Port,
     overrides,
 )
+from conduit.cli.local.welcome import welcome
+from conduit.cli.program import invocation
 from conduit.cli.verbs import Noun, verb
-from conduit.cli.welcome import chat_model, welcome
 from conduit.client import contexts
 from conduit.client.contexts import LOCAL, Context
 from conduit.core.aliases import taken_by

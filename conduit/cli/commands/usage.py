@@ -10,12 +10,19 @@ from zoneinfo import ZoneInfo
 import typer
 
 from conduit.cli import inputs, plots
-from conduit.cli.attempt_columns import COLUMNS
-from conduit.cli.attempt_filters import AtProvider, OfAlias, OfKey, OfModel, SinceOrEver, Until
 from conduit.cli.call import Call
 from conduit.cli.console import Stream, plain
 from conduit.cli.failures import Failure
 from conduit.cli.output import Column, View
+from conduit.cli.records.attempt_columns import COLUMNS
+from conduit.cli.records.attempt_filters import (
+    AtProvider,
+    OfAlias,
+    OfKey,
+    OfModel,
+    SinceOrEver,
+    Until,
+)
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.errors import ApiError

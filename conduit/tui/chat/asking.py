@@ -7,7 +7,7 @@ from conduit.client.chat import ChatRequest
 from conduit.client.conversations import Turn
 from conduit.client.errors import ClientError
 from conduit.tui.chat.dialogue import Answering
-from conduit.tui.session import Target
+from conduit.tui.state.session import Target
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ from conduit.client import contexts
 from conduit.client.api import Record
 from conduit.client.contexts import ContextError
 from conduit.core import people
-from conduit.tui.gateway import GatewayLink
-from conduit.tui.session import Target
+from conduit.tui.state.gateway import GatewayLink
+from conduit.tui.state.session import Target
 
 NAME = "conduit-tui"
 BUDGET_USD = "5"

@@ -7,7 +7,7 @@ from conduit.client.chat import Patience
 from conduit.client.replay import NotReplayableError, Replay, replay_of
 from conduit.core import people
 from conduit.tui.chat.dialogs import key_taken
-from conduit.tui.traffic import Finished, Record
+from conduit.tui.state.traffic import Finished, Record
 from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.frame import FrameScreen
 

@@ -6,7 +6,7 @@ from conduit.client.blocking import Target as Address
 from conduit.client.errors import ApiError
 from conduit.core.keys import digest_of
 from conduit.tui.chat import chat_key
-from conduit.tui.session import Target
+from conduit.tui.state.session import Target
 
 
 def shown(target: Target) -> tuple[str, list[str]]:

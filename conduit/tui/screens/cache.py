@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from conduit.core import people
 from conduit.tui.actions import LIST_VERBS, Action, listed
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.detailed import Reading, closing
 from conduit.tui.widgets.facts import Fact, Facts
 from conduit.tui.widgets.grid import Cell, Column

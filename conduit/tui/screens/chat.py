@@ -26,8 +26,8 @@ from conduit.tui.chat.lines import FactsPane, ProgressLine, SettingsLine
 from conduit.tui.chat.sidebar import ConversationList
 from conduit.tui.chat.turns import Answer, Failure, Question, show_failures
 from conduit.tui.fitting import Piece
-from conduit.tui.gateway import Refused
-from conduit.tui.traffic import Finished
+from conduit.tui.state.gateway import Refused
+from conduit.tui.state.traffic import Finished
 from conduit.tui.widgets.composer import Composer
 from conduit.tui.widgets.dialogs import Confirm
 from conduit.tui.widgets.frame import FrameScreen

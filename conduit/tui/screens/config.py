@@ -7,11 +7,11 @@ from textual.app import ComposeResult
 
 from conduit.client.setting_values import typed
 from conduit.tui.actions import LIST_VERBS, Action, listed
-from conduit.tui.drafts import Draft, is_in_file, shown
 from conduit.tui.fitting import Piece
-from conduit.tui.gateway import ANOTHER_GATEWAY, GatewayLink, Refused
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Record
+from conduit.tui.state.drafts import Draft, is_in_file, shown
+from conduit.tui.state.gateway import ANOTHER_GATEWAY, GatewayLink, Refused
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.detailed import Reading, closing
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, FormDialog, Values

@@ -9,7 +9,7 @@ from conduit.client import contexts
 from conduit.client.errors import ClientError
 from conduit.tui.actions import Action, listed
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import Reading, closing
 from conduit.tui.widgets.facts import Fact, Facts

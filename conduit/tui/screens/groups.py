@@ -10,12 +10,12 @@ from textual.app import ComposeResult
 
 from conduit.client.errors import ClientError
 from conduit.core import people
-from conduit.tui import allowances
 from conduit.tui.actions import LIST_VERBS, Action, listed
-from conduit.tui.allowances import EVERY_MODEL
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of, label_of
-from conduit.tui.traffic import Record
+from conduit.tui.state import allowances
+from conduit.tui.state.allowances import EVERY_MODEL
+from conduit.tui.state.store import id_of, label_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import allowance_fields, budgeted, standing
 from conduit.tui.widgets.balances import BalancesScreen, balance_actions, signed
 from conduit.tui.widgets.budgeted import USAGE_DAYS, budget_actions

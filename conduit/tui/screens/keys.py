@@ -8,14 +8,14 @@ from typing import Any
 from textual.app import ComposeResult
 
 from conduit.core import people
-from conduit.tui import allowances
 from conduit.tui.actions import LIST_VERBS, Action, listed
-from conduit.tui.allowances import EVERY_MODEL
-from conduit.tui.connectivity import duration
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.reports import tokens_read, tokens_written
-from conduit.tui.store import id_of, label_of
-from conduit.tui.traffic import Record
+from conduit.tui.state import allowances
+from conduit.tui.state.allowances import EVERY_MODEL
+from conduit.tui.state.connectivity import duration
+from conduit.tui.state.reports import tokens_read, tokens_written
+from conduit.tui.state.store import id_of, label_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import allowance_fields, budgeted, standing
 from conduit.tui.widgets.budgeted import USAGE_DAYS, BudgetedScreen, budget_actions
 from conduit.tui.widgets.detailed import Listed, Reading, closing

@@ -18,8 +18,8 @@ from conduit.tui.actions import Action
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
-from conduit.tui.ring import Ring
-from conduit.tui.traffic import Finished, Happened, Mark, Record
+from conduit.tui.state.ring import Ring
+from conduit.tui.state.traffic import Finished, Happened, Mark, Record
 from conduit.tui.widgets.dialogs import Confirm
 from conduit.tui.widgets.frame import FrameScreen, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column

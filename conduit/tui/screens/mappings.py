@@ -14,10 +14,10 @@ from conduit.client.errors import ApiError, ClientError
 from conduit.core import people
 from conduit.core.redaction import redacted
 from conduit.tui.actions import RECORD_VERBS, Action, listed
-from conduit.tui.gateway import GatewayLink
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.gateway import GatewayLink
+from conduit.tui.state.store import id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import breakers, standing
 from conduit.tui.widgets.abilities import ability_columns, breaker_of, can_of
 from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closing

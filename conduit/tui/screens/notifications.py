@@ -6,10 +6,10 @@ from textual.app import ComposeResult
 
 from conduit.core import people
 from conduit.tui.actions import LIST_VERBS, Action, listed
-from conduit.tui.connectivity import Tone
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.connectivity import Tone
+from conduit.tui.state.store import id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.alerts import acknowledging, no_screen, open_subject, subject_place
 from conduit.tui.widgets.detailed import Reading, closing

@@ -10,13 +10,13 @@ from textual.timer import Timer
 
 from conduit.core import people
 from conduit.tui.actions import Action
-from conduit.tui.connectivity import duration
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
-from conduit.tui.rates import MANY_ERRORS, error_share, shares
-from conduit.tui.store import Sample, id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.connectivity import duration
+from conduit.tui.state.rates import MANY_ERRORS, error_share, shares
+from conduit.tui.state.store import Sample, id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import breakers, standing
 from conduit.tui.widgets.alerts import ALERT_ACTIONS, AlertsScreen
 from conduit.tui.widgets.charts import Chart

@@ -14,8 +14,8 @@ from conduit.core.moments import parse_moment
 from conduit.core.money import format_usd, parse_usd
 from conduit.tui.actions import LIST_VERBS, Action, listed
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.store import id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closing
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.forms import Field, Misfit, Values

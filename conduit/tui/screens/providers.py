@@ -10,10 +10,10 @@ from conduit.client.errors import ClientError
 from conduit.core import people
 from conduit.core.redaction import redacted
 from conduit.tui.actions import RECORD_VERBS, Action, listed
-from conduit.tui.gateway import GatewayLink
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.gateway import GatewayLink
+from conduit.tui.state.store import id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.credentials import (
     CREDENTIAL_ACTIONS,

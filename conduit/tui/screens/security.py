@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 
 from conduit.core import people
 from conduit.tui.actions import Action
-from conduit.tui.connectivity import duration
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.connectivity import duration
+from conduit.tui.state.store import id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.facts import Fact, Facts
 from conduit.tui.widgets.frame import FrameScreen, Said

@@ -17,14 +17,14 @@ from conduit.client.api import build_request
 from conduit.client.errors import ClientError
 from conduit.core import people
 from conduit.core.groupings import BY_TAG, GROUPINGS, tag_in
-from conduit.tui import reports
 from conduit.tui.actions import Action
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
-from conduit.tui.reports import METRICS, PERIODS, Ask, Look, Reading
-from conduit.tui.store import REQUEST_FINISHED
-from conduit.tui.traffic import Record
+from conduit.tui.state import reports
+from conduit.tui.state.reports import METRICS, PERIODS, Ask, Look, Reading
+from conduit.tui.state.store import REQUEST_FINISHED
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.frame import FrameScreen, Said, clock_time
 from conduit.tui.widgets.grid import Cell, Column, Grid, Pen

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import breakers
 from conduit.tui.widgets.grid import Cell, Column
 

@@ -7,13 +7,13 @@ from textual.app import ComposeResult
 
 from conduit.core import people
 from conduit.tui.actions import Action
-from conduit.tui.connectivity import Tone
 from conduit.tui.fitting import Piece
-from conduit.tui.gateway import GatewayLink
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of
-from conduit.tui.tentative import shown_at_once
-from conduit.tui.traffic import Record
+from conduit.tui.state.connectivity import Tone
+from conduit.tui.state.gateway import GatewayLink
+from conduit.tui.state.store import id_of
+from conduit.tui.state.tentative import shown_at_once
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.frame import FrameScreen
 from conduit.tui.widgets.grid import Cell, Column, Grid

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from conduit.core.limits import KINDS
-from conduit.tui import allowances
-from conduit.tui.allowances import BODIES, LIMIT_LABELS, MODES, NONE, PERIODS
-from conduit.tui.store import Store, label_of
-from conduit.tui.traffic import Record
+from conduit.tui.state import allowances
+from conduit.tui.state.allowances import BODIES, LIMIT_LABELS, MODES, NONE, PERIODS
+from conduit.tui.state.store import Store, label_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.forms import Field
 
 _RATE_HINT = "no limit; or 600, or 600,burst=20"

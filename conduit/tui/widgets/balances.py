@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from conduit.core import people
-from conduit.tui import allowances
 from conduit.tui.actions import Action
-from conduit.tui.store import id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state import allowances
+from conduit.tui.state.store import id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.budgeted import BudgetedScreen
 from conduit.tui.widgets.forms import Field, FormDialog, Values
 from conduit.tui.widgets.levels import Level, must_agree

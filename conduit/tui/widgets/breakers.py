@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from conduit.tui.connectivity import duration
-from conduit.tui.traffic import Record
+from conduit.tui.state.connectivity import duration
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.grid import Cell
 
 

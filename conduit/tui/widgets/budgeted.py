@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from conduit.client.errors import ApiError, ClientError
 from conduit.core import people, projections
 from conduit.core.limits import WORDS
-from conduit.tui import allowances
 from conduit.tui.actions import Action
-from conduit.tui.connectivity import duration
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.store import id_of, label_of
-from conduit.tui.traffic import Record
+from conduit.tui.state import allowances
+from conduit.tui.state.connectivity import duration
+from conduit.tui.state.store import id_of, label_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.allowance_fields import budget_fields
 from conduit.tui.widgets.detailed import DetailedScreen

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from textual.content import Content
 from textual.widget import Widget
 
-from conduit.tui.store import Sample
+from conduit.tui.state.store import Sample
 from conduit.tui.widgets.frame import app_of
 from conduit.tui.widgets.kept import Kept
 

@@ -8,11 +8,11 @@ from conduit.client.errors import ApiError, ClientError
 from conduit.core import people
 from conduit.core.redaction import redacted
 from conduit.tui.actions import Action
-from conduit.tui.gateway import GatewayLink, Refused
-from conduit.tui.store import id_of
-from conduit.tui.tentative import shown_at_once
-from conduit.tui.traffic import Record
-from conduit.tui.undoing import Undo
+from conduit.tui.state.gateway import GatewayLink, Refused
+from conduit.tui.state.store import id_of
+from conduit.tui.state.tentative import shown_at_once
+from conduit.tui.state.traffic import Record
+from conduit.tui.state.undoing import Undo
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import DetailedScreen
 from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values

@@ -12,8 +12,8 @@ from textual.widget import Widget
 
 from conduit.client.errors import ClientError
 from conduit.tui.actions import Action
-from conduit.tui.store import id_of, label_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.store import id_of, label_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.grid import Grid
 from conduit.tui.widgets.records import RecordsScreen
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from conduit.tui.store import label_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.store import label_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.forms import Field, Values
 from conduit.tui.widgets.levels import must_agree
 

@@ -15,18 +15,18 @@ from textual.widgets import Input, Static, TextArea
 
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
 from conduit.tui.actions import APP_ACTIONS, Action, acts_in_text
-from conduit.tui.compositor import SparingCompositor
-from conduit.tui.connectivity import Phase
 from conduit.tui.fitting import Piece
 from conduit.tui.places import TABS, tab_of
-from conduit.tui.rates import MANY_ERRORS, error_share
+from conduit.tui.state.connectivity import Phase
+from conduit.tui.state.rates import MANY_ERRORS, error_share
+from conduit.tui.terminal.compositor import SparingCompositor
 from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
 
 if TYPE_CHECKING:
     from conduit.tui.app import ConduitApp
     from conduit.tui.glyphs import Glyphs
-    from conduit.tui.store import Store
+    from conduit.tui.state.store import Store
 
 HORIZONTAL = [(0, "-tiny"), (60, "-narrow"), (80, "-std"), (110, "-wide"), (160, "-xl")]
 VERTICAL = [(0, "-flat"), (16, "-short"), (24, "-high"), (36, "-tall")]

@@ -16,7 +16,7 @@ from textual.scrollbar import ScrollBar
 from textual.strip import Strip
 
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Mark
+from conduit.tui.state.traffic import Mark
 from conduit.tui.widgets.bars import passed, thumb_of
 from conduit.tui.widgets.frame import app_of
 

@@ -7,8 +7,8 @@ from functools import partial
 from conduit.core import people
 from conduit.core.redaction import redacted
 from conduit.tui.actions import Action
-from conduit.tui.store import id_of
-from conduit.tui.traffic import Record
+from conduit.tui.state.store import id_of
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.credentials import CredentialsScreen
 from conduit.tui.widgets.levels import is_agreed
 from conduit.tui.widgets.picker import Choice, Picker

@@ -17,7 +17,7 @@ from conduit.core import people
 from conduit.core.redaction import redacted_fields
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Finished, Happened, Record
+from conduit.tui.state.traffic import Finished, Happened, Record
 from conduit.tui.widgets import payloads
 from conduit.tui.widgets.finding import line_of, places_of, shown_in
 from conduit.tui.widgets.frame import app_of

@@ -8,7 +8,7 @@ from textual.content import Content
 from conduit.core import people
 from conduit.tui.fitting import Piece
 from conduit.tui.places import PLACES, tab_of
-from conduit.tui.store import Table
+from conduit.tui.state.store import Table
 from conduit.tui.widgets.frame import app_of, frame_of
 from conduit.tui.widgets.line import Line
 

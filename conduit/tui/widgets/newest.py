@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from conduit.core import people
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Finished, Mark
+from conduit.tui.state.traffic import Finished, Mark
 from conduit.tui.widgets.frame import FrameScreen, app_of, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column, LastingGrid
 

@@ -7,7 +7,7 @@ from textual.content import Content
 from conduit.client.bodies import content_of, differences, readable
 from conduit.core import people
 from conduit.core.redaction import redacted
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 
 MOST_LINES = 2_000
 MOST_CHARS = 200_000

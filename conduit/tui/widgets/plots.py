@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from textual.content import Content
 from textual.widget import Widget
 
-from conduit.tui.reports import columns_of
+from conduit.tui.state.reports import columns_of
 from conduit.tui.widgets.frame import app_of
 from conduit.tui.widgets.kept import Kept
 

@@ -17,11 +17,11 @@ from conduit.client.errors import ApiError, ClientError
 from conduit.core.redaction import redacted_fields
 from conduit.tui.actions import Action
 from conduit.tui.fitting import Piece
-from conduit.tui.gateway import ANOTHER_GATEWAY, GatewayLink
-from conduit.tui.store import Table, id_of, label_of
-from conduit.tui.tentative import shown_at_once
-from conduit.tui.traffic import Record
-from conduit.tui.undoing import Undo
+from conduit.tui.state.gateway import ANOTHER_GATEWAY, GatewayLink
+from conduit.tui.state.store import Table, id_of, label_of
+from conduit.tui.state.tentative import shown_at_once
+from conduit.tui.state.traffic import Record
+from conduit.tui.state.undoing import Undo
 from conduit.tui.widgets.dialogs import Confirm, TypeName
 from conduit.tui.widgets.forms import CONFLICT, Field, FormDialog, Reread, begun_with
 from conduit.tui.widgets.frame import FrameScreen

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from conduit.tui.ring import Ring
+from conduit.tui.state.ring import Ring
 from conduit.tui.widgets.grid import Column, LastingGrid
 
 Admits = Callable[[Any], bool]

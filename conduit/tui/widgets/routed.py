@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator
 from textual.content import Content
 
 from conduit.core import people
-from conduit.tui.connectivity import Tone
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.traffic import Record
+from conduit.tui.state.connectivity import Tone
+from conduit.tui.state.traffic import Record
 
 _TARGET_CELLS = 30
 """At most; names that are shorter leave the reasons more room."""

@@ -8,7 +8,7 @@ from textual.binding import Binding
 from conduit.client.errors import ClientError
 from conduit.tui.fitting import Piece
 from conduit.tui.places import PLACES
-from conduit.tui.traffic import Record
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.detailed import DetailedScreen
 from conduit.tui.widgets.dialogs import Confirm, TypeName
 from conduit.tui.widgets.frame import app_of

@@ -12,9 +12,9 @@ from conduit.client.errors import ClientError
 from conduit.core import people
 from conduit.core.money import NANODOLLARS_PER_DOLLAR
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.remembering import Spent
-from conduit.tui.store import REQUEST_FINISHED
-from conduit.tui.traffic import Record
+from conduit.tui.state.remembering import Spent
+from conduit.tui.state.store import REQUEST_FINISHED
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.figures import Figures
 from conduit.tui.widgets.frame import app_of

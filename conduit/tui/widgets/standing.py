@@ -4,10 +4,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from conduit.core.ids import now_ms
-from conduit.tui.connectivity import Tone
 from conduit.tui.glyphs import Glyphs
-from conduit.tui.rates import MANY_ERRORS
-from conduit.tui.traffic import Record
+from conduit.tui.state.connectivity import Tone
+from conduit.tui.state.rates import MANY_ERRORS
+from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.grid import Cell
 
 NEAR = 0.8

@@ -1,0 +1,1 @@
+"""Models asked through the gateway as its clients do: questions, answers and conversations."""

@@ -1,0 +1,1 @@
+"""A gateway's configuration as a whole: kept in files, compared, put in force and taken back."""

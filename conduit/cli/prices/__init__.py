@@ -1,0 +1,1 @@
+"""The price of a model: named, shown, and brought up to date."""

@@ -1,0 +1,1 @@
+"""What the gateway has recorded: requests, attempts and events, chosen, followed and shown."""

@@ -1,0 +1,1 @@
+"""Where calls go: providers with their credentials, and aliases with their targets."""

@@ -1,0 +1,1 @@
+"""What the interface knows of a gateway and is asked of it, without a word of terminals."""

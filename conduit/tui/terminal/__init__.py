@@ -1,0 +1,1 @@
+"""The terminal underneath the application: how keys come in and how changes get out."""
