@@ -218,6 +218,39 @@ async def test_stalled_readers_of_streams_cost_little(
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("path", list(ASKS))
+@pytest.mark.parametrize("size", [900_000, 3_000_000])
+async def test_a_stream_keeps_nothing_of_its_prompt(
+    tmp_path: Path, soaking: bool, path: str, size: int
+) -> None:
+    count = 50 if soaking else 10
+    name = "input" if "input" in ASKS[path] else "messages"
+    text = "x" * size
+    prompt = {name: text if name == "input" else [{"role": "user", "content": text}]}
+    # Large blocks are to go back to the system when they are let go, so that it shows.
+    async with flooded(tmp_path / "home", MALLOC_MMAP_THRESHOLD_="262144") as scene:
+        await scene.read(path, "flood-8000000", stream=True)
+        warming = await scene.ask(path, f"flood-{REPLY_BYTES}", stream=True, **prompt)
+        await warming.begin()
+        before = scene.rss()
+        readers = []
+        for _ in range(count):
+            readers.append(await scene.ask(path, f"flood-{REPLY_BYTES}", stream=True, **prompt))
+            await readers[-1].begin()
+        await scene.stuck()
+        grown = scene.rss() - before
+        for reader in (warming, *readers):
+            reader.leave()
+        await scene.settled()
+        print(
+            f"\n{path}: {count} streams of prompts of {size / 1e6:.1f} MB each: memory grew by "
+            f"{grown / count / 1e6:.2f} MB a stream over {before / 1e6:.0f}"
+        )
+    assert grown < count * MOST_A_READER + LOADED_LATER
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("path", list(ASKS))
 async def test_stalled_readers_of_whole_answers_cost_no_more_than_these(
     tmp_path: Path, soaking: bool, path: str
 ) -> None:

@@ -1,5 +1,6 @@
 """One call as a client wrote it, in any dialect: what the gateway reads of it."""
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -41,6 +42,11 @@ class ClientCall(msgspec.Struct, frozen=True):
             return "fast"
         value = self.read("service_tier")
         return value if isinstance(value, str) else None
+
+    def reduced_to(self, names: Container[str]) -> "ClientCall":
+        """The call with these of its fields alone, and nothing that holds on to the others."""
+        fields = {name: raw.copy() for name, raw in self.fields.items() if name in names}
+        return msgspec.structs.replace(self, fields=fields, body=b"", request=None, asked=None)
 
     def read(self, name: str) -> Any:
         """The value of a top-level field, None where there is none."""

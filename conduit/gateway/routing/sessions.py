@@ -10,6 +10,8 @@ SESSION_HEADER: Final = "x-conduit-session"
 _LONGEST: Final = 512
 _OF_A_SESSION: Final = frozenset({"prompt_cache_key", "metadata"})
 _OF_A_USER: Final = frozenset({"safety_identifier", "user", "metadata"})
+NAMING_FIELDS: Final = _OF_A_SESSION | _OF_A_USER
+"""All fields of a call that may name either."""
 
 
 def session_of(exchange: Exchange, sticky: str) -> str | None:

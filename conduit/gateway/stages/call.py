@@ -61,6 +61,24 @@ class Call:
         self._refuses_stream_usage: set[tuple[str, str]] = set()
 
     async def __call__(self, exchange: Exchange, attempt: Attempt, relay: Relay) -> None:
+        sent = await self._sent(exchange, attempt)
+        if sent is None:
+            return
+        asked, answering = sent
+        if attempt.candidate.upstream.drains:
+            await self._drain(
+                exchange, attempt, lambda outlet: self._answered(asked, answering, outlet), relay
+            )
+        else:
+            await self._answered(asked, answering, relay)
+
+    async def _sent(
+        self, exchange: Exchange, attempt: Attempt
+    ) -> tuple[Asked, Awaitable[UpstreamResponse]] | None:
+        """The call on its way, with its answer; None where it cannot be made.
+
+        A step of its own: while the answer comes, nothing here holds on to the prompt.
+        """
         call = exchange.call
         upstream = attempt.candidate.upstream
         asks_usage = (
@@ -84,7 +102,7 @@ class Call:
             )
         except RequestError as error:  # what the provider cannot be asked, or named in a path
             attempt.failed(error, AttemptOutcome.REFUSED, Assumed.NOTHING)
-            return
+            return None
         body = encoded.body
         request = OutgoingRequest("POST", upstream.base_url + path, body)
         try:
@@ -92,27 +110,21 @@ class Call:
             endpoint = self._endpoint_of(upstream)
         except UpstreamFailure as error:
             attempt.failed(error, AttemptOutcome.REFUSED, Assumed.NOTHING)
-            return
+            return None
         except InvalidRequestError as error:
             # Its base URL was good when it was stored: the operator's matter, not the caller's.
             failure = UpstreamFailure(f"the provider {upstream.name!r} cannot be called: {error}")
             attempt.failed(failure, AttemptOutcome.REFUSED, Assumed.NOTHING)
-            return
+            return None
         if exchange.ends_at is not None and exchange.is_late(self._shortest_s):
             attempt.failed(passed(), AttemptOutcome.REFUSED, Assumed.NOTHING)
-            return
+            return None
         kept = exchange.kept
         if kept is not None:
             note_sent(kept, attempt, request, headers)
         attempt.sent = True  # until the transport knows better
-        asked = Asked(exchange, attempt, bridge, sending)
         answering = endpoint.send(path, body, headers, self._deadlines(exchange, attempt))
-        if upstream.drains:
-            await self._drain(
-                exchange, attempt, lambda outlet: self._answered(asked, answering, outlet), relay
-            )
-        else:
-            await self._answered(asked, answering, relay)
+        return Asked(exchange, attempt, bridge, sending), answering
 
     async def _answered(
         self, asked: Asked, answering: Awaitable[UpstreamResponse], relay: Relay

@@ -19,6 +19,7 @@ from conduit.gateway.dialects.openai.relayed_answer import Output
 from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome, Ledger
+from conduit.gateway.routing.sessions import NAMING_FIELDS
 from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
 from conduit.gateway.stages.answer_headers import answer_headers
 from conduit.gateway.stages.at_once import AtOnce
@@ -180,6 +181,7 @@ class RelayAnswer:
         headers["x-accel-buffering"] = "no"  # nginx would hold the events back
         attempt.answering = True
         attempt.ttft_ms = exchange.elapsed_ms()
+        _let_go_of_prompt(exchange)
         await relay.start(headers)
 
     def _account(self, attempt: Attempt, output: Output) -> int:
@@ -294,6 +296,15 @@ async def _read_tail(response: UpstreamResponse) -> None:
         async with asyncio.timeout(_TAIL_S):
             async for _ in response:
                 pass
+
+
+def _let_go_of_prompt(exchange: Exchange) -> None:
+    """Nobody else will be asked now, and a stream may be long: it keeps no copy of its prompt."""
+    exchange.call = exchange.call.reduced_to(NAMING_FIELDS)
+    exchange.prompt = None
+    for attempt in exchange.attempts:
+        if attempt.encoded is not None:
+            attempt.encoded = msgspec.structs.replace(attempt.encoded, body=b"")
 
 
 def _refuse_a_crawl(attempt: Attempt, produced: int, slowest: float) -> None:
