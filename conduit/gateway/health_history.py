@@ -18,11 +18,11 @@ from conduit.core import people
 from conduit.core.errors import UnavailableError
 from conduit.core.ids import new_id, now_ms
 from conduit.gateway.health.registry import Change
-from conduit.gateway.pausing import pause
 from conduit.gateway.storage import health_changes
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
 from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange, WantedChanges
 from conduit.gateway.storage.rows import Found, Window, cursor_after, storable
+from conduit.gateway.system.pausing import pause
 
 logger = logging.getLogger(__name__)
 

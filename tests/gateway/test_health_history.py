@@ -17,7 +17,7 @@ from conduit.gateway.storage.health_changes import WantedChanges
 from conduit.gateway.storage.rows import Window
 from tests import postgresql
 from tests.fakes.relay import Relay
-from tests.gateway.test_known_keys import WITHIN_S, Outage
+from tests.gateway.keys.test_known_keys import WITHIN_S, Outage
 
 EVERY, ALL = WantedChanges(), Window(limit=1_000)
 DAY_MS = 86_400_000

@@ -14,8 +14,8 @@ from conduit.gateway.storage.engine import Database, writing
 from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange
 from tests import postgresql
 from tests.gateway.admin.calls import SIMULATED, AdminApi
+from tests.gateway.keys.test_known_keys import WITHIN_S, Outage
 from tests.gateway.records import AT_MS
-from tests.gateway.test_known_keys import WITHIN_S, Outage
 
 HISTORY = "/admin/health/history"
 
