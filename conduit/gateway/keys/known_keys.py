@@ -18,7 +18,7 @@ from conduit.gateway.config.snapshot import KeyGrant
 from conduit.gateway.keys.grants import grants_of
 from conduit.gateway.storage import keys
 from conduit.gateway.storage.engine import PATIENT_S, Database, outages_reported, reading
-from conduit.gateway.storage.key_copy import CopiedGrant, KeyCopyError, KeyCopyFile
+from conduit.gateway.storage.known_keys import CopiedGrant, KeyCopyError, KeyCopyFile
 
 _log = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from conduit.gateway.storage import health_changes
+from conduit.gateway.storage import health_history
 from conduit.gateway.storage.engine import Database, reading, writing
-from conduit.gateway.storage.health_changes import StoredHealthChange, WantedChanges
+from conduit.gateway.storage.health_history import StoredHealthChange, WantedChanges
 from conduit.gateway.storage.rows import Window, cursor_after
 from tests.gateway.records import AT_MS, health_change
 
@@ -22,14 +22,14 @@ CHANGES = (
 
 async def store(database: Database, *changes: StoredHealthChange) -> None:
     async with writing(database) as connection:
-        await health_changes.add(connection, changes)
+        await health_history.add(connection, changes)
 
 
 async def found_of(
     database: Database, wanted: WantedChanges = EVERY, window: Window = ALL
 ) -> list[StoredHealthChange]:
     async with reading(database) as connection:
-        return list(await health_changes.newest(connection, wanted, window))
+        return list(await health_history.newest(connection, wanted, window))
 
 
 async def test_changes_come_newest_first_as_they_were_stored(database: Database) -> None:
@@ -90,24 +90,24 @@ async def test_what_is_too_old_or_too_much_is_deleted(
 ) -> None:
     await store(database, *CHANGES)
     async with reading(database) as connection:
-        last = await health_changes.last_surplus(connection, before_ms, kept)
+        last = await health_history.last_surplus(connection, before_ms, kept)
     assert (last is None) == (left == len(CHANGES))
     if last is not None:
         async with writing(database) as connection:
-            assert await health_changes.delete_up_to(connection, last) == len(CHANGES) - left
-            assert await health_changes.delete_up_to(connection, last) == 0
+            assert await health_history.delete_up_to(connection, last) == len(CHANGES) - left
+            assert await health_history.delete_up_to(connection, last) == 0
     assert await found_of(database) == [*reversed(CHANGES)][:left]
 
 
 async def test_an_empty_history_has_no_surplus(database: Database) -> None:
     async with reading(database) as connection:
-        assert await health_changes.last_surplus(connection, AT_MS, 0) is None
+        assert await health_history.last_surplus(connection, AT_MS, 0) is None
 
 
 async def test_a_transaction_deletes_the_oldest_of_many(database: Database) -> None:
     many = [health_change(number) for number in range(1_500)]
     await store(database, *many)
     async with writing(database) as connection:
-        first = await health_changes.delete_up_to(connection, many[-2].id)
+        first = await health_history.delete_up_to(connection, many[-2].id)
     newest_left = await found_of(database, EVERY, Window(limit=1_000))
     assert (first, len(newest_left), newest_left[-1]) == (1_000, 500, many[1_000])

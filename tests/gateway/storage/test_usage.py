@@ -11,11 +11,11 @@ from sqlalchemy import insert, text
 
 from conduit.core.ids import new_id
 from conduit.core.periods import offsets_ms, period_start_ms
-from conduit.gateway.storage import spending
+from conduit.gateway.storage import usage
 from conduit.gateway.storage.engine import Database, reading, writing
 from conduit.gateway.storage.requests import EVER, Span
 from conduit.gateway.storage.schema import ledger
-from conduit.gateway.storage.spending import Chosen, Grouping, Spent
+from conduit.gateway.storage.usage import Chosen, Grouping, Spent
 from tests.gateway.records import attempt_row
 
 Row = dict[str, Any]
@@ -182,12 +182,12 @@ async def test_sums_equal_those_of_the_ledger_for_any_choice(
         zone = chance.choice(["UTC", "Europe/Berlin", "America/New_York"])
         meant = [row for row in rows if fits(row, chosen)]
         async with reading(database) as connection:
-            total = await spending.total(connection, chosen)
+            total = await usage.total(connection, chosen)
             assert total == summed(None, meant)
             if by is None or total.first_ms is None or total.last_ms is None:
                 continue
             grouping = Grouping(by, offsets_ms(zone, total.first_ms, total.last_ms))
-            found = await spending.groups(connection, chosen, grouping, 1000)
+            found = await usage.groups(connection, chosen, grouping, 1000)
         groups: dict[object, list[Row]] = {}
         for row in meant:
             groups.setdefault(group_of(by, zone)(row), []).append(row)
@@ -209,13 +209,13 @@ async def test_what_groups_cost_over_time_is_what_they_cost_in_all(
         await connection.execute(insert(ledger), rows)
     zone = "Europe/Berlin"
     async with reading(database) as connection:
-        total = await spending.total(connection, Chosen())
+        total = await usage.total(connection, Chosen())
         assert total.first_ms is not None
         assert total.last_ms is not None
         time = Grouping(step, offsets_ms(zone, total.first_ms, total.last_ms))
-        groups = await spending.groups(connection, Chosen(), Grouping(by), 1000)
+        groups = await usage.groups(connection, Chosen(), Grouping(by), 1000)
         wanted = [str(each.group) for each in groups[:-1]]
-        found = await spending.series(connection, Chosen(), Grouping(by), time, wanted)
+        found = await usage.series(connection, Chosen(), Grouping(by), time, wanted)
     costs: dict[tuple[object, object], int] = {}
     for row in rows:
         if (group := group_of(by, zone)(row)) in wanted and row["state"] == "done":
@@ -238,8 +238,8 @@ async def test_groups_are_the_dearest_or_the_last(database: Database) -> None:
     async with writing(database) as connection:
         await connection.execute(insert(ledger), rows)
     async with reading(database) as connection:
-        dear = await spending.groups(connection, Chosen(), Grouping("model"), 2)
-        late = await spending.groups(connection, Chosen(), Grouping("day"), 2)
+        dear = await usage.groups(connection, Chosen(), Grouping("model"), 2)
+        late = await usage.groups(connection, Chosen(), Grouping("day"), 2)
     assert [each.group for each in dear] == ["m-5", "m-4"]
     assert [each.group for each in late] == [5, 4]
 
@@ -247,7 +247,7 @@ async def test_groups_are_the_dearest_or_the_last(database: Database) -> None:
 @pytest.mark.parametrize("kind", ["sqlite"])  # a server chooses by what it knows of the table
 async def test_a_stretch_of_time_is_read_by_an_index(database: Database) -> None:
     chosen = Chosen(Span(1, 2))
-    statement = spending.statement_of_total(chosen).compile(
+    statement = usage.statement_of_total(chosen).compile(
         database.sync_engine, compile_kwargs={"literal_binds": True}
     )
     async with reading(database) as connection:
@@ -274,4 +274,4 @@ def test_a_day_by_offsets_is_the_day_of_a_period(zone: str) -> None:
 
 
 def test_a_whole_ledger_is_read_without_a_look_at_every_key() -> None:
-    assert "recursive" not in str(spending.statement_of_total(Chosen(EVER))).lower()
+    assert "recursive" not in str(usage.statement_of_total(Chosen(EVER))).lower()
