@@ -22,6 +22,7 @@ _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _CODE_BLOCK = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE_CODE = re.compile(r"`([^`]+)`")
 _COMMAND = re.compile(r"(?:^|[\s(/])conduit ([a-z][^#|;&)]*)")
+_MAPPED = re.compile(r"[a-z_]+(?:\.py|/)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -119,6 +120,16 @@ def test_the_readme_leads_to_every_page() -> None:
         target.partition("#")[0] for target in _LINK.findall((ROOT / "README.md").read_text())
     }
     assert {f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md")} <= linked
+
+
+def test_the_map_of_the_gateway_names_every_module_and_none_that_is_not() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = text.partition("\nIn `conduit/gateway/`,")[2].partition("\n\n")[2].partition("\n\n")[0]
+    names = [_MAPPED.findall(row.strip().partition("  ")[0]) for row in block.splitlines()]
+    gateway = ROOT / "conduit" / "gateway"
+    modules = {path.name for path in gateway.glob("*.py")} - {"__init__.py"}
+    packages = {f"{path.parent.name}/" for path in gateway.glob("*/__init__.py")}
+    assert {name for row in names for name in row} == modules | packages
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

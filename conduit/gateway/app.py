@@ -21,18 +21,16 @@ from conduit.core.paths import data_folder
 from conduit.core.redaction import LiveSecrets
 from conduit.core.settings import GatewaySettings, SettingsError, reason_of
 from conduit.core.settings_sources import SettingsSource, views
-from conduit.gateway import machine, rules
-from conduit.gateway.access_tokens import AccessTokens, fetch_through
-from conduit.gateway.active_probes import ActiveProbes, Pauses
+from conduit.gateway import settings_rules
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.appkeys import ENTRANCE
-from conduit.gateway.body_store import FOLDER, BodyStore
+from conduit.gateway.bodies.store import FOLDER, BodyStore
 from conduit.gateway.cache.answers import AnswerCache
-from conduit.gateway.clock_watch import ClockWatch
-from conduit.gateway.configuration import Configuration, sealing_key_of
+from conduit.gateway.config.configuration import Configuration, sealing_key_of
+from conduit.gateway.config.sealing import SealingKey, key_source
+from conduit.gateway.config.snapshot import Credential, Upstream
 from conduit.gateway.day_counts import day_counts
 from conduit.gateway.dialects.client_errors import encode_error
-from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.entrance import CurrentEntrance
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.events.live import LiveEvents
@@ -41,8 +39,9 @@ from conduit.gateway.following import Following
 from conduit.gateway.health.registry import Change, Health
 from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.idempotency.turns import Turns
-from conduit.gateway.keyring import Keyring
-from conduit.gateway.known_keys import KnownKeys
+from conduit.gateway.in_flight import LiveExchanges
+from conduit.gateway.keys.keyring import Keyring
+from conduit.gateway.keys.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import WORKERS_FOLDER, open_ledger, worker_folder
 from conduit.gateway.ledger.shared import SharedLedger
@@ -51,19 +50,20 @@ from conduit.gateway.limits.limiter import CountSince, Limiter
 from conduit.gateway.limits.shared import SharedLimiter
 from conduit.gateway.limits.shares import counted_among, shares_among
 from conduit.gateway.limits.store import Redis, Store
-from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics.counts import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
 from conduit.gateway.parts import Gateway
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.installed import InstalledBook, book_at_start, book_in_force
-from conduit.gateway.probe_books import ProbeBooks
+from conduit.gateway.probing.active import ActiveProbes, Pauses
+from conduit.gateway.probing.books import ProbeBooks
 from conduit.gateway.providers.registry import provider_of
-from conduit.gateway.reach import Reach
+from conduit.gateway.reach.access_tokens import AccessTokens, fetch_through
+from conduit.gateway.reach.endpoints import Endpoints
+from conduit.gateway.reach.stored import Reach
 from conduit.gateway.record_retention import RecordRetention
 from conduit.gateway.request_path import make_entrance, price_of
 from conduit.gateway.routes import calls, gemini, health, models, openapi
-from conduit.gateway.sealing import SealingKey, key_source
 from conduit.gateway.seat import Seat
 from conduit.gateway.server.address_lists import AddressLists, address_middleware
 from conduit.gateway.server.addresses import ClientAddresses
@@ -75,7 +75,6 @@ from conduit.gateway.server.logins import Api, FailedLogins
 from conduit.gateway.server.runner import DIRECT, EdgeOptions
 from conduit.gateway.server.tls import tls_of
 from conduit.gateway.shedding import Reason, Shedder, log_change, watch
-from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.storage import master_keys
 from conduit.gateway.storage.engine import (
     Database,
@@ -85,6 +84,8 @@ from conduit.gateway.storage.engine import (
     reading,
 )
 from conduit.gateway.storage.migrate import migrate
+from conduit.gateway.system import machine
+from conduit.gateway.system.clock_watch import ClockWatch
 from conduit.gateway.upstream.clients import open_client
 from conduit.gateway.upstream.options import ClientOptions
 
@@ -151,12 +152,13 @@ async def open_gateway(
         )
         warnings = (*warnings, warning) if warning is not None else warnings
         live = LiveExchanges()
-        cache = AnswerCache(rules.cache_limits(settings))
+        cache = AnswerCache(settings_rules.cache_limits(settings))
         shedder = Shedder(
-            rules.shedding_limits(settings), lambda reasons: _tell_shedding(gateway, reasons)
+            settings_rules.shedding_limits(settings),
+            lambda reasons: _tell_shedding(gateway, reasons),
         )
         bodies = BodyStore(
-            folder / FOLDER, lambda: rules.retention(gateway.settings), secrets.scrub
+            folder / FOLDER, lambda: settings_rules.retention(gateway.settings), secrets.scrub
         )
         metrics = Metrics(
             __version__,
@@ -198,14 +200,14 @@ async def open_gateway(
                 workers=1 if seat is None else seat.count,
             ),
             bodies=bodies,
-            health=Health(rules.health_rules(settings)),
+            health=Health(settings_rules.health_rules(settings)),
             health_history=history,
             notifications=NotificationWatch(
                 database,
                 ledger.spent_past,
                 bus.publish,
                 scrub=secrets.scrub,
-                rules=WatchRules(unusual=lambda: rules.unusual_spending(gateway.settings)),
+                rules=WatchRules(unusual=lambda: settings_rules.unusual_spending(gateway.settings)),
             ),
             secrets=secrets,
             warnings=warnings,
@@ -216,7 +218,7 @@ async def open_gateway(
         stack.push_async_callback(gateway.limiter.close)
         gateway.health.changed = partial(_tell_health, gateway)
         retention = RecordRetention(
-            database, lambda: rules.kept_records(gateway.settings), bus.publish
+            database, lambda: settings_rules.kept_records(gateway.settings), bus.publish
         )
         for writer in (history, gateway.notifications, bodies, retention, gateway.turns):
             writer.start()
@@ -402,9 +404,9 @@ def _renew(gateway: Gateway, edge: _Edge, entrance: CurrentEntrance) -> None:
     settings = gateway.settings
     gateway.addresses.trust(networks_of(settings.trusted_proxies))
     edge.lists.use(settings)
-    gateway.health.use(rules.health_rules(settings))
-    gateway.cache.store.limits = rules.cache_limits(settings)
-    gateway.shedder.limits = rules.shedding_limits(settings)
+    gateway.health.use(settings_rules.health_rules(settings))
+    gateway.cache.store.limits = settings_rules.cache_limits(settings)
+    gateway.shedder.limits = settings_rules.shedding_limits(settings)
     entrance.now = make_entrance(gateway)
 
 
@@ -456,7 +458,7 @@ def _load_admin(gateway: Gateway, master: MasterAccess, logins: FailedLogins) ->
         client_ip=gateway.addresses.of,
         rotation=gateway.rotation,
         max_attempts=lambda: gateway.settings.max_attempts,
-        unknown_price=lambda: rules.unknown_price(gateway.settings),
+        unknown_price=lambda: settings_rules.unknown_price(gateway.settings),
         revisions_kept=lambda: gateway.settings.config_revisions,
         doubt=gateway.in_doubt.set,
     )

@@ -7,13 +7,13 @@ requests that have come in by the old one keep it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from conduit.gateway.config.snapshot import KeyGrant, Snapshot
+from conduit.gateway.in_flight import LiveExchanges
 from conduit.gateway.limits.limiter import Scope
-from conduit.gateway.live import LiveExchanges
 from conduit.gateway.pipeline import Stages
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.body import BodyLimits
 from conduit.gateway.shedding import Shedder
-from conduit.gateway.snapshot import KeyGrant, Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,18 @@ import msgspec
 
 from conduit.core.errors import ConduitError
 from conduit.core.ids import new_id, now_ms
-from conduit.gateway.bodies import GatheredCall
+from conduit.gateway.bodies.gathering import GatheredCall
 from conduit.gateway.cache.answers import Recall
 from conduit.gateway.cache.terms import Caching
 from conduit.gateway.capabilities import Capabilities, capabilities_of
+from conduit.gateway.config.snapshot import (
+    AliasMapping,
+    Credential,
+    KeyGrant,
+    Policy,
+    Snapshot,
+    Upstream,
+)
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.bridges.protocol import AnswerStream
 from conduit.gateway.dialects.chat_call import ReadCall
@@ -31,7 +39,6 @@ from conduit.gateway.limits.limiter import Permit, Scope
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.cost import Bound
 from conduit.gateway.provider import Operation, Quirks
-from conduit.gateway.snapshot import AliasMapping, Credential, KeyGrant, Policy, Snapshot, Upstream
 
 if TYPE_CHECKING:  # it knows the database, which a translation offline has no use for
     from conduit.gateway.idempotency.turns import Turn

@@ -11,13 +11,13 @@ from conduit.core.announcement import AnnouncedProvider
 from conduit.core.errors import InvalidRequestError, UpstreamFailure
 from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, displayed_start, make_master_key, make_virtual_key
-from conduit.gateway.configuration import Configuration, host_of
-from conduit.gateway.discovery import NoListError, lists_models, models_of
-from conduit.gateway.endpoints import Endpoints
+from conduit.gateway.config.configuration import Configuration, host_of
+from conduit.gateway.config.snapshot import Snapshot
+from conduit.gateway.probing.discovery import NoListError, lists_models, models_of
 from conduit.gateway.provider import ProviderType
 from conduit.gateway.providers.registry import types
-from conduit.gateway.reach import Authorize, Reach
-from conduit.gateway.snapshot import Snapshot
+from conduit.gateway.reach.endpoints import Endpoints
+from conduit.gateway.reach.stored import Authorize, Reach
 from conduit.gateway.storage import credentials, keys, mappings, master_keys, providers
 from conduit.gateway.storage.credentials import StoredCredential
 from conduit.gateway.storage.engine import Database, reading, writing

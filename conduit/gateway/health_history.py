@@ -18,11 +18,11 @@ from conduit.core import people
 from conduit.core.errors import UnavailableError
 from conduit.core.ids import new_id, now_ms
 from conduit.gateway.health.registry import Change
-from conduit.gateway.pausing import pause
-from conduit.gateway.storage import health_changes
+from conduit.gateway.storage import health_history
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
-from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange, WantedChanges
+from conduit.gateway.storage.health_history import ID_PREFIX, StoredHealthChange, WantedChanges
 from conduit.gateway.storage.rows import Found, Window, cursor_after, storable
+from conduit.gateway.system.pausing import pause
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ class HealthHistory:
         try:
             with outages_reported():
                 async with reading(self._database, _READING_S) as connection:
-                    stored = await health_changes.newest(connection, wanted, window)
+                    stored = await health_history.newest(connection, wanted, window)
         except UnavailableError:
             own = tuple(self._recent)
         found = {each.id: each for each in stored}
@@ -119,12 +119,12 @@ class HealthHistory:
         before_ms = now_ms() - self._kept_days() * _DAY_MS
         with outages_reported():
             async with reading(self._database) as connection:
-                last = await health_changes.last_surplus(connection, before_ms, self._limits.rows)
+                last = await health_history.last_surplus(connection, before_ms, self._limits.rows)
         deleted = 0
         while last is not None and not self._stopping.is_set():
             with outages_reported():
                 async with writing(self._database) as connection:
-                    some = await health_changes.delete_up_to(connection, last)
+                    some = await health_history.delete_up_to(connection, last)
             if not some:
                 break
             deleted += some
@@ -170,7 +170,7 @@ class HealthHistory:
             try:
                 with outages_reported():
                     async with writing(self._database) as connection:
-                        await health_changes.add(connection, some)
+                        await health_history.add(connection, some)
             except UnavailableError as error:
                 self._failed(error.message)
                 return

@@ -13,25 +13,25 @@ from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.resources.status import SettingsReload
 from conduit.core.settings import RESTART_ONLY, GatewaySettings, SettingsError
 from conduit.core.settings_sources import SettingsSource
-from conduit.gateway import machine, settings_change
-from conduit.gateway.access_tokens import AccessTokens
-from conduit.gateway.body_store import BodyStore
+from conduit.gateway.bodies.store import BodyStore
 from conduit.gateway.cache.answers import AnswerCache
-from conduit.gateway.configuration import Configuration
-from conduit.gateway.endpoints import Endpoints
+from conduit.gateway.config import settings_change
+from conduit.gateway.config.configuration import Configuration
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.health.registry import Health
 from conduit.gateway.health_history import HealthHistory
 from conduit.gateway.idempotency.turns import Turns
-from conduit.gateway.keyring import Keyring
-from conduit.gateway.known_keys import KnownKeys
+from conduit.gateway.in_flight import LiveExchanges
+from conduit.gateway.keys.keyring import Keyring
+from conduit.gateway.keys.known_keys import KnownKeys
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.limits.limiter import Limiter
-from conduit.gateway.live import LiveExchanges
 from conduit.gateway.metrics.counts import Metrics
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
+from conduit.gateway.reach.access_tokens import AccessTokens
+from conduit.gateway.reach.endpoints import Endpoints
 from conduit.gateway.routes.health import Readiness
 from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.seat import Seat
@@ -39,10 +39,11 @@ from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.tls import Tls, reload_or_tell
 from conduit.gateway.shedding import Shedder, told_of
 from conduit.gateway.state import GatewayState, LedgerReport
-from conduit.gateway.stopping import grace_warning
 from conduit.gateway.storage.engine import (
     Database,
 )
+from conduit.gateway.system import machine
+from conduit.gateway.system.stopping import grace_warning
 
 
 @dataclass(slots=True, eq=False)

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+from conduit.gateway.config.snapshot import KeyGrant
 from conduit.gateway.exchange import Attempt, Exchange, Incoming, Relay
-from conduit.gateway.snapshot import KeyGrant
 
 
 @dataclass(frozen=True, slots=True)

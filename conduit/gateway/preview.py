@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
+from conduit.gateway.config.snapshot import Upstream
 from conduit.gateway.dialects.anthropic import dialect as anthropic_messages
 from conduit.gateway.dialects.bedrock import dialect as bedrock_converse
 from conduit.gateway.dialects.bridges.choice import bridge_between
@@ -22,7 +23,6 @@ from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.provider import Operation, Quirks
 from conduit.gateway.providers.registry import provider_of
 from conduit.gateway.routing.lacking import lack_of, needs_of, refusal_of
-from conduit.gateway.snapshot import Upstream
 
 DIALECT_NAMES: Final[Mapping[str, str]] = {
     "chat": openai_chat.NAME,

@@ -16,10 +16,10 @@ from conduit.core import people
 from conduit.core.errors import UnavailableError
 from conduit.core.events import EventKind
 from conduit.core.ids import at_ms_of, first_id, now_ms
-from conduit.gateway.pausing import pause
 from conduit.gateway.storage import installation, requests
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
 from conduit.gateway.storage.requests import ID_PREFIX
+from conduit.gateway.system.pausing import pause
 
 logger = logging.getLogger(__name__)
 

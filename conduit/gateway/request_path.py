@@ -7,7 +7,7 @@ from msgspec import structs
 
 from conduit.core.limits import limits_in
 from conduit.core.networks import network_names
-from conduit.gateway import rules
+from conduit.gateway import settings_rules
 from conduit.gateway.entrance import Entrance
 from conduit.gateway.exchange import Candidate
 from conduit.gateway.ledger.records import RequestRecord
@@ -82,11 +82,13 @@ def make_stages(gateway: Gateway) -> Stages:
         price_of(gateway),
         record.started,
         is_bounded=gateway.ledger.is_bounded,
-        unknown=rules.unknown_price(settings),
+        unknown=settings_rules.unknown_price(settings),
         unpriced=gateway.notifications.note_unpriced,
     )
     resolve.limits = limits_in(settings.rate_limits)
-    attempts = Attempts(rules.retry_rules(settings), gateway.health, resolve.decide, cost_at)
+    attempts = Attempts(
+        settings_rules.retry_rules(settings), gateway.health, resolve.decide, cost_at
+    )
     attempts.rotation = gateway.rotation
     keeping = DecodeAndKeep(
         by_default=settings.log_bodies, limit_bytes=settings.log_body_limit_bytes
@@ -109,7 +111,7 @@ def make_stages(gateway: Gateway) -> Stages:
             gateway.endpoints.of,
             gateway.tokens.headers,
             RelayAnswer(gateway.ledger, settle, settings.answer_limit_bytes),
-            rules.deadlines(settings),
+            settings_rules.deadlines(settings),
             Drain(settings.hang_up_drains, settings.hang_up_drain_s),
             settings.shortest_attempt_s,
         ),
@@ -119,9 +121,9 @@ def make_stages(gateway: Gateway) -> Stages:
 
 def counting_stages(gateway: Gateway, stages: Stages) -> Stages:
     """The same steps for a call whose tokens are to be counted only, which costs nothing."""
-    deadlines = rules.deadlines(gateway.settings)
+    deadlines = settings_rules.deadlines(gateway.settings)
     resolve = Resolve(price_of(gateway), count.nothing_to_admit, costs=False)
-    retrying = rules.retry_rules(gateway.settings)
+    retrying = settings_rules.retry_rules(gateway.settings)
     return replace(
         stages,
         admit=count.nothing_to_admit,

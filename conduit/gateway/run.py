@@ -17,7 +17,6 @@ from conduit.core.events import EventKind
 from conduit.core.redaction import LiveSecrets, scrubbed
 from conduit.core.settings import GatewaySettings, SettingsError
 from conduit.core.settings_sources import SettingsSource, unknown_variables
-from conduit.gateway import logs
 from conduit.gateway.app import (
     NoMasterKeyError,
     edge_options,
@@ -25,6 +24,7 @@ from conduit.gateway.app import (
     master_access,
     open_gateway,
 )
+from conduit.gateway.config.sealing import SealingKeyError
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.first_start import (
     FIRST_KEY_NAME,
@@ -38,16 +38,16 @@ from conduit.gateway.ledger.binding import ForeignJournalError
 from conduit.gateway.ledger.journal import JournalUnwritableError
 from conduit.gateway.ledger.lock import LedgerLockedError
 from conduit.gateway.ledger.reading import JournalDamagedError
-from conduit.gateway.memory import calm_collector, keep_freed_memory
 from conduit.gateway.parts import Gateway
-from conduit.gateway.sealing import SealingKeyError
 from conduit.gateway.seat import READY, RELOAD, Seat, order_of
 from conduit.gateway.server.descriptors import allow_many_connections
 from conduit.gateway.server.listening import Inherited, Listening, Runners, listen, running
 from conduit.gateway.server.tls import tls_of
-from conduit.gateway.stopping import ENDING_S, grace_warning
 from conduit.gateway.storage.engine import DatabaseError, outages_reported
 from conduit.gateway.storage.ledger import StorageFailedError
+from conduit.gateway.system import logs
+from conduit.gateway.system.memory import calm_collector, keep_freed_memory
+from conduit.gateway.system.stopping import ENDING_S, grace_warning
 
 logger = logging.getLogger(__name__)
 

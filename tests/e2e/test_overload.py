@@ -175,7 +175,7 @@ async def test_a_machine_that_is_used_up_refuses_all_requests_and_ends_none(
     fake.script(Behaviour(chunks=4, gate=gate))
     stream = await chat(running, key, stream=True)
     begun = await stream.content.readany()
-    monkeypatch.setattr("conduit.gateway.machine.memory_limit_bytes", lambda: 1 << 20)
+    monkeypatch.setattr("conduit.gateway.system.machine.memory_limit_bytes", lambda: 1 << 20)
     await until_reasons_are(running, ["memory"])
     for secret in (key, first):
         refused = await chat(running, secret)

@@ -16,9 +16,9 @@ from conduit.core.keys import make_master_key
 from conduit.core.settings import SettingsError
 from conduit.core.settings_sources import SettingsSource, load
 from conduit.gateway.app import open_gateway
+from conduit.gateway.config.sealing import SealingKey, SealingKeyError
 from conduit.gateway.first_start import ensure_master_key
 from conduit.gateway.run import reloading_on_hangup
-from conduit.gateway.sealing import SealingKey, SealingKeyError
 from tests.e2e.conftest import UPSTREAM_SECRET, Admin, Running, connect_fake, running_gateway
 from tests.fakes.upstream import FakeUpstream
 

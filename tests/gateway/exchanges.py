@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
+from conduit.gateway.config.snapshot import AliasMapping, KeyGrant, Snapshot, Target, Upstream
 from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.pricing import Rates
 from conduit.gateway.provider import Operation
 from conduit.gateway.providers.registry import provider_of
-from conduit.gateway.snapshot import AliasMapping, KeyGrant, Snapshot, Target, Upstream
 
 DOLLAR = 1_000_000_000
 RATES = Rates(input=DOLLAR, output=2 * DOLLAR, version="test", source="override")

@@ -8,7 +8,7 @@ from conduit.gateway.storage.budgets import StoredBudget
 from conduit.gateway.storage.credentials import StoredCredential
 from conduit.gateway.storage.group_transactions import StoredTransaction
 from conduit.gateway.storage.groups import StoredGroup
-from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange
+from conduit.gateway.storage.health_history import ID_PREFIX, StoredHealthChange
 from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.mappings import StoredMapping
 from conduit.gateway.storage.notifications import ID_PREFIX as NOTIFICATION_PREFIX

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from conduit.gateway.access_tokens import AccessTokens, fetch_through
-from conduit.gateway.configuration import Configuration
-from conduit.gateway.endpoints import Endpoints
+from conduit.gateway.config.configuration import Configuration
 from conduit.gateway.first_start import Discovery, Found
 from conduit.gateway.providers import registry
+from conduit.gateway.reach.access_tokens import AccessTokens, fetch_through
+from conduit.gateway.reach.endpoints import Endpoints
 from conduit.gateway.storage.engine import Database
 from conduit.gateway.upstream import TransportError, TransportFault
 

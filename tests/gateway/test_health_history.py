@@ -11,13 +11,13 @@ from conduit.core.errors import UnavailableError
 from conduit.core.ids import now_ms
 from conduit.gateway.health.registry import Change
 from conduit.gateway.health_history import HealthHistory, HistoryLimits
-from conduit.gateway.storage import health_changes
+from conduit.gateway.storage import health_history
 from conduit.gateway.storage.engine import Database, create_engine, reading
-from conduit.gateway.storage.health_changes import WantedChanges
+from conduit.gateway.storage.health_history import WantedChanges
 from conduit.gateway.storage.rows import Window
 from tests import postgresql
 from tests.fakes.relay import Relay
-from tests.gateway.test_known_keys import WITHIN_S, Outage
+from tests.gateway.keys.test_known_keys import WITHIN_S, Outage
 
 EVERY, ALL = WantedChanges(), Window(limit=1_000)
 DAY_MS = 86_400_000
@@ -53,7 +53,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def stored(database: Database) -> list[str]:
     """The providers of what is in the database, newest first."""
     async with reading(database) as connection:
-        found = await health_changes.newest(connection, EVERY, ALL)
+        found = await health_history.newest(connection, EVERY, ALL)
     return [each.provider for each in found]
 
 
@@ -169,7 +169,7 @@ async def test_the_end_gives_up_a_write_that_takes_too_long(
         begun.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(health_changes, "add", hang)
+    monkeypatch.setattr(health_history, "add", hang)
     monkeypatch.setattr("conduit.gateway.health_history._CLOSING_S", 0.01)
     async with asyncio.timeout(WITHIN_S), kept(database) as history:
         history.note(change(1))
@@ -180,7 +180,7 @@ async def test_the_end_gives_up_a_write_that_takes_too_long(
 async def test_what_no_database_takes_is_in_nobody_s_way(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = health_changes.add
+    real = health_history.add
     refusals = iter([ValueError("odd")])
 
     async def refuse_once(*arguments: object) -> None:
@@ -188,7 +188,7 @@ async def test_what_no_database_takes_is_in_nobody_s_way(
             raise error
         await real(*arguments)  # type: ignore[arg-type]  # passed on as they come
 
-    monkeypatch.setattr(health_changes, "add", refuse_once)
+    monkeypatch.setattr(health_history, "add", refuse_once)
     async with kept(database) as history:
         history.note(change(1))
         await until(lambda: history.waiting == 0)

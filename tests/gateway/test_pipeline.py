@@ -12,10 +12,10 @@ from conduit.core.errors import (
     UpstreamFailure,
 )
 from conduit.gateway.cache.terms import Caching
+from conduit.gateway.config.snapshot import KeyGrant
 from conduit.gateway.exchange import Attempt, Candidate, Exchange, Relay
 from conduit.gateway.pipeline import Stages, run
 from conduit.gateway.provider import Operation
-from conduit.gateway.snapshot import KeyGrant
 from tests.gateway.exchanges import RATES, grant, snapshot, upstream
 
 

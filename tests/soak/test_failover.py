@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conduit.gateway import machine
 from conduit.gateway.health.breaker import BreakerState
+from conduit.gateway.system import machine
 from tests.conftest import SOAKING
 from tests.e2e.conftest import UPSTREAM_CLIENTS, Running, running_gateway
 from tests.fakes.toxic import ToxicProxy

@@ -9,31 +9,31 @@ from aiohttp import web
 
 from conduit.core.events import EventKind
 from conduit.core.resources.status import SettingsReload, SettingView
-from conduit.gateway.access_tokens import AccessTokens
 from conduit.gateway.admin.access import MasterAccess
-from conduit.gateway.body_store import BodyStore
+from conduit.gateway.bodies.store import BodyStore
 from conduit.gateway.cache.answers import AnswerCache
-from conduit.gateway.configuration import Configuration
-from conduit.gateway.discovery import ModelLists
+from conduit.gateway.config.configuration import Configuration
+from conduit.gateway.config.snapshot import Credential, Upstream
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.health.registry import Health
 from conduit.gateway.health_history import HealthHistory
-from conduit.gateway.keyring import Keyring
+from conduit.gateway.in_flight import LiveExchanges
+from conduit.gateway.keys.keyring import Keyring
 from conduit.gateway.ledger.budgets import BudgetTerms
 from conduit.gateway.ledger.entries import LedgerState
 from conduit.gateway.ledger.records import CorrectRecord
 from conduit.gateway.limits.limiter import Limiter
-from conduit.gateway.live import LiveExchanges
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.pricing.unknown import UnknownPrice
-from conduit.gateway.probe import Probed, Question, probe
-from conduit.gateway.reach import Reach
+from conduit.gateway.probing.discovery import ModelLists
+from conduit.gateway.probing.probe import Probed, Question, probe
+from conduit.gateway.reach.access_tokens import AccessTokens
+from conduit.gateway.reach.stored import Reach
 from conduit.gateway.routing.resolve import PriceOf
 from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.server.logins import FailedLogins
-from conduit.gateway.snapshot import Credential, Upstream
 from conduit.gateway.state import GatewayState, LedgerReport
 from conduit.gateway.storage.engine import Database
 from conduit.gateway.storage.revisions import USUALLY_KEPT, Author

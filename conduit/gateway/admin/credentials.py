@@ -18,7 +18,7 @@ from conduit.core.resources.providers import (
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
-from conduit.gateway.configuration import (
+from conduit.gateway.config.configuration import (
     Standing,
     hint_of,
     host_of,
@@ -26,8 +26,8 @@ from conduit.gateway.configuration import (
     secret_in,
     source_of,
 )
+from conduit.gateway.config.sealing import Place, SealedError, SealingKey
 from conduit.gateway.health.facts import LeftOutFacts, credentials_left_out
-from conduit.gateway.sealing import Place, SealedError, SealingKey
 from conduit.gateway.storage import credentials, providers
 from conduit.gateway.storage.credentials import StoredCredential
 from conduit.gateway.storage.engine import reading, writing

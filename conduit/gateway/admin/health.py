@@ -16,10 +16,10 @@ from conduit.core.resources.health import (
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
+from conduit.gateway.config.snapshot import AliasMapping, Credential
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
-from conduit.gateway.snapshot import AliasMapping, Credential
-from conduit.gateway.storage.health_changes import StoredHealthChange, WantedChanges
+from conduit.gateway.storage.health_history import StoredHealthChange, WantedChanges
 from conduit.gateway.storage.rows import page_of
 
 _PATH = "/admin/health"

@@ -10,10 +10,10 @@ from conduit.core.resources.fields import Resource, Time, time_ms
 from conduit.core.resources.keys import KeyUsage, KeyUsageGroup, KeyUsageSums, UsageBy
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.usage import sums_of
-from conduit.gateway.storage import keys, requests, spending
+from conduit.gateway.storage import keys, requests, usage
 from conduit.gateway.storage.engine import USUAL_S, reading
 from conduit.gateway.storage.requests import Recorded, Span
-from conduit.gateway.storage.spending import Chosen, Grouping, Spent
+from conduit.gateway.storage.usage import Chosen, Grouping, Spent
 
 _MOST_GROUPS = 1000
 
@@ -39,14 +39,12 @@ async def _show(call: Call[None, KeyUsageQuery]) -> KeyUsage:
     async with reading(admin.database) as connection:
         key = await keys.find(connection, call.names["key"])
         chosen = Chosen(span, key.id)
-        spent = await spending.total(connection, chosen)
+        spent = await usage.total(connection, chosen)
         [recorded] = await requests.recorded_of_key(connection, key.id, span, None, 1)
         by_spending: Sequence[Spent] = ()
         by_records: Sequence[Recorded] = ()
         if query.by is not None:
-            by_spending = await spending.groups(
-                connection, chosen, Grouping(query.by), _MOST_GROUPS
-            )
+            by_spending = await usage.groups(connection, chosen, Grouping(query.by), _MOST_GROUPS)
             by_records = await requests.recorded_of_key(
                 connection, key.id, span, query.by, _MOST_GROUPS
             )
@@ -77,7 +75,7 @@ def _joined(
     return [
         (
             group,
-            spent.get(group, spending.NOTHING),
+            spent.get(group, usage.NOTHING),
             recorded.get(group, requests.NOTHING_RECORDED),
         )
         for group in groups[:_MOST_GROUPS]

@@ -9,7 +9,7 @@ from conduit.core.resources.providers import ProbeView
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.probes import probed
-from conduit.gateway.probe import Question
+from conduit.gateway.probing.probe import Question
 from conduit.gateway.provider import Operation
 from conduit.gateway.storage import mappings
 from conduit.gateway.storage.engine import reading

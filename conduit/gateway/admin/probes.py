@@ -9,12 +9,12 @@ from conduit.core.errors import InvalidRequestError
 from conduit.core.money import format_usd
 from conduit.core.resources.providers import ProbeCheck, ProbeView
 from conduit.gateway.admin.context import AdminContext
+from conduit.gateway.config.snapshot import Upstream
 from conduit.gateway.pricing import Rates
 from conduit.gateway.pricing.cost import cost_of
 from conduit.gateway.pricing.lookup import rates_for
-from conduit.gateway.probe import Probed, Probing, Question
+from conduit.gateway.probing.probe import Probed, Probing, Question
 from conduit.gateway.provider import Operation
-from conduit.gateway.snapshot import Upstream
 
 _NEVER_TRIED: Final = ("vision", "audio", "reasoning")
 """What would cost more than a few tokens, or cannot be told from an answer."""

@@ -18,11 +18,11 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.probes import card_of, probed
 from conduit.gateway.admin.wire import ListQuery, QueryBool, page
-from conduit.gateway.discovery import NoListError, answers_at_all, models_of
-from conduit.gateway.probe import Question
+from conduit.gateway.config.snapshot import Credential, Snapshot, Upstream
+from conduit.gateway.probing.discovery import NoListError, answers_at_all, models_of
+from conduit.gateway.probing.probe import Question
 from conduit.gateway.provider import Operation
-from conduit.gateway.reach import Reach
-from conduit.gateway.snapshot import Credential, Snapshot, Upstream
+from conduit.gateway.reach.stored import Reach
 from conduit.gateway.storage import credentials, providers
 from conduit.gateway.storage.engine import reading
 from conduit.gateway.storage.rows import page_of

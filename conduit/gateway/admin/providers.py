@@ -23,7 +23,7 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.credentials import LeftOutById
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, changes_of, page
-from conduit.gateway.configuration import host_of
+from conduit.gateway.config.configuration import host_of
 from conduit.gateway.provider import ProviderType
 from conduit.gateway.providers import registry
 from conduit.gateway.storage import credentials, mappings, providers

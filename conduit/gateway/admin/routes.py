@@ -26,7 +26,7 @@ from conduit.core.resources.routes import (
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.health import deployment_view
 from conduit.gateway.admin.operation import AdminOperation, Call
-from conduit.gateway.grants import grants_of
+from conduit.gateway.keys.grants import grants_of
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use, who_may_not
 from conduit.gateway.routing.explain import ExplainedCandidate, ExplainedLeg, Explainer, Supposed

@@ -21,11 +21,11 @@ from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import ListQuery, page
 from conduit.gateway.ledger.records import CorrectRecord
-from conduit.gateway.storage import corrections, keys
-from conduit.gateway.storage.corrections import ID_PREFIX, Charge, StoredCharge, WantedCharges
+from conduit.gateway.storage import keys, spend
 from conduit.gateway.storage.engine import reading
 from conduit.gateway.storage.requests import Span
 from conduit.gateway.storage.rows import storable
+from conduit.gateway.storage.spend import ID_PREFIX, Charge, StoredCharge, WantedCharges
 
 _PATH = "/admin/spend"
 _ONE = _PATH + "/attempts/{attempt}"
@@ -67,7 +67,7 @@ async def _review(call: Call[None, ReviewQuery]) -> Page[ChargeView]:
             query.model,
             query.alias,
         )
-        found = await corrections.page(connection, wanted, query.window())
+        found = await spend.page(connection, wanted, query.window())
         names = await keys.names_of(connection, {each.settled.key_id for each in found.rows})
     return page(found, [_view(each, names) for each in found.rows])
 
@@ -78,7 +78,7 @@ async def _show(call: Call[None, None]) -> ChargeView:
 
 async def _shown(admin: AdminContext, attempt_id: str) -> ChargeView:
     async with reading(admin.database) as connection:
-        charge = await corrections.find(connection, attempt_id)
+        charge = await spend.find(connection, attempt_id)
         names = await keys.names_of(connection, [charge.settled.key_id])
     return _view(charge, names)
 
@@ -87,7 +87,7 @@ async def _stored(admin: AdminContext, attempt_id: str) -> Charge:
     """The attempt as it is once all that was written is in the database."""
     await admin.ledger.caught_up()
     async with reading(admin.database) as connection:
-        return await corrections.find(connection, attempt_id)
+        return await spend.find(connection, attempt_id)
 
 
 async def _correct(call: Call[NewCorrection, None]) -> ChargeView:

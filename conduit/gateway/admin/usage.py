@@ -22,10 +22,10 @@ from conduit.core.resources.usage import (
 )
 from conduit.gateway.admin.operation import AdminOperation, Call
 from conduit.gateway.admin.wire import QueryInt
-from conduit.gateway.storage import groups, keys, spending
+from conduit.gateway.storage import groups, keys, usage
 from conduit.gateway.storage.engine import USUAL_S, Transaction, reading
 from conduit.gateway.storage.requests import Span
-from conduit.gateway.storage.spending import Chosen, Grouping, Spent
+from conduit.gateway.storage.usage import Chosen, Grouping, Spent
 
 _USUAL_GROUPS = 1000
 _MOST_GROUPS = 20_000
@@ -74,10 +74,10 @@ async def _show(call: Call[None, SpendingQuery]) -> SpendingReport:
         group = None if query.group is None else await groups.find_ever(connection, query.group)
         group_id = None if group is None else group.id
         chosen = Chosen(span, key_id, query.provider, query.model, query.alias, group_id)
-        total = await spending.total(connection, chosen)
+        total = await usage.total(connection, chosen)
         found: tuple[Spent, ...] = ()
         if (grouping := _grouping(query, total)) is not None:
-            found = await spending.groups(connection, chosen, grouping, query.most + 1)
+            found = await usage.groups(connection, chosen, grouping, query.most + 1)
         names = await _names(connection, query.by, [str(each.group) for each in found])
         steps = await _series(connection, chosen, query, total, found)
     shown = found[: query.most]
@@ -141,7 +141,7 @@ async def _series(
     time = Grouping(query.series, offsets)
     wanted = [str(each.group) for each in found[:_MOST_WITH_SERIES]]
     steps: dict[str, list[CostStep]] = {group: [] for group in wanted}
-    for step in await spending.series(connection, chosen, Grouping(query.by), time, wanted):
+    for step in await usage.series(connection, chosen, Grouping(query.by), time, wanted):
         cost = format_usd(step.cost_nanodollars)
         at = _time_text(query.series, step.at, query.timezone)
         steps[step.group].append(CostStep(at=at, cost=cost))

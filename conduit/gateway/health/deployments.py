@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
+from conduit.gateway.config.snapshot import Credential, Upstream
 from conduit.gateway.health.breaker import Breaker
-from conduit.gateway.snapshot import Credential, Upstream
 
 _SMOOTHING: Final = 0.2
 """The weight of the newest sample in an average."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from conduit.core.ids import now_ms
+from conduit.gateway.config.snapshot import Credential, Upstream
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.registry import OUT_WORDS, THROTTLED_WORDS, Health
-from conduit.gateway.snapshot import Credential, Upstream
 
 
 class DeploymentFacts(msgspec.Struct, frozen=True):

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from conduit.core.ids import now_ms
+from conduit.gateway.config.snapshot import Credential, Upstream
 from conduit.gateway.health.breaker import Breaker, BreakerRules, BreakerState
 from conduit.gateway.health.deployments import CredentialHealth, Deployment, Effect, Out
-from conduit.gateway.snapshot import Credential, Upstream
 
 _MOST_DEPLOYMENTS: Final = 10_000
 _FIRST_PAUSE_S: Final = 1.0

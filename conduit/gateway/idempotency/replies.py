@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from conduit.gateway.sealing import Place, SealedError, SealingKey
+from conduit.gateway.config.sealing import Place, SealedError, SealingKey
 
 _FORM = b"conduit idempotency 1"
 

@@ -18,12 +18,12 @@ from conduit.core.errors import (
     UnavailableError,
 )
 from conduit.core.ids import now_ms
+from conduit.gateway.config.sealing import SealedError, SealingKey
 from conduit.gateway.idempotency.replies import Reply, digest_of, seal, unseal
 from conduit.gateway.ledger.records import ReplyRecord
-from conduit.gateway.pausing import pause
-from conduit.gateway.sealing import SealedError, SealingKey
 from conduit.gateway.storage import idempotent_replies
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
+from conduit.gateway.system.pausing import pause
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,6 @@ from conduit.gateway.ledger.records import (
     ReplyRecord,
     RequestRecord,
 )
-from conduit.gateway.storage.corrections import StoredCorrection
 from conduit.gateway.storage.ledger import (
     AlreadyStoredError,
     LedgerWriter,
@@ -38,6 +37,7 @@ from conduit.gateway.storage.ledger import (
 )
 from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
 from conduit.gateway.storage.shared_ledger import SharedTables
+from conduit.gateway.storage.spend import StoredCorrection
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
 from conduit.gateway.ledger.records import INT64_MAX, BadLineError, decode_line
 from conduit.gateway.ledger.recovery import is_in_force, terms_of
-from conduit.gateway.storage.corrections import CorrectedAttempt
 from conduit.gateway.storage.ledger import (
     Engine,
     LedgerReader,
@@ -23,6 +22,7 @@ from conduit.gateway.storage.ledger import (
     StoredLimit,
 )
 from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.spend import CorrectedAttempt
 
 # A call that is not streamed may last this long, and its settlement a minute more.
 _DEADLINE_MS = 660_000

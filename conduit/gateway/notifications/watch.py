@@ -21,12 +21,12 @@ from conduit.gateway.ledger.balances import Spending
 from conduit.gateway.notifications import notices
 from conduit.gateway.notifications.notices import DAY_MS, EXPIRY_DAYS, READY, THRESHOLDS, Notice
 from conduit.gateway.notifications.unusual import UnusualRules, UnusualSpend
-from conduit.gateway.pausing import pause
 from conduit.gateway.storage import keys, notifications
 from conduit.gateway.storage.engine import Database, Transaction, outages_reported, reading, writing
 from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.notifications import ID_PREFIX, StoredNotification
 from conduit.gateway.storage.rows import storable
+from conduit.gateway.system.pausing import pause
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from aiohttp import web
 from conduit.core.errors import ModelNotFoundError
 from conduit.core.moments import time_of_ms
 from conduit.gateway.appkeys import ENTRANCE
+from conduit.gateway.config.snapshot import AliasMapping, KeyGrant, Snapshot
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use
 from conduit.gateway.routing.resolve import find_mapping
 from conduit.gateway.server.headers import client_key_of
-from conduit.gateway.snapshot import AliasMapping, KeyGrant, Snapshot
 
 _ANTHROPIC: Final = "anthropic-version"
 _METHODS: Final[Mapping[Operation, tuple[str, ...]]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from conduit.core.aliases import fits
-from conduit.gateway.snapshot import KeyGrant
+from conduit.gateway.config.snapshot import KeyGrant
 
 
 def may_use(key: KeyGrant, alias: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from conduit.gateway.cache.digests import digest_of
 from conduit.gateway.cache.terms import Caching
-from conduit.gateway.snapshot import AliasMapping, Snapshot
+from conduit.gateway.config.snapshot import AliasMapping, Snapshot
 
 
 def caching_of(mapping: AliasMapping, snapshot: Snapshot) -> Caching | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from conduit.gateway.capabilities import Capabilities
+from conduit.gateway.config.snapshot import Snapshot
 from conduit.gateway.dialects.openai.wire import cap_among
 from conduit.gateway.exchange import Candidate, Decision, Ranked, WhyNot
 from conduit.gateway.health.facts import DeploymentFacts, facts_of
@@ -24,7 +25,6 @@ from conduit.gateway.routing.resolve import PriceOf, Question, resolve
 from conduit.gateway.routing.room import may_be_cut, room_in, widest_window, with_room
 from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.routing.strategies import TIE_BREAK, Draw
-from conduit.gateway.snapshot import Snapshot
 
 _MOST_WAYS: Final = 1000
 """After so many the mappings are a maze, and what lies further off is not told."""

@@ -5,9 +5,9 @@ What a real request follows and what an explanation shows both come from here.
 
 from collections.abc import Container, Iterable
 
+from conduit.gateway.config.snapshot import AliasMapping
 from conduit.gateway.exchange import Decision, Ranked
 from conduit.gateway.health.registry import Blocked
-from conduit.gateway.snapshot import AliasMapping
 
 
 def falls_back_on(decision: Decision, cause: str) -> bool:

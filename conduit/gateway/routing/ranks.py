@@ -7,11 +7,11 @@ import math
 from collections.abc import Callable, Container, Sequence
 from typing import Final, NamedTuple
 
+from conduit.gateway.config.snapshot import Credential
 from conduit.gateway.exchange import Candidate, Decision, Place, Ranked
 from conduit.gateway.health.deployments import Deployment
 from conduit.gateway.health.registry import Blocked, Health
 from conduit.gateway.routing.strategies import Draw, Standing, in_tiers, ranking
-from conduit.gateway.snapshot import Credential
 
 CostOf = Callable[[Candidate], int | None]
 

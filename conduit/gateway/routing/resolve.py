@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from conduit.core.aliases import model_asked_for, taken_by
+from conduit.gateway.config.snapshot import AliasMapping, Snapshot, Target
 from conduit.gateway.exchange import Candidate, Decision, WhyNot
 from conduit.gateway.pricing import UNPRICED, Rates
 from conduit.gateway.pricing.unknown import FREE, UnknownPrice
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.caching import caching_of
-from conduit.gateway.snapshot import AliasMapping, Snapshot, Target
 
 """A target's model that stands for the name the client asked for."""
 

@@ -8,6 +8,7 @@ import msgspec
 
 from conduit.core.errors import InsufficientQuotaError
 from conduit.core.ids import now_ms
+from conduit.gateway.config.snapshot import KeyGrant
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.hosted_searches import most_searches
 from conduit.gateway.dialects.openai.wire import answers, output_cap
@@ -26,7 +27,6 @@ from conduit.gateway.pricing.cost import (
 from conduit.gateway.pricing.quantities import Quantities, quantities_bound
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.costs import cost_to_compare
-from conduit.gateway.snapshot import KeyGrant
 from conduit.gateway.stages.decode import input_tokens_of
 
 STREAM_BLOCK_TOKENS = 1024

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from conduit.core.errors import AuthenticationError, PermissionDeniedError
 from conduit.core.ids import now_ms
 from conduit.core.networks import is_within
-from conduit.gateway.snapshot import GroupGrant, KeyGrant
+from conduit.gateway.config.snapshot import GroupGrant, KeyGrant
 
 _NO_KEY = "no API key was given: send one as 'Authorization: Bearer condt_…'"
 _BAD_KEY = "the API key is not valid"

@@ -10,6 +10,7 @@ from conduit.core.errors import (
     RequestError,
     UpstreamFailure,
 )
+from conduit.gateway.config.snapshot import Upstream
 from conduit.gateway.dialects.bridges.choice import bridge_between
 from conduit.gateway.dialects.bridges.protocol import Sending
 from conduit.gateway.dialects.openai.errors import refuses_stream_usage
@@ -18,8 +19,7 @@ from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.exchange import Assumed, Attempt, Exchange, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.provider import OutgoingRequest
-from conduit.gateway.reach import Authorize
-from conduit.gateway.snapshot import Upstream
+from conduit.gateway.reach.stored import Authorize
 from conduit.gateway.stages.drain import Drain
 from conduit.gateway.stages.failures import passed, scrub_for, transport_failure
 from conduit.gateway.stages.keep import KeptRelay, KeptResponse, note_sent

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from conduit.core.errors import ConduitError, InvalidRequestError, UpstreamFailure
+from conduit.gateway.config.snapshot import KeyGrant, Upstream
 from conduit.gateway.conversation import ChatRequest
 from conduit.gateway.dialects.hosted_tools import without_hosted_tools
 from conduit.gateway.dialects.registry import DIALECTS
@@ -16,8 +17,7 @@ from conduit.gateway.dialects.target import InexpressibleError, Target
 from conduit.gateway.exchange import Assumed, Attempt, Exchange, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.provider import CountingProvider, OutgoingRequest
-from conduit.gateway.reach import Authorize
-from conduit.gateway.snapshot import KeyGrant, Upstream
+from conduit.gateway.reach.stored import Authorize
 from conduit.gateway.stages.answer_headers import answer_headers
 from conduit.gateway.stages.call import headers_for, refusal
 from conduit.gateway.stages.failures import transport_failure

@@ -10,9 +10,9 @@ from conduit.core.errors import (
     UpstreamFailure,
     UpstreamTimeoutError,
 )
+from conduit.gateway.config.snapshot import Upstream
 from conduit.gateway.dialects.openai.errors import Scrub, scrub
 from conduit.gateway.exchange import Attempt
-from conduit.gateway.snapshot import Upstream
 from conduit.gateway.upstream import TransportError, TransportFault
 
 _SENTENCES = {

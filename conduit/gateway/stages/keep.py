@@ -5,7 +5,7 @@ All but the look at the key runs only for a request whose bodies are kept.
 
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from conduit.gateway.bodies import Gathered, GatheredAttempt, GatheredCall, message_of
+from conduit.gateway.bodies.gathering import Gathered, GatheredAttempt, GatheredCall, message_of
 from conduit.gateway.dialects.client_errors import encode_error
 from conduit.gateway.exchange import Attempt, Exchange, Relay
 from conduit.gateway.provider import OutgoingRequest

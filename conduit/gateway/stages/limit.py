@@ -6,13 +6,13 @@ Those of the key and the group are looked at before its body; all are taken once
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from conduit.gateway.config.snapshot import KeyGrant
 from conduit.gateway.dialects.openai.wire import answers, output_cap
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.ledger.entries import AttemptOutcome
 from conduit.gateway.limits.limiter import Fate, Limiter, Scope
 from conduit.gateway.limits.scopes import narrowed
 from conduit.gateway.provider import Operation
-from conduit.gateway.snapshot import KeyGrant
 from conduit.gateway.stages.admit import STREAM_BLOCK_TOKENS
 from conduit.gateway.stages.decode import input_tokens_of
 

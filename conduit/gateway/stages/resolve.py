@@ -11,6 +11,7 @@ from conduit.core.errors import (
     PriceUnknownError,
 )
 from conduit.core.limits import Limit
+from conduit.gateway.config.snapshot import KeyGrant, Snapshot
 from conduit.gateway.dialects.prompt import Prompt, surely_fits
 from conduit.gateway.exchange import Decision, Exchange, WhyNot
 from conduit.gateway.limits.limiter import Scope
@@ -24,7 +25,6 @@ from conduit.gateway.routing.fallbacks import cause_of_none, falls_back_on
 from conduit.gateway.routing.lacking import able, lack_of, needs_of, refusal_of
 from conduit.gateway.routing.resolve import PriceOf, Question, resolve
 from conduit.gateway.routing.room import may_be_cut, room_in, widest_window, with_room
-from conduit.gateway.snapshot import KeyGrant, Snapshot
 
 _DEARER_TIERS = frozenset({"priority", "fast"})
 """Grades of service that providers bill above the price of the model."""

@@ -21,9 +21,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from conduit.core.ids import first_id
-from conduit.gateway.storage import corrections
+from conduit.gateway.storage import spend
 from conduit.gateway.storage.batches import BatchStatements, Row
-from conduit.gateway.storage.corrections import CorrectedAttempt, StoredCorrection
 from conduit.gateway.storage.requests import ID_PREFIX
 from conduit.gateway.storage.schema import (
     adjustments,
@@ -38,6 +37,7 @@ from conduit.gateway.storage.schema import (
     limits_in_force,
     requests,
 )
+from conduit.gateway.storage.spend import CorrectedAttempt, StoredCorrection
 
 Engine = AsyncEngine
 FIRST_JOURNAL = 1
@@ -269,7 +269,7 @@ class LedgerReader:
 
     def corrected(self) -> list[CorrectedAttempt]:
         """The done attempts that have corrections: a look at all rows."""
-        return corrections.corrected(self.connection)
+        return spend.corrected(self.connection)
 
     def amounts(
         self, scope_kind: str, scope_id: str, since_ms: int
@@ -423,7 +423,7 @@ class LedgerWriter(LedgerReader):
 
         The balances stay. None where this has been done already, or there is no such attempt.
         """
-        row = corrections.post(self.connection, correction)
+        row = spend.post(self.connection, correction)
         if row is None:
             return None
         return row.key_id, row.alias, int(row.held_at_ms), row.group_id

@@ -11,32 +11,32 @@ from aiohttp.test_utils import TestClient, TestServer
 from conduit.core.events import EventKind
 from conduit.core.keys import digest_of, make_master_key
 from conduit.core.resources.status import SettingsReload, SettingView
-from conduit.gateway.access_tokens import AccessTokens, fetch_through
 from conduit.gateway.admin import table
 from conduit.gateway.admin.access import MasterAccess, MasterDigest
 from conduit.gateway.admin.context import AdminContext
-from conduit.gateway.body_store import BodyStore, Retention
+from conduit.gateway.bodies.store import BodyStore, Retention
 from conduit.gateway.cache.answers import AnswerCache
 from conduit.gateway.cache.store import Limits
-from conduit.gateway.configuration import Configuration
+from conduit.gateway.config.configuration import Configuration
+from conduit.gateway.config.sealing import load_or_make_sealing_key
 from conduit.gateway.day_counts import day_counts
 from conduit.gateway.dialects.client_errors import encode_error
-from conduit.gateway.endpoints import Endpoints
 from conduit.gateway.events.bus import Bus
 from conduit.gateway.health.registry import Health
 from conduit.gateway.health_history import HealthHistory
-from conduit.gateway.keyring import Keyring
+from conduit.gateway.in_flight import LiveExchanges
+from conduit.gateway.keys.keyring import Keyring
 from conduit.gateway.ledger.entries import Finding
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.limits.limiter import Limiter
-from conduit.gateway.live import LiveExchanges
 from conduit.gateway.notifications.watch import NotificationWatch
 from conduit.gateway.pricing.book import PriceBook
 from conduit.gateway.pricing.installed import InstalledBook
 from conduit.gateway.pricing.lookup import rates_for
 from conduit.gateway.providers.registry import provider_of
-from conduit.gateway.sealing import load_or_make_sealing_key
+from conduit.gateway.reach.access_tokens import AccessTokens, fetch_through
+from conduit.gateway.reach.endpoints import Endpoints
 from conduit.gateway.server.errors import error_middleware
 from conduit.gateway.server.headers import finish_headers
 from conduit.gateway.server.logins import FailedLogins

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from conduit.gateway.configuration import Configuration
+from conduit.gateway.config.configuration import Configuration
 from conduit.gateway.storage.engine import Database, reading
 from conduit.gateway.storage.schema import credentials
 from tests.gateway.admin.calls import PUBLIC, AdminApi

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conduit.core.events import EventKind
-from conduit.gateway.keyring import Keyring
+from conduit.gateway.keys.keyring import Keyring
 from conduit.gateway.ledger.local import LocalLedger
 from tests import postgresql
 from tests.gateway.admin.calls import AdminApi

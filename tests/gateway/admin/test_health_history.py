@@ -9,13 +9,13 @@ from conduit.core.ids import new_id
 from conduit.core.resources.fields import time_text
 from conduit.gateway.admin.context import AdminContext
 from conduit.gateway.health.registry import Change
-from conduit.gateway.storage import health_changes
+from conduit.gateway.storage import health_history
 from conduit.gateway.storage.engine import Database, writing
-from conduit.gateway.storage.health_changes import ID_PREFIX, StoredHealthChange
+from conduit.gateway.storage.health_history import ID_PREFIX, StoredHealthChange
 from tests import postgresql
 from tests.gateway.admin.calls import SIMULATED, AdminApi
+from tests.gateway.keys.test_known_keys import WITHIN_S, Outage
 from tests.gateway.records import AT_MS
-from tests.gateway.test_known_keys import WITHIN_S, Outage
 
 HISTORY = "/admin/health/history"
 
@@ -35,7 +35,7 @@ def change(number: int) -> Change:
 async def stored(database: Database, *changes: Change) -> None:
     """As a gateway left them that runs no more."""
     async with writing(database) as connection:
-        await health_changes.add(
+        await health_history.add(
             connection,
             [
                 StoredHealthChange(id=new_id(ID_PREFIX, each.at_ms), **asdict(each))

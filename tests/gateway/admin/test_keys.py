@@ -12,7 +12,7 @@ from conduit.core.ids import new_id, now_ms
 from conduit.core.keys import digest_of, is_virtual_key
 from conduit.core.resources.fields import time_text
 from conduit.gateway.conversation import Usage
-from conduit.gateway.keyring import Keyring
+from conduit.gateway.keys.keyring import Keyring
 from conduit.gateway.ledger.checks import check_database
 from conduit.gateway.ledger.entries import AttemptOutcome, Settlement, UsageSource
 from conduit.gateway.ledger.local import LocalLedger

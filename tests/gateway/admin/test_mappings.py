@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from conduit.gateway.configuration import Configuration
+from conduit.gateway.config.configuration import Configuration
 from tests.fakes.upstream import FakeUpstream
 from tests.gateway.admin.calls import PUBLIC, SIMULATED, AdminApi
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conduit.gateway.configuration import Configuration
+from conduit.gateway.config.configuration import Configuration
 from tests.gateway.admin.calls import SIMULATED, AdminApi
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from conduit.gateway.configuration import Configuration
+from conduit.gateway.config.configuration import Configuration
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.upstream import FakeUpstream
 from tests.gateway.admin.calls import PUBLIC, SIMULATED, AdminApi

@@ -13,8 +13,8 @@ from conduit.core.events import EventKind
 from conduit.core.ids import new_id
 from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.exchange import Attempt, Candidate, Exchange
+from conduit.gateway.in_flight import LiveExchanges
 from conduit.gateway.ledger.entries import Hold
-from conduit.gateway.live import LiveExchanges
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.trace import Trace, TracedAttempt, TracedCandidate, TracedLeg
 from conduit.gateway.storage.engine import Database, writing

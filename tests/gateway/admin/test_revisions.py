@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from conduit.gateway.admin import table
 from conduit.gateway.admin.context import AdminContext
-from conduit.gateway.configuration import Configuration
+from conduit.gateway.config.configuration import Configuration
 from conduit.gateway.storage.engine import Database, reading
 from conduit.gateway.storage.schema import revisions
 from tests import postgresql

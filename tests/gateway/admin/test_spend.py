@@ -10,10 +10,10 @@ from conduit.core.events import EventKind
 from conduit.core.ids import now_ms
 from conduit.gateway.conversation import Usage
 from conduit.gateway.exchange import Exchange
+from conduit.gateway.in_flight import LiveExchanges
 from conduit.gateway.ledger.entries import AttemptOutcome, Hold, Settlement, UsageSource
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.records import Claim
-from conduit.gateway.live import LiveExchanges
 from conduit.gateway.provider import Operation
 from tests import postgresql
 from tests.gateway.admin.calls import AdminApi

@@ -1,6 +1,6 @@
 """Admin operations that tell of the running gateway."""
 
-from conduit.gateway.configuration import Configuration
+from conduit.gateway.config.configuration import Configuration
 from conduit.gateway.storage.engine import Database, writing
 from conduit.gateway.storage.providers import insert
 from tests.gateway import records

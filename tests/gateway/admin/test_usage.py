@@ -18,7 +18,7 @@ from tests.gateway import records
 from tests.gateway.admin.calls import AdminApi
 from tests.gateway.admin.test_keys import claim, settlement
 from tests.gateway.records import AT_MS, attempt_row
-from tests.gateway.storage.test_spending import fits, random_attempts, random_choice, summed
+from tests.gateway.storage.test_usage import fits, random_attempts, random_choice, summed
 
 
 @pytest.fixture(params=postgresql.ENGINES)

@@ -15,10 +15,10 @@ from conduit.core.errors import (
     ReplyNotKeptError,
     UnavailableError,
 )
+from conduit.gateway.config.sealing import SealingKey
 from conduit.gateway.idempotency.replies import Reply, digest_of
 from conduit.gateway.idempotency.turns import LARGEST_BODY_BYTES, Patience, Turns
 from conduit.gateway.ledger.local import LocalLedger
-from conduit.gateway.sealing import SealingKey
 from conduit.gateway.storage.engine import Database, reading, writing
 from conduit.gateway.storage.schema import idempotent_replies
 from tests.gateway.ledger.building import AT_MS, opened

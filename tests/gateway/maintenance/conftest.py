@@ -13,7 +13,7 @@ from conduit.gateway.storage import (
     credentials,
     group_transactions,
     groups,
-    health_changes,
+    health_history,
     keys,
     mappings,
     master_keys,
@@ -81,7 +81,7 @@ async def installation(database: Database, tmp_path: Path) -> Installation:
         in_group: dict[str, Any] = {"allowed_models": ["a*", "b"], "group_id": "grp_team"}
         await keys.insert(connection, records.key(id="key_1", **in_group))
         await prices.put(connection, records.price(cache_read=None))
-        await health_changes.add(connection, [records.health_change(model=None)])
+        await health_history.add(connection, [records.health_change(model=None)])
         await notifications.add(connection, [records.notification()])
         await master_keys.put(connection, StoredMasterKey(1, bytes(range(32)), AT_MS, None))
     await store_budget(database, terms(10_000))

@@ -13,10 +13,10 @@ from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
 from conduit.gateway.storage import keys, notifications
 from conduit.gateway.storage.engine import writing
 from tests.gateway import records
+from tests.gateway.keys.test_known_keys import WITHIN_S, Outage
 from tests.gateway.notifications.conftest import World
 from tests.gateway.notifications.test_budgets import spending
 from tests.gateway.records import AT_MS
-from tests.gateway.test_known_keys import WITHIN_S, Outage
 
 OFTEN = WatchRules(budgets_every_s=0.005, keys_every_s=0.005, pruned_every_s=0.005)
 

@@ -4,8 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from conduit.gateway.config.snapshot import (
+    AliasMapping,
+    Fallback,
+    Policy,
+    Snapshot,
+    Target,
+    Upstream,
+)
 from conduit.gateway.routing.caching import caching_of
-from conduit.gateway.snapshot import AliasMapping, Fallback, Policy, Snapshot, Target, Upstream
 from tests.gateway.exchanges import mapping, snapshot, upstream
 
 KEEPING = Policy(cache_ttl_s=60)

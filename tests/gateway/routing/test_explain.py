@@ -9,6 +9,7 @@ import pytest
 
 from conduit.core.errors import ConduitError
 from conduit.core.policies import FALLBACK_CAUSES
+from conduit.gateway.config.snapshot import AliasMapping, Fallback, Policy, Snapshot, Target
 from conduit.gateway.exchange import Exchange, Leg
 from conduit.gateway.health.registry import Health
 from conduit.gateway.pricing import Rates
@@ -23,7 +24,6 @@ from conduit.gateway.routing.explain import (
 from conduit.gateway.routing.lacking import Needs
 from conduit.gateway.routing.resolve import Question
 from conduit.gateway.routing.rotation import Rotation
-from conduit.gateway.snapshot import AliasMapping, Fallback, Policy, Snapshot, Target
 from conduit.gateway.stages.resolve import Resolve
 from tests.conftest import SOAKING
 from tests.gateway.exchanges import DOLLAR, exchange, upstream

@@ -1,11 +1,11 @@
 import pytest
 
+from conduit.gateway.config.snapshot import Snapshot, Target
 from conduit.gateway.exchange import Decision
 from conduit.gateway.pricing import Rates
 from conduit.gateway.provider import Operation
 from conduit.gateway.routing.allowed import may_use
 from conduit.gateway.routing.resolve import Question, find_mapping, resolve
-from conduit.gateway.snapshot import Snapshot, Target
 from tests.gateway.exchanges import RATES, grant, mapping, snapshot, upstream
 
 

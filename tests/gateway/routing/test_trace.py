@@ -5,13 +5,13 @@ import math
 import msgspec
 import pytest
 
+from conduit.gateway.config.snapshot import AliasMapping, Credential, Policy, Snapshot, Target
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.health.deployments import Effect
 from conduit.gateway.health.registry import Health, Speed
 from conduit.gateway.pricing import Rates
 from conduit.gateway.routing.strategies import STRATEGIES
 from conduit.gateway.routing.trace import TracedAttempt, read_trace, trace_of
-from conduit.gateway.snapshot import AliasMapping, Credential, Policy, Snapshot, Target
 from conduit.gateway.stages.admit import cost_at
 from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.resolve import Resolve

@@ -13,6 +13,14 @@ from conduit.core.errors import (
     UpstreamTimeoutError,
 )
 from conduit.core.policies import FALLBACK_CAUSES
+from conduit.gateway.config.snapshot import (
+    AliasMapping,
+    Credential,
+    Fallback,
+    Policy,
+    Snapshot,
+    Target,
+)
 from conduit.gateway.dialects.prompt import Prompt, upper_tokens
 from conduit.gateway.exchange import Assumed, Attempt, Decision, Exchange
 from conduit.gateway.health.deployments import Effect
@@ -26,7 +34,6 @@ from conduit.gateway.routing.lacking import Needs
 from conduit.gateway.routing.resolve import Question
 from conduit.gateway.routing.rotation import Rotation
 from conduit.gateway.routing.strategies import STRATEGIES
-from conduit.gateway.snapshot import AliasMapping, Credential, Fallback, Policy, Snapshot, Target
 from conduit.gateway.stages.admit import cost_at
 from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.resolve import Resolve

@@ -17,11 +17,11 @@ from conduit.core.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
+from conduit.gateway.config.snapshot import AliasMapping, Credential, Fallback, Target
 from conduit.gateway.exchange import Assumed, Attempt, Candidate, Decision, Exchange
 from conduit.gateway.health.deployments import Effect
 from conduit.gateway.health.registry import Health
 from conduit.gateway.ledger.entries import AttemptOutcome
-from conduit.gateway.snapshot import AliasMapping, Credential, Fallback, Target
 from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.retries import RetryRules
 from conduit.gateway.stages.settle import observe

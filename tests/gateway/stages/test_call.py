@@ -5,10 +5,10 @@ from typing import Any, cast
 import pytest
 
 from conduit.core.errors import RequestError, UpstreamAuthError, UpstreamFailure
-from conduit.gateway.access_tokens import AccessTokens
+from conduit.gateway.config.snapshot import Credential
 from conduit.gateway.exchange import Assumed, Attempt, Candidate, Relay
 from conduit.gateway.ledger.entries import AttemptOutcome
-from conduit.gateway.snapshot import Credential
+from conduit.gateway.reach.access_tokens import AccessTokens
 from conduit.gateway.stages.call import Call
 from conduit.gateway.stages.drain import Drain
 from conduit.gateway.stages.relay import RelayAnswer

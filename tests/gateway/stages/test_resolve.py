@@ -7,11 +7,18 @@ import pytest
 
 from conduit.core.errors import ConduitError, ModelNotFoundError, UnsupportedParameterError
 from conduit.core.limits import Limit
+from conduit.gateway.config.snapshot import (
+    AliasMapping,
+    Fallback,
+    KeyGrant,
+    Policy,
+    Snapshot,
+    Target,
+)
 from conduit.gateway.exchange import Exchange
 from conduit.gateway.pricing import Rates
 from conduit.gateway.routing.resolve import PriceOf
 from conduit.gateway.routing.trace import read_trace, trace_of
-from conduit.gateway.snapshot import AliasMapping, Fallback, KeyGrant, Policy, Snapshot, Target
 from conduit.gateway.stages.resolve import Resolve
 from tests.gateway.exchanges import RATES, exchange, grant, mapping, snapshot, upstream
 

@@ -1,0 +1,1 @@
+"""The bodies of requests and answers: gathered while a request runs, kept beside the requests."""

@@ -1,0 +1,1 @@
+"""The configuration and the settings in force, as requests see them, and the sealing of secrets."""

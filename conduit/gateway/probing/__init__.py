@@ -1,0 +1,1 @@
+"""Asking providers by ourselves: which models they have, and whether they serve."""

@@ -1,0 +1,1 @@
+"""The way to a stored provider: its endpoint, and what authenticates there."""
