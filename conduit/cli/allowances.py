@@ -11,7 +11,7 @@ from conduit.cli.failures import Failure
 from conduit.client.api import Record
 from conduit.core import people
 from conduit.core.ids import now_ms
-from conduit.core.limits import Limit, LimitKind, limit_in
+from conduit.core.limits import LIMIT_FIELDS, Limit, LimitKind, limit_in
 from conduit.core.periods import PERIODS
 from conduit.core.projections import projection_of
 
@@ -60,7 +60,6 @@ Concurrent = Annotated[
     list[str] | None,
     typer.Option("--concurrent", metavar=_PLAIN, help="Most requests at once, or none."),
 ]
-_TOLD = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down", "model")
 
 
 def spending_of(row: Record) -> str:
@@ -118,7 +117,7 @@ def _limit_of(kind: str, text: str) -> tuple[str, Record | None]:
         raise Failure(f"--{kind}: {error} ({notation})") from error
     if goes:
         return limit.name, None
-    told = {name: getattr(limit, name) for name in _TOLD[2:]}
+    told = {name: getattr(limit, name) for name in LIMIT_FIELDS[2:]}
     said = {name: value for name, value in told.items() if value != getattr(_USUAL, name)}
     return limit.name, {"kind": kind, "limit": limit.limit, **said}
 
@@ -126,7 +125,7 @@ def _limit_of(kind: str, text: str) -> tuple[str, Record | None]:
 def changed_limits(row: Record, changes: dict[str, Record | None]) -> list[Record]:
     """All limits of a record: as they are, but for those that are to change."""
     kept = {
-        _name_of(each): {name: each[name] for name in _TOLD if name in each}
+        _name_of(each): {name: each[name] for name in LIMIT_FIELDS if name in each}
         for each in row["limits"]
     }
     return [each for each in (kept | changes).values() if each is not None]
