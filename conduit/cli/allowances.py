@@ -1,7 +1,8 @@
 """What commands on keys and on groups share: rate limits and budgets as options and as texts."""
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, NamedTuple, cast
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -11,7 +12,7 @@ from conduit.cli.failures import Failure
 from conduit.client.api import Record
 from conduit.core import people
 from conduit.core.ids import now_ms
-from conduit.core.limits import Limit, LimitKind, limit_in
+from conduit.core.limits import KINDS, LIMIT_FIELDS, Limit, LimitKind, limit_in
 from conduit.core.periods import PERIODS
 from conduit.core.projections import projection_of
 
@@ -44,23 +45,6 @@ _USUAL = Limit("rpm", 1)
 _PLAIN = "N[,model=ALIAS][,shadow][,closed]"
 _DAILY = "N[,model=ALIAS][,timezone=ZONE][,shadow][,closed]"
 _NOTATIONS = {"rpm": _RATE, "tpm": _RATE, "rpd": _DAILY, "tpd": _DAILY}
-Rpm = Annotated[
-    list[str] | None, typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none.")
-]
-Tpm = Annotated[
-    list[str] | None, typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none.")
-]
-Rpd = Annotated[
-    list[str] | None, typer.Option("--rpd", metavar=_DAILY, help="Most requests a day, or none.")
-]
-Tpd = Annotated[
-    list[str] | None, typer.Option("--tpd", metavar=_DAILY, help="Most tokens a day, or none.")
-]
-Concurrent = Annotated[
-    list[str] | None,
-    typer.Option("--concurrent", metavar=_PLAIN, help="Most requests at once, or none."),
-]
-_TOLD = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down", "model")
 
 
 def spending_of(row: Record) -> str:
@@ -93,24 +77,54 @@ def _limit(limit: Record) -> str:
     return f"{counts}{more}{where}{shadow}{closed}"
 
 
-def limits_of(**texts: Sequence[str] | None) -> dict[str, Record | None]:
-    """The limits that are named, by their names, None for one that is to go. Raises Failure."""
-    found: dict[str, Record | None] = {}
-    for kind, given in texts.items():
-        for text in given or ():
-            name, limit = _limit_of(kind, text)
-            if name in found:
-                raise Failure(f"--{kind}: {name} is there twice")
-            found[name] = limit
-    return found
+@dataclass(frozen=True, slots=True)
+class GivenLimits:
+    """The rate limits that options name, each of several models perhaps."""
+
+    rpm: Annotated[
+        list[str] | None,
+        typer.Option("--rpm", metavar=_RATE, help="Most requests a minute, or none."),
+    ] = None
+    tpm: Annotated[
+        list[str] | None,
+        typer.Option("--tpm", metavar=_RATE, help="Most tokens a minute, or none."),
+    ] = None
+    rpd: Annotated[
+        list[str] | None,
+        typer.Option("--rpd", metavar=_DAILY, help="Most requests a day, or none."),
+    ] = None
+    tpd: Annotated[
+        list[str] | None, typer.Option("--tpd", metavar=_DAILY, help="Most tokens a day, or none.")
+    ] = None
+    concurrent: Annotated[
+        list[str] | None,
+        typer.Option("--concurrent", metavar=_PLAIN, help="Most requests at once, or none."),
+    ] = None
+
+    def changes(self) -> dict[str, Record | None]:
+        """Those that are named, by their names, None for one that is to go. Raises Failure."""
+        found: dict[str, Record | None] = {}
+        for kind in KINDS:
+            for text in getattr(self, kind) or ():
+                name, limit = _limit_of(kind, text)
+                if name in found:
+                    raise Failure(f"--{kind}: {name} is there twice")
+                found[name] = limit
+        return found
+
+    def body(self) -> Record:
+        """What they say of a record that is to be made. Raises Failure."""
+        if not (changes := self.changes()):
+            return {}
+        return {"limits": [each for each in changes.values() if each is not None]}
 
 
-def _limit_of(kind: str, text: str) -> tuple[str, Record | None]:
+def _limit_of(kind: LimitKind, text: str) -> tuple[str, Record | None]:
     """The name of a limit, and what is said of it, and no more: the rest is as usual."""
     number, comma, words = text.partition(",")
     goes = number == "none"
     try:
-        limit = limit_in(cast(LimitKind, kind), f"1{comma}{words}" if goes else text)
+        limit = limit_in(kind, f"1{comma}{words}" if goes else text)
         if goes and limit != Limit(limit.kind, 1, model=limit.model):
             raise ValueError("of a limit that is to go, only its model is named")
     except ValueError as error:
@@ -118,7 +132,7 @@ def _limit_of(kind: str, text: str) -> tuple[str, Record | None]:
         raise Failure(f"--{kind}: {error} ({notation})") from error
     if goes:
         return limit.name, None
-    told = {name: getattr(limit, name) for name in _TOLD[2:]}
+    told = {name: getattr(limit, name) for name in LIMIT_FIELDS[2:]}
     said = {name: value for name, value in told.items() if value != getattr(_USUAL, name)}
     return limit.name, {"kind": kind, "limit": limit.limit, **said}
 
@@ -126,7 +140,7 @@ def _limit_of(kind: str, text: str) -> tuple[str, Record | None]:
 def changed_limits(row: Record, changes: dict[str, Record | None]) -> list[Record]:
     """All limits of a record: as they are, but for those that are to change."""
     kept = {
-        _name_of(each): {name: each[name] for name in _TOLD if name in each}
+        _name_of(each): {name: each[name] for name in LIMIT_FIELDS if name in each}
         for each in row["limits"]
     }
     return [each for each in (kept | changes).values() if each is not None]

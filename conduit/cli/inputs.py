@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +70,12 @@ def request_filter(text: str | None) -> str | None:
     except ValueError as error:
         raise Failure(f"--filter: {error}") from error
     return text
+
+
+def require_one_of(given: str | None, known: Sequence[str], flag: str) -> None:
+    """Refuse what is given and none of the words that are known. Raises Failure."""
+    if given is not None and given not in known:
+        raise Failure(f"{flag}: {', '.join(known)} is expected, not {given!r}")
 
 
 def names(text: str) -> list[str]:

@@ -6,8 +6,9 @@ and takes pydantic, which Typer would load to read a text as a text, out of the 
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import is_dataclass
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
@@ -243,12 +244,14 @@ def verb(
     A `bulk` verb also takes `--filter`; one that is `paged`, as each `show` is, puts what is taller
     than the terminal into a pager; one that `passes_on` takes options it does not know among its
     arguments. One that is `unasked` takes `--yes` though it asks nothing, as its siblings do that
-    ask. A function's own option takes the place of a shared one.
+    ask. A function's own option takes the place of a shared one. A parameter of which the type is
+    a dataclass stands for the options that its fields are.
     """
     with_pager = name == "show" if paged is None else paged
 
     def declare(function: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(function).parameters.values())[1:]
+        declared = list(inspect.signature(function).parameters.values())[1:]
+        own = [option for parameter in declared for option in _options_of(parameter)]
         shared = shared_options(own, group, bulk=bulk, paged=with_pager, unasked=unasked)
 
         def run(**given: Any) -> None:
@@ -256,7 +259,7 @@ def verb(
             call = Call(call_options(chosen))
             try:
                 with call.paged() if with_pager else nullcontext():
-                    function(call, **given)
+                    function(call, **{each.name: _value_of(each, given) for each in declared})
             except ClientError as error:
                 error.add_note(call.gateway_name)  # shown beside the request's id
                 if is_of_key(error) and error.hint is None:
@@ -282,6 +285,24 @@ def verb(
         return function
 
     return declare
+
+
+def _stands_for_several(parameter: inspect.Parameter) -> bool:
+    return is_dataclass(parameter.annotation)
+
+
+def _options_of(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    if not _stands_for_several(parameter):
+        return [parameter]
+    return [*inspect.signature(parameter.annotation).parameters.values()]
+
+
+def _value_of(parameter: inspect.Parameter, given: Mapping[str, Any]) -> Any:
+    """What was given for a parameter of a function, or for the options that it stands for."""
+    if not _stands_for_several(parameter):
+        return given[parameter.name]
+    options = _options_of(parameter)
+    return parameter.annotation(**{option.name: given[option.name] for option in options})
 
 
 def _keyword(parameter: inspect.Parameter) -> inspect.Parameter:

@@ -30,7 +30,8 @@ Section = Literal["providers", "mappings", "prices", "groups", "keys"]
 Document = Mapping[str, Sequence[Mapping[str, Any]]]
 
 SECTIONS: tuple[Section, ...] = ("providers", "mappings", "prices", "groups", "keys")
-_PROVIDER_FIELDS = ("base_url", "allow_private", "enabled", "on_hang_up")
+PROVIDER_FIELDS = ("base_url", "allow_private", "enabled", "on_hang_up")
+"""What is to be said of a provider, and edited, beside its name, type and credentials."""
 _KEY_FIELDS = (
     "enabled",
     "allowed_models",
@@ -66,7 +67,7 @@ _USUAL_POLICY = {
 _MAPPING_FIELDS = ("strategy", "targets", "fallbacks", "enabled", "policy", "limits")
 _UNUSUAL_OF_MAPPINGS = frozenset({"policy", "limits"})
 _FIELDS: Mapping[str, frozenset[str]] = {
-    "providers": frozenset({"name", "type", "credentials", *_PROVIDER_FIELDS}),
+    "providers": frozenset({"name", "type", "credentials", *PROVIDER_FIELDS}),
     "credentials": frozenset({"name", "from", "enabled", "fingerprint", *_CREDENTIAL_LIMITS}),
     "mappings": frozenset({"alias", *_MAPPING_FIELDS}),
     "prices": frozenset(COLUMNS),
@@ -81,7 +82,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "groups": ("name",),
     "keys": ("name",),
 }
-_TARGET = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
+TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
+"""What is meant of a target where nothing is said."""
 SEALED = "sealed"
 """Where a credential says its secret is, of one that was entered at the gateway."""
 
@@ -232,7 +234,7 @@ def _check_source(label: str, source: Any) -> None:
 def _whole_target(label: str, target: Any) -> dict[str, Any]:
     if not isinstance(target, dict) or not {"provider", "model"} <= target.keys():
         raise DeclarationError(f"{label}: each of its targets needs provider and model")
-    return {**_TARGET, **target}
+    return {**TARGET_DEFAULTS, **target}
 
 
 def _name(section: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -246,7 +248,7 @@ def _declared_provider(row: Record) -> dict[str, Any]:
     return {
         "name": row["name"],
         "type": row["type"],
-        **{name: row[name] for name in _PROVIDER_FIELDS if name in row},
+        **{name: row[name] for name in PROVIDER_FIELDS if name in row},
         "credentials": [
             {
                 "name": each["name"],
@@ -328,8 +330,8 @@ def _provider_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) ->
     if held is None:
         if "type" not in entry:
             raise DeclarationError(f"providers: {name} is not there yet, so it needs its type")
-        body = {key: entry[key] for key in ("name", "type", *_PROVIDER_FIELDS) if key in entry}
-        changes = _added(entry, ("type", *_PROVIDER_FIELDS))
+        body = {key: entry[key] for key in ("name", "type", *PROVIDER_FIELDS) if key in entry}
+        changes = _added(entry, ("type", *PROVIDER_FIELDS))
         yield Step("add", "provider", name, "providers.create", (), body, changes)
         yield from _credential_steps(name, entry.get("credentials", ()), (), moved=False)
         return
@@ -337,7 +339,7 @@ def _provider_steps(entry: Mapping[str, Any], held: Mapping[str, Any] | None) ->
         said = f"it is of type {held['type']}, which cannot be changed: remove it and add it again"
         yield Step("note", "provider", name, note=said)
         return
-    changes = _differences(entry, held, _PROVIDER_FIELDS)
+    changes = _differences(entry, held, PROVIDER_FIELDS)
     if changes:
         body = {key: new for key, (_, new) in changes.items()}
         yield Step("change", "provider", name, "providers.update", (name,), body, changes)

@@ -1,7 +1,7 @@
 """Rate limits: how many requests or tokens in a minute or a day, or requests at once."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Final, Literal, get_args
 
@@ -77,6 +77,10 @@ class Limit:
     @cached_property
     def most_at_once(self) -> int:
         return self.limit if self.burst is None else self.burst
+
+
+LIMIT_FIELDS: Final = tuple(each.name for each in fields(Limit))
+"""What is said of a limit; a record of the admin API also tells how it stands."""
 
 
 def limits_in(text: str | None) -> tuple[Limit, ...]:

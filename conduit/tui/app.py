@@ -37,12 +37,12 @@ from conduit.tui.terminal.typing_ahead import TypeAhead, Typed
 from conduit.tui.terminal_side import TerminalApp
 from conduit.tui.themes import THEMES, register_with
 from conduit.tui.trail import Chord, Trail
-from conduit.tui.widgets.bars import AsciiScrollBar
 from conduit.tui.widgets.command_line import CommandLine
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
+from conduit.tui.widgets.dialogs.secrets import hidden
+from conduit.tui.widgets.drawing.bars import AsciiScrollBar
 from conduit.tui.widgets.frame import FrameScreen, bindings_of, clock_time
 from conduit.tui.widgets.helping import PRESS, help_choices
-from conduit.tui.widgets.picker import Choice, Picker
-from conduit.tui.widgets.secrets import hidden
 
 MakeLink = Callable[..., GatewayLink]
 _SETTLE_S = 0.02
@@ -509,7 +509,7 @@ class ConduitApp(TerminalApp):
     async def do_quit(self) -> None:
         busy = next((why for screen in self._frames() if (why := screen.is_busy())), None)
         if busy is not None:
-            from conduit.tui.widgets.dialogs import Confirm  # noqa: PLC0415  # deferred: rare
+            from conduit.tui.widgets.dialogs.confirming import Confirm  # noqa: PLC0415  # deferred: rare
 
             if not await self.push_screen_wait(Confirm("Quit?", busy, verb="Quit")):
                 return

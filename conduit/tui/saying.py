@@ -113,7 +113,7 @@ class SayingApp(App[None]):
                 self._offer(before, f"before it: {before.text}")
 
     async def _is_meant(self, step: Step) -> bool:
-        from conduit.tui.widgets.dialogs import Confirm  # noqa: PLC0415  # deferred: rare
+        from conduit.tui.widgets.dialogs.confirming import Confirm  # noqa: PLC0415  # deferred: rare
 
         ago = duration((self.store.wall_ms() - step.at_ms) / 1000)
         question = Confirm(f"Undo: {step.text}?", f"It was done {ago} ago.", verb="Undo")

@@ -18,8 +18,8 @@ from conduit.tui.journal import journal_file
 from conduit.tui.places import PLACES, TABS, place_named, tab_of
 from conduit.tui.state.session import Look
 from conduit.tui.trail import Trail
+from conduit.tui.widgets.dialogs.picker import Picker
 from conduit.tui.widgets.frame import clock_time
-from conduit.tui.widgets.picker import Picker
 from tests.tui.events import figures, key, provider, request_events
 from tests.tui.screens import list_of
 from tests.tui.support import (

@@ -10,8 +10,8 @@ from textual.widgets import Input, Markdown
 from conduit.client.conversations import Conversations
 from conduit.core.keys import make_virtual_key
 from conduit.core.paths import state_folder
+from conduit.tui.chat.composer import Composer
 from conduit.tui.state.session import Look
-from conduit.tui.widgets.composer import Composer
 from tests.fakes.answering import REQUEST_ID, AnsweringServer, answering
 from tests.tui.chats import (
     CALL,

@@ -8,7 +8,7 @@ import pytest
 from conduit.client.errors import AuthenticationFailed
 from conduit.tui.state.allowances import limits_told
 from conduit.tui.state.session import Look
-from conduit.tui.widgets.merging import MergeDialog, differences
+from conduit.tui.widgets.dialogs.merging import MergeDialog, differences
 from tests.tui.allowed import group, limit, monthly
 from tests.tui.events import key, mapping
 from tests.tui.screens import back, fill, list_of, on_screen, sent

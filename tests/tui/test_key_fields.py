@@ -12,7 +12,7 @@ from conduit.core.resources.budgets import BudgetPatch, NewBudget
 from conduit.core.resources.groups import GroupPatch, NewGroup
 from conduit.core.resources.keys import KeyBudget, KeyPatch, KeyRotation, NewKey
 from conduit.tui.app import ConduitApp
-from conduit.tui.widgets.forms import FormDialog
+from conduit.tui.widgets.dialogs.forms import FormDialog
 from tests.tui.allowed import group
 from tests.tui.events import key, usage
 from tests.tui.screens import at_field, fill, list_of, on_screen, sent

@@ -10,7 +10,7 @@ from textual.widgets import Select
 from conduit.tui.app import ConduitApp
 from conduit.tui.state.allowances import expiry, grace, names
 from conduit.tui.state.session import Look
-from conduit.tui.widgets.kinds import Kinds
+from conduit.tui.widgets.keys.kinds import Kinds
 from tests.tui.allowed import group, limit, spent_by_day
 from tests.tui.events import event, key, mapping, usage
 from tests.tui.screens import (

@@ -14,7 +14,7 @@ import conduit.tui
 from conduit.client.api import OPERATIONS
 from conduit.tui.app import ConduitApp
 from conduit.tui.state.gateway import ANOTHER_GATEWAY
-from conduit.tui.widgets.forms import FormDialog
+from conduit.tui.widgets.dialogs.forms import FormDialog
 from tests.tui.allowed import group
 from tests.tui.events import key, mapping
 from tests.tui.screens import back, fill, on_screen

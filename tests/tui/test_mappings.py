@@ -7,7 +7,7 @@ import pytest
 
 from conduit.client.errors import ApiError
 from conduit.tui.screens.mappings import targets_of, with_params
-from conduit.tui.widgets.abilities import deployments_of
+from conduit.tui.widgets.providers.abilities import deployments_of
 from tests.tui.allowed import deployment
 from tests.tui.events import mapping, provider, target
 from tests.tui.screens import REFUSED, STATES, in_state, list_of, on_screen, sent

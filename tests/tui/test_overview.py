@@ -11,7 +11,7 @@ from conduit.tui.app import ConduitApp
 from conduit.tui.state.session import Look
 from conduit.tui.state.store import Sample
 from conduit.tui.state.traffic import Mark
-from conduit.tui.widgets.charts import SPAN_MS, series
+from conduit.tui.widgets.drawing.charts import SPAN_MS, series
 from tests.tui.allowed import alert, budget, deployment
 from tests.tui.events import event, figures, finished, key, provider
 from tests.tui.snapshots import assert_looks

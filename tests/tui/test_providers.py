@@ -7,8 +7,8 @@ from textual.pilot import Pilot
 
 from conduit.tui.app import ConduitApp
 from conduit.tui.state.session import Look
-from conduit.tui.widgets.credentials import entered, reference
-from conduit.tui.widgets.forms import Misfit
+from conduit.tui.widgets.dialogs.forms import Misfit
+from conduit.tui.widgets.providers.credentials import entered, reference
 from tests.tui.events import mapping, provider
 from tests.tui.screens import (
     NOTHING,

@@ -7,7 +7,7 @@ import pytest
 from conduit.tui.actions import APP_ACTIONS, with_those_of_app
 from conduit.tui.places import PLACES
 from conduit.tui.state.session import Look
-from conduit.tui.widgets.picker import Choice, Picker
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
 from tests.tui.support import make_app, running, until
 
 LOADED = [place.load() for place in PLACES]

@@ -9,9 +9,9 @@ from conduit.core.keys import make_virtual_key
 from conduit.tui.app import ConduitApp
 from tests.fakes.answering import REQUEST_ID, AnsweringServer, answering
 from tests.tui.events import mapping, request_events
+from tests.tui.lives import BODIES, grid_of, live_app, showing
 from tests.tui.screens import fill
 from tests.tui.support import link_of, page, refusal, until, until_said, until_shown
-from tests.tui.test_live import BODIES, grid_of, live_app, showing
 
 
 @pytest.fixture

@@ -211,8 +211,8 @@ def add(
             exit_code=Exit.CONFLICT,
             hint=f"change it with: conduit context update {name} ...",
         )
-    _require(accent, ACCENTS, "--color")
-    _require(confirm, _CONFIRMS, "--confirm")
+    inputs.require_one_of(accent, ACCENTS, "--color")
+    inputs.require_one_of(confirm, _CONFIRMS, "--confirm")
     master = inputs.read_secret(inputs.SecretSource(key_file, key_stdin, key_env))
     virtual = _virtual_key(virtual_key_file, virtual_key_env)
     context = Context(
@@ -263,8 +263,8 @@ def update(
     An empty --admin-url, --color, --model or file of TLS takes that away.
     """
     known = _known(call, name)
-    _require(accent or None, ACCENTS, "--color")
-    _require(confirm, _CONFIRMS, "--confirm")
+    inputs.require_one_of(accent or None, ACCENTS, "--color")
+    inputs.require_one_of(confirm, _CONFIRMS, "--confirm")
     master = inputs.read_secret(inputs.SecretSource(key_file, key_stdin, key_env))
     virtual = _virtual_key(virtual_key_file, virtual_key_env)
     url = call.options.choice.url
@@ -307,11 +307,6 @@ def _store(context: Context, master: str | None, virtual: str | None) -> None:
         virtual_key=virtual,
         admin_url=context.admin_url,
     )
-
-
-def _require(given: str | None, allowed: tuple[str, ...], flag: str) -> None:
-    if given is not None and given not in allowed:
-        raise Failure(f"{flag}: {', '.join(allowed)} is expected, not {given!r}")
 
 
 @verb(noun, "rename", "change")

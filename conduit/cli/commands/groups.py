@@ -9,18 +9,13 @@ from conduit.cli import inputs
 from conduit.cli.allowances import (
     Budget,
     BudgetChange,
-    Concurrent,
+    GivenLimits,
     OtherPeriod,
     Period,
-    Rpd,
-    Rpm,
     Timezone,
-    Tpd,
-    Tpm,
     budget_body,
     budget_change,
     changed_limits,
-    limits_of,
     limits_text,
     need_budget,
     spending_of,
@@ -151,20 +146,15 @@ def create(
     budget: Budget = None,
     period: Period = "total",
     timezone: Timezone = None,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    concurrent: Concurrent = None,
+    *,
+    limits: GivenLimits,
     prepaid: Annotated[
         bool, typer.Option("--prepaid", help="Serve nothing before its balance is credited.")
     ] = False,
 ) -> None:
     """Make a group; keys come into it with: conduit keys update KEY --group NAME."""
     body: dict[str, Any] = {"name": name, **_said(description, models, ips)}
-    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if limits:
-        body["limits"] = [each for each in limits.values() if each is not None]
+    body |= limits.body()
     if prepaid:
         body["prepaid"] = True
     need_budget(budget, timezone)
@@ -196,11 +186,8 @@ def update(
         typer.Option("--budget", metavar="USD", help="Most that may be spent, or none."),
     ] = None,
     period: OtherPeriod = None,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    concurrent: Concurrent = None,
+    *,
+    limits: GivenLimits,
 ) -> None:
     """Change a group's name, description, models, addresses, budget or limits.
 
@@ -209,16 +196,16 @@ def update(
     body = _said(description, models, ips)
     if rename is not None:
         body["name"] = rename
-    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if not body and budget is None and period is None and not limits:
+    changes = limits.changes()
+    if not body and budget is None and period is None and not changes:
         raise Failure(
             "nothing to change: give --name, --description, --models, --ips, --budget, or a limit "
             "such as --rpm"
         )
     group = call.find("groups", name)
     budgeted = budget_change(group, budget, period)
-    if limits:
-        body |= {"limits": changed_limits(group, limits), "version": group["version"]}
+    if changes:
+        body |= {"limits": changed_limits(group, changes), "version": group["version"]}
     if body:
         changed = call.change("groups.update", group["id"], body=body, before=group)
         group = changed if changed is not None else group

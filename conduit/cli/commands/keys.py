@@ -10,18 +10,13 @@ import typer
 from conduit.cli import inputs
 from conduit.cli.allowances import (
     Budget,
-    Concurrent,
+    GivenLimits,
     OtherPeriod,
     Period,
-    Rpd,
-    Rpm,
     Timezone,
-    Tpd,
-    Tpm,
     budget_body,
     budget_change,
     changed_limits,
-    limits_of,
     limits_text,
     need_budget,
     spending_of,
@@ -187,11 +182,8 @@ def create(
     expires: Expires = None,
     log_bodies: LogBodies = None,
     direct: Direct = None,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    concurrent: Concurrent = None,
+    *,
+    limits: GivenLimits,
     priority: Priority = None,
     ips: Ips = None,
     group: Group = None,
@@ -209,9 +201,7 @@ def create(
         body["group"] = group
     if expires is not None:
         body["expires_at"] = inputs.moment(expires, "--expires", ahead=True)
-    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if limits:
-        body["limits"] = [each for each in limits.values() if each is not None]
+    body |= limits.body()
     need_budget(budget, timezone)
     if budget is not None:
         body["budget"] = budget_body(budget, period, timezone)
@@ -295,11 +285,8 @@ def update(
     ] = None,
     log_bodies: LogBodies = None,
     direct: Direct = None,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    concurrent: Concurrent = None,
+    *,
+    limits: GivenLimits,
     priority: Priority = None,
     ips: Ips = None,
     group: Annotated[
@@ -321,16 +308,16 @@ def update(
     if expires is not None:
         never = expires == "never"
         body["expires_at"] = None if never else inputs.moment(expires, "--expires", ahead=True)
-    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if not body and budget is None and period is None and not limits:
+    changes = limits.changes()
+    if not body and budget is None and period is None and not changes:
         raise Failure(
             "nothing to change: give --name, --budget, --models, --expires, --log-bodies, "
             "--direct, --priority, --ips, --group, --tags, --metadata, or a limit such as --rpm"
         )
     key = call.find("keys", name)
     budgeted = budget_change(key, budget, period)
-    if limits:
-        body |= {"limits": changed_limits(key, limits), "version": key["version"]}
+    if changes:
+        body |= {"limits": changed_limits(key, changes), "version": key["version"]}
     if body:
         changed = call.change("keys.update", key["id"], body=body, before=key)
         key = changed if changed is not None else key

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli.allowances import Concurrent, Rpd, Rpm, Tpd, Tpm, changed_limits, limits_of
+from conduit.cli.allowances import GivenLimits, changed_limits
 from conduit.cli.call import Call, label_of
 from conduit.cli.failures import Failure
 from conduit.cli.output import Column, View
@@ -75,17 +75,9 @@ def show(call: Call, scope: Scope) -> None:
 
 
 @verb(noun, "set", "change")
-def set_limits(
-    call: Call,
-    scope: Scope,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    concurrent: Concurrent = None,
-) -> None:
+def set_limits(call: Call, scope: Scope, *, limits: GivenLimits) -> None:
     """Set limits of a scope; one that is not named stays, none takes it away."""
-    changes = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
+    changes = limits.changes()
     if not changes:
         raise Failure("nothing to change: give a limit, such as --rpm 600")
     kind, row = _found(call, scope)

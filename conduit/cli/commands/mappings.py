@@ -4,16 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from conduit.cli.allowances import (
-    Concurrent,
-    Rpd,
-    Rpm,
-    Tpd,
-    Tpm,
-    changed_limits,
-    limits_of,
-    limits_text,
-)
+from conduit.cli.allowances import GivenLimits, changed_limits, limits_text
 from conduit.cli.call import Call
 from conduit.cli.commands.providers import PROBED
 from conduit.cli.console import Tone
@@ -25,13 +16,12 @@ from conduit.cli.routing.caching import CacheScope, CacheTtl, caching_text, poli
 from conduit.cli.routing.example_names import first_question
 from conduit.cli.routing.offers import Offer, chosen, map_all, offers_of
 from conduit.cli.routing.policies import Routing, fallbacks_text, policy_text
-from conduit.cli.routing.targets import Wanted, capabilities_text, changed_targets, new_targets
+from conduit.cli.routing.targets import GivenTargets, capabilities_text
 from conduit.cli.selection import selected
 from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.client.errors import ApiError
 from conduit.core import people
-from conduit.core.policies import FALLBACK_CAUSES, STRATEGIES
 
 noun = Noun("Mappings: what clients call a model, and who serves it.")
 
@@ -78,91 +68,6 @@ VIEW = View(
     empty="no mappings yet; make one with: conduit mappings add ALIAS --to PROVIDER/MODEL",
 )
 Alias = Annotated[str, typer.Argument(metavar="ALIAS", help="What clients call the model.")]
-To = Annotated[
-    list[str] | None,
-    typer.Option("--to", metavar="PROVIDER/MODEL", help="Target; several are tried in order."),
-]
-Weight = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--weight",
-        metavar="N",
-        help="Weight of the target at that place, for strategies that heed it.",
-    ),
-]
-
-
-Order = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--order", metavar="N", help="Order of the target at that place, the lowest first; 0, 1, …"
-    ),
-]
-Capabilities = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--caps",
-        metavar="A,no-B",
-        help="What the target at that place can do; also NAME=unknown, context_tokens=128k.",
-    ),
-]
-Params = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--params",
-        metavar="NAME=VALUE,…",
-        help="Fields that the target at that place is sent; an object in JSON as well.",
-    ),
-]
-Strategy = Annotated[
-    str | None, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}.")
-]
-Fallback = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--fallback",
-        metavar="CAUSE=ALIAS",
-        help=f"Where to go on for {', '.join(FALLBACK_CAUSES)}; none takes all away.",
-    ),
-]
-Sticky = Annotated[
-    str | None,
-    typer.Option(
-        "--sticky", metavar="off|session|user", help="Who stays with a target while it is well."
-    ),
-]
-Breakers = Annotated[
-    str | None,
-    typer.Option("--breakers", metavar="on|off", help="Leave targets that fail out for a while."),
-]
-LongContext = Annotated[
-    str | None,
-    typer.Option(
-        "--long-context",
-        metavar="refuse|drop_oldest",
-        help="What becomes of a prompt that no target has room for.",
-    ),
-]
-StreamIdle = Annotated[
-    str | None,
-    typer.Option(
-        "--stream-idle", metavar="TIME", help="Give a stream up after such a gap: 30s, or none."
-    ),
-]
-StreamMinRate = Annotated[
-    str | None,
-    typer.Option(
-        "--stream-min-rate", metavar="N", help="Give a slower stream up: tokens/s, or none."
-    ),
-]
-UnknownPrice = Annotated[
-    str | None,
-    typer.Option(
-        "--unknown-price",
-        metavar="refuse|free|default|none",
-        help="What becomes of calls to a target without a price; none: as the setting says.",
-    ),
-]
 OFFERED = View(
     columns=(Column("provider", "provider"), Column("model", "model")),
     id_path="model",
@@ -186,47 +91,20 @@ def show(call: Call, alias: Alias) -> None:
 def add(
     call: Call,
     alias: Alias,
-    to: To = None,
-    weight: Weight = None,
-    order: Order = None,
-    caps: Capabilities = None,
-    params: Params = None,
+    *,
+    targets: GivenTargets,
     cache_ttl: CacheTtl = None,
     cache_scope: CacheScope = None,
-    strategy: Strategy = None,
-    fallback: Fallback = None,
-    sticky: Sticky = None,
-    breakers: Breakers = None,
-    long_context: LongContext = None,
-    stream_idle: StreamIdle = None,
-    stream_min_rate: StreamMinRate = None,
-    unknown_price: UnknownPrice = None,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    concurrent: Concurrent = None,
+    routing: Routing,
+    limits: GivenLimits,
 ) -> None:
     """Make an alias that clients may use as a model."""
-    if not to:
+    if not targets.to:
         raise Failure("--to PROVIDER/MODEL is needed, once for each target")
-    wanted = Wanted(to, weight or [], order or [], caps or [], params or [])
-    routing = Routing(
-        strategy,
-        fallback,
-        sticky,
-        breakers,
-        long_context,
-        stream_idle,
-        stream_min_rate,
-        unknown_price,
-    )
-    body = {"alias": alias, "targets": new_targets(wanted), **routing.body()}
+    body = {"alias": alias, "targets": targets.new(), **routing.body()}
     if policy := policy_of(cache_ttl, cache_scope):
         body["policy"] = {**body.get("policy", {}), **policy}
-    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if limits:
-        body["limits"] = [each for each in limits.values() if each is not None]
+    body |= limits.body()
     mapping = call.change("mappings.create", body=body)
     if mapping is not None:
         call.show_changed(
@@ -241,57 +119,31 @@ def add(
 def update(
     call: Call,
     alias: Alias,
-    to: To = None,
-    weight: Weight = None,
-    order: Order = None,
-    caps: Capabilities = None,
-    params: Params = None,
+    *,
+    targets: GivenTargets,
     cache_ttl: CacheTtl = None,
     cache_scope: CacheScope = None,
-    strategy: Strategy = None,
-    fallback: Fallback = None,
-    sticky: Sticky = None,
-    breakers: Breakers = None,
-    long_context: LongContext = None,
-    stream_idle: StreamIdle = None,
-    stream_min_rate: StreamMinRate = None,
-    unknown_price: UnknownPrice = None,
-    rpm: Rpm = None,
-    tpm: Tpm = None,
-    rpd: Rpd = None,
-    tpd: Tpd = None,
-    concurrent: Concurrent = None,
+    routing: Routing,
+    limits: GivenLimits,
 ) -> None:
     """Replace the targets of a mapping, or without --to change what is said of them and of it.
 
     conduit mappings update fast --caps vision,no-audio,context_tokens=128k
     conduit mappings update fast --strategy weighted --fallback rate_limit=other --sticky session
     """
-    wanted = Wanted(to or [], weight or [], order or [], caps or [], params or [])
-    routing = Routing(
-        strategy,
-        fallback,
-        sticky,
-        breakers,
-        long_context,
-        stream_idle,
-        stream_min_rate,
-        unknown_price,
-    )
     body = routing.body()
     if policy := policy_of(cache_ttl, cache_scope):
         body["policy"] = {**body.get("policy", {}), **policy}
-    limits = limits_of(rpm=rpm, tpm=tpm, rpd=rpd, tpd=tpd, concurrent=concurrent)
-    if wanted.is_empty() and not body and not limits:
+    changes = limits.changes()
+    if targets.is_empty() and not body and not changes:
         raise Failure("nothing to change: give --to, --weight, --strategy, --fallback or another")
     before = call.find("mappings", alias)
-    if limits:
-        body |= {"limits": changed_limits(before, limits), "version": before["version"]}
-    if to:
-        body["targets"] = new_targets(wanted)
-    elif not wanted.is_empty():
-        targets = changed_targets(before["targets"], wanted)
-        body |= {"targets": targets, "version": before["version"]}
+    if changes:
+        body |= {"limits": changed_limits(before, changes), "version": before["version"]}
+    if targets.to:
+        body["targets"] = targets.new()
+    elif not targets.is_empty():
+        body |= {"targets": targets.changed(before["targets"]), "version": before["version"]}
     mapping = call.change("mappings.update", before["alias"], body=body, before=before)
     if mapping is not None:
         call.show_changed(mapping, VIEW, f"updated mapping {mapping['alias']}")

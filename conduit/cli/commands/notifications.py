@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.console import Tone
 from conduit.cli.failures import Failure
@@ -64,11 +65,6 @@ Ids = Annotated[
 ]
 
 
-def _one_of(value: str | None, known: tuple[str, ...], flag: str) -> None:
-    if value is not None and value not in known:
-        raise Failure(f"{flag}: {', '.join(known)} is expected, not {value!r}")
-
-
 @verb(noun, "list", "listing")
 def list_notifications(
     call: Call,
@@ -86,8 +82,8 @@ def list_notifications(
     ] = None,
 ) -> None:
     """List what is open, the newest first."""
-    _one_of(state, _STATES, "--state")
-    _one_of(kind, _KINDS, "--kind")
+    inputs.require_one_of(state, _STATES, "--state")
+    inputs.require_one_of(kind, _KINDS, "--kind")
     call.show_list("notifications.list", VIEW, query={"state": state, "kind": kind})
 
 

@@ -23,7 +23,6 @@ from conduit.cli.verbs import Noun, verb
 from conduit.client.api import Record
 from conduit.core import people
 
-EDITABLE = ("base_url", "allow_private", "enabled", "on_hang_up")
 noun = Noun("Providers: who serves models, and the credentials that open them.")
 noun.nest("credentials", provider_credentials.noun)
 
@@ -262,8 +261,10 @@ def _offer(call: Call, provider: Record, *, ask: bool) -> None:
 @verb(noun, "edit", "change")
 def edit(call: Call, name: Name) -> None:
     """Edit a provider as text, in $VISUAL or $EDITOR; refused if it has changed meanwhile."""
+    from conduit.client.declared import PROVIDER_FIELDS  # noqa: PLC0415  # deferred: 7 ms
+
     before = call.find("providers", name)
-    fields = {field: before[field] for field in EDITABLE}
+    fields = {field: before[field] for field in PROVIDER_FIELDS}
     head = (
         f"# Provider {before['name']} of type {before['type']}, version {before['version']}.\n"
         "# Save and leave to change it; leave the text as it is to change nothing.\n\n"

@@ -70,11 +70,6 @@ Attempt = Annotated[
 ]
 
 
-def _one_of(value: str | None, known: tuple[str, ...], flag: str) -> None:
-    if value is not None and value not in known:
-        raise Failure(f"{flag}: {', '.join(known)} is expected, not {value!r}")
-
-
 @verb(noun, "review", "listing")
 def review(
     call: Call,
@@ -99,8 +94,8 @@ def review(
 
     They count in budgets all the same: a provider most likely bills them.
     """
-    _one_of(state, _STATES, "--state")
-    _one_of(outcome, _OUTCOMES, "--outcome")
+    inputs.require_one_of(state, _STATES, "--state")
+    inputs.require_one_of(outcome, _OUTCOMES, "--outcome")
     query = {
         "state": state,
         "outcome": outcome,

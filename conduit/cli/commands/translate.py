@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from conduit.cli import inputs
 from conduit.cli.call import Call
 from conduit.cli.failures import Exit, Failure
 from conduit.cli.output import Column, View
@@ -56,8 +57,8 @@ def translate(
     from conduit.core.errors import RequestError  # noqa: PLC0415  # deferred: with the gateway
     from conduit.gateway import preview  # noqa: PLC0415  # deferred: every dialect
 
-    _require(source, "--from", preview.CLIENT_DIALECTS)
-    _require(target, "--to", tuple(preview.DIALECT_NAMES))
+    inputs.require_one_of(source, preview.CLIENT_DIALECTS, "--from")
+    inputs.require_one_of(target, tuple(preview.DIALECT_NAMES), "--to")
     body = _request()
     try:
         found = preview.preview(body, source, target, model)
@@ -75,11 +76,6 @@ def translate(
             hint=error.hint,
         ) from error
     _show(call, found.body, list(found.dropped), list(found.emulated))
-
-
-def _require(given: str, flag: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise Failure(f"{flag}: {', '.join(known)} is expected, not {given!r}")
 
 
 def _request() -> bytes:

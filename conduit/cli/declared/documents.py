@@ -7,10 +7,9 @@ from typing import Any
 
 from conduit.cli.failures import Failure
 from conduit.cli.files import text_of_input
-from conduit.client.declared import DeclarationError, Document, checked
+from conduit.client.declared import TARGET_DEFAULTS, DeclarationError, Document, checked
 from conduit.client.declared_prices import PriceError, from_csv
 
-_TARGET_DEFAULTS = {"order": 0, "weight": 1, "params": {}, "capabilities": {}}
 _CSV_HEAD = ("provider,", "model,")
 _HEAD = """\
 # Configuration of a Conduit gateway. It holds no plain secrets: a credential that says "sealed" was
@@ -59,7 +58,7 @@ def _short_target(target: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in target.items()
-        if name not in _TARGET_DEFAULTS or value != _TARGET_DEFAULTS[name]
+        if name not in TARGET_DEFAULTS or value != TARGET_DEFAULTS[name]
     }
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from conduit.cli import inputs
 from conduit.cli.failures import Failure
@@ -17,14 +19,57 @@ _SWITCH = {"on": True, "off": False}
 class Routing:
     """What was given of how an alias is routed; None where nothing was."""
 
-    strategy: str | None = None
-    fallbacks: Sequence[str] | None = None
-    sticky: str | None = None
-    breakers: str | None = None
-    long_context: str | None = None
-    stream_idle: str | None = None
-    stream_min_rate: str | None = None
-    unknown_price: str | None = None
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", metavar="NAME", help=f"{', '.join(STRATEGIES)}.")
+    ] = None
+    fallbacks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fallback",
+            metavar="CAUSE=ALIAS",
+            help=f"Where to go on for {', '.join(FALLBACK_CAUSES)}; none takes all away.",
+        ),
+    ] = None
+    sticky: Annotated[
+        str | None,
+        typer.Option(
+            "--sticky", metavar="off|session|user", help="Who stays with a target while it is well."
+        ),
+    ] = None
+    breakers: Annotated[
+        str | None,
+        typer.Option(
+            "--breakers", metavar="on|off", help="Leave targets that fail out for a while."
+        ),
+    ] = None
+    long_context: Annotated[
+        str | None,
+        typer.Option(
+            "--long-context",
+            metavar="refuse|drop_oldest",
+            help="What becomes of a prompt that no target has room for.",
+        ),
+    ] = None
+    stream_idle: Annotated[
+        str | None,
+        typer.Option(
+            "--stream-idle", metavar="TIME", help="Give a stream up after such a gap: 30s, or none."
+        ),
+    ] = None
+    stream_min_rate: Annotated[
+        str | None,
+        typer.Option(
+            "--stream-min-rate", metavar="N", help="Give a slower stream up: tokens/s, or none."
+        ),
+    ] = None
+    unknown_price: Annotated[
+        str | None,
+        typer.Option(
+            "--unknown-price",
+            metavar="refuse|free|default|none",
+            help="What becomes of calls to a target without a price; none: as the setting says.",
+        ),
+    ] = None
 
     def body(self) -> dict[str, Any]:
         """The fields of a mapping that it changes. Raises Failure."""

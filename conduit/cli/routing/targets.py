@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from conduit.cli import inputs
 from conduit.cli.failures import Failure
@@ -14,58 +16,89 @@ _UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class GivenTargets:
     """What was given for targets, each list by their place."""
 
-    to: Sequence[str]
-    weights: Sequence[int]
-    orders: Sequence[int]
-    capabilities: Sequence[str]
-    params: Sequence[str] = ()
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="PROVIDER/MODEL", help="Target; several are tried in order."),
+    ] = None
+    weights: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--weight",
+            metavar="N",
+            help="Weight of the target at that place, for strategies that heed it.",
+        ),
+    ] = None
+    orders: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--order",
+            metavar="N",
+            help="Order of the target at that place, the lowest first; 0, 1, …",
+        ),
+    ] = None
+    capabilities: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--caps",
+            metavar="A,no-B",
+            help="What the target at that place can do; also NAME=unknown, context_tokens=128k.",
+        ),
+    ] = None
+    params: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--params",
+            metavar="NAME=VALUE,…",
+            help="Fields that the target at that place is sent; an object in JSON as well.",
+        ),
+    ] = None
 
     def is_empty(self) -> bool:
         return not (self.to or self.weights or self.orders or self.capabilities or self.params)
 
+    def new(self) -> list[dict[str, Any]]:
+        """The targets of `--to`, which are equals where `--order` does not part them.
 
-def new_targets(wanted: Wanted) -> list[dict[str, Any]]:
-    """The targets of `--to`, which are equals where `--order` does not part them. Raises Failure.
+        They are kept as they are listed: the strategy "simple" tries equals in that order.
+        Raises Failure.
+        """
+        targets: list[dict[str, Any]] = []
+        for text in self.to or ():
+            provider, model = inputs.provider_and_model(text, "--to")
+            targets.append({"provider": provider, "model": model})
+        return self._said_of(targets)
 
-    They are kept as they are listed: the strategy "simple" tries equals in that order.
-    """
-    targets: list[dict[str, Any]] = []
-    for text in wanted.to:
-        provider, model = inputs.provider_and_model(text, "--to")
-        targets.append({"provider": provider, "model": model})
-    return _said_of(targets, wanted)
+    def changed(self, present: Sequence[Record]) -> list[dict[str, Any]]:
+        """The targets that there are, in the order they are tried, with what is said of them anew.
 
+        Raises Failure.
+        """
+        ordered = sorted(present, key=lambda target: target["order"])
+        return self._said_of([dict(target) for target in ordered])
 
-def changed_targets(present: Sequence[Record], wanted: Wanted) -> list[dict[str, Any]]:
-    """The targets that there are, in the order they are tried, with what is said of them anew.
-
-    Raises Failure.
-    """
-    ordered = sorted(present, key=lambda target: target["order"])
-    return _said_of([dict(target) for target in ordered], wanted)
-
-
-def _said_of(targets: list[dict[str, Any]], wanted: Wanted) -> list[dict[str, Any]]:
-    for flag, given in (
-        ("--weight", wanted.weights),
-        ("--order", wanted.orders),
-        ("--caps", wanted.capabilities),
-        ("--params", wanted.params),
-    ):
-        if len(given) > len(targets):
-            raise Failure(f"{flag}: there are more of them than targets")
-    for target, weight in zip(targets, wanted.weights, strict=False):
-        target["weight"] = weight
-    for target, order in zip(targets, wanted.orders, strict=False):
-        target["order"] = order
-    for target, text in zip(targets, wanted.capabilities, strict=False):
-        target["capabilities"] = capabilities_of(text)
-    for target, text in zip(targets, wanted.params, strict=False):
-        target["params"] = params_of(text)
-    return targets
+    def _said_of(self, targets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        weights, orders = self.weights or (), self.orders or ()
+        capabilities, params = self.capabilities or (), self.params or ()
+        for flag, given in (
+            ("--weight", weights),
+            ("--order", orders),
+            ("--caps", capabilities),
+            ("--params", params),
+        ):
+            if len(given) > len(targets):
+                raise Failure(f"{flag}: there are more of them than targets")
+        for target, weight in zip(targets, weights, strict=False):
+            target["weight"] = weight
+        for target, order in zip(targets, orders, strict=False):
+            target["order"] = order
+        for target, text in zip(targets, capabilities, strict=False):
+            target["capabilities"] = capabilities_of(text)
+        for target, text in zip(targets, params, strict=False):
+            target["params"] = params_of(text)
+        return targets
 
 
 def params_of(text: str) -> dict[str, Any]:

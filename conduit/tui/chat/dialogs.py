@@ -12,8 +12,8 @@ from conduit.client.conversations import Conversation, Turn
 from conduit.client.offered_tools import ToolsError, name_of, read_tools
 from conduit.tui.chat.dialogue import MOST_RIVALS, Dialogue
 from conduit.tui.chat.models import note_of
-from conduit.tui.widgets.forms import Field, FormDialog, Misfit
-from conduit.tui.widgets.picker import Choice, Picker
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Misfit
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
 
 if TYPE_CHECKING:
     from conduit.tui.app import ConduitApp

@@ -8,7 +8,7 @@ from conduit.client.replay import NotReplayableError, Replay, replay_of
 from conduit.core import people
 from conduit.tui.chat.dialogs import key_taken
 from conduit.tui.state.traffic import Finished, Record
-from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.frame import FrameScreen
 
 _SCRUBBED = "what looked like a secret was taken out of the kept body, and was not sent"

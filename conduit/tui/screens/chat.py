@@ -21,6 +21,7 @@ from conduit.tui.actions import Action
 from conduit.tui.chat import chat_key, dialogs
 from conduit.tui.chat.asking import Outcome, receive
 from conduit.tui.chat.attaching import named_files, with_sign
+from conduit.tui.chat.composer import Composer
 from conduit.tui.chat.dialogue import Answering, Asked, Dialogue
 from conduit.tui.chat.lines import FactsPane, ProgressLine, SettingsLine
 from conduit.tui.chat.sidebar import ConversationList
@@ -28,10 +29,9 @@ from conduit.tui.chat.turns import Answer, Failure, Question, show_failures
 from conduit.tui.fitting import Piece
 from conduit.tui.state.gateway import Refused
 from conduit.tui.state.traffic import Finished
-from conduit.tui.widgets.composer import Composer
-from conduit.tui.widgets.dialogs import Confirm
+from conduit.tui.widgets.dialogs.confirming import Confirm
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
 from conduit.tui.widgets.frame import FrameScreen
-from conduit.tui.widgets.picker import Choice, Picker
 
 SHOWN_TURNS = 50
 WIDE_COLUMNS = 120

@@ -13,10 +13,10 @@ from conduit.tui.state.drafts import Draft, is_in_file, shown
 from conduit.tui.state.gateway import ANOTHER_GATEWAY, GatewayLink, Refused
 from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.detailed import Reading, closing
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Values
+from conduit.tui.widgets.dialogs.levels import is_agreed
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
-from conduit.tui.widgets.forms import Field, FormDialog, Values
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.levels import is_agreed
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.sections import SectionScreen
 

@@ -16,17 +16,18 @@ from conduit.tui.state import allowances
 from conduit.tui.state.allowances import EVERY_MODEL
 from conduit.tui.state.store import id_of, label_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets import allowance_fields, budgeted, standing
-from conduit.tui.widgets.balances import BalancesScreen, balance_actions, signed
-from conduit.tui.widgets.budgeted import USAGE_DAYS, budget_actions
+from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import Listed, Reading, closing
+from conduit.tui.widgets.dialogs.forms import Field, Values
+from conduit.tui.widgets.dialogs.levels import is_agreed, must_agree
+from conduit.tui.widgets.dialogs.several import SeveralPicker
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
-from conduit.tui.widgets.forms import Field, Values
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.kinds import Kinds
-from conduit.tui.widgets.levels import is_agreed, must_agree
+from conduit.tui.widgets.keys import allowance_fields, budgeted
+from conduit.tui.widgets.keys.balances import BalancesScreen, balance_actions, signed
+from conduit.tui.widgets.keys.budgeted import USAGE_DAYS, budget_actions
+from conduit.tui.widgets.keys.kinds import Kinds
 from conduit.tui.widgets.records import Empty
-from conduit.tui.widgets.several import SeveralPicker
 
 MOST_TRANSACTIONS = 100
 _RECENT = timedelta(days=300)

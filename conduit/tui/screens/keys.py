@@ -16,17 +16,18 @@ from conduit.tui.state.connectivity import duration
 from conduit.tui.state.reports import tokens_read, tokens_written
 from conduit.tui.state.store import id_of, label_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets import allowance_fields, budgeted, standing
-from conduit.tui.widgets.budgeted import USAGE_DAYS, BudgetedScreen, budget_actions
+from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import Listed, Reading, closing
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.dialogs.levels import Level, is_agreed, must_agree
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
+from conduit.tui.widgets.dialogs.secrets import SecretDialog
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
-from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.kinds import Kinds
-from conduit.tui.widgets.levels import Level, is_agreed, must_agree
-from conduit.tui.widgets.picker import Choice, Picker
+from conduit.tui.widgets.keys import allowance_fields, budgeted
+from conduit.tui.widgets.keys.budgeted import USAGE_DAYS, BudgetedScreen, budget_actions
+from conduit.tui.widgets.keys.kinds import Kinds
 from conduit.tui.widgets.records import Empty
-from conduit.tui.widgets.secrets import SecretDialog
 
 _NO_GROUP = "-"
 _SOON_S = 7 * 86_400

@@ -20,16 +20,23 @@ from conduit.tui.glyphs import Glyphs
 from conduit.tui.pace import Pace
 from conduit.tui.state.ring import Ring
 from conduit.tui.state.traffic import Finished, Happened, Mark, Record
-from conduit.tui.widgets.dialogs import Confirm
+from conduit.tui.widgets.dialogs.confirming import Confirm
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
 from conduit.tui.widgets.frame import FrameScreen, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.inspector import OF_BODIES, PAGES, SEARCHED, Inspected, Inspector, Page
 from conduit.tui.widgets.kept import Kept
 from conduit.tui.widgets.line import Line
-from conduit.tui.widgets.picker import Choice, Picker
 from conduit.tui.widgets.records import FilterLine, as_json
+from conduit.tui.widgets.request.inspector import (
+    OF_BODIES,
+    PAGES,
+    SEARCHED,
+    Inspected,
+    Inspector,
+    Page,
+)
+from conduit.tui.widgets.request.searching import SearchLine
 from conduit.tui.widgets.ring_grid import RingGrid, everything
-from conduit.tui.widgets.searching import SearchLine
 
 Entry = Finished | Happened | Mark
 _COUNT_EVERY_S = 1.5  # longer than from one of the gateway's figures to the next

@@ -18,14 +18,15 @@ from conduit.tui.glyphs import Glyphs
 from conduit.tui.state.gateway import GatewayLink
 from conduit.tui.state.store import id_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets import breakers, standing
-from conduit.tui.widgets.abilities import ability_columns, breaker_of, can_of
+from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closing
+from conduit.tui.widgets.dialogs.forms import Field, Values
+from conduit.tui.widgets.dialogs.levels import is_agreed, must_agree
 from conduit.tui.widgets.editing import Edited
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
-from conduit.tui.widgets.forms import Field, Values
 from conduit.tui.widgets.grid import Cell, Column, Grid
-from conduit.tui.widgets.levels import is_agreed, must_agree
+from conduit.tui.widgets.providers import breakers
+from conduit.tui.widgets.providers.abilities import ability_columns, breaker_of, can_of
 from conduit.tui.widgets.records import Empty
 
 WILDCARD = "*"

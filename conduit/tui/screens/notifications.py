@@ -13,9 +13,9 @@ from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.alerts import acknowledging, no_screen, open_subject, subject_place
 from conduit.tui.widgets.detailed import Reading, closing
+from conduit.tui.widgets.dialogs.levels import is_agreed
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.levels import is_agreed
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.sections import SectionScreen
 

@@ -17,14 +17,15 @@ from conduit.tui.state.connectivity import duration
 from conduit.tui.state.rates import MANY_ERRORS, error_share, shares
 from conduit.tui.state.store import Sample, id_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets import breakers, standing
+from conduit.tui.widgets import standing
 from conduit.tui.widgets.alerts import ALERT_ACTIONS, AlertsScreen
-from conduit.tui.widgets.charts import Chart
-from conduit.tui.widgets.figures import Figures
+from conduit.tui.widgets.drawing.charts import Chart
+from conduit.tui.widgets.drawing.figures import Figures
 from conduit.tui.widgets.frame import Said, app_of, clock_time, milliseconds
 from conduit.tui.widgets.grid import Cell, Column, Grid
+from conduit.tui.widgets.keys.spending import Spending
 from conduit.tui.widgets.newest import NEWEST_COLUMNS, Newest
-from conduit.tui.widgets.spending import Spending
+from conduit.tui.widgets.providers import breakers
 
 LOADING_AFTER_S = 0.3
 TRAFFIC_EVERY_S = 1.0
@@ -301,7 +302,7 @@ class OverviewScreen(AlertsScreen):
             return
         found = await self.conduit.link.call("providers.test", id_of(row))
         if found["ok"]:
-            from conduit.tui.widgets.credentials import answered  # noqa: PLC0415  # deferred: rare
+            from conduit.tui.widgets.providers.credentials import answered  # noqa: PLC0415  # deferred: rare
 
             self.conduit.tell(f"{row['name']}: {answered(found)}")
         else:

@@ -17,10 +17,10 @@ from conduit.tui.glyphs import Glyphs
 from conduit.tui.state.store import id_of
 from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.detailed import DetailedScreen, Listed, Reading, closing
+from conduit.tui.widgets.dialogs.forms import Field, Misfit, Values
+from conduit.tui.widgets.dialogs.levels import must_agree
 from conduit.tui.widgets.facts import BLANK, Fact, Facts
-from conduit.tui.widgets.forms import Field, Misfit, Values
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.levels import must_agree
 from conduit.tui.widgets.records import Empty
 from conduit.tui.widgets.sections import SectionScreen
 

@@ -15,22 +15,22 @@ from conduit.tui.state.gateway import GatewayLink
 from conduit.tui.state.store import id_of
 from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
-from conduit.tui.widgets.credentials import (
+from conduit.tui.widgets.detailed import Listed, Reading, closing
+from conduit.tui.widgets.dialogs.forms import Field, Misfit, Values
+from conduit.tui.widgets.dialogs.levels import is_agreed, must_agree
+from conduit.tui.widgets.dialogs.several import SeveralPicker
+from conduit.tui.widgets.editing import Edited
+from conduit.tui.widgets.facts import BLANK, Fact, Facts
+from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.providers.credentials import (
     CREDENTIAL_ACTIONS,
     CREDENTIAL_COLUMNS,
     answered,
     credential_fields,
     entered,
 )
-from conduit.tui.widgets.detailed import Listed, Reading, closing
-from conduit.tui.widgets.editing import Edited
-from conduit.tui.widgets.facts import BLANK, Fact, Facts
-from conduit.tui.widgets.forms import Field, Misfit, Values
-from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.health import HEALTH_ACTIONS, HealthScreen
-from conduit.tui.widgets.levels import is_agreed, must_agree
+from conduit.tui.widgets.providers.health import HEALTH_ACTIONS, HealthScreen
 from conduit.tui.widgets.records import Empty
-from conduit.tui.widgets.several import SeveralPicker
 
 _PAGE_ROWS = 1_000
 _MOST_MODELS = 5_000

@@ -25,12 +25,12 @@ from conduit.tui.state import reports
 from conduit.tui.state.reports import METRICS, PERIODS, Ask, Look, Reading
 from conduit.tui.state.store import REQUEST_FINISHED
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
+from conduit.tui.widgets.drawing.plots import Plot
 from conduit.tui.widgets.frame import FrameScreen, Said, clock_time
 from conduit.tui.widgets.grid import Cell, Column, Grid, Pen
 from conduit.tui.widgets.line import Line
-from conduit.tui.widgets.picker import Choice, Picker
-from conduit.tui.widgets.plots import Plot
 from conduit.tui.widgets.records import LOADING_AFTER_S
 
 AGAIN_EVERY_S = 15.0

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from conduit.core import people
 from conduit.core.ids import now_ms
-from conduit.core.limits import KINDS, LimitKind, limit_in
+from conduit.core.limits import KINDS, LIMIT_FIELDS, LimitKind, limit_in
 from conduit.core.moments import parse_duration, parse_moment
 from conduit.core.money import format_usd, parse_usd
 from conduit.core.networks import normal_network
@@ -38,7 +38,6 @@ _NOTHING: Mapping[str, Any] = {
     "priority": False,
 }
 """What an empty field means."""
-_LIMIT_FIELDS = ("kind", "limit", "burst", "shadow", "timezone", "on_store_down", "model")
 _MILLIONS, _THOUSANDS = 1_000_000, 1_000
 
 
@@ -253,7 +252,7 @@ def limits_body(values: Mapping[str, Any], before: Sequence[Record] = ()) -> lis
     """
     kept = {
         (limit["kind"], limit.get("model")): {
-            name: limit[name] for name in _LIMIT_FIELDS if name in limit
+            name: limit[name] for name in LIMIT_FIELDS if name in limit
         }
         for limit in before
     }

@@ -15,9 +15,9 @@ from conduit.tui.state.store import id_of
 from conduit.tui.state.tentative import shown_at_once
 from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
+from conduit.tui.widgets.dialogs.levels import is_agreed
 from conduit.tui.widgets.frame import FrameScreen
 from conduit.tui.widgets.grid import Cell, Column, Grid
-from conduit.tui.widgets.levels import is_agreed
 
 TABLE = "notifications"
 ALERT_ACTIONS = (

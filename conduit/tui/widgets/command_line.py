@@ -8,7 +8,7 @@ from textual.containers import Horizontal
 from textual.suggester import SuggestFromList
 from textual.widgets import Input, Static
 
-from conduit.tui.widgets.modal import Modal
+from conduit.tui.widgets.dialogs.modal import Modal
 
 
 class CommandLine(Modal[str | None]):

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from conduit.tui.state.store import label_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets.forms import Field, Values
-from conduit.tui.widgets.levels import must_agree
+from conduit.tui.widgets.dialogs.forms import Field, Values
+from conduit.tui.widgets.dialogs.levels import must_agree
 
 if TYPE_CHECKING:
     from conduit.tui.widgets.records import RecordsScreen

@@ -13,7 +13,7 @@ from typing import Any
 from conduit.client.contexts import write_private
 from conduit.core.redaction import redacted_fields
 from conduit.tui.state.traffic import Finished, Happened, Record
-from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Misfit, Values
 from conduit.tui.widgets.frame import FrameScreen
 
 FORMATS = ("jsonl", "csv")

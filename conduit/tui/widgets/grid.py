@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.state.traffic import Mark
-from conduit.tui.widgets.bars import passed, thumb_of
+from conduit.tui.widgets.drawing.bars import passed, thumb_of
 from conduit.tui.widgets.frame import app_of
 
 Tone = Literal["", "good", "warn", "bad", "dim", "accent"]

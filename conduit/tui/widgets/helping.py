@@ -7,8 +7,8 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from conduit.tui.actions import APP_ACTIONS, shown_key
+from conduit.tui.widgets.dialogs.picker import Choice
 from conduit.tui.widgets.frame import FrameScreen
-from conduit.tui.widgets.picker import Choice
 
 PRESS = "press:"
 

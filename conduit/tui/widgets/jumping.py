@@ -10,8 +10,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from conduit.tui.widgets.dialogs.modal import Modal
 from conduit.tui.widgets.frame import app_of
-from conduit.tui.widgets.modal import Modal
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm1234567890"
 

@@ -22,12 +22,12 @@ from conduit.tui.state.store import Table, id_of, label_of
 from conduit.tui.state.tentative import shown_at_once
 from conduit.tui.state.traffic import Record
 from conduit.tui.state.undoing import Undo
-from conduit.tui.widgets.dialogs import Confirm, TypeName
-from conduit.tui.widgets.forms import CONFLICT, Field, FormDialog, Reread, begun_with
+from conduit.tui.widgets.dialogs.confirming import Confirm, TypeName
+from conduit.tui.widgets.dialogs.forms import CONFLICT, Field, FormDialog, Reread, begun_with
+from conduit.tui.widgets.dialogs.levels import is_agreed
+from conduit.tui.widgets.dialogs.modal import Modal
 from conduit.tui.widgets.frame import FrameScreen
 from conduit.tui.widgets.grid import Cell, Column, Grid
-from conduit.tui.widgets.levels import is_agreed
-from conduit.tui.widgets.modal import Modal
 
 LOADING_AFTER_S = 0.3
 _SORT_KEYS = "123456789"

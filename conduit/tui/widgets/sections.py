@@ -10,10 +10,10 @@ from conduit.tui.fitting import Piece
 from conduit.tui.places import PLACES
 from conduit.tui.state.traffic import Record
 from conduit.tui.widgets.detailed import DetailedScreen
-from conduit.tui.widgets.dialogs import Confirm, TypeName
+from conduit.tui.widgets.dialogs.confirming import Confirm, TypeName
+from conduit.tui.widgets.dialogs.modal import Modal
 from conduit.tui.widgets.frame import app_of
 from conduit.tui.widgets.line import Line
-from conduit.tui.widgets.modal import Modal
 
 SECTIONS = tuple(place for place in PLACES if "config" in (place.name, place.part_of))
 

@@ -25,7 +25,7 @@ from conduit.tui.state.reports import (
     trend_of,
     written,
 )
-from conduit.tui.widgets.plots import plotted
+from conduit.tui.widgets.drawing.plots import plotted
 from tests.tui.made import report, row
 
 NOW = datetime(2026, 11, 20, 22, 2, 11, tzinfo=UTC)

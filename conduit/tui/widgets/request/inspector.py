@@ -18,11 +18,11 @@ from conduit.core.redaction import redacted_fields
 from conduit.tui.fitting import Piece
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.state.traffic import Finished, Happened, Record
-from conduit.tui.widgets import payloads
-from conduit.tui.widgets.finding import line_of, places_of, shown_in
 from conduit.tui.widgets.frame import app_of
 from conduit.tui.widgets.line import Line
-from conduit.tui.widgets.routed import route_of
+from conduit.tui.widgets.request import payloads
+from conduit.tui.widgets.request.finding import line_of, places_of, shown_in
+from conduit.tui.widgets.request.routed import route_of
 
 Page = Literal["summary", "timeline", "route", "request", "sent", "answer", "headers", "json"]
 PAGES: tuple[Page, ...] = get_args(Page)

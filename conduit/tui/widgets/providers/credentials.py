@@ -15,10 +15,10 @@ from conduit.tui.state.traffic import Record
 from conduit.tui.state.undoing import Undo
 from conduit.tui.widgets import standing
 from conduit.tui.widgets.detailed import DetailedScreen
-from conduit.tui.widgets.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Misfit, Values
+from conduit.tui.widgets.dialogs.levels import is_agreed, must_agree
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
 from conduit.tui.widgets.grid import Cell, Column
-from conduit.tui.widgets.levels import is_agreed, must_agree
-from conduit.tui.widgets.picker import Choice, Picker
 from conduit.tui.widgets.records import not_undone
 
 _FROM_NOW_ON = "It counts from the next call on."

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from textual.geometry import Size
 from textual.scrollbar import ScrollBar
 
-from conduit.tui.widgets.bars import passed, thumb_of
+from conduit.tui.widgets.drawing.bars import passed, thumb_of
 
 CELLS = 20
 ROWS = st.integers(CELLS + 1, 600)

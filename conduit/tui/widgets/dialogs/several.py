@@ -7,8 +7,8 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
+from conduit.tui.widgets.dialogs.modal import Modal
 from conduit.tui.widgets.grid import Column, Grid
-from conduit.tui.widgets.modal import Modal
 
 _MOST_LINES = 14
 

@@ -6,7 +6,7 @@ from textual.widgets import Input, TextArea
 
 from conduit.tui.app import ConduitApp
 from conduit.tui.state.session import Look
-from conduit.tui.widgets.forms import FormDialog
+from conduit.tui.widgets.dialogs.forms import FormDialog
 from conduit.tui.widgets.jumping import LETTERS, Jumper, targets_of
 from tests.tui.events import key
 from tests.tui.support import make_app, page, running, screen_text, until, until_shown

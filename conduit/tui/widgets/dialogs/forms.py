@@ -14,9 +14,9 @@ from textual.widgets import Button, Checkbox, Input, Select, Static
 
 from conduit.client.errors import ApiError, ClientError
 from conduit.core.redaction import redacted
-from conduit.tui.widgets.completion import PartSuggester
+from conduit.tui.widgets.dialogs.completion import PartSuggester
+from conduit.tui.widgets.dialogs.modal import Modal
 from conduit.tui.widgets.frame import app_of
-from conduit.tui.widgets.modal import Modal
 
 Values = dict[str, Any]
 Submit = Callable[[Values], Awaitable[Mapping[str, Any]]]
@@ -281,7 +281,7 @@ class FormDialog(Modal[Mapping[str, Any] | None]):
 
     async def _merged(self, error: ApiError, reread: Reread) -> bool:
         """Show what both changed; True when it is to be saved as it was chosen."""
-        from conduit.tui.widgets import merging  # noqa: PLC0415  # deferred: rare
+        from conduit.tui.widgets.dialogs import merging  # noqa: PLC0415  # deferred: rare
 
         try:
             theirs = await reread()

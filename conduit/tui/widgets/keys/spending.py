@@ -16,7 +16,7 @@ from conduit.tui.state.remembering import Spent
 from conduit.tui.state.store import REQUEST_FINISHED
 from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
-from conduit.tui.widgets.figures import Figures
+from conduit.tui.widgets.drawing.figures import Figures
 from conduit.tui.widgets.frame import app_of
 
 DAYS_EVERY_S = 60.0

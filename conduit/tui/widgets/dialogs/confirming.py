@@ -5,7 +5,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Static
 
-from conduit.tui.widgets.modal import Modal
+from conduit.tui.widgets.dialogs.modal import Modal
 
 
 class Confirm(Modal[bool]):

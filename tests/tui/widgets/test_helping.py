@@ -1,8 +1,8 @@
 """Help is for what has the focus, and runs what it lists."""
 
 from conduit.tui.state.session import Look
+from conduit.tui.widgets.dialogs.picker import Picker
 from conduit.tui.widgets.grid import Grid
-from conduit.tui.widgets.picker import Picker
 from tests.tui.made import setting
 from tests.tui.screens import NOTHING, on_screen
 from tests.tui.support import make_app, page, running, screen_text, until, until_shown

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from conduit.tui.screens.live import LiveScreen
-from conduit.tui.widgets.finding import MOST_FOUND, places_of
-from conduit.tui.widgets.payloads import MOST_LINES
+from conduit.tui.widgets.request.finding import MOST_FOUND, places_of
+from conduit.tui.widgets.request.payloads import MOST_LINES
+from tests.tui.lives import BODIES, live_app, showing
 from tests.tui.support import link_of, screen_text, until, until_shown
-from tests.tui.test_live import BODIES, live_app, showing
 
 LONG = {"messages": [{"role": "user", "content": f"word {n}"} for n in range(MOST_LINES)]}
 

@@ -8,7 +8,7 @@ from conduit.tui.state import allowances
 from conduit.tui.state.allowances import BODIES, LIMIT_LABELS, MODES, NONE, PERIODS
 from conduit.tui.state.store import Store, label_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets.forms import Field
+from conduit.tui.widgets.dialogs.forms import Field
 
 _RATE_HINT = "no limit; or 600, or 600,burst=20"
 _PLAIN_HINT = "no limit; or 5000"

@@ -12,8 +12,8 @@ from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
+from conduit.tui.widgets.dialogs.modal import Modal
 from conduit.tui.widgets.frame import app_of
-from conduit.tui.widgets.modal import Modal
 
 
 class SecretText(Static):

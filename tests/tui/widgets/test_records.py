@@ -15,10 +15,10 @@ from conduit.tui.actions import RECORD_VERBS, listed
 from conduit.tui.app import ConduitApp
 from conduit.tui.state.session import DEFAULT_LOOK, Look
 from conduit.tui.terminal import clipboard
-from conduit.tui.widgets.forms import Field, faults_of
+from conduit.tui.widgets.dialogs.forms import Field, faults_of
+from conduit.tui.widgets.dialogs.secrets import SecretDialog, SecretText
 from conduit.tui.widgets.grid import Cell, Column, laid_out
 from conduit.tui.widgets.records import Empty, RecordsScreen
-from conduit.tui.widgets.secrets import SecretDialog, SecretText
 from tests.tui.events import key
 from tests.tui.support import (
     Answer,

@@ -12,8 +12,8 @@ from textual.widgets import Static
 
 from conduit.core import people
 from conduit.tui.glyphs import Glyphs
+from conduit.tui.widgets.dialogs.modal import Modal
 from conduit.tui.widgets.grid import Cell, Column, Grid
-from conduit.tui.widgets.modal import Modal
 
 _MOST_LINES = 12
 _ROOM = 14

@@ -3,7 +3,7 @@
 from textual.binding import Binding
 from textual.widgets import Input
 
-from conduit.tui.widgets.inspector import Inspector
+from conduit.tui.widgets.request.inspector import Inspector
 
 
 class SearchLine(Input):

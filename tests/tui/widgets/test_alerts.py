@@ -7,8 +7,8 @@ import pytest
 
 from conduit.client.errors import AuthenticationFailed
 from conduit.tui.state.session import Look
-from conduit.tui.widgets import breakers
 from conduit.tui.widgets.alerts import subject_place
+from conduit.tui.widgets.providers import breakers
 from tests.tui.allowed import alert, budget, deployment
 from tests.tui.events import event, figures, key, provider
 from tests.tui.screens import back, sent

@@ -16,13 +16,13 @@ from conduit.tui.state.connectivity import duration
 from conduit.tui.state.store import id_of, label_of
 from conduit.tui.state.traffic import Record
 from conduit.tui.widgets import standing
-from conduit.tui.widgets.allowance_fields import budget_fields
 from conduit.tui.widgets.detailed import DetailedScreen
+from conduit.tui.widgets.dialogs.forms import CONFLICT, Field, FormDialog, Values
+from conduit.tui.widgets.dialogs.levels import Level, is_agreed, must_agree
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
 from conduit.tui.widgets.facts import Fact
-from conduit.tui.widgets.forms import CONFLICT, Field, FormDialog, Values
 from conduit.tui.widgets.grid import Cell
-from conduit.tui.widgets.levels import Level, is_agreed, must_agree
-from conduit.tui.widgets.picker import Choice, Picker
+from conduit.tui.widgets.keys.allowance_fields import budget_fields
 
 USAGE_DAYS = 30
 METER_CELLS = 10

@@ -13,8 +13,8 @@ from conduit.tui.app import ConduitApp
 from conduit.tui.state.session import Look
 from conduit.tui.state.traffic import Mark
 from tests.tui.events import event, key, request_events
+from tests.tui.lives import grid_of, live_app, showing
 from tests.tui.support import NOW_MS, make_app, page, running, until, until_shown
-from tests.tui.test_live import grid_of, live_app, showing
 
 
 async def export(pilot: Pilot[Any], path: Path, form: str = "jsonl") -> None:

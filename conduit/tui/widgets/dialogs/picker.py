@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from conduit.tui.widgets.modal import Modal
+from conduit.tui.widgets.dialogs.modal import Modal
 
 MOST_SHOWN = 200
 

@@ -12,9 +12,9 @@ from conduit.tui.actions import Action
 from conduit.tui.state import allowances
 from conduit.tui.state.store import id_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets.budgeted import BudgetedScreen
-from conduit.tui.widgets.forms import Field, FormDialog, Values
-from conduit.tui.widgets.levels import Level, must_agree
+from conduit.tui.widgets.dialogs.forms import Field, FormDialog, Values
+from conduit.tui.widgets.dialogs.levels import Level, must_agree
+from conduit.tui.widgets.keys.budgeted import BudgetedScreen
 
 DIRECTIONS = ("add to it", "take out of it")
 

@@ -6,7 +6,7 @@ from conduit.client.errors import ClientError
 from conduit.tui.widgets.frame import FrameScreen
 
 if TYPE_CHECKING:
-    from conduit.tui.widgets.modal import Modal
+    from conduit.tui.widgets.dialogs.modal import Modal
 
 Level = Literal["mild", "moderate", "severe"]
 
@@ -23,7 +23,7 @@ async def is_agreed(
         level = "moderate" if level == "mild" else "severe"
     if level == "mild":
         return True
-    from conduit.tui.widgets.dialogs import Confirm, TypeName  # noqa: PLC0415  # deferred: rare
+    from conduit.tui.widgets.dialogs.confirming import Confirm, TypeName  # noqa: PLC0415  # deferred: rare
 
     dialog: Modal[bool] = Confirm(question, effect, verb=verb)
     if level == "severe":

@@ -9,9 +9,9 @@ from conduit.core.redaction import redacted
 from conduit.tui.actions import Action
 from conduit.tui.state.store import id_of
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets.credentials import CredentialsScreen
-from conduit.tui.widgets.levels import is_agreed
-from conduit.tui.widgets.picker import Choice, Picker
+from conduit.tui.widgets.dialogs.levels import is_agreed
+from conduit.tui.widgets.dialogs.picker import Choice, Picker
+from conduit.tui.widgets.providers.credentials import CredentialsScreen
 
 OPEN_S = 600
 SINCE = "24h"

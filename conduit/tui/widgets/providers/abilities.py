@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from conduit.tui.glyphs import Glyphs
 from conduit.tui.state.traffic import Record
-from conduit.tui.widgets import breakers
 from conduit.tui.widgets.grid import Cell, Column
+from conduit.tui.widgets.providers import breakers
 
 _KILO = 1000
 _WILDCARD = "*"

@@ -1,0 +1,1 @@
+"""What stands behind a model: credentials, health, breakers, and what targets can do."""
