@@ -7,7 +7,7 @@ from 1 within it. Kinds are `noun.verb_past`; fields of `data` are only ever add
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 ENDED_BY_SOMEBODY = frozenset({"client_gone", "stopped"})
 """Outcomes of requests that nothing failed in: the client hung up, or they were ended from here."""
@@ -59,6 +59,12 @@ class EventKind(StrEnum):
     @classmethod
     def _missing_(cls, value: object) -> "EventKind | None":
         return cls._value2member_map_.get(event_name(str(value)))  # type: ignore[return-value]
+
+
+class Publish(Protocol):
+    """Tells those who listen of an event."""
+
+    def __call__(self, kind: EventKind, facts: Mapping[str, Any], /) -> object: ...
 
 
 def event_name(name: str) -> str:

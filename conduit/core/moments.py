@@ -2,6 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+DAY_MS: Final = 86_400_000
+"""A day of UTC, which are all as long."""
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?")

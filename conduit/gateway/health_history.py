@@ -17,20 +17,19 @@ from typing import Final
 from conduit.core import people
 from conduit.core.errors import UnavailableError
 from conduit.core.ids import new_id, now_ms
+from conduit.core.moments import DAY_MS
 from conduit.gateway.health.registry import Change
 from conduit.gateway.storage import health_history
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
 from conduit.gateway.storage.health_history import ID_PREFIX, StoredHealthChange, WantedChanges
 from conduit.gateway.storage.rows import Found, Window, cursor_after, storable
-from conduit.gateway.system.pausing import pause
+from conduit.gateway.system.pausing import let_end, pause
 
 logger = logging.getLogger(__name__)
 
-_DAY_MS: Final = 86_400_000
 _MOST_A_TRANSACTION: Final = 500
 _READING_S: Final = 3.0
 _LONGEST_BACKOFF_S: Final = 5.0
-_CLOSING_S: Final = 5.0
 _PRUNED_FIRST_S: Final = 60.0
 _PRUNED_EVERY_S: Final = 3600.0
 _PRUNING_PAUSE_S: Final = 0.05
@@ -116,7 +115,7 @@ class HealthHistory:
 
     async def prune(self) -> int:
         """Delete what is too old, and the oldest of too many; how many. Raises UnavailableError."""
-        before_ms = now_ms() - self._kept_days() * _DAY_MS
+        before_ms = now_ms() - self._kept_days() * DAY_MS
         with outages_reported():
             async with reading(self._database) as connection:
                 last = await health_history.last_surplus(connection, before_ms, self._limits.rows)
@@ -135,11 +134,7 @@ class HealthHistory:
         """Write what waits, then end; what takes too long is given up."""
         self._stopping.set()
         self._due.set()
-        if self._task is not None:
-            # Not cancelled at once: a transaction may be under way in its thread.
-            await asyncio.wait([self._task], timeout=_CLOSING_S)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await let_end(self._task)
         if lost := len(self._unwritten) + self._dropped:
             logger.warning("%s of health not stored", people.counted(lost, "change"))
 

@@ -8,28 +8,23 @@ transactions the ledger and everybody else have their turn.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final
 
 from conduit.core import people
 from conduit.core.errors import UnavailableError
-from conduit.core.events import EventKind
+from conduit.core.events import EventKind, Publish
 from conduit.core.ids import at_ms_of, first_id, now_ms
+from conduit.core.moments import DAY_MS
 from conduit.gateway.storage import installation, requests
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
 from conduit.gateway.storage.requests import ID_PREFIX
-from conduit.gateway.system.pausing import pause
+from conduit.gateway.system.pausing import let_end, pause
 
 logger = logging.getLogger(__name__)
 
-_DAY_MS: Final = 86_400_000
-_CLOSING_S: Final = 5.0
 _COUNTING_S: Final = 60.0
-
-
-class Publish(Protocol):
-    def __call__(self, kind: EventKind, facts: Mapping[str, Any], /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +75,7 @@ class RecordRetention:
     async def close(self) -> None:
         """End after the transaction that is under way."""
         self._stopping.set()
-        if self._task is not None:
-            # Not cancelled at once: a transaction may be under way in its thread.
-            await asyncio.wait([self._task], timeout=_CLOSING_S)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await let_end(self._task)
 
     async def sweep(self) -> int:
         """Delete what is too old or too much; how many records. Raises UnavailableError."""
@@ -121,7 +112,7 @@ class RecordRetention:
         """The id below which records are deleted; None where there is nothing to delete."""
         bounds = []
         if kept.days:
-            bounds.append(first_id(ID_PREFIX, self._clock_ms() - kept.days * _DAY_MS))
+            bounds.append(first_id(ID_PREFIX, self._clock_ms() - kept.days * DAY_MS))
         if kept.rows:
             async with reading(self._database, _COUNTING_S) as connection:
                 oldest = await requests.nth_newest(connection, kept.rows)

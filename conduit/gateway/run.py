@@ -44,7 +44,7 @@ from conduit.gateway.server.descriptors import allow_many_connections
 from conduit.gateway.server.listening import Inherited, Listening, Runners, listen, running
 from conduit.gateway.server.tls import tls_of
 from conduit.gateway.storage.engine import DatabaseError, outages_reported
-from conduit.gateway.storage.ledger import StorageFailedError
+from conduit.gateway.storage.ledger.statements import StorageFailedError
 from conduit.gateway.system import logs
 from conduit.gateway.system.memory import calm_collector, keep_freed_memory
 from conduit.gateway.system.stopping import ENDING_S, grace_warning

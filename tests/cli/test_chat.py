@@ -277,6 +277,17 @@ def test_an_answer_has_to_fit_the_schema(
     assert wanted["json_schema"] == {"name": "answer", "schema": schema, "strict": True}
 
 
+def test_what_of_a_schema_is_not_checked_is_told(
+    shell: Shell, gateway: FakeGateway, tmp_path: Path
+) -> None:
+    file = tmp_path / "schema.json"
+    file.write_text('{"properties": {"n": {"pattern": "^a", "format": "date"}}}')
+    gateway.chat = saying('{"n": "b"}')
+    outcome = shell("chat", "-m", "m", "--schema", str(file), "a date, please")
+    assert (outcome.code, outcome.out) == (0, '{"n": "b"}\n')
+    assert outcome.err == "not checked: format, pattern\n"
+
+
 def test_a_schema_that_is_none_is_refused_before_anything_is_asked(
     shell: Shell, gateway: FakeGateway, tmp_path: Path
 ) -> None:

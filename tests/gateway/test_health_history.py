@@ -170,7 +170,7 @@ async def test_the_end_gives_up_a_write_that_takes_too_long(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(health_history, "add", hang)
-    monkeypatch.setattr("conduit.gateway.health_history._CLOSING_S", 0.01)
+    monkeypatch.setattr("conduit.gateway.system.pausing._CLOSING_S", 0.01)
     async with asyncio.timeout(WITHIN_S), kept(database) as history:
         history.note(change(1))
         await begun.wait()

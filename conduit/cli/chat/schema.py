@@ -36,7 +36,10 @@ _CHECKED = frozenset(
     }
 )
 _WORDS = frozenset(
-    {"title", "description", "default", "examples", "$schema", "$id", "$defs", "definitions"}
+    {
+        *("title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly"),
+        *("$schema", "$id", "$comment", "$defs", "definitions"),
+    }
 )
 _DEEPEST = 64
 
@@ -170,11 +173,13 @@ def _parts(schema: Any) -> Iterator[Mapping[str, Any]]:
         return
     yield schema
     for name in ("properties", "$defs", "definitions"):
-        for inner in (schema.get(name) or {}).values():
-            yield from _parts(inner)
+        if isinstance(named := schema.get(name), dict):
+            for inner in named.values():
+                yield from _parts(inner)
     for name in ("anyOf", "oneOf", "allOf"):
-        for inner in schema.get(name) or ():
-            yield from _parts(inner)
+        if isinstance(listed := schema.get(name), list):
+            for inner in listed:
+                yield from _parts(inner)
     for name in ("items", "additionalProperties"):
         yield from _parts(schema.get(name))
 

@@ -176,7 +176,7 @@ def _ask_once(session: Session, text: str, form: Form) -> None:
     if form.usage:
         call.console.say(usage_line(reply), "dim")
     if form.schema is not None and not (reply.tool_calls and not reply.text):
-        _require_fit(form.schema, reply.text)
+        _require_fit(call, form.schema, reply.text)
 
 
 def _schema(file: str | None) -> dict[str, Any] | None:
@@ -199,9 +199,9 @@ def _template(name: str | None) -> ChatTemplate:
     return ChatTemplate() if name is None else read_template(name)
 
 
-def _require_fit(schema: dict[str, Any], text: str) -> None:
-    """Raise Failure unless the answer is JSON of the schema."""
-    from conduit.cli.chat.schema import problems  # noqa: PLC0415  # deferred: --schema only
+def _require_fit(call: Call, schema: dict[str, Any], text: str) -> None:
+    """Raise Failure unless the answer is JSON of the schema; tell what of that was not checked."""
+    from conduit.cli.chat.schema import problems, unchecked  # noqa: PLC0415  # deferred: --schema only
 
     try:
         value = json.loads(text)
@@ -210,6 +210,8 @@ def _require_fit(schema: dict[str, Any], text: str) -> None:
             f"the answer is not JSON: {error}", code="schema_mismatch", exit_code=Exit.REFUSED
         ) from error
     found = problems(schema, value)
+    if passed_over := unchecked(schema):
+        call.console.say(f"not checked: {', '.join(passed_over)}", "dim")
     if found:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
         raise Failure(

@@ -22,7 +22,6 @@ B = TypeVar("B")
 Q = TypeVar("Q")
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-AnswerKind = Literal["list", "record", "secret", "stream", "nothing"]
 
 _WITH_BUDGETS = ("budgets", "groups", "keys")
 _PLACEHOLDER = re.compile(r"\{(\w+)(:[^}]*)?\}")
@@ -79,16 +78,6 @@ class AdminOperation:
     def parameters(self) -> tuple[str, ...]:
         """The names of the query's parameters."""
         return () if self.query is None else tuple(self.query.model_fields)
-
-    @property
-    def answer_kind(self) -> AnswerKind:
-        if self.streams:
-            return "stream"
-        if self.answer is None:
-            return "nothing"
-        if self.secret:
-            return "secret"
-        return "list" if "data" in self.answer.model_fields else "record"
 
     @property
     def tells_balances(self) -> bool:

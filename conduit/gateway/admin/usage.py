@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, StringConstraints
 
 from conduit.core.errors import NotFoundError, ValidationFailedError
+from conduit.core.moments import DAY_MS
 from conduit.core.money import format_usd
 from conduit.core.periods import offsets_ms
 from conduit.core.resources.fields import Resource, Time, TimeZone, time_ms
@@ -32,7 +33,7 @@ _MOST_GROUPS = 20_000
 _MOST_WITH_SERIES = 50
 _MOST_STEPS = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_STEP_MS = {"day": 86_400_000, "hour": 3_600_000}
+_STEP_MS = {"day": DAY_MS, "hour": 3_600_000}
 _OF_TIME = tuple(_STEP_MS)
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]

@@ -119,10 +119,6 @@ class Configuration:
         return prices.in_force(self._prices, now_ms())
 
     @property
-    def credential_states(self) -> Mapping[str, CredentialState]:
-        return {name: standing.state for name, standing in self.standings.items()}
-
-    @property
     def sealing_key(self) -> SealingKey | None:
         return self._sealing_key
 

@@ -23,7 +23,7 @@ from conduit.gateway.idempotency.replies import Reply, digest_of, seal, unseal
 from conduit.gateway.ledger.records import ReplyRecord
 from conduit.gateway.storage import idempotent_replies
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
-from conduit.gateway.system.pausing import pause
+from conduit.gateway.system.pausing import let_end, pause
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ LARGEST_BODY_BYTES: Final = 1024 * 1024
 
 _RETRY_AFTER_S: Final = 1.0
 _READING_S: Final = 3.0
-_CLOSING_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +133,8 @@ class Turns:
             return
         letting_go, sweeping = self._tasks
         letting_go.cancel()
-        # Not cancelled at once: a transaction may be under way in its thread.
-        await asyncio.wait([sweeping], timeout=_CLOSING_S)
-        sweeping.cancel()
-        await asyncio.wait(self._tasks)
+        await let_end(sweeping)
+        await asyncio.wait([letting_go])
 
     def begin(self, key_id: str, idempotency_key: str) -> Turn:
         """The turn of a virtual key's request. Synchronous: two at once cannot both have it.

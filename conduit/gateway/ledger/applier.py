@@ -27,7 +27,8 @@ from conduit.gateway.ledger.records import (
     ReplyRecord,
     RequestRecord,
 )
-from conduit.gateway.storage.ledger import (
+from conduit.gateway.storage.ledger.shared_tables import SharedTables
+from conduit.gateway.storage.ledger.statements import (
     AlreadyStoredError,
     LedgerWriter,
     StorageFailedError,
@@ -35,8 +36,7 @@ from conduit.gateway.storage.ledger import (
     StoredBalance,
     StoredLimit,
 )
-from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
-from conduit.gateway.storage.shared_ledger import SharedTables
+from conduit.gateway.storage.ledger.tables import LedgerTables, LedgerTakenError
 from conduit.gateway.storage.spend import StoredCorrection
 
 log = logging.getLogger(__name__)

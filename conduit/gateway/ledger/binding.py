@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from conduit.gateway.ledger.journal import journal_numbers, journal_path
-from conduit.gateway.storage.ledger import FIRST_JOURNAL, LedgerReader
+from conduit.gateway.storage.ledger.statements import FIRST_JOURNAL, LedgerReader
 
 log = logging.getLogger(__name__)
 

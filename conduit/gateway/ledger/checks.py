@@ -13,15 +13,15 @@ from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError, JournalReader
 from conduit.gateway.ledger.records import INT64_MAX, BadLineError, decode_line
 from conduit.gateway.ledger.recovery import is_in_force, terms_of
-from conduit.gateway.storage.ledger import (
+from conduit.gateway.storage.ledger.statements import (
     Engine,
+    LedgerBudget,
     LedgerReader,
     Spending,
     StoredBalance,
-    StoredBudget,
     StoredLimit,
 )
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from conduit.gateway.storage.spend import CorrectedAttempt
 
 # A call that is not streamed may last this long, and its settlement a minute more.
@@ -261,7 +261,7 @@ def _with_corrections(sums: Spending, attempt: CorrectedAttempt) -> Spending:
 
 
 def _compare(
-    budget: StoredBudget,
+    budget: LedgerBudget,
     balance: StoredBalance,
     sums: Spending,
     limit: StoredLimit | None,

@@ -24,9 +24,9 @@ from conduit.gateway.ledger.records import INT64_MAX, Claim
 from conduit.gateway.ledger.shared_terms import SharedTerms
 from conduit.gateway.ledger.storable import settle_record
 from conduit.gateway.ledger.waiting import MOST_WAITERS, held_by_others
-from conduit.gateway.storage.ledger import StorageFailedError
-from conduit.gateway.storage.ledger_tables import LedgerTakenError
-from conduit.gateway.storage.shared_ledger import SharedTables, SharedWriter
+from conduit.gateway.storage.ledger.shared_tables import SharedTables, SharedWriter
+from conduit.gateway.storage.ledger.statements import StorageFailedError
+from conduit.gateway.storage.ledger.tables import LedgerTakenError
 
 log = logging.getLogger(__name__)
 

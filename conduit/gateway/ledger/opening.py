@@ -19,8 +19,8 @@ from conduit.gateway.ledger.lock import (
 )
 from conduit.gateway.ledger.recovery import load_balances, recover, replay
 from conduit.gateway.storage.engine import is_local
-from conduit.gateway.storage.ledger import Engine
-from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
+from conduit.gateway.storage.ledger.statements import Engine
+from conduit.gateway.storage.ledger.tables import LedgerTables, LedgerTakenError
 
 JOURNAL_FOLDER = "journal"
 WORKERS_FOLDER = "workers"

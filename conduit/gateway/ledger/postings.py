@@ -14,14 +14,14 @@ from conduit.gateway.ledger.records import (
     SettleRecord,
     TopUpRecord,
 )
-from conduit.gateway.storage.ledger import StoredAttempt
+from conduit.gateway.storage.ledger.statements import StoredAttempt
 
 _Row = tuple[Any, ...]
 
 
 @dataclass(slots=True)
 class Postings:
-    """Rows for the statements of storage/ledger.py, and the orphans that have no hold."""
+    """Rows for the statements of storage/ledger/, and the orphans that have no hold."""
 
     inserts: list[_Row] = field(default_factory=list)
     settles: list[_Row] = field(default_factory=list)

@@ -15,15 +15,15 @@ from conduit.gateway.ledger.journal import journal_numbers
 from conduit.gateway.ledger.reading import JournalReader
 from conduit.gateway.ledger.records import INT64_MAX, BudgetOpened, Record, bounded
 from conduit.gateway.storage.engine import PATIENT_S
-from conduit.gateway.storage.ledger import (
+from conduit.gateway.storage.ledger.statements import (
+    LedgerBudget,
     LedgerReader,
     LedgerWriter,
     StoredAttempt,
     StoredBalance,
-    StoredBudget,
     StoredLimit,
 )
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.tables import LedgerTables
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ async def recover(
 
 async def replay(
     tables: LedgerTables, folder: Path
-) -> tuple[int, list[StoredBudget], OpenBudgets, Position]:
+) -> tuple[int, list[LedgerBudget], OpenBudgets, Position]:
     """Apply what the database does not have of the journal in `folder`, and settle nothing.
 
     Returns how many records that were, the budgets, those of them that count, and the position.
@@ -111,7 +111,7 @@ async def load_balances(tables: LedgerTables) -> Balances:
     return balances
 
 
-def terms_of(budget: StoredBudget) -> BudgetTerms:
+def terms_of(budget: LedgerBudget) -> BudgetTerms:
     return BudgetTerms(
         id=budget.id,
         scope_kind=budget.scope_kind,
@@ -126,13 +126,13 @@ def terms_of(budget: StoredBudget) -> BudgetTerms:
     )
 
 
-def _stored(reader: LedgerReader) -> tuple[Position, list[StoredBudget], OpenBudgets]:
+def _stored(reader: LedgerReader) -> tuple[Position, list[LedgerBudget], OpenBudgets]:
     stored_budgets = reader.budgets()
     budgets = _counting(stored_budgets, reader.balances())
     return Position(*(reader.position() or (0, 0))), stored_budgets, budgets
 
 
-def _counting(stored: list[StoredBudget], balances: list[StoredBalance]) -> OpenBudgets:
+def _counting(stored: list[LedgerBudget], balances: list[StoredBalance]) -> OpenBudgets:
     """The budgets that have a balance: opening one makes it."""
     first_ms: dict[str, int] = {}
     for balance in balances:
@@ -146,7 +146,7 @@ def _counting(stored: list[StoredBudget], balances: list[StoredBalance]) -> Open
 
 
 def _settle_open(
-    writer: LedgerWriter, stored: list[StoredBudget], budgets: OpenBudgets, at_ms: int
+    writer: LedgerWriter, stored: list[LedgerBudget], budgets: OpenBudgets, at_ms: int
 ) -> tuple[int, int, int]:
     """Attempts settled, their cost, and requests that got the record they lacked."""
     writer.delete_orphaned_balances()
@@ -172,7 +172,7 @@ def settle_own(writer: LedgerWriter, budgets: OpenBudgets, at_ms: int) -> tuple[
 
 
 def open_uncounted(
-    writer: LedgerWriter, stored: list[StoredBudget], budgets: OpenBudgets, at_ms: int
+    writer: LedgerWriter, stored: list[LedgerBudget], budgets: OpenBudgets, at_ms: int
 ) -> None:
     """Open the budgets that were stored just before a crash could journal their opening."""
     latest_ms = max(at_ms, writer.latest_held_at_ms())
@@ -190,7 +190,7 @@ def open_uncounted(
             open_balance(writer, budgets, opened)
 
 
-def put_limits_in_force(writer: LedgerWriter, stored: list[StoredBudget]) -> None:
+def put_limits_in_force(writer: LedgerWriter, stored: list[LedgerBudget]) -> None:
     """Go by the limits as they are stored from now on, whatever has been taken until now."""
     in_force = writer.limits_in_force()
     changed = {budget.id: budget for budget in stored if not is_in_force(budget, in_force)}
@@ -205,7 +205,7 @@ def put_limits_in_force(writer: LedgerWriter, stored: list[StoredBudget]) -> Non
         writer.put_in_force(StoredLimit(budget_id, limit, start_ms, min(spent + held, INT64_MAX)))
 
 
-def is_in_force(budget: StoredBudget, in_force: Mapping[str, StoredLimit]) -> bool:
+def is_in_force(budget: LedgerBudget, in_force: Mapping[str, StoredLimit]) -> bool:
     """Whether the ledger goes by the limit that is stored."""
     known = in_force.get(budget.id)
     return known is not None and known.limit_nanodollars == terms_of(budget).enforced_nanodollars

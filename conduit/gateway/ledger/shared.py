@@ -25,9 +25,13 @@ from conduit.gateway.ledger.records import INT64_MAX, Claim, CorrectRecord, TopU
 from conduit.gateway.ledger.shared_terms import FRESH_S, SharedTerms
 from conduit.gateway.ledger.storable import settle_record, storable_claim
 from conduit.gateway.storage.engine import USUAL_S
-from conduit.gateway.storage.ledger import StorageFailedError, StoredAdjustment, StoredLimit
-from conduit.gateway.storage.ledger_tables import LedgerTakenError
-from conduit.gateway.storage.shared_ledger import SharedTables, SharedWriter
+from conduit.gateway.storage.ledger.shared_tables import SharedTables, SharedWriter
+from conduit.gateway.storage.ledger.statements import (
+    StorageFailedError,
+    StoredAdjustment,
+    StoredLimit,
+)
+from conduit.gateway.storage.ledger.tables import LedgerTakenError
 
 T = TypeVar("T")
 

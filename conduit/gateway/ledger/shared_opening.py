@@ -24,9 +24,9 @@ from conduit.gateway.ledger.recovery import Recovery, recover, settle_own
 from conduit.gateway.ledger.shared import SharedLedger, SharedParts
 from conduit.gateway.ledger.shared_terms import SharedTerms
 from conduit.gateway.storage.engine import PATIENT_S
-from conduit.gateway.storage.ledger import Engine
-from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
-from conduit.gateway.storage.shared_ledger import SharedTables
+from conduit.gateway.storage.ledger.shared_tables import SharedTables
+from conduit.gateway.storage.ledger.statements import Engine
+from conduit.gateway.storage.ledger.tables import LedgerTables, LedgerTakenError
 
 _ENDING_S = 10.0
 """For workers of a gateway that has ended without them."""

@@ -13,8 +13,8 @@ from conduit.gateway.ledger.recovery import (
     put_limits_in_force,
     terms_of,
 )
-from conduit.gateway.storage.ledger import LedgerReader, LedgerWriter
-from conduit.gateway.storage.shared_ledger import present_balances
+from conduit.gateway.storage.ledger.shared_tables import present_balances
+from conduit.gateway.storage.ledger.statements import LedgerReader, LedgerWriter
 
 FRESH_S = 1.0
 """What is older is asked for anew before anybody is told of it."""
@@ -48,7 +48,7 @@ class SharedTerms:
         return self.revision >= 0
 
     def load(self, reader: LedgerReader, revision: int) -> bool:
-        """See `storage.shared_ledger.Terms`. Accounts stay the same objects."""
+        """See `storage.ledger.shared_tables.Terms`. Accounts stay the same objects."""
         stored = {budget.id: budget for budget in reader.budgets()}
         present = {row[0]: row[1:] for row in present_balances(reader)}
         known = self._ids
@@ -76,7 +76,7 @@ class SharedTerms:
         )
 
     def open_uncounted(self, writer: LedgerWriter) -> None:
-        """See `storage.shared_ledger.Terms`."""
+        """See `storage.ledger.shared_tables.Terms`."""
         stored = writer.budgets()
         open_uncounted(writer, stored, self.counting, self._clock_ms())
         put_limits_in_force(writer, stored)

@@ -19,7 +19,7 @@ from conduit.gateway.storage.engine import (
     is_local,
     sqlite_path,
 )
-from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
+from conduit.gateway.storage.ledger.tables import LedgerTables, LedgerTakenError
 from conduit.gateway.storage.postgresql import is_postgresql, server_of
 
 

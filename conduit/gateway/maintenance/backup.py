@@ -15,7 +15,7 @@ from conduit.gateway.maintenance.journal_tail import JournalTail, is_bound_to, o
 from conduit.gateway.storage.archive import ArchiveWriter, Header, Target
 from conduit.gateway.storage.copying import POSITIONS, Shape, rows_of, shapes_of, totals_of
 from conduit.gateway.storage.engine import PATIENT_S, Database, Transaction, reading
-from conduit.gateway.storage.ledger import LedgerReader
+from conduit.gateway.storage.ledger.statements import LedgerReader
 from conduit.gateway.storage.migrate import revision_of
 
 Progress = Callable[[int, int], None]

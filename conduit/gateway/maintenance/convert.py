@@ -31,7 +31,7 @@ from conduit.gateway.storage.engine import (
     take_over,
     writing,
 )
-from conduit.gateway.storage.ledger_tables import LedgerTables, LedgerTakenError
+from conduit.gateway.storage.ledger.tables import LedgerTables, LedgerTakenError
 from conduit.gateway.storage.migrate import HEAD, revision_of, upgrade
 
 MONEY = "nanodollars"

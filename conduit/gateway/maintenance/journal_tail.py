@@ -10,7 +10,7 @@ from conduit.gateway.ledger.binding import read_binding
 from conduit.gateway.ledger.journal import journal_numbers, journal_path
 from conduit.gateway.ledger.reading import JournalDamagedError
 from conduit.gateway.ledger.records import BadLineError, decode_line
-from conduit.gateway.storage.ledger import LedgerReader
+from conduit.gateway.storage.ledger.statements import LedgerReader
 
 
 class JournalTail:

@@ -23,8 +23,8 @@ from conduit.gateway.storage.engine import (
     writing,
 )
 from conduit.gateway.storage.installation import become_another
-from conduit.gateway.storage.ledger import FIRST_JOURNAL, LedgerReader
-from conduit.gateway.storage.ledger_tables import LedgerTables, write_within
+from conduit.gateway.storage.ledger.statements import FIRST_JOURNAL, LedgerReader
+from conduit.gateway.storage.ledger.tables import LedgerTables, write_within
 from conduit.gateway.storage.migrate import HEAD, is_newer, revision_of, upgrade
 
 

@@ -9,7 +9,7 @@ from conduit.gateway.ledger.checks import check_journal, unapplied_bytes
 from conduit.gateway.ledger.opening import JOURNAL_FOLDER, worker_folders
 from conduit.gateway.maintenance.access import gateway_runs
 from conduit.gateway.storage.engine import Database, name_of, reading
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from conduit.gateway.storage.migrate import HEAD, is_newer, revision_of
 from conduit.gateway.storage.upkeep import problems_of, size_of
 

@@ -34,7 +34,7 @@ from conduit.gateway.storage.engine import (
     reading,
     sqlite_path,
 )
-from conduit.gateway.storage.ledger import StorageFailedError
+from conduit.gateway.storage.ledger.statements import StorageFailedError
 from conduit.gateway.storage.migrate import HEAD, migrate, revision_of, sql_of_upgrade
 from conduit.gateway.storage.postgresql import is_postgresql
 from conduit.gateway.storage.upkeep import (

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from conduit.core import people
+from conduit.core.moments import DAY_MS
 from conduit.core.money import format_usd
 from conduit.core.resources.fields import time_text
 from conduit.gateway.health.registry import Change
@@ -15,7 +16,6 @@ from conduit.gateway.storage.notifications import CREDENTIAL_FAILED
 
 Severity = Literal["info", "warning", "critical"]
 
-DAY_MS: Final = 86_400_000
 THRESHOLDS: Final = (50, 75, 90, 100)
 """Percent of a budget's limit, ascending."""
 EXPIRY_DAYS: Final = (1, 7)

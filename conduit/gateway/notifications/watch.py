@@ -8,25 +8,26 @@ database is away nothing counts as told, so that it is told once the database is
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from conduit.core import people
 from conduit.core.errors import UnavailableError
-from conduit.core.events import EventKind
+from conduit.core.events import EventKind, Publish
 from conduit.core.ids import new_id, now_ms
+from conduit.core.moments import DAY_MS
 from conduit.gateway.health.registry import Change
 from conduit.gateway.ledger.balances import Spending
 from conduit.gateway.notifications import notices
-from conduit.gateway.notifications.notices import DAY_MS, EXPIRY_DAYS, READY, THRESHOLDS, Notice
+from conduit.gateway.notifications.notices import EXPIRY_DAYS, READY, THRESHOLDS, Notice
 from conduit.gateway.notifications.unusual import UnusualRules, UnusualSpend
 from conduit.gateway.storage import keys, notifications
 from conduit.gateway.storage.engine import Database, Transaction, outages_reported, reading, writing
 from conduit.gateway.storage.keys import StoredKey
 from conduit.gateway.storage.notifications import ID_PREFIX, StoredNotification
 from conduit.gateway.storage.rows import storable
-from conduit.gateway.system.pausing import pause
+from conduit.gateway.system.pausing import let_end, pause
 
 logger = logging.getLogger(__name__)
 
@@ -35,13 +36,8 @@ _MOST_CHANGES: Final = 1_000
 _CHANGES_A_TRANSACTION: Final = 100
 _NOTICES_A_TRANSACTION: Final = 500
 _BUDGETS_AT_ONCE: Final = 500
-_CLOSING_S: Final = 5.0
 _PRUNING_PAUSE_S: Final = 0.05
 """Others write between two of its transactions."""
-
-
-class Publish(Protocol):
-    def __call__(self, kind: EventKind, facts: Mapping[str, Any], /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +155,7 @@ class NotificationWatch:
     async def close(self) -> None:
         """Look once more, then end; what takes too long is given up."""
         self._stopping.set()
-        if self._task is not None:
-            # Not cancelled at once: a transaction may be under way in its thread.
-            await asyncio.wait([self._task], timeout=_CLOSING_S)
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await let_end(self._task)
 
     # Budgets
 

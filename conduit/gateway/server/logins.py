@@ -8,10 +8,10 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from conduit.core.errors import AuthenticationError, ConduitError, FailedLoginsError
-from conduit.core.events import EventKind
+from conduit.core.events import EventKind, Publish
 from conduit.gateway.server.addresses import network_of
 
 _log = logging.getLogger(__name__)
@@ -19,7 +19,6 @@ _log = logging.getLogger(__name__)
 Api = Literal["admin", "client"]
 """`admin`: the admin API and the socket of events. `client`: everything under /v1."""
 
-Publish = Callable[[EventKind, Mapping[str, Any]], None]
 Count = Callable[[Api, bool], None]
 """Counts a failed login, and whether it was put off."""
 

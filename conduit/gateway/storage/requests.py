@@ -33,6 +33,7 @@ from conduit.core.filters import (
     operand,
 )
 from conduit.core.ids import first_id
+from conduit.core.moments import DAY_MS
 from conduit.gateway.storage.rows import Found, Window, cut
 from conduit.gateway.storage.schema import corrections, ledger, requests
 
@@ -49,7 +50,6 @@ _ID_SLACK_MS = 3_600_000
 _PURGED_A_TRANSACTION = 5_000
 # Sums of many 64-bit numbers are made in two halves: an engine's own sum would overflow.
 _BILLION = 1_000_000_000
-_DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ async def recorded_of_key(
         "alias": requests.c.alias,
         "provider": requests.c.provider,
         "model": requests.c.model,
-        "day": requests.c.at_ms // _DAY_MS,
+        "day": requests.c.at_ms // DAY_MS,
     }
     group: ColumnElement[Any] = null() if by is None else grouped[by]
     avoided = requests.c.avoided_nanodollars

@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, Float, Row, Select, case, cast, func, null
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.groupings import tag_in
+from conduit.core.moments import DAY_MS
 from conduit.gateway.storage.requests import EVER, Span
 from conduit.gateway.storage.schema import keys, ledger
 
 # Sums of many 64-bit numbers are made in two halves: an engine's own sum would overflow.
 _BILLION = 1_000_000_000
 _HOUR_MS = 3_600_000
-_DAY_MS = 86_400_000
 _OPEN = ledger.c.state == "open"
 _DONE = ~_OPEN
 _ENDED = _DONE & ledger.c.adjusts.is_(None)  # attempts; corrections of them are rows too
@@ -175,7 +175,7 @@ def _group(grouping: Grouping) -> ColumnElement[Any]:
         case "group":
             return func.coalesce(ledger.c.group_id, "")
         case "day":
-            return local_ms // _DAY_MS
+            return local_ms // DAY_MS
         case "hour":  # one that comes twice, when clocks are put back, is two
             begins_ms: ColumnElement[Any] = local_ms // _HOUR_MS * _HOUR_MS - offset_ms
             return begins_ms

@@ -67,6 +67,7 @@ def test_a_schema_with_keywords_of_the_wrong_kind_is_a_failure() -> None:
 
 def test_what_is_not_checked_is_known() -> None:
     assert unchecked({"properties": {"x": {"pattern": "a+", "type": "string"}}}) == ["pattern"]
+    assert unchecked({"$comment": "words", "items": {"properties": 5, "anyOf": 5}}) == []
 
 
 def test_strict_mode_is_asked_for_where_the_schema_allows_it() -> None:

@@ -22,12 +22,23 @@ def test_the_client_and_the_server_know_the_same_operations() -> None:
     assert sorted(BY_NAME) == sorted(CLIENT_OPERATIONS)
 
 
+def answer_kind(operation: AdminOperation) -> str:
+    """As the client's table calls it."""
+    if operation.streams:
+        return "stream"
+    if operation.answer is None:
+        return "nothing"
+    if operation.secret:
+        return "secret"
+    return "list" if "data" in operation.answer.model_fields else "record"
+
+
 @each_operation
 def test_the_client_and_the_server_describe_an_operation_alike(operation: AdminOperation) -> None:
     known = CLIENT_OPERATIONS[operation.name]
     assert known.method == operation.method
     assert known.path == operation.path_template
-    assert known.answer == operation.answer_kind
+    assert known.answer == answer_kind(operation)
     assert sorted(known.query) == sorted(operation.parameters)
 
 

@@ -18,7 +18,7 @@ from conduit.gateway.ledger.opening import LedgerLimits, open_ledger
 from conduit.gateway.ledger.records import Claim, RequestRecord
 from conduit.gateway.storage import schema
 from conduit.gateway.storage.engine import reading, writing
-from conduit.gateway.storage.ledger import Engine
+from conduit.gateway.storage.ledger.statements import Engine
 from conduit.gateway.storage.schema import budgets, group_transactions, keys, ledger, requests
 
 AT_MS = 1_790_000_000_000

@@ -90,7 +90,7 @@ def _schema_of(url: str) -> str:
 @pytest.fixture
 def blocked(kind: str, location: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Blocked:
     """Meanwhile another process has locked the ledger, and a writer does not wait long."""
-    monkeypatch.setattr("conduit.gateway.storage.ledger_file._PRAGMAS", ("busy_timeout = 20",))
+    monkeypatch.setattr("conduit.gateway.storage.ledger.file._PRAGMAS", ("busy_timeout = 20",))
     monkeypatch.setattr("conduit.gateway.ledger.applier._BATCH_S", 0.1)
 
     @asynccontextmanager

@@ -15,8 +15,8 @@ from conduit.gateway.ledger.journal import journal_numbers
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.reading import JournalReader
 from conduit.gateway.ledger.records import SettleRecord
-from conduit.gateway.storage.ledger import Engine, StorageFailedError
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.statements import Engine, StorageFailedError
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from tests.gateway.ledger.building import (
     AT_MS,
     attempts,

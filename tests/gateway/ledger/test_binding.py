@@ -14,8 +14,8 @@ from conduit.gateway.ledger.binding import (
     write_binding,
 )
 from conduit.gateway.storage.engine import Database, create_engine
-from conduit.gateway.storage.ledger import LedgerReader
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.statements import LedgerReader
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from conduit.gateway.storage.migrate import migrate
 from tests import postgresql
 from tests.gateway.ledger.building import (

@@ -12,7 +12,7 @@ from conduit.gateway.ledger.journal import journal_path
 from conduit.gateway.ledger.records import ProgressRecord, storable_line
 from conduit.gateway.storage import schema
 from conduit.gateway.storage.engine import reading, writing
-from conduit.gateway.storage.ledger import Engine
+from conduit.gateway.storage.ledger.statements import Engine
 from conduit.gateway.storage.schema import balances, ledger
 from tests.gateway.ledger.building import (
     AT_MS,

@@ -12,7 +12,7 @@ from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.opening import open_ledger
 from conduit.gateway.ledger.records import Claim, CorrectRecord
 from conduit.gateway.storage.engine import reading, writing
-from conduit.gateway.storage.ledger import Engine
+from conduit.gateway.storage.ledger.statements import Engine
 from conduit.gateway.storage.schema import balances, budgets, corrections, limits_in_force
 from conduit.gateway.storage.schema import ledger as rows
 from tests.gateway.ledger.building import (

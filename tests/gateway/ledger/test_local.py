@@ -23,7 +23,7 @@ from conduit.gateway.ledger.records import (
     Record,
     TopUpRecord,
 )
-from conduit.gateway.storage.ledger import Engine
+from conduit.gateway.storage.ledger.statements import Engine
 from tests.gateway.ledger.building import (
     AT_MS,
     attempts,

@@ -18,12 +18,12 @@ from conduit.gateway.ledger.records import INT64_MAX
 from conduit.gateway.ledger.recovery import recover, recovered_cost
 from conduit.gateway.storage import installation
 from conduit.gateway.storage.engine import create_engine, writing
-from conduit.gateway.storage.ledger import (
+from conduit.gateway.storage.ledger.statements import (
     Engine,
     StorageFailedError,
     StoredAttempt,
 )
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from conduit.gateway.storage.schema import budgets, journal_position
 from tests.gateway.ledger.building import (
     AT_MS,
@@ -117,7 +117,9 @@ async def test_recovery_that_is_killed_half_way_can_run_again(
     def killed(*_: Any) -> int:
         raise Killed
 
-    monkeypatch.setattr("conduit.gateway.storage.ledger.LedgerWriter.record_lost_requests", killed)
+    monkeypatch.setattr(
+        "conduit.gateway.storage.ledger.statements.LedgerWriter.record_lost_requests", killed
+    )
     with pytest.raises(Killed):
         await opened(engine, tmp_path)
     monkeypatch.undo()

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from conduit.core.errors import InsufficientQuotaError, LedgerUnavailableError
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.storage.engine import reading, writing
-from conduit.gateway.storage.ledger import Engine
+from conduit.gateway.storage.ledger.statements import Engine
 from conduit.gateway.storage.schema import adjustments, journal_position
 from tests.gateway.ledger.building import (
     AT_MS,

@@ -17,7 +17,7 @@ from conduit.gateway.ledger.shared import SharedLedger
 from conduit.gateway.ledger.shared_opening import SharedClaim, open_shared, take_for_workers
 from conduit.gateway.storage import installation
 from conduit.gateway.storage.engine import Database, writing
-from conduit.gateway.storage.ledger import StorageFailedError
+from conduit.gateway.storage.ledger.statements import StorageFailedError
 from tests import postgresql
 from tests.gateway.ledger.building import (
     AT_MS,

@@ -12,7 +12,7 @@ from conduit.core.errors import (
 from conduit.gateway.ledger.entries import Hold
 from conduit.gateway.ledger.local import LocalLedger
 from conduit.gateway.ledger.waiting import MOST_WAITERS
-from conduit.gateway.storage.ledger import Engine
+from conduit.gateway.storage.ledger.statements import Engine
 from tests.gateway.ledger.building import (
     AT_MS,
     balance,

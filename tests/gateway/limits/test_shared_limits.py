@@ -18,9 +18,10 @@ from conduit.core.errors import (
     TokensExceedLimitError,
 )
 from conduit.core.limits import KINDS, Limit, LimitKind
+from conduit.gateway.limits.counters import SharedPlace
 from conduit.gateway.limits.limiter import Counted, Limiter, Permit, Scope, present
 from conduit.gateway.limits.meters import Now
-from conduit.gateway.limits.shared import SharedLimiter, SharedPlace
+from conduit.gateway.limits.shared import SharedLimiter
 from conduit.gateway.limits.store import Redis, Store
 from tests.e2e.processes import ROOT
 from tests.e2e.test_limit_floods import Served, too_few, too_many
@@ -262,8 +263,8 @@ async def _compare(
                 for permit in open_calls.pop(tokens % len(open_calls)):
                     permit.end(more)
                 # Told at this moment, and not at that of the next call.
-                await first._send([], [])
-                await second._send([], [])
+                await first._counters.send([], [])
+                await second._counters.send([], [])
                 continue
             limiter = (first, second)[number % 2]
             expected = await _outcome(local, scopes, tokens, more)
@@ -298,8 +299,9 @@ FLOOD = """
 import asyncio, json, sys, time
 from conduit.core.errors import RateLimitedError
 from conduit.core.limits import Limit
+from conduit.gateway.limits.counters import SharedPlace
 from conduit.gateway.limits.limiter import Counted, Scope
-from conduit.gateway.limits.shared import SharedLimiter, SharedPlace
+from conduit.gateway.limits.shared import SharedLimiter
 from conduit.gateway.limits.store import Redis, Store
 
 url, prefix, seconds, start = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
@@ -384,7 +386,7 @@ async def test_while_redis_is_down_each_gateway_serves_its_share(prefix: str) ->
 
 
 async def _knows_nodes(limiter: SharedLimiter, nodes: int) -> bool:
-    return limiter.nodes == nodes
+    return limiter.alone.nodes == nodes
 
 
 async def _is_up(limiter: SharedLimiter) -> bool:
@@ -421,7 +423,7 @@ async def test_what_a_day_used_while_redis_was_down_is_told_to_it(prefix: str) -
     own = scope(Limit("rpd", 100), Limit("tpd", 1_000))
     async with shared(prefix) as limiter, shared(prefix) as other:
         await limiter.take((own,), 100)
-        limiter.nodes = 2
+        limiter.alone.nodes = 2
         reached = limiter.store._evaluate
         limiter.store._evaluate = _Unreachable()
         permit = await limiter.take((own,), 200)
@@ -430,7 +432,7 @@ async def test_what_a_day_used_while_redis_was_down_is_told_to_it(prefix: str) -
         permit.end(150)
         limiter.store._evaluate = reached
         await limiter.take((own,), 0)
-        await limiter._send([], [])
+        await limiter._counters.send([], [])
         assert await remaining(other, own) == {"rpd": 96, "tpd": 700}
 
 
@@ -483,7 +485,7 @@ async def test_redis_that_does_not_answer_in_time_is_not_waited_for() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_share_of_a_limit_is_a_part_of_it(kind: LimitKind) -> None:
     limiter = SharedLimiter(Store(_Unreachable()), nothing_yet)
-    limiter.nodes = 3
+    limiter.alone.nodes = 3
     assert await served(limiter, scope(Limit(kind, 8)), 1) == 2
     least = 0 if kind in ("rpd", "tpd") else 1  # nothing comes back of a day
     assert await served(limiter, scope(Limit(kind, 1), name="key_2"), 1) == least
@@ -491,7 +493,7 @@ async def test_a_share_of_a_limit_is_a_part_of_it(kind: LimitKind) -> None:
 
 async def test_a_call_larger_than_the_share_waits_until_all_of_that_is_free() -> None:
     limiter = SharedLimiter(Store(_Unreachable()), nothing_yet)
-    limiter.nodes = 3
+    limiter.alone.nodes = 3
     large = scope(Limit("tpm", 90))
     await limiter.take((large,), 80)
     with pytest.raises(RateLimitedError) as refused:

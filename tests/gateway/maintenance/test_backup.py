@@ -25,8 +25,8 @@ from conduit.gateway.maintenance.restore import holds_rows, restore
 from conduit.gateway.storage.archive import Archive, ArchiveError
 from conduit.gateway.storage.copying import POSITIONS, shapes_of
 from conduit.gateway.storage.engine import Database, create_engine, reading
-from conduit.gateway.storage.ledger import LedgerReader
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.statements import LedgerReader
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from conduit.gateway.storage.migrate import HEAD, migrate
 from conduit.gateway.storage.schema import metadata
 from tests import postgresql

@@ -21,8 +21,8 @@ from conduit.gateway.storage.engine import (
     reading,
     writing,
 )
-from conduit.gateway.storage.ledger import StorageFailedError
-from conduit.gateway.storage.ledger_session import _HOLDER
+from conduit.gateway.storage.ledger.session import _HOLDER
+from conduit.gateway.storage.ledger.statements import StorageFailedError
 from conduit.gateway.storage.migrate import migrate, revision_of
 from tests.gateway.ledger.building import AT_MS, attempts, claim, opened, violations
 from tests.gateway.maintenance.conftest import Installation, calls, crashed, silent

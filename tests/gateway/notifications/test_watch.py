@@ -7,8 +7,8 @@ import pytest
 
 from conduit.core.errors import UnavailableError
 from conduit.core.events import EventKind
+from conduit.core.moments import DAY_MS
 from conduit.gateway.health.registry import Change
-from conduit.gateway.notifications.notices import DAY_MS
 from conduit.gateway.notifications.watch import NotificationWatch, WatchRules
 from conduit.gateway.storage import keys, notifications
 from conduit.gateway.storage.engine import writing

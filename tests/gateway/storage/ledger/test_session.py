@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from sqlalchemy import TextClause, text
 
-from conduit.gateway.storage import ledger_session
 from conduit.gateway.storage.engine import Database, create_engine
-from conduit.gateway.storage.ledger import LedgerReader, LedgerWriter, StorageFailedError
-from conduit.gateway.storage.ledger_session import LedgerTakenError
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger import session as ledger_session
+from conduit.gateway.storage.ledger.session import LedgerTakenError
+from conduit.gateway.storage.ledger.statements import LedgerReader, LedgerWriter, StorageFailedError
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from tests import postgresql
 from tests.fakes.relay import Relay
 

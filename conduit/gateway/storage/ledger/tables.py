@@ -7,7 +7,6 @@ from typing import TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from conduit.gateway.storage.batches import BatchStatements
 from conduit.gateway.storage.engine import (
     USUAL_S,
     DatabaseError,
@@ -16,21 +15,22 @@ from conduit.gateway.storage.engine import (
     reading,
     writing,
 )
-from conduit.gateway.storage.ledger import (
+from conduit.gateway.storage.ledger.batches import BatchStatements
+from conduit.gateway.storage.ledger.file import LedgerFile
+from conduit.gateway.storage.ledger.session import (
+    CLAIM_S,
+    UNKNOWN,
+    LedgerSession,
+    LedgerTakenError,
+    Standing,
+)
+from conduit.gateway.storage.ledger.statements import (
     FIRST_JOURNAL,
     AlreadyStoredError,
     Engine,
     LedgerReader,
     LedgerWriter,
     StorageFailedError,
-)
-from conduit.gateway.storage.ledger_file import LedgerFile
-from conduit.gateway.storage.ledger_session import (
-    CLAIM_S,
-    UNKNOWN,
-    LedgerSession,
-    LedgerTakenError,
-    Standing,
 )
 from conduit.gateway.storage.outages import reason_of
 

@@ -15,17 +15,17 @@ from typing import Final, Protocol, TypeVar
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from conduit.gateway.storage.batches import BatchStatements, Row
 from conduit.gateway.storage.engine import USUAL_S, name_of, reading
-from conduit.gateway.storage.ledger import (
+from conduit.gateway.storage.ledger.batches import BatchStatements, Row
+from conduit.gateway.storage.ledger.session import LedgerTakenError, close_for_good, is_sound_after
+from conduit.gateway.storage.ledger.statements import (
     LedgerReader,
     LedgerWriter,
     StorageFailedError,
     StoredAttempt,
     stored_attempt,
 )
-from conduit.gateway.storage.ledger_session import LedgerTakenError, close_for_good, is_sound_after
-from conduit.gateway.storage.ledger_tables import failures_as_storage_errors
+from conduit.gateway.storage.ledger.tables import failures_as_storage_errors
 from conduit.gateway.storage.outages import reason_of
 from conduit.gateway.storage.schema import ledger
 from conduit.gateway.storage.telling import SCHEMA_NUMBER, TERMS

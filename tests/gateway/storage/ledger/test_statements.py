@@ -12,14 +12,14 @@ from sqlalchemy.dialects.postgresql import asyncpg
 
 from conduit.gateway.ledger.records import INT64_MAX
 from conduit.gateway.storage import idempotent_replies
-from conduit.gateway.storage.batches import (
+from conduit.gateway.storage.engine import Database, create_engine, reading, writing
+from conduit.gateway.storage.ledger.batches import (
     NOTED_COLUMNS,
     SETTLED_COLUMNS,
     BatchStatements,
     statement_text,
 )
-from conduit.gateway.storage.engine import Database, create_engine, reading, writing
-from conduit.gateway.storage.ledger import (
+from conduit.gateway.storage.ledger.statements import (
     AlreadyStoredError,
     Engine,
     LedgerReader,
@@ -27,7 +27,7 @@ from conduit.gateway.storage.ledger import (
     StorageFailedError,
     StoredBalance,
 )
-from conduit.gateway.storage.ledger_tables import LedgerTables
+from conduit.gateway.storage.ledger.tables import LedgerTables
 from conduit.gateway.storage.migrate import migrate
 from conduit.gateway.storage.schema import balances
 from tests.gateway.ledger.building import store_budget, terms

@@ -1,6 +1,6 @@
 """Statements for attempts, balances, request records and the position of the journal.
 
-Those that run for every request are in storage/batches.py.
+Those that run for every request are in batches.py.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from conduit.core.ids import first_id
 from conduit.gateway.storage import spend
-from conduit.gateway.storage.batches import BatchStatements, Row
+from conduit.gateway.storage.ledger.batches import BatchStatements, Row
 from conduit.gateway.storage.requests import ID_PREFIX
 from conduit.gateway.storage.schema import (
     adjustments,
@@ -72,7 +72,7 @@ class StoredAttempt(NamedTuple):
     group_id: str | None
 
 
-class StoredBudget(NamedTuple):
+class LedgerBudget(NamedTuple):
     """A budget as it is stored, with the name of its key or group."""
 
     id: str
@@ -180,15 +180,15 @@ class LedgerReader:
         ).one()
         return Fence._make(map(int, row))
 
-    def budgets(self) -> list[StoredBudget]:
+    def budgets(self) -> list[LedgerBudget]:
         of_key = (budgets.c.scope_kind == "key") & (budgets.c.scope_id == keys.c.id)
         of_group = (budgets.c.scope_kind == "group") & (budgets.c.scope_id == groups.c.id)
         statement = select(
-            *(budgets.c[name] for name in StoredBudget._fields[:-1]),
+            *(budgets.c[name] for name in LedgerBudget._fields[:-1]),
             func.coalesce(keys.c.name, groups.c.name),
         ).select_from(budgets.outerjoin(keys, of_key).outerjoin(groups, of_group))
         rows = self.connection.execute(statement)
-        return [StoredBudget._make(row) for row in rows]
+        return [LedgerBudget._make(row) for row in rows]
 
     def balances(self) -> list[StoredBalance]:
         statement = select(*(balances.c[name] for name in StoredBalance._fields))

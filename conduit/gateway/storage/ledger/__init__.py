@@ -1,0 +1,1 @@
+"""The ledger in the database: its statements, and how its tables are written on each engine."""
