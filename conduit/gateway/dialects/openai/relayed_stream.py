@@ -74,6 +74,8 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 
 _NOTHING = Relayed(b"")
 _NONE: Final = frozenset[int]()
+_MOST_FORMS: Final = 4
+"""The first text may come with more beside it than the others; what changes all the time is read."""
 
 
 class StreamReader:
@@ -84,6 +86,7 @@ class StreamReader:
     """
 
     __slots__ = (
+        "_forms",
         "_scrub",
         "_splitter",
         "_strip_usage",
@@ -103,6 +106,7 @@ class StreamReader:
         self._strip_usage = strip_usage
         self._scrub = secrets_scrub
         self._usual: UsualChunk | None = None
+        self._forms = 0
         self.output = Output()
         self.usage: Usage | None = None
         self.model: str | None = None
@@ -218,8 +222,9 @@ class StreamReader:
             for choice in chunk.choices:
                 self._count(choice)
         if chunk.usage is None and chunk.x_groq is None:
-            if self._usual is None:
-                self._usual = _form_of(payload, chunk)
+            if self._forms < _MOST_FORMS and (form := _form_of(payload, chunk)) is not None:
+                self._usual = form
+                self._forms += 1
             return False
         usage = _first_usage(chunk.usage, chunk.x_groq)
         return self._note_usage(usage, chunk.service_tier) and not chunk.choices

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import ConduitError, UpstreamFailure
+from conduit.gateway.dialects.openai import relayed_stream
 from conduit.gateway.dialects.openai.relayed_stream import DONE, StreamReader
 
 
@@ -52,6 +53,37 @@ def test_all_output_text_is_counted() -> None:
     assert reader.output.deltas == 10
     assert reader.output.choices == {0, 1}
     assert (reader.id, reader.model) == ("c1", "m1")
+
+
+@pytest.mark.parametrize(
+    ("pieces", "decoded"),
+    [
+        # The first one has more in it than the others.
+        ([delta(role="assistant", content="0"), *[delta(content=f"{n}") for n in range(1, 50)]], 2),
+        # No two in a row are alike: they are read, and no more forms are made than a few.
+        ([delta(content=f"{n}", obfuscation="x" * n) for n in range(1, 50)], 49),
+    ],
+)
+def test_texts_that_come_in_one_form_are_not_decoded_again(
+    pieces: list[bytes], decoded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_by: dict[str, list[bytes]] = {"_decode": [], "_form_of": []}
+    for name, seen in read_by.items():
+        before = getattr(relayed_stream, name)
+
+        def noted(
+            payload: bytes, *more: Any, before: Any = before, seen: list[bytes] = seen
+        ) -> Any:
+            seen.append(payload)
+            return before(payload, *more)
+
+        monkeypatch.setattr(relayed_stream, name, noted)
+    reader, data = read(*pieces)
+    assert data == b"".join(pieces)
+    assert reader.output.deltas == len(pieces)
+    assert reader.output.characters == sum(len(str(n)) for n in range(50)) - (len(pieces) == 49)
+    assert len(read_by["_decode"]) == decoded
+    assert len(read_by["_form_of"]) <= 4
 
 
 def test_text_in_forms_that_the_fast_view_does_not_know_is_counted_too() -> None:
