@@ -75,7 +75,7 @@ EVENT_STREAM: Final = "text/event-stream; charset=utf-8"
 _NOTHING = Relayed(b"")
 _NONE: Final = frozenset[int]()
 _MOST_FORMS: Final = 4
-"""The first text may come with more beside it than the others; what changes all the time is read."""
+"""The first text may come with more beside it than the others; if all differ, each is decoded."""
 
 
 class StreamReader:
