@@ -45,6 +45,33 @@ def _chat(model: str, prompt: str, stream: bool) -> dict[str, Any]:
     return body | more if stream else body
 
 
+_AGENT_TOOLS = 25
+_AGENT_CALLS = 60
+
+
+def _agent(model: str, prompt: str, stream: bool) -> dict[str, Any]:
+    """What a coding agent asks after an hour of work: about 90 kB of tools, calls and results."""
+    body = _chat(model, prompt, stream)
+    before: list[dict[str, Any]] = [{"role": "system", "content": "You are an agent. " * 300}]
+    for number in range(_AGENT_CALLS):
+        function = {"name": "tool_1", "arguments": '{"path": "%s"}' % ("x" * 100)}
+        calls = [{"id": f"call_{number}", "type": "function", "function": function}]
+        result = "a line of code { } [ ] \n" * 30
+        before += [
+            {"role": "assistant", "content": None, "tool_calls": calls},
+            {"role": "tool", "tool_call_id": f"call_{number}", "content": result},
+        ]
+    tools = [_tool(f"tool_{number}") for number in range(_AGENT_TOOLS)]
+    return body | {"messages": [*before, *body["messages"]], "tools": tools}
+
+
+def _tool(name: str) -> dict[str, Any]:
+    text = {"type": "string", "description": "What it is. " * 3}
+    schema = {"type": "object", "properties": dict.fromkeys("abcdef", text), "required": ["a"]}
+    function = {"name": name, "description": "Does a thing. " * 20, "parameters": schema}
+    return {"type": "function", "function": function}
+
+
 def _messages(model: str, prompt: str, stream: bool) -> dict[str, Any]:
     return {
         "model": model,
@@ -74,6 +101,7 @@ CLIENTS = {
         b"[DONE]",
         (b'"finish_reason":"stop"', b'"completion_tokens":%d' % OUTPUT_TOKENS),
     ),
+    "agent": Client("/v1/chat/completions", _agent, b"", b"", ()),  # whole answers alone
     "messages": Client(
         "/v1/messages",
         _messages,

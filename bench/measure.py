@@ -82,7 +82,7 @@ class Case:
     @property
     def is_translated(self) -> bool:
         """Whether a gateway must know another dialect than the mock's own, or an alias."""
-        return self.client != "chat" or not self.model.startswith("mock")
+        return self.client not in ("chat", "agent") or not self.model.startswith("mock")
 
 
 HELD = "mock-ttft50-gap2000-n10"  # 18 s a stream: long enough to open thousands
@@ -93,6 +93,7 @@ CASES = {
     # alias of the gateway's own with three targets, by the lowest latency (`conduit_home.py`).
     "one target": Case("closed", "mock-size1000", 16, seconds=1),
     "three targets": Case("closed", "ranked-size1000", 16, seconds=1),
+    "agent": Case("closed", "mock-size1000", 16, client="agent"),
     "chat100k": Case("closed", "mock-size1000", 16, prompt_bytes=100_000),
     "rate20": Case("rate", "mock-size1000", 20, seconds=6),
     "burst": Case("closed", "mock-n100", 16, stream=True),
@@ -471,7 +472,7 @@ def compare(paths: list[Path], cases: list[str], rounds: int, setup: Setup) -> t
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("subjects", type=Path, nargs="+", help="TOML files")
-    options.add_argument("--cases", default="chat,chat100k,rate20,burst,pace100")
+    options.add_argument("--cases", default="chat,chat100k,agent,rate20,burst,pace100")
     options.add_argument("--rounds", type=int, default=3)
     Setup.add_options(options)
     options.add_argument("--out", type=Path, default=Path("results.json"))

@@ -20,7 +20,7 @@ from measure import FORMS, HERE, PAIRS, Setup, compare, table
 
 SUBJECTS = ("direct", "nginx", "aiohttp-uvloop", "conduit")
 LIMITED = "limited"  # in `--cases`: with a key that is under rate limits of every kind
-CASES = ("chat", LIMITED, "chat100k", "burst", "pace100")
+CASES = ("chat", LIMITED, "chat100k", "agent", "burst", "pace100")
 HELD = "hold9k"
 RANKED = "ranked"  # in `--cases`: three targets of an alias beside one, by turns
 ONE, THREE = "one target", "three targets"
