@@ -17,6 +17,7 @@ import msgspec
 from conduit.core.errors import InvalidRequestError, UnknownParameterError
 
 MAX_DEPTH = 64
+_CONTAINERS = frozenset({dict, list})
 MAX_INTEGER_DIGITS = 4300
 MAX_COMMAS = 1_000_000
 """Which bounds the values a body may hold: as `[],[],…`, 32 MiB would decode to 700."""
@@ -237,19 +238,24 @@ def _spaced(fields: Mapping[str, msgspec.Raw]) -> bytes:
 
 def _check_depth(body: bytes, value: Any) -> None:
     # A body with fewer brackets than the limit cannot be deeper; most stop here.
-    if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:
-        return
+    brackets = body.count(b"{") + body.count(b"[")
+    if brackets > MAX_DEPTH and is_too_deep(value, MAX_DEPTH):
+        raise _too_deep()
+
+
+def is_too_deep(value: Any, most: int) -> bool:
+    """Whether an object or an array is nested in more levels than `most`, its own included."""
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(most):
         level = [
             child
             for parent in level
             for child in (parent.values() if type(parent) is dict else parent)
-            if type(child) is dict or type(child) is list
+            if type(child) in _CONTAINERS
         ]
         if not level:
-            return
-    raise _too_deep()
+            return False
+    return True
 
 
 def _finite(text: str) -> float:

@@ -1,4 +1,5 @@
-"""Plain chat calls, of which most traffic consists: text turns and the usual settings.
+"""Plain chat calls, of which most traffic consists: turns of text, calls of functions and the
+usual settings.
 
 What is read here is read in C as far as it goes; a body with anything else in it, or anything wrong
 with it, is left to the strict reading of `wire.py`, which knows what to say of it.
@@ -7,18 +8,38 @@ with it, is left to the strict reading of `wire.py`, which knows what to say of 
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from conduit.gateway.dialects.fields import LARGEST_INTEGER
 from conduit.gateway.dialects.input_units import InputUnits
-from conduit.gateway.dialects.strict_json import MAX_DEPTH, check_duplicates, decode_raw
+from conduit.gateway.dialects.strict_json import (
+    MAX_DEPTH,
+    check_duplicates,
+    decode_raw,
+    is_too_deep,
+)
 
 _LARGEST_BODY: Final = 1_000_000  # a larger one is asked first how many values it holds
+_READ_WHOLE: Final = frozenset({"messages", "tools"})
+
+
+class _Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    name: str
+    arguments: str
+
+
+class _ToolCall(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    id: str
+    type: str
+    function: _Function
 
 
 class _Turn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     role: str
-    content: str
+    content: str | UnsetType | None = UNSET
     name: str | None = None
+    tool_calls: list[_ToolCall] | UnsetType = UNSET
+    tool_call_id: str | UnsetType = UNSET
 
 
 class _StreamOptions(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -48,6 +69,9 @@ class PlainFields(msgspec.Struct, forbid_unknown_fields=True):
     store: Any = None
     metadata: Any = None
     user: Any = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: Any = None
 
     @property
     def cap(self) -> int | None:
@@ -59,17 +83,24 @@ class PlainFields(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PlainChat(msgspec.Struct, frozen=True):
-    """A plain call: its fields as values, as they stood, and what they bring."""
+    """A plain call: its fields as values, as they stood, and what they bring.
+
+    `text_alone` says that its turns are of text, and that it brings no functions.
+    """
 
     values: PlainFields
     raw: dict[str, msgspec.Raw]
     units: InputUnits
+    text_alone: bool
 
 
 _decode = msgspec.json.Decoder(PlainFields).decode
+_encode = msgspec.json.Encoder().encode
 
 
-def read_plain_chat(body: bytes, *, most_messages: int, most_choices: int) -> PlainChat | None:
+def read_plain_chat(
+    body: bytes, *, most_messages: int, most_tools: int, most_choices: int
+) -> PlainChat | None:
     """A plain call, None where the strict reading must look; raises for a repeated field."""
     if len(body) > _LARGEST_BODY:
         return None
@@ -86,8 +117,15 @@ def read_plain_chat(body: bytes, *, most_messages: int, most_choices: int) -> Pl
         or not _are_flat(raw)
     ):
         return None
+    tools = values.tools
+    if tools and (len(tools) > most_tools or is_too_deep(tools, MAX_DEPTH - 1)):
+        return None
     check_duplicates(body, raw)
-    return PlainChat(values, raw, _units(values.messages))
+    text_bytes = _text_bytes(values.messages)
+    if text_bytes is not None and tools is None:
+        units = InputUnits(text_bytes=text_bytes, messages=len(values.messages))
+        return PlainChat(values, raw, units, text_alone=True)
+    return PlainChat(values, raw, _units(values), text_alone=False)
 
 
 def _are_caps(values: PlainFields) -> bool:
@@ -98,12 +136,12 @@ def _are_caps(values: PlainFields) -> bool:
 
 
 def _are_flat(raw: dict[str, msgspec.Raw]) -> bool:
-    """Whether no field can be nested too deeply; of turns that were read it is known.
+    """Whether no field but the tools can be nested too deeply; of turns that were read it is known.
 
     A value with fewer bytes than there may be levels cannot be, as with few brackets.
     """
     return all(
-        len(value) <= MAX_DEPTH or name == "messages" or _brackets(value) < MAX_DEPTH
+        len(value) <= MAX_DEPTH or name in _READ_WHOLE or _brackets(value) < MAX_DEPTH
         for name, value in raw.items()
     )
 
@@ -113,11 +151,30 @@ def _brackets(value: msgspec.Raw) -> int:
     return text.count(b"{") + text.count(b"[")
 
 
-def _units(turns: list[_Turn]) -> InputUnits:
+def _text_bytes(turns: list[_Turn]) -> int | None:
+    """The bytes of turns of text; None where there are others."""
     text_bytes = 0
     for turn in turns:
         content = turn.content
+        if not isinstance(content, str) or turn.tool_calls is not UNSET:
+            return None
+        if turn.tool_call_id is not UNSET:
+            return None
         text_bytes += len(content) if content.isascii() else len(content.encode())
         if turn.name is not None:
             text_bytes += len(turn.name.encode())
-    return InputUnits(text_bytes=text_bytes, messages=len(turns))
+    return text_bytes
+
+
+def _units(values: PlainFields) -> InputUnits:
+    """As `units.chat_units` counts them: what is no text, as the JSON that it is."""
+    text_bytes = 0
+    for turn in values.messages:
+        for text in (turn.content, turn.name, turn.tool_call_id):
+            if isinstance(text, str):
+                text_bytes += len(text) if text.isascii() else len(text.encode())
+        if turn.tool_calls is not UNSET:
+            text_bytes += len(_encode(turn.tool_calls))
+    if values.tools:
+        text_bytes += len(_encode(values.tools))
+    return InputUnits(text_bytes=text_bytes, messages=len(values.messages))

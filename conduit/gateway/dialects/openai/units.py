@@ -33,15 +33,13 @@ def chat_units(values: Mapping[str, Any]) -> InputUnits:
     tally = _Tally()
     messages = values["messages"]
     for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            tally.text_bytes += _size(content)
-        else:
-            _add_parts(tally, content)
-        if len(message) > 2:
-            tally.text_bytes += sum(
-                _size(value) for name, value in message.items() if name not in ("role", "content")
-            )
+        for name, value in message.items():
+            if name == "role":
+                continue
+            if name != "content" or isinstance(value, str):
+                tally.text_bytes += _size(value)
+            else:
+                _add_parts(tally, value)
     for name in _READ_BESIDE:
         value = values.get(name)
         if value:

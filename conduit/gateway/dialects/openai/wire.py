@@ -37,7 +37,9 @@ _RAW_USAGE_OPTIONS = msgspec.Raw(b'{"include_usage":true}')
 def decode_call(operation: Operation, body: bytes) -> ClientCall:
     """Read and check a client's body; raises a RequestError that names the field."""
     if operation is Operation.CHAT:
-        plain = read_plain_chat(body, most_messages=MAX_MESSAGES, most_choices=MAX_CHOICES)
+        plain = read_plain_chat(
+            body, most_messages=MAX_MESSAGES, most_tools=MAX_TOOLS, most_choices=MAX_CHOICES
+        )
         if plain is not None and _is_model(plain.values.model):
             return _plain_call(plain, body)
     parsed = read_object(body)
@@ -76,7 +78,7 @@ def _plain_call(plain: PlainChat, body: bytes) -> ClientCall:
         plain.units,
         plain.raw,
         body,
-        plain=True,
+        plain=plain.text_alone,
     )
 
 

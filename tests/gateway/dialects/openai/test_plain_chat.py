@@ -16,11 +16,15 @@ from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.provider import Operation
 
 TURN = {"role": "user", "content": "hi"}
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"é": "\\n"}'}}
+CALLING = {"role": "assistant", "tool_calls": [CALL]}
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string", "enum": ["x"]}}}
+TOOL = {"type": "function", "function": {"name": "f", "parameters": SCHEMA, "strict": None}}
 PLAIN: dict[str, Any] = {"model": "m", "messages": [TURN]}
 
 
 def is_plain(body: bytes) -> bool:
-    return read_plain_chat(body, most_messages=2, most_choices=2) is not None
+    return read_plain_chat(body, most_messages=2, most_tools=2, most_choices=2) is not None
 
 
 def strictly(body: bytes) -> ClientCall | str:
@@ -47,6 +51,11 @@ def usually(body: bytes) -> ClientCall | str:
         {"temperature": 0.1, "seed": 1, "user": "u", "stream": None, "n": None},
         {"messages": [TURN, {"role": "user", "content": "é", "name": "Ann"}]},
         {"messages": [TURN | {"content": "{[" * 1000}]},  # a prompt with code in it
+        {"messages": [CALLING, TURN | {"role": "tool", "tool_call_id": "c1"}], "tools": [TOOL]},
+        {"messages": [CALLING | {"content": None, "name": "é"}], "tool_choice": "auto"},
+        {"messages": [{"role": "assistant", "content": None}], "tools": None},
+        {"tools": [TOOL] * 2, "parallel_tool_calls": False, "stream": True},
+        {"tools": []},
     ],
 )
 def test_text_turns_and_usual_settings_are_plain(more: dict[str, Any]) -> None:
@@ -68,12 +77,15 @@ def test_text_turns_and_usual_settings_are_plain(more: dict[str, Any]) -> None:
         json.dumps(PLAIN | {"n": 0}).encode(),
         json.dumps(PLAIN | {"max_tokens": 0}).encode(),
         json.dumps(PLAIN | {"max_completion_tokens": 2**60, "max_tokens": 1}).encode(),
-        json.dumps(PLAIN | {"tools": []}).encode(),
+        json.dumps(PLAIN | {"tools": [TOOL] * 3}).encode(),
+        json.dumps(PLAIN | {"tools": [1]}).encode(),
+        json.dumps(PLAIN | {"messages": [CALLING | {"tool_calls": None}]}).encode(),
+        json.dumps(PLAIN | {"messages": [CALLING | {"tool_calls": [{"id": "c1"}]}]}).encode(),
         json.dumps(PLAIN | {"api_base": "http://elsewhere"}).encode(),
         json.dumps(PLAIN | {"stop": [[]] * 64}).encode(),
         json.dumps(PLAIN | {"user": "u" * 1_000_000}).encode(),
         json.dumps(PLAIN | {"messages": [TURN | {"content": [{"type": "text"}]}]}).encode(),
-        json.dumps(PLAIN | {"messages": [TURN | {"tool_call_id": "c"}]}).encode(),
+        json.dumps(PLAIN | {"messages": [TURN | {"tool_call_id": None}]}).encode(),
     ],
 )
 def test_anything_else_is_left_to_the_strict_reading(body: bytes) -> None:
@@ -81,9 +93,13 @@ def test_anything_else_is_left_to_the_strict_reading(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 31, 32, 62, 63, 64, 65, 500])
-@pytest.mark.parametrize("field", ["metadata", "stop", "user"])
+@pytest.mark.parametrize("field", ["metadata", "stop", "user", "tools"])
 def test_what_is_nested_is_judged_as_by_the_strict_reading(field: str, depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
+    if field == "tools" and depth > 2:
+        nested = b'[{"a":' + b"[" * (depth - 2) + b"]" * (depth - 2) + b"}]"
+    elif field == "tools":
+        nested = b"[{}]" if depth == 2 else b"[]"
     body = json.dumps(PLAIN).encode()[:-1] + b', "%b": %b}' % (field.encode(), nested)
     assert usually(body) == strictly(body)
     assert ("nested" in str(usually(body))) == (depth > 63)
@@ -105,13 +121,27 @@ def test_a_field_that_comes_twice_is_refused() -> None:
 VALUES = st.sampled_from(
     [None, True, 0, 1, -1, 7, 2**53, 2**70, 1.5, "", "text", "é", [], ["a"], [[1]], {}, TURN]
 )
-TURNS = st.lists(st.fixed_dictionaries({"role": VALUES, "content": VALUES}), max_size=3)
+CALLS = st.lists(st.sampled_from([CALL, CALL | {"index": 0}, CALL | {"type": 1}, {}]), max_size=2)
+TURNS = st.lists(
+    st.fixed_dictionaries(
+        {"role": VALUES},
+        optional={
+            "content": VALUES,
+            "name": VALUES,
+            "tool_call_id": VALUES,
+            "tool_calls": VALUES | CALLS,
+        },
+    )
+    | st.just(CALLING),
+    max_size=3,
+)
+TOOLS = st.lists(st.sampled_from([TOOL, {}, 1]), max_size=3)
 NAMES = st.sampled_from(
     ("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n")
-) | st.sampled_from(("stop", "user", "temperature", "tools", "seed", "unknown"))
+) | st.sampled_from(("stop", "user", "temperature", "tools", "tool_choice", "seed", "unknown"))
 
 
-@given(st.dictionaries(NAMES, VALUES | TURNS))
+@given(st.dictionaries(NAMES, VALUES | TURNS | TOOLS))
 def test_both_readings_agree_on_every_body(fields: dict[str, Any]) -> None:
     body = json.dumps(PLAIN | fields).encode()
     assert usually(body) == strictly(body)
