@@ -8,14 +8,14 @@ from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.fields import wrong
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.dialects.request_units import units_of
-from conduit.gateway.dialects.strict_json import read_object, refuse_operator_fields
+from conduit.gateway.dialects.strict_json import Body, read_object, refuse_operator_fields
 from conduit.gateway.provider import Operation
 
 MAX_MESSAGES = 4096
 MAX_TOOLS = 512
 MAX_MODEL_LENGTH = 512
 
-DecodeRequest = Callable[[bytes], ChatRequest]
+DecodeRequest = Callable[[Body], ChatRequest]
 ReadCall = Callable[[bytes], ClientCall]
 
 
@@ -40,7 +40,7 @@ def _read(decode_request: DecodeRequest, dialect: str | None, body: bytes) -> Cl
     """Raises a RequestError that names the field."""
     parsed = read_object(body)
     refuse_operator_fields(parsed.values)
-    request = decode_request(body)
+    request = decode_request(parsed)
     if not 0 < len(request.model) <= MAX_MODEL_LENGTH or not request.model.isprintable():
         raise wrong("model", f"must be printable text of 1 to {MAX_MODEL_LENGTH} characters")
     if len(request.messages) > MAX_MESSAGES:

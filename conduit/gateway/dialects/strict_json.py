@@ -89,6 +89,9 @@ class JsonObject:
     values: dict[str, Any]
 
 
+Body = bytes | JsonObject
+"""A client's body as it came, or as it has been read."""
+
 decode_raw: Callable[[bytes], dict[str, msgspec.Raw]] = msgspec.json.Decoder(
     dict[str, msgspec.Raw]
 ).decode
@@ -98,8 +101,10 @@ _decode_items: Callable[[msgspec.Raw], list[msgspec.Raw]] = msgspec.json.Decoder
 _decode_value: Callable[[bytes], Any] = msgspec.json.Decoder().decode
 
 
-def read_object(body: bytes) -> JsonObject:
+def read_object(body: Body) -> JsonObject:
     """Read a client's body, or raise an InvalidRequestError that says what is wrong and where."""
+    if isinstance(body, JsonObject):
+        return body
     if len(body) > MAX_COMMAS and body.count(b",") > MAX_COMMAS:
         raise InvalidRequestError(f"The request body holds more than {MAX_COMMAS:,} commas")
     try:

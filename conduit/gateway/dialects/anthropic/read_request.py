@@ -28,7 +28,7 @@ from conduit.gateway.dialects.fields import (
     rest_of,
     wrong,
 )
-from conduit.gateway.dialects.strict_json import read_object
+from conduit.gateway.dialects.strict_json import Body, read_object
 
 _PLACED: Final = frozenset(
     {
@@ -55,12 +55,12 @@ _TOOL_FIELDS: Final = frozenset(
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
 
-def decode_request(body: bytes) -> ChatRequest:
+def decode_request(body: Body) -> ChatRequest:
     """A client's request; raises an InvalidRequestError that names the field."""
     return request_from(read_object(body).values)
 
 
-def decode_count_request(body: bytes) -> ChatRequest:
+def decode_count_request(body: Body) -> ChatRequest:
     """A client's request to count its tokens, which has no output cap."""
     return _request(read_object(body).values, cap=None)
 

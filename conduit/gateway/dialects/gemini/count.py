@@ -13,14 +13,14 @@ from conduit.gateway.dialects.gemini.words import NAME, camel
 from conduit.gateway.dialects.gemini.write_request import request_fields
 from conduit.gateway.dialects.lenient_json import read_json, write_json
 from conduit.gateway.dialects.losses import Losses
-from conduit.gateway.dialects.strict_json import read_object
+from conduit.gateway.dialects.strict_json import Body, read_object
 from conduit.gateway.dialects.target import EncodedRequest, Target
 
 _COUNTED = ("contents", "systemInstruction", "tools", "toolConfig")
 _WHOLE = "generateContentRequest"
 
 
-def decode_count_request(body: bytes, *, model: str) -> ChatRequest:
+def decode_count_request(body: Body, *, model: str) -> ChatRequest:
     """What a client wants counted, as the request it stands for."""
     fields = camel(read_object(body).values)
     whole = read_object_field(fields, _WHOLE)

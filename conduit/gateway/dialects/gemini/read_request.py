@@ -19,7 +19,7 @@ from conduit.gateway.dialects.gemini.config import read_config
 from conduit.gateway.dialects.gemini.read_contents import read_contents, read_system
 from conduit.gateway.dialects.gemini.schema import json_schema_of
 from conduit.gateway.dialects.gemini.words import NAME, camel
-from conduit.gateway.dialects.strict_json import read_object
+from conduit.gateway.dialects.strict_json import Body, read_object
 
 _PLACED = frozenset(
     {"model", "contents", "systemInstruction", "tools", "toolConfig", "generationConfig"}
@@ -28,7 +28,7 @@ _DECLARED = frozenset({"name", "description", "parameters", "parametersJsonSchem
 _CALLING = "functionCallingConfig"
 
 
-def decode_request(body: bytes, *, model: str, stream: bool) -> ChatRequest:
+def decode_request(body: Body, *, model: str, stream: bool) -> ChatRequest:
     """A client's request; raises an InvalidRequestError that names the field, in camelCase."""
     return request_from(camel(read_object(body).values), model=model, stream=stream)
 

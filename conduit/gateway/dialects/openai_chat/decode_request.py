@@ -23,7 +23,7 @@ from conduit.gateway.dialects.fields import (
 )
 from conduit.gateway.dialects.openai.native import CHAT_OTHER_TOOLS
 from conduit.gateway.dialects.openai_chat.decode_messages import decode_message
-from conduit.gateway.dialects.strict_json import read_object
+from conduit.gateway.dialects.strict_json import Body, read_object
 
 _PLACED = frozenset(
     {
@@ -53,7 +53,7 @@ _PLACED = frozenset(
 _THINKING_FIELDS = frozenset({"effort", "max_tokens", "enabled", "exclude"})
 
 
-def decode_request(body: bytes) -> ChatRequest:
+def decode_request(body: Body) -> ChatRequest:
     """A client's chat request; raises an InvalidRequestError that names the field."""
     return request_from(read_object(body).values)
 

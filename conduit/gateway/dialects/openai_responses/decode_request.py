@@ -29,7 +29,7 @@ from conduit.gateway.dialects.fields import (
 )
 from conduit.gateway.dialects.openai.native import RESPONSES_OTHER_TOOLS
 from conduit.gateway.dialects.openai_responses.decode_input import decode_items
-from conduit.gateway.dialects.strict_json import read_object
+from conduit.gateway.dialects.strict_json import Body, read_object
 
 _DIALECT: Final = "openai_responses"
 LOGPROBS: Final = "message.output_text.logprobs"
@@ -58,7 +58,7 @@ _PLACED = frozenset(
 _TRUE_ANYWAY: Final = {"store": False, "background": False, "truncation": "disabled"}
 
 
-def decode_request(body: bytes) -> ChatRequest:
+def decode_request(body: Body) -> ChatRequest:
     """A client's request; raises an InvalidRequestError that names the field."""
     return request_from(read_object(body).values)
 
