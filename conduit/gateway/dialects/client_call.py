@@ -33,7 +33,8 @@ class ClientCall(msgspec.Struct, frozen=True):
     dialect: str = "openai_chat"
     request: ChatRequest | None = None
     asked: EmbeddingRequest | RerankRequest | None = None
-    plain: bool = False  # text turns alone, so that nothing of another dialect can be in them
+    plain: bool = False  # text turns alone
+    unmixed: bool = False  # surely nothing is in it that an answer of another dialect has left
 
     @property
     def service_tier(self) -> str | None:

@@ -20,7 +20,7 @@ class OpenAIBridge:
         self._translation = translation
 
     def encode(self, call: ClientCall, sending: Sending) -> EncodedRequest:
-        if not call.plain and call.operation is Operation.CHAT and made_here(call.body):
+        if not call.unmixed and call.operation is Operation.CHAT and made_here(call.body):
             return self._translation.encode(call, sending)
         quirks, params = sending.quirks, sending.params
         try:

@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from conduit.gateway.dialects.fields import LARGEST_INTEGER
 from conduit.gateway.dialects.input_units import InputUnits
+from conduit.gateway.dialects.signatures import MADE_ID
 from conduit.gateway.dialects.strict_json import (
     MAX_DEPTH,
     check_duplicates,
@@ -85,13 +86,16 @@ class PlainFields(msgspec.Struct, forbid_unknown_fields=True):
 class PlainChat(msgspec.Struct, frozen=True):
     """A plain call: its fields as values, as they stood, and what they bring.
 
-    `text_alone` says that its turns are of text, and that it brings no functions.
+    `text_alone` says that its turns are of text, and that it brings no functions. `unmixed` says
+    that nothing of another dialect is in it: signatures would stand in fields that are not read
+    here, and of ids it can be seen.
     """
 
     values: PlainFields
     raw: dict[str, msgspec.Raw]
     units: InputUnits
     text_alone: bool
+    unmixed: bool
 
 
 _decode = msgspec.json.Decoder(PlainFields).decode
@@ -124,8 +128,9 @@ def read_plain_chat(
     text_bytes = _text_bytes(values.messages)
     if text_bytes is not None and tools is None:
         units = InputUnits(text_bytes=text_bytes, messages=len(values.messages))
-        return PlainChat(values, raw, units, text_alone=True)
-    return PlainChat(values, raw, _units(values), text_alone=False)
+        return PlainChat(values, raw, units, text_alone=True, unmixed=True)
+    unmixed = not _has_made_ids(values.messages)
+    return PlainChat(values, raw, _units(values), text_alone=False, unmixed=unmixed)
 
 
 def _are_caps(values: PlainFields) -> bool:
@@ -164,6 +169,15 @@ def _text_bytes(turns: list[_Turn]) -> int | None:
         if turn.name is not None:
             text_bytes += len(turn.name.encode())
     return text_bytes
+
+
+def _has_made_ids(turns: list[_Turn]) -> bool:
+    for turn in turns:
+        if isinstance(turn.tool_call_id, str) and MADE_ID in turn.tool_call_id:
+            return True
+        if turn.tool_calls is not UNSET and any(MADE_ID in call.id for call in turn.tool_calls):
+            return True
+    return False
 
 
 def _units(values: PlainFields) -> InputUnits:

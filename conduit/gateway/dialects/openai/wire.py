@@ -79,6 +79,7 @@ def _plain_call(plain: PlainChat, body: bytes) -> ClientCall:
         plain.raw,
         body,
         plain=plain.text_alone,
+        unmixed=plain.unmixed,
     )
 
 

@@ -13,6 +13,7 @@ from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.openai import wire as openai_wire
 from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
 from conduit.gateway.dialects.openai.wire import decode_call
+from conduit.gateway.dialects.signatures import MADE_ID
 from conduit.gateway.provider import Operation
 
 TURN = {"role": "user", "content": "hi"}
@@ -37,7 +38,8 @@ def strictly(body: bytes) -> ClientCall | str:
 def usually(body: bytes) -> ClientCall | str:
     """What is made of a body, but for which reading it was."""
     try:
-        return msgspec.structs.replace(decode_call(Operation.CHAT, body), plain=False)
+        call = decode_call(Operation.CHAT, body)
+        return msgspec.structs.replace(call, plain=False, unmixed=False)
     except RequestError as error:
         return f"{type(error).__name__} {error.param} {error}"
 
@@ -103,6 +105,23 @@ def test_what_is_nested_is_judged_as_by_the_strict_reading(field: str, depth: in
     body = json.dumps(PLAIN).encode()[:-1] + b', "%b": %b}' % (field.encode(), nested)
     assert usually(body) == strictly(body)
     assert ("nested" in str(usually(body))) == (depth > 63)
+
+
+@pytest.mark.parametrize(
+    ("turn", "unmixed"),
+    [
+        (TURN | {"content": "conduit: a name"}, True),  # it is text
+        (CALLING, True),
+        (CALLING | {"tool_calls": [CALL | {"id": f"fc{MADE_ID}1"}]}, False),
+        ({"role": "tool", "content": "1", "tool_call_id": f"fc{MADE_ID}1"}, False),
+        (TURN | {"reasoning_details": [{"signature": "conduit:gemini:x"}]}, False),
+    ],
+)
+def test_what_another_dialect_may_have_left_is_looked_for(
+    turn: dict[str, Any], unmixed: bool
+) -> None:
+    body = json.dumps(PLAIN | {"messages": [TURN, turn]}).encode()
+    assert decode_call(Operation.CHAT, body).unmixed is unmixed
 
 
 @pytest.mark.parametrize("model", ["", "a\nb", "m" * 513])
