@@ -108,11 +108,12 @@ class RequestReader:
         head = self._heads.get(key)
         if head is None:
             return self._parse(data, head_end, key)
-        body = data[head_end + 4 :]
-        missing = int(length[1]) - len(body)
+        missing = head_end + 4 + int(length[1]) - len(data)
         if missing < 0:  # more than one request
             return self._parse(data, head_end, None)
-        return Read(None, b"", missing, True) if missing else Read(head, body, 0, True)
+        if missing:
+            return Read(None, b"", missing, is_plain=True)
+        return Read(head, data[head_end + 4 :], 0, is_plain=True)
 
     def _parse(self, data: bytes, head_end: int, key: bytes | None) -> Read:
         """Read it all, and keep the head under the key."""

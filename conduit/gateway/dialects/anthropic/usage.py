@@ -9,9 +9,13 @@ from typing import Any, Final
 
 from conduit.gateway.conversation import Usage
 from conduit.gateway.dialects.answer_fields import object_or_empty
-from conduit.gateway.dialects.counts import grade_told, is_distorted, searches_told
+from conduit.gateway.dialects.counts import (
+    grade_told,
+    is_distorted,
+    read_count,
+    searches_told,
+)
 
-_LARGEST: Final = 2**53
 _COUNTERS: Final = ("input_tokens", "output_tokens")
 _BUCKETS: Final = (*_COUNTERS, "cache_read_input_tokens", "cache_creation_input_tokens")
 # What OpenAI's usage has beside two fields of the same names, whose input includes the cached.
@@ -25,21 +29,21 @@ def usage_from_anthropic(raw: Mapping[str, Any]) -> Usage:
     """
     split = object_or_empty(raw.get("cache_creation"))
     hour, minutes = (
-        _count(split.get("ephemeral_1h_input_tokens")),
-        _count(split.get("ephemeral_5m_input_tokens")),
+        read_count(split.get("ephemeral_1h_input_tokens")),
+        read_count(split.get("ephemeral_5m_input_tokens")),
     )
     reported = raw.get("cache_creation_input_tokens")
-    written = hour + minutes if reported is None else _count(reported)
+    written = hour + minutes if reported is None else read_count(reported)
     hour = min(hour, written)
-    output = _count(raw.get("output_tokens"))
+    output = read_count(raw.get("output_tokens"))
     details = object_or_empty(raw.get("output_tokens_details"))
-    reasoning = min(_count(details.get("thinking_tokens")), output)
-    searches = _count(object_or_empty(raw.get("server_tool_use")).get("web_search_requests"))
+    reasoning = min(read_count(details.get("thinking_tokens")), output)
+    searches = read_count(object_or_empty(raw.get("server_tool_use")).get("web_search_requests"))
     # Its fast mode is told apart from the tiers of its capacity.
     grade = "fast" if raw.get("speed") == "fast" else grade_told(raw.get("service_tier"))
     return Usage(
-        input_tokens=_count(raw.get("input_tokens")),
-        cache_read_tokens=_count(raw.get("cache_read_input_tokens")),
+        input_tokens=read_count(raw.get("input_tokens")),
+        cache_read_tokens=read_count(raw.get("cache_read_input_tokens")),
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
         output_tokens=output - reasoning,
@@ -97,11 +101,3 @@ def usage_to_anthropic(usage: Usage | None) -> dict[str, Any]:
 def _is_own(raw: Mapping[str, Any]) -> bool:
     """Whether a client of this dialect finds what it cannot do without, and it means the same."""
     return all(name in raw for name in _COUNTERS) and not raw.keys() & _FOREIGN
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return 0
-    if not 0 <= value <= _LARGEST:  # NaN fails both comparisons
-        return 0
-    return int(value)

@@ -125,12 +125,10 @@ def read_plain_chat(
     if tools and (len(tools) > most_tools or is_too_deep(tools, MAX_DEPTH - 1)):
         return None
     check_duplicates(body, raw)
-    text_bytes = _text_bytes(values.messages)
-    if text_bytes is not None and tools is None:
-        units = InputUnits(text_bytes=text_bytes, messages=len(values.messages))
-        return PlainChat(values, raw, units, text_alone=True, unmixed=True)
-    unmixed = not _has_made_ids(values.messages)
-    return PlainChat(values, raw, _units(values), text_alone=False, unmixed=unmixed)
+    turns = values.messages
+    text_alone = tools is None and all(map(_is_text, turns))
+    unmixed = text_alone or not any(map(_has_made_id, turns))
+    return PlainChat(values, raw, _units(values), text_alone=text_alone, unmixed=unmixed)
 
 
 def _are_caps(values: PlainFields) -> bool:
@@ -156,28 +154,14 @@ def _brackets(value: msgspec.Raw) -> int:
     return text.count(b"{") + text.count(b"[")
 
 
-def _text_bytes(turns: list[_Turn]) -> int | None:
-    """The bytes of turns of text; None where there are others."""
-    text_bytes = 0
-    for turn in turns:
-        content = turn.content
-        if not isinstance(content, str) or turn.tool_calls is not UNSET:
-            return None
-        if turn.tool_call_id is not UNSET:
-            return None
-        text_bytes += len(content) if content.isascii() else len(content.encode())
-        if turn.name is not None:
-            text_bytes += len(turn.name.encode())
-    return text_bytes
+def _is_text(turn: _Turn) -> bool:
+    return isinstance(turn.content, str) and turn.tool_calls is UNSET and turn.tool_call_id is UNSET
 
 
-def _has_made_ids(turns: list[_Turn]) -> bool:
-    for turn in turns:
-        if isinstance(turn.tool_call_id, str) and MADE_ID in turn.tool_call_id:
-            return True
-        if turn.tool_calls is not UNSET and any(MADE_ID in call.id for call in turn.tool_calls):
-            return True
-    return False
+def _has_made_id(turn: _Turn) -> bool:
+    if isinstance(turn.tool_call_id, str) and MADE_ID in turn.tool_call_id:
+        return True
+    return turn.tool_calls is not UNSET and any(MADE_ID in call.id for call in turn.tool_calls)
 
 
 def _units(values: PlainFields) -> InputUnits:
