@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
@@ -133,10 +134,11 @@ class Places:
     A candidate lives as long as its snapshot, and so it is looked up once and not for each request.
     """
 
-    __slots__ = ("found", "token", "traced", "traced_around")
+    __slots__ = ("found", "token", "traced", "traced_alone", "traced_around")
 
     def __init__(self) -> None:
-        # Pieces of a trace that are always the same, see routing/trace.py.
+        # A trace that is always the same, and pieces of one, see routing/trace.py.
+        self.traced_alone: str | None = None
         self.traced: str | None = None
         self.traced_around: tuple[str, str] | None = None
         self.token: object = None
@@ -244,7 +246,7 @@ class Attempt(msgspec.Struct, eq=False):
     siblings: Sequence[Ranked] = ()
     begun: HealthCall | None = None
     ends_at: float | None = None  # when its client waits no longer, by the monotonic clock
-    id: str = msgspec.field(default_factory=lambda: new_id("att"))
+    id: str = msgspec.field(default_factory=partial(new_id, "att"))
     began: float = msgspec.field(default_factory=time.monotonic)
     hold: Hold | None = None
     output_cap: int | None = None
@@ -288,7 +290,7 @@ class Exchange(msgspec.Struct, eq=False):
 
     operation: Operation
     snapshot: Snapshot
-    id: str = msgspec.field(default_factory=lambda: new_id("req"))
+    id: str = msgspec.field(default_factory=partial(new_id, "req"))
     at_ms: int = msgspec.field(default_factory=now_ms)
     began: float = msgspec.field(default_factory=time.monotonic)
     client_ip: str | None = None

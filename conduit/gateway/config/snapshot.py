@@ -42,6 +42,10 @@ class Upstream:
     credentials: tuple[Credential, ...]
     expects_credential: bool = False
     drains: bool = False  # an answer is read to its end when its client hangs up
+    secrets: tuple[str, ...] = field(init=False, compare=False, repr=False)  # its credentials'
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "secrets", tuple(each.secret for each in self.credentials))
 
     @property
     def lacks_credential(self) -> bool:

@@ -94,9 +94,13 @@ class Bus:
         self.last_seq = seq = self.last_seq + 1
         at_ms = self._clock()
         self._ring.append((seq, at_ms, kind, data))
-        if kind in self._subscriptions:
-            for subscription in self._subscriptions[kind]:
-                self._call(subscription, kind, at_ms, data)
+        for subscription in self._subscriptions.get(kind, ()):
+            try:
+                subscription.callback(kind, at_ms, data)
+            except Exception:  # noqa: BLE001  # a subscriber's fault must not become the request's
+                self._failed(subscription, kind)
+            else:
+                subscription.failures = 0
 
     def subscribe(
         self, callback: Subscriber, kinds: Collection[EventKind] = tuple(EventKind)
@@ -136,17 +140,13 @@ class Bus:
         events.reverse()
         return events
 
-    def _call(self, subscription: _Subscription, kind: EventKind, at_ms: int, data: Data) -> None:
-        try:
-            subscription.callback(kind, at_ms, data)
-        except Exception:  # a subscriber's fault must not become the request's
-            subscription.failures += 1
-            logger.exception("a subscriber of %s failed", kind)
-            if subscription.failures >= _FAILURES_UNTIL_DROPPED:
-                logger.error("a subscriber failed %d times: dropped", subscription.failures)
-                self._drop(subscription)
-        else:
-            subscription.failures = 0
+    def _failed(self, subscription: _Subscription, kind: EventKind) -> None:
+        """Tell of the exception that is being handled, and drop who goes on raising them."""
+        subscription.failures += 1
+        logger.exception("a subscriber of %s failed", kind)
+        if subscription.failures >= _FAILURES_UNTIL_DROPPED:
+            logger.error("a subscriber failed %d times: dropped", subscription.failures)
+            self._drop(subscription)
 
     def _drop(self, subscription: _Subscription) -> None:
         self._subscriptions = {

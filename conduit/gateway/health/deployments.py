@@ -131,7 +131,8 @@ class CredentialHealth:
 
     def give_back(self) -> None:
         self.in_flight -= 1
-        self.wake()
+        if self.waiting:
+            self.wake()
 
     def wake(self) -> None:
         """Give a place that is free to whoever has waited longest."""

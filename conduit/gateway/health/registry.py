@@ -199,12 +199,14 @@ class Health:
         now = self.clock()
         deployment.in_flight += 1
         deployment.calls += 1
-        deployment.retries += is_retry
-        deployment.credential.take(credential, now)
         self.active += 1
-        self.retries += is_retry
+        if is_retry:
+            deployment.retries += 1
+            self.retries += 1
+        deployment.credential.take(credential, now)
         watched = breakers and self.rules.breakers
-        probe = watched and deployment.breaker.begin(now)
+        breaker = deployment.breaker
+        probe = breaker.is_open and watched and breaker.begin(now)
         return Call(deployment, credential, probe, is_retry)
 
     def end(
@@ -220,26 +222,24 @@ class Health:
         """The call is over: what it says of the deployment and of its credential."""
         deployment, now = call.deployment, self.clock()
         deployment.in_flight -= 1
-        deployment.retries -= call.is_retry
         self.active -= 1
-        self.retries -= call.is_retry
-        own = deployment.credential
-        own.give_back()
-        breaker = deployment.breaker
+        if call.is_retry:
+            deployment.retries -= 1
+            self.retries -= 1
+        deployment.credential.give_back()
         if effect is Effect.WELL:
-            self._went_well(deployment, speed, now)
-            was = breaker.end(True, now, probe=call.is_probe)
-        elif effect is Effect.FAILURE:
-            deployment.failures += 1
-            was = breaker.end(False, now, probe=call.is_probe, may_open=may_open)
-        else:
-            was = breaker.end(None, now, probe=call.is_probe)
+            self._went_well(deployment, speed, now, probe=call.is_probe)
+            return
+        failed = effect is Effect.FAILURE
+        deployment.failures += failed
+        was = deployment.breaker.end(
+            False if failed else None, now, probe=call.is_probe, may_open=may_open
+        )
         if error is not None and effect is not Effect.NOTHING:
             deployment.last_error, deployment.last_error_at_ms = error, now_ms()
         if was is not None:
             self._tell_breaker(deployment, was, now, error)
-        if effect is Effect.WELL:
-            return
+        own = deployment.credential
         if effect is Effect.THROTTLED:
             self._throttle(deployment, retry_after_s, now)
         elif effect in (Effect.INVALID_KEY, Effect.NO_QUOTA):
@@ -247,9 +247,10 @@ class Health:
         elif effect is Effect.NO_PERMISSION:
             self._put_out(own, deployment.model, deployment.out, effect.value, now)
 
-    def _went_well(self, deployment: Deployment, speed: Speed, now: float) -> None:
+    def _went_well(self, deployment: Deployment, speed: Speed, now: float, *, probe: bool) -> None:
         own = deployment.credential
-        own.went_well()
+        if own.cap is not None:
+            own.went_well()
         deployment.pauses = 0
         if speed.ttft_ms is not None:
             deployment.ttft_ms.add(speed.ttft_ms, now)
@@ -257,6 +258,9 @@ class Health:
             deployment.tokens_per_s.add(speed.tokens_per_s, now)
         if own.out.reason is not None or deployment.out.reason is not None:
             self._take_back(deployment, "a call went well")
+        was = deployment.breaker.end(True, now, probe=probe)
+        if was is not None:
+            self._tell_breaker(deployment, was, now, None)
 
     def _take_back(self, deployment: Deployment, because: str) -> None:
         """What was left out is not any more."""

@@ -1,7 +1,7 @@
 """What the ledger knows of a budget, and which attempts count in which budgets."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conduit.core.money import format_usd
 from conduit.core.periods import period_end_ms, period_start_ms
@@ -34,14 +34,12 @@ class BudgetTerms:
     scope_name: str | None = None
     since_ms: int = 0
     spent_before: int = 0
+    hard: bool = field(init=False, compare=False, repr=False)
+    prepaid: bool = field(init=False, compare=False, repr=False)
 
-    @property
-    def prepaid(self) -> bool:
-        return self.period == PREPAID
-
-    @property
-    def hard(self) -> bool:
-        return self.mode == "hard"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hard", self.mode == "hard")
+        object.__setattr__(self, "prepaid", self.period == PREPAID)
 
     @property
     def enforced_nanodollars(self) -> int | None:

@@ -35,8 +35,7 @@ class AttemptOutcome(StrEnum):
     RECOVERED = "recovered"  # settled after a crash
 
 
-@dataclass(slots=True, eq=False)
-class Hold:
+class Hold(msgspec.Struct, eq=False):
     """Money taken out of every budget of a claim until it is settled. Owned by the ledger."""
 
     claim: Claim

@@ -84,7 +84,7 @@ class LocalLedger(JournalledLedger):
         at_ms = self._clock_ms()
         for account in accounts:
             terms = account.terms
-            if terms.mode == "hard" and account.present(at_ms).spent >= terms.limit_nanodollars:
+            if terms.hard and account.present(at_ms).spent >= terms.limit_nanodollars:
                 return terms
         return None
 
@@ -286,10 +286,11 @@ class LocalLedger(JournalledLedger):
 
     def _take(self, claim: Claim, places: list[Place]) -> Hold:
         amount = claim.hold_nanodollars
+        scopes = []
         for place in places:
             place.balance.held += amount
-        scopes = tuple([(place.account.terms.id, place.start_ms) for place in places])
-        hold = Hold(claim, scopes, amount, noted_at=time.monotonic())
+            scopes.append((place.account.terms.id, place.start_ms))
+        hold = Hold(claim, tuple(scopes), amount, noted_at=time.monotonic())
         self._open[claim.attempt_id] = hold
         self._held += amount
         if claim.at_ms > self._latest_ms:

@@ -1,17 +1,20 @@
 """Claims, request records and settlements as a database can store them."""
 
+from typing import TypeVar
+
 import msgspec
 
 from conduit.gateway.conversation import Usage
 from conduit.gateway.ledger.entries import Hold, Settlement
 from conduit.gateway.ledger.records import (
-    INT64_MAX,
     Claim,
     RequestRecord,
     SettleRecord,
     bounded,
 )
 from conduit.gateway.pricing.quantities import total_of
+
+Numbered = TypeVar("Numbered", RequestRecord, SettleRecord)
 
 _RANKING = "rerank"  # the operation whose requests are search units
 
@@ -38,53 +41,46 @@ def storable_record(record: RequestRecord) -> RequestRecord:
     numbers |= record.cache_write_tokens | record.cache_write_1h_tokens
     numbers |= record.audio_tokens | record.output_audio_tokens
     numbers |= record.tokens_per_s_milli or 0
-    if not numbers >> 63:
-        return record
+    return _bounded(record) if numbers >> 63 else record
+
+
+def settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord:
+    """The record of the end of an attempt that costs so much."""
+    claim, usage = hold.claim, settlement.usage
+    hourly, spoken = usage.cache_write_1h_tokens, usage.output_audio_tokens
+    record = SettleRecord(
+        claim.attempt_id,
+        str(settlement.outcome),
+        settlement.status,
+        settlement.error_code,
+        settlement.ambiguous,
+        cost,
+        min(settlement.billed_nanodollars, cost),
+        str(settlement.usage_source),
+        usage.input_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_5m_tokens + hourly,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.input_audio_tokens + spoken,
+        settlement.at_ms,
+        bounded(usage.requests) if claim.operation == _RANKING else _searches(usage),
+        hourly,
+        spoken,
+    )
+    numbers = record.billed_nanodollars | record.input_tokens | record.cache_read_tokens
+    numbers |= record.cache_write_tokens | record.output_tokens | record.reasoning_tokens
+    numbers |= record.audio_tokens | hourly | spoken
+    return _bounded(record) if numbers >> 63 else record
+
+
+def _bounded(record: Numbered) -> Numbered:
     numbered = {
         name: bounded(value)
         for name, value in msgspec.structs.asdict(record).items()
         if type(value) is int
     }
     return msgspec.structs.replace(record, **numbered)
-
-
-def settle_record(hold: Hold, settlement: Settlement, cost: int) -> SettleRecord:
-    """The record of the end of an attempt that costs so much."""
-    usage = settlement.usage
-    numbers = [
-        min(settlement.billed_nanodollars, cost),
-        usage.input_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
-        usage.output_tokens,
-        usage.reasoning_tokens,
-        usage.input_audio_tokens + usage.output_audio_tokens,
-        usage.cache_write_1h_tokens,
-        usage.output_audio_tokens,
-    ]
-    if min(numbers) < 0 or max(numbers) > INT64_MAX:
-        numbers = [bounded(number) for number in numbers]
-    billed, uncached, cache_read, cache_write, output, reasoning, audio, hourly, spoken = numbers
-    return SettleRecord(
-        hold.claim.attempt_id,
-        str(settlement.outcome),
-        settlement.status,
-        settlement.error_code,
-        settlement.ambiguous,
-        cost,
-        billed,
-        str(settlement.usage_source),
-        uncached,
-        cache_read,
-        cache_write,
-        output,
-        reasoning,
-        audio,
-        settlement.at_ms,
-        bounded(usage.requests) if hold.claim.operation == _RANKING else _searches(usage),
-        hourly,
-        spoken,
-    )
 
 
 def _searches(usage: Usage) -> int | None:

@@ -6,8 +6,8 @@ that is built from plain integers, in `exposition.py`.
 """
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from conduit.core.limits import Limit
@@ -53,9 +53,11 @@ class Histogram:
         self._counts = [0] * (len(bounds_ms) + 1)
         self._sum_ms = 0
 
-    def add(self, milliseconds: int) -> None:
-        self._counts[bisect_left(self._bounds, milliseconds)] += 1
-        self._sum_ms += milliseconds
+    def add(self, milliseconds: Sequence[int]) -> None:
+        bounds = self._bounds
+        for bucket, count in Counter([bisect_left(bounds, each) for each in milliseconds]).items():
+            self._counts[bucket] += count
+        self._sum_ms += sum(milliseconds)
 
     def buckets(self) -> list[tuple[str, float]]:
         bounds = [*(repr(bound / 1_000) for bound in self._bounds), "+Inf"]
@@ -78,6 +80,21 @@ class Series:
         self.ttft = Histogram(_TTFTS_MS)
         self.input = self.cached = self.output = self.reasoning = 0
         self.cost = self.billed = 0
+
+    def add(self, records: Sequence[RequestRecord], outcomes: Mapping[str | None, str]) -> None:
+        """Count records in a row; `outcomes` gives the label of each."""
+        results = Counter([(each.status // 100, each.outcome) for each in records])
+        for (hundreds, outcome), count in results.items():
+            status_class = _STATUS_CLASSES[hundreds if 1 <= hundreds <= 5 else 0]
+            self.results[status_class, outcomes[outcome]] += count
+        self.duration.add([each.duration_ms for each in records])
+        self.ttft.add([ms for each in records if (ms := each.ttft_ms) is not None])
+        self.input += sum([each.input_tokens for each in records])
+        self.cached += sum([each.cached_tokens for each in records])
+        self.output += sum([each.output_tokens for each in records])
+        self.reasoning += sum([each.reasoning_tokens for each in records])
+        self.cost += sum([each.cost_nanodollars for each in records])
+        self.billed += sum([each.billed_nanodollars for each in records])
 
 
 class Metrics:
@@ -114,24 +131,13 @@ class Metrics:
 
     def count_all(self) -> None:
         """Count what has been put aside."""
+        alike: defaultdict[tuple[str, str | None], list[RequestRecord]] = defaultdict(list)
         for record in self._uncounted:
-            self._count(record)
+            alike[record.operation, record.provider].append(record)
         self._uncounted.clear()
-
-    def _count(self, record: RequestRecord) -> None:
-        series = self.series[self._operations[record.operation], self._providers[record.provider]]
-        hundreds = record.status // 100
-        status_class = _STATUS_CLASSES[hundreds if 1 <= hundreds <= 5 else 0]
-        series.results[status_class, self._outcomes[record.outcome]] += 1
-        series.duration.add(record.duration_ms)
-        if record.ttft_ms is not None:
-            series.ttft.add(record.ttft_ms)
-        series.input += record.input_tokens
-        series.cached += record.cached_tokens
-        series.output += record.output_tokens
-        series.reasoning += record.reasoning_tokens
-        series.cost += record.cost_nanodollars
-        series.billed += record.billed_nanodollars
+        for (operation, provider), records in alike.items():
+            series = self.series[self._operations[operation], self._providers[provider]]
+            series.add(records, self._outcomes)
 
     def login_failed(self, api: str, put_off: bool) -> None:
         """Count a wrong key; `put_off` where it was answered 429."""

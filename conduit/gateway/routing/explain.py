@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from msgspec import structs
+
 from conduit.gateway.capabilities import Capabilities
 from conduit.gateway.config.snapshot import Snapshot
 from conduit.gateway.dialects.openai.wire import cap_among
@@ -251,7 +253,7 @@ class Explainer:
         """One that can do nothing for the request is passed over, as by a request."""
         taken = set(taken)
         while (alias := next_alias(found.decision.mapping, cause, taken)) is not None:
-            question = found.supposed.question._replace(alias=alias)
+            question = structs.replace(found.supposed.question, alias=alias)
             other = self._find(found.supposed._replace(question=question))
             if other is not None and not other.refuses:
                 return other

@@ -1,7 +1,8 @@
 """From an alias to ordered candidates, with a reason for every target left out."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+import msgspec
 
 from conduit.core.aliases import model_asked_for, taken_by
 from conduit.gateway.config.snapshot import AliasMapping, Snapshot, Target
@@ -17,7 +18,7 @@ PriceOf = Callable[[Mapping[tuple[str, str], Rates], str, str | None, str], Rate
 """(operator's rates, provider name, vendor in the price book, model) → rates."""
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True):
     """What is asked of routing; `must_be_priced` where a hard budget has to hold.
 
     With `direct` the alias may also be `provider/model`.

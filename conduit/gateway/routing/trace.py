@@ -99,6 +99,9 @@ def _usual(exchange: Exchange, course: Course) -> str | None:
     places = attempt.candidate.places
     if len(places.found) != 1:  # another credential next time
         return None
+    first = leg.ranked[0]
+    if len(leg.ranked) == 1 and first.blocked is None and not first.score:  # never compared
+        return places.traced_alone or _keep_alone(leg, attempt)
     scored = []
     for each in leg.ranked:
         if each.blocked is not None or each.score == math.inf:
@@ -107,6 +110,14 @@ def _usual(exchange: Exchange, course: Course) -> str | None:
         scored.append(f"{before}{each.score!r}}}")
     head, tail = places.traced_around or _keep_around(leg, attempt)
     return f"{head}{','.join(scored)}{tail}"
+
+
+def _keep_alone(leg: Leg, attempt: Attempt) -> str:
+    """The whole trace of requests that this attempt serves, and no other could."""
+    attempt.candidate.places.traced_alone = alone = _encode(
+        Trace([_leg(leg)], [_attempt(attempt)])
+    ).decode()
+    return alone
 
 
 def _keep_before_score(candidate: Candidate) -> str:

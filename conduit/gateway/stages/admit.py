@@ -1,7 +1,7 @@
 """What a request may cost, and holding it before anything is sent."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -116,7 +116,8 @@ class Admit:
         extent = self._extent(exchange, attempt)
         try:
             wait_s = exchange.waits_s(self._rules.wait_s)
-            attempt.hold = await self._take(exchange, attempt, extent, wait_s)
+            claim = _claim(exchange, attempt, extent)
+            attempt.hold = await self._ledger.hold(claim, wait_s=wait_s)
         except InsufficientQuotaError as error:
             attempt.hold, extent = await self._take_capped(exchange, attempt, extent, error)
         attempt.output_cap = extent.cap
@@ -125,11 +126,6 @@ class Admit:
         attempt.can_top_up = extent.can_top_up
         attempt.estimated_input_tokens = extent.input_tokens
         exchange.attempts.append(attempt)
-
-    def _take(
-        self, exchange: Exchange, attempt: Attempt, extent: Extent, wait_s: float
-    ) -> Awaitable[Hold]:
-        return self._ledger.hold(_claim(exchange, attempt, extent), wait_s=wait_s)
 
     async def _take_capped(
         self, exchange: Exchange, attempt: Attempt, whole: Extent, refusal: InsufficientQuotaError
@@ -142,8 +138,9 @@ class Admit:
             if capped is None or capped.output_tokens >= most:
                 raise refusal
             try:
+                claim = _claim(exchange, attempt, capped)
                 wait_s = until - time.monotonic()
-                return await self._take(exchange, attempt, capped, wait_s), capped
+                return await self._ledger.hold(claim, wait_s=wait_s), capped
             except InsufficientQuotaError as error:
                 refusal, most = error, capped.output_tokens
 

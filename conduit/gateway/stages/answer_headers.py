@@ -13,18 +13,21 @@ _NOT_IN_A_HEADER = re.compile(r"[^ -~]")
 def answer_headers(exchange: Exchange, attempt: Attempt) -> dict[str, str]:
     """The gateway's own headers on a good answer."""
     headers = {
-        **own_ids(exchange),
+        "x-request-id": exchange.id,
         "x-conduit-alias": exchange.call.model,
         "x-conduit-provider": attempt.candidate.upstream.name,
         "x-conduit-model": attempt.candidate.model,
         "x-conduit-attempts": str(len(exchange.attempts)),
         "x-conduit-config": str(exchange.snapshot.revision),
     }
+    if exchange.read_call is not None:
+        headers |= own_ids(exchange)
     encoded = attempt.encoded
-    if encoded is not None and encoded.dropped:
-        headers["x-conduit-dropped"] = _listed(encoded.dropped)
-    if encoded is not None and encoded.emulated:
-        headers["x-conduit-emulated"] = _listed(encoded.emulated)
+    if encoded is not None:
+        if encoded.dropped:
+            headers["x-conduit-dropped"] = _listed(encoded.dropped)
+        if encoded.emulated:
+            headers["x-conduit-emulated"] = _listed(encoded.emulated)
     course = exchange.course
     if course is not None and len(course.legs) > 1:
         leg = course.legs[-1]

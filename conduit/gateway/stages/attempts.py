@@ -81,31 +81,25 @@ class Attempts:
 
     async def __call__(self, exchange: Exchange) -> Attempt | None:
         course = exchange.course
-        if course is None:
-            course = exchange.course = self._set_out(exchange)
-            first = course.waiting[0] if course.waiting else None
-            if first is None or first.usable is None:
-                return await self._first(exchange, course)
-            # Nothing can have changed since it was ranked: nobody else has had a turn.
-            leg = course.legs[0]
-            place = choose(first.usable, self._draw, leg.session)
-            del course.waiting[0]
-            return self._attempt(exchange, course, first, place)
-        last = course.last
-        assert last is not None, "a course begins with an attempt"
-        error = last.error
-        if error is None or last.answering:
-            return None
-        return await self._next(exchange, course, last, error)
+        if course is not None:
+            last = course.last
+            assert last is not None, "a course begins with an attempt"
+            error = last.error
+            if error is None or last.answering:
+                return None
+            return await self._next(exchange, course, last, error)
+        decision = exchange.decision
+        assert decision is not None, "the pipeline resolves first"
+        leg = self._leg(exchange, decision)
+        waiting = list(leg.ranked)
+        course = exchange.course = Course([leg], waiting)
+        if not waiting or (usable := waiting[0].usable) is None:
+            return await self._first(exchange, course)
+        # Nothing can have changed since it was ranked: nobody else has had a turn.
+        place = choose(usable, self._draw, leg.session)
+        return self._attempt(exchange, course, waiting.pop(0), place)
 
     # The first attempt.
-
-    def _set_out(self, exchange: Exchange) -> Course:
-        decision = exchange.decision
-        if decision is None:
-            raise AssertionError("the pipeline resolves first")
-        leg = self._leg(exchange, decision)
-        return Course([leg], list(leg.ranked))
 
     def _leg(self, exchange: Exchange, decision: Decision, because: str | None = None) -> Leg:
         policy = decision.policy
@@ -336,15 +330,15 @@ class Attempts:
     ) -> Attempt:
         course.tried.append(ranked)
         course.counted += 1
-        leg = course.legs[-1]
+        leg, before = course.legs[-1], len(exchange.attempts)
         attempt = course.last = Attempt(
             ranked.candidate,
-            number=len(exchange.attempts) + 1,
-            credential=place.credential,
-            deployment=place.deployment,
-            policy=leg.decision.policy,
-            because=because,
-            is_retry=because is not None and bool(exchange.attempts),
+            before + 1,
+            place.credential,
+            place.deployment,
+            leg.decision.policy,
+            because,
+            is_retry=because is not None and before > 0,
             siblings=leg.ranked,
             ends_at=exchange.ends_at,
         )

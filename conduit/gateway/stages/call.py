@@ -79,27 +79,26 @@ class Call:
 
         A step of its own: while the answer comes, nothing here holds on to the prompt.
         """
-        call = exchange.call
-        upstream = attempt.candidate.upstream
+        call, candidate, operation = exchange.call, attempt.candidate, exchange.operation
+        upstream = candidate.upstream
+        provider, kind = upstream.provider, upstream.provider.type
         asks_usage = (
             call.stream
-            and upstream.provider.type.quirks.asks_stream_usage
+            and kind.quirks.asks_stream_usage
             and (upstream.id, upstream.base_url) not in self._refuses_stream_usage
         )
-        bridge = bridge_between(call.dialect, upstream.provider.type.dialect, exchange.operation)
+        bridge = bridge_between(call.dialect, kind.dialect, operation)
         sending = Sending(
-            attempt.candidate.model,
-            attempt.candidate.params,
-            attempt.candidate.quirks,
+            candidate.model,
+            candidate.params,
+            candidate.quirks,
             asks_usage,
             attempt.output_cap,
-            attempt.candidate.rates.max_output_tokens,
+            candidate.rates.max_output_tokens,
         )
         try:
             encoded = attempt.encoded = bridge.encode(call, sending)
-            path = upstream.provider.path(
-                exchange.operation, attempt.candidate.model, stream=call.stream
-            )
+            path = provider.path(operation, candidate.model, stream=call.stream)
         except RequestError as error:  # what the provider cannot be asked, or named in a path
             attempt.failed(error, AttemptOutcome.REFUSED, Assumed.NOTHING)
             return None
@@ -146,7 +145,7 @@ class Call:
     def _deadlines(self, exchange: Exchange, attempt: Attempt) -> Deadlines:
         usual = self._streamed if exchange.call.stream else self._whole
         idle_s = attempt.policy.stream_idle_s
-        if attempt.number == 1 and exchange.ends_at is None and idle_s is None:
+        if idle_s is None and attempt.number == 1 and exchange.ends_at is None:
             return usual
         if idle_s is not None and exchange.call.stream:
             usual = replace(usual, gap_s=min(usual.gap_s, idle_s))
@@ -190,15 +189,17 @@ async def headers_for(
     authorize: Authorize, exchange: Exchange, attempt: Attempt, request: OutgoingRequest
 ) -> dict[str, str]:
     """The head of a request to a provider; raises UpstreamFailure where it cannot be signed."""
-    upstream = attempt.candidate.upstream
-    secret = attempt.credential.secret if attempt.credential is not None else None
+    upstream, credential = attempt.candidate.upstream, attempt.credential
+    kind = upstream.provider.type
     headers = {"content-type": "application/json"}
-    if exchange.call.dialect == upstream.provider.type.dialect:
-        headers |= exchange.forwarded_headers  # in another dialect they mean nothing
+    forwarded = exchange.forwarded_headers
+    if forwarded and exchange.call.dialect == kind.dialect:
+        headers |= forwarded  # in another dialect they mean nothing
+    secret = None if credential is None else credential.secret
     headers |= await authorize(upstream.provider, secret, request)
-    if upstream.base_url != upstream.provider.type.default_base_url:  # it may be a gateway too
+    if upstream.base_url != kind.default_base_url:  # it may be a gateway too
         headers["x-conduit-hops"] = str(exchange.hops + 1)
-    if (name := upstream.provider.type.quirks.request_id_header) is not None:
+    if (name := kind.quirks.request_id_header) is not None:
         headers[name] = attempt.id
     return headers
 

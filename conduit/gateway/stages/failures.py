@@ -62,4 +62,4 @@ def passed() -> DeadlinePassedError:
 
 def scrub_for(upstream: Upstream) -> Scrub:
     """Takes the provider's own secrets out of whatever it says."""
-    return partial(scrub, secrets=[each.secret for each in upstream.credentials])
+    return partial(scrub, secrets=upstream.secrets)

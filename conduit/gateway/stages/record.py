@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import msgspec
 from msgspec import structs
 
 from conduit.core.errors import ConduitError
 from conduit.core.events import EventKind
+from conduit.gateway.config.snapshot import Credential
 from conduit.gateway.conversation import Usage
 from conduit.gateway.exchange import CLIENT_GONE_STATUS, Attempt, ClientGone, Exchange
 from conduit.gateway.ledger.entries import EMPTY_USAGE
@@ -84,17 +86,14 @@ class Record:
         self._publish(EventKind.REQUEST_FINISHED, record)
 
 
-class Recording:
+class Recording(msgspec.Struct, eq=False):
     """The block of one exchange: notes how it ended, then has it recorded.
 
-    A class, as one is made for every request: a generator's context manager takes twice the time.
+    A struct, as one is made for every request: a generator's context manager takes twice the time.
     """
 
-    __slots__ = ("_exchange", "_finish")
-
-    def __init__(self, finish: Callable[[Exchange], None], exchange: Exchange) -> None:
-        self._finish = finish
-        self._exchange = exchange
+    _finish: Callable[[Exchange], None]
+    _exchange: Exchange
 
     def __enter__(self) -> None:
         return None
@@ -144,66 +143,92 @@ def _headers_of_error(exchange: Exchange) -> dict[str, str]:
     return headers
 
 
+class _Unknown(NamedTuple):
+    """In the place of a key, a group or a call that a request did not come to have."""
+
+    id: None = None
+    name: None = None
+    group: None = None
+    model: None = None
+    dialect: None = None
+    stream: bool = False
+
+
+_UNKNOWN: Final = _Unknown()
+
+
 def record_of(exchange: Exchange) -> RequestRecord:
     """The row of a finished exchange: tokens and cost of all its attempts, and the last of them."""
-    attempt = exchange.last_attempt
-    usage = _usage_of(exchange.attempts)
-    cost = billed = 0
-    for each in exchange.attempts:
-        cost += each.cost_nanodollars
-        billed += each.billed_nanodollars
-    key, recall, call = exchange.key, exchange.recall, exchange.decoded
-    group = None if key is None else key.group
+    attempts = exchange.attempts
+    key = exchange.key or _UNKNOWN
+    group = key.group or _UNKNOWN
+    call = exchange.decoded or _UNKNOWN
+    recall = exchange.recall
+    provider = model = provider_dialect = ttft_ms = dropped = None
+    credential: Credential | _Unknown = _UNKNOWN
+    usage, usage_source = EMPTY_USAGE, "none"
+    cost = billed = written = 0
+    if attempts:
+        last = attempts[-1]
+        candidate = last.candidate
+        provider, model = candidate.upstream.name, candidate.model
+        provider_dialect = candidate.upstream.provider.type.dialect
+        credential = last.credential or _UNKNOWN
+        ttft_ms, usage_source = last.ttft_ms, str(last.usage_source)
+        dropped = _dropped(last)
+        usage = _usage_of(attempts)
+        written = 0 if last.usage is None else last.usage.total_output_tokens
+        for each in attempts:
+            cost += each.cost_nanodollars
+            billed += each.billed_nanodollars
     duration_ms = exchange.elapsed_ms()
-    candidate = None if attempt is None else attempt.candidate
-    credential = None if attempt is None else attempt.credential
     return RequestRecord(
         id=exchange.id,
         at_ms=exchange.at_ms,
         operation=str(exchange.operation),
-        stream=call is not None and call.stream,
+        stream=call.stream,
         status=exchange.status,
         outcome=exchange.outcome,
-        error_code=exchange.error.code if exchange.error else None,
-        key_id=key.id if key else None,
-        key_name=key.name if key else None,
-        alias=call.model if call else None,
-        provider=candidate.upstream.name if candidate else None,
-        model=candidate.model if candidate else None,
-        attempts=len(exchange.attempts),
+        error_code=None if exchange.error is None else exchange.error.code,
+        key_id=key.id,
+        key_name=key.name,
+        alias=call.model,
+        provider=provider,
+        model=model,
+        attempts=len(attempts),
         duration_ms=duration_ms,
-        ttft_ms=attempt.ttft_ms if attempt else None,
+        ttft_ms=ttft_ms,
         input_tokens=usage.total_input_tokens,
         cached_tokens=usage.cache_read_tokens,
         output_tokens=usage.total_output_tokens,
         reasoning_tokens=usage.reasoning_tokens,
-        usage_source=str(attempt.usage_source) if attempt else "none",
+        usage_source=usage_source,
         cost_nanodollars=cost,
         billed_nanodollars=billed,
-        tokens_per_s_milli=_tokens_per_s_milli(attempt, duration_ms),
+        tokens_per_s_milli=written * 1_000_000 // duration_ms if written and duration_ms else None,
         client_ip=exchange.client_ip,
         user_agent=exchange.user_agent,
         route=trace_of(exchange),
         cache=None if recall is None else recall.result.value,
         avoided_nanodollars=0 if recall is None else recall.avoided_nanodollars,
-        session=None if call is None else named_session(exchange),
-        end_user=None if call is None else named_user(exchange),
-        dropped=_dropped(attempt),
-        group_id=None if group is None else group.id,
-        group_name=None if group is None else group.name,
+        session=None if call is _UNKNOWN else named_session(exchange),
+        end_user=None if call is _UNKNOWN else named_user(exchange),
+        dropped=dropped,
+        group_id=group.id,
+        group_name=group.name,
         cache_write_tokens=usage.cache_write_5m_tokens + usage.cache_write_1h_tokens,
         cache_write_1h_tokens=usage.cache_write_1h_tokens,
         audio_tokens=usage.input_audio_tokens + usage.output_audio_tokens,
         output_audio_tokens=usage.output_audio_tokens,
-        client_dialect=None if call is None else call.dialect,
-        provider_dialect=None if candidate is None else candidate.upstream.provider.type.dialect,
-        credential_id=None if credential is None else credential.id,
-        credential_name=None if credential is None else credential.name,
+        client_dialect=call.dialect,
+        provider_dialect=provider_dialect,
+        credential_id=credential.id,
+        credential_name=credential.name,
     )
 
 
-def _dropped(attempt: Attempt | None) -> str | None:
-    encoded = None if attempt is None else attempt.encoded
+def _dropped(attempt: Attempt) -> str | None:
+    encoded = attempt.encoded
     return ",".join(encoded.dropped) if encoded is not None and encoded.dropped else None
 
 
@@ -214,11 +239,3 @@ def _usage_of(attempts: Sequence[Attempt]) -> Usage:
     if not used:
         return EMPTY_USAGE
     return Usage(**{name: sum([getattr(each, name) for each in used]) for name in _BUCKETS})
-
-
-def _tokens_per_s_milli(attempt: Attempt | None, duration_ms: int) -> int | None:
-    usage = None if attempt is None else attempt.usage
-    output_tokens = 0 if usage is None else usage.total_output_tokens
-    if not output_tokens or not duration_ms:
-        return None
-    return output_tokens * 1_000_000 // duration_ms

@@ -7,6 +7,8 @@ import asyncio
 import time
 from types import TracebackType
 
+import msgspec
+
 from conduit.core.ids import now_ms
 from conduit.gateway.conversation import Usage
 from conduit.gateway.exchange import Assumed, Attempt, ClientGone, Exchange
@@ -49,29 +51,27 @@ class Settle:
             # An error of our own: if the call went out, the provider may be billing it.
             attempt.outcome = AttemptOutcome.AMBIGUOUS if attempt.sent else AttemptOutcome.REFUSED
             attempt.assumed = Assumed.HOLD if attempt.sent else Assumed.NOTHING
-        usage, cost_nanodollars = _spent(attempt)
+        usage, cost = _spent(attempt)
+        outcome, error = attempt.outcome, attempt.error
+        is_all_assumed = attempt.assumed is Assumed.HOLD
+        delivered = outcome in _DELIVERED and not is_all_assumed and not attempt.unread
+        billed = cost if delivered else 0
         attempt.usage = usage
-        attempt.cost_nanodollars = cost_nanodollars
-        delivered = (
-            attempt.outcome in _DELIVERED
-            and attempt.assumed is not Assumed.HOLD
-            and not attempt.unread
-        )
-        attempt.billed_nanodollars = cost_nanodollars if delivered else 0
+        attempt.cost_nanodollars = cost
+        attempt.billed_nanodollars = billed
         self._ledger.settle(
             hold,
             Settlement(
-                outcome=attempt.outcome,
+                outcome=outcome,
                 usage=usage,
                 usage_source=attempt.usage_source,
-                cost_nanodollars=cost_nanodollars,
-                billed_nanodollars=attempt.billed_nanodollars,
+                cost_nanodollars=cost,
+                billed_nanodollars=billed,
                 at_ms=now_ms(),
                 ttft_ms=attempt.ttft_ms,
                 status=attempt.status,
-                error_code=attempt.error.code if attempt.error else None,
-                ambiguous=attempt.assumed is Assumed.HOLD
-                or attempt.outcome is AttemptOutcome.AMBIGUOUS,
+                error_code=None if error is None else error.code,
+                ambiguous=is_all_assumed or outcome is AttemptOutcome.AMBIGUOUS,
             ),
         )
 
@@ -119,15 +119,12 @@ def _speed(exchange: Exchange, attempt: Attempt) -> Speed:
     return Speed(max(ttft_ms, 0.0), speed)
 
 
-class Settling:
-    """The block of one attempt. A class for the sake of speed, as `record.Recording`."""
+class Settling(msgspec.Struct, eq=False):
+    """The block of one attempt. A struct for the sake of speed, as `record.Recording`."""
 
-    __slots__ = ("_attempt", "_exchange", "_settle")
-
-    def __init__(self, settle: Settle, exchange: Exchange, attempt: Attempt) -> None:
-        self._settle = settle
-        self._exchange = exchange
-        self._attempt = attempt
+    _settle: Settle
+    _exchange: Exchange
+    _attempt: Attempt
 
     def __enter__(self) -> None:
         attempt = self._attempt
@@ -168,16 +165,16 @@ def _left_alone(exchange: Exchange, attempt: Attempt) -> None:
 
 def _spent(attempt: Attempt) -> tuple[Usage, int]:
     """Usage and cost in nano-dollars; sets where they came from."""
-    rates = attempt.candidate.rates
-    if attempt.usage is not None:
+    rates, told = attempt.candidate.rates, attempt.usage
+    if told is not None:
         attempt.usage_source = (
             UsageSource.ESTIMATED
-            if attempt.usage.units_assumed
+            if told.units_assumed
             else UsageSource.PROVIDER
             if attempt.complete
             else UsageSource.PROVIDER_PARTIAL
         )
-        return attempt.usage, cost_of(attempt.usage, rates)
+        return told, cost_of(told, rates)
     hold = attempt.hold
     if hold is None or attempt.assumed is Assumed.NOTHING:
         attempt.usage_source = UsageSource.NONE

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final
 
+from msgspec import structs
+
 from conduit.core.errors import (
     ConduitError,
     UpstreamFailure,
@@ -169,7 +171,9 @@ def a_world(seed: int, credentials: int | None = None) -> World:
         snapshot,
         _troubled(random, snapshot),
         fields,
-        supposed._replace(question=supposed.question._replace(must_be_priced=must_be_priced)),
+        supposed._replace(
+            question=structs.replace(supposed.question, must_be_priced=must_be_priced)
+        ),
         _prices(random, windows),
         random.choice(
             [
