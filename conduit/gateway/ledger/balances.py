@@ -48,6 +48,12 @@ class Account:
                     del self.periods[earlier]
         return found
 
+    @property
+    def latest_spent(self) -> int:
+        """What was spent in the latest period."""
+        balance = self.periods.get(self.latest_ms)
+        return 0 if balance is None else balance.spent
+
     def room(self, at_ms: int) -> int:
         """What could be held once all that is held comes back."""
         return max(self.terms.limit_nanodollars - self.present(at_ms).spent, 0)
@@ -127,8 +133,7 @@ class Balances:
     def spent_past(self, percent: int) -> Iterator[Spending]:
         """The budgets that have spent something, and at least so much of their limit."""
         for account in tuple(self._accounts.values()):
-            balance = account.periods.get(account.latest_ms)
-            spent = 0 if balance is None else balance.spent
+            spent = account.latest_spent
             if spent and account.terms.has_reached(percent, spent):
                 yield Spending(account.terms, account.latest_ms, spent)
 
@@ -197,15 +202,19 @@ def obstacle(
     """
     blocking: Account | None = None
     for place in places:
-        terms, balance = place.account.terms, place.balance
-        taken = balance.spent + balance.held + nanodollars
-        if terms.hard and balance.spent + nanodollars > terms.limit_nanodollars:
+        account, balance = place.account, place.balance
+        terms = account.terms
+        limit, hard = terms.limit_nanodollars, terms.hard
+        spent = balance.spent + nanodollars
+        if hard and spent > limit:
             raise _exhausted(terms, balance.spent, nanodollars)
+        taken = spent + balance.held
         if taken > INT64_MAX:
             raise InsufficientQuotaError(f"{terms.label} has reached the most that can be counted")
-        queued = bool(place.account.waiters) and place.account is not served
-        if blocking is None and terms.hard and (taken > terms.limit_nanodollars or queued):
-            blocking = place.account
+        if hard and blocking is None:
+            queued = account.waiters and account is not served
+            if queued or taken > limit:
+                blocking = account
     return blocking
 
 

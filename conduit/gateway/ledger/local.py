@@ -78,13 +78,13 @@ class LocalLedger(JournalledLedger):
         return hold
 
     def exhausted(self, key_id: str, group_id: str | None = None) -> BudgetTerms | None:
-        accounts = self._balances.covering(key_id, None, group_id)
-        if not accounts:
-            return None
-        at_ms = self._clock_ms()
-        for account in accounts:
+        for account in self._balances.covering(key_id, None, group_id):
             terms = account.terms
-            if terms.hard and account.present(at_ms).spent >= terms.limit_nanodollars:
+            # Asked for every request, and most have room: the period of now is looked up only for
+            # what the latest one has used up.
+            if account.latest_spent < terms.limit_nanodollars or not terms.hard:
+                continue
+            if account.present(self._clock_ms()).spent >= terms.limit_nanodollars:
                 return terms
         return None
 
@@ -112,14 +112,16 @@ class LocalLedger(JournalledLedger):
         if hold.settled:
             return
         places = self._balances.of_scopes(hold.scopes)
-        cost = bounded(settlement.cost_nanodollars)
+        cost, held = bounded(settlement.cost_nanodollars), hold.nanodollars
         for place in places:
             cost = min(cost, INT64_MAX - place.balance.spent)
         self._close_hold(hold)
         record = settle_record(hold, settlement, cost)
+        billed = record.billed_nanodollars
         for place in places:
-            place.balance.held -= hold.nanodollars
-            place.balance.spent += place.account.terms.taken_by(cost, record.billed_nanodollars)
+            balance = place.balance
+            balance.held -= held
+            balance.spent += place.account.terms.taken_by(cost, billed)
         self._journal.append(record)
         for place in places:
             if place.account.waiters:
