@@ -6,14 +6,13 @@ those that count every event subscribe. All of it belongs to the event loop's th
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 from conduit.core.events import Event, EventKind
 from conduit.core.ids import now_ms
+from conduit.gateway.events.ring import Ring
 
 logger = logging.getLogger(__name__)
 
@@ -76,24 +75,26 @@ class Bus:
         self.scrub = scrub
         """Takes secrets out of an event's JSON. Whoever lets an event leave applies it: only then
         is there time for it, and most events are never looked at."""
-        self.last_seq = 0
         self._clock = clock
-        self._ring: deque[tuple[int, int, EventKind, Data]] = deque(maxlen=ring_events)
+        self._ring = Ring(ring_events)
         self._subscriptions: Mapping[EventKind, tuple[_Subscription, ...]] = {}
 
     @property
     def first_seq(self) -> int:
         """The number of the oldest event in the ring; of the next one while it is empty."""
-        return self._ring[0][0] if self._ring else self.last_seq + 1
+        return self._ring.first_seq
+
+    @property
+    def last_seq(self) -> int:
+        return self._ring.last_seq
 
     def publish(self, kind: EventKind, data: Data) -> None:
         """Make an event of `data`, which must not change afterwards. Never raises.
 
         Most events are never looked at, so their data may be made when one is.
         """
-        self.last_seq = seq = self.last_seq + 1
         at_ms = self._clock()
-        self._ring.append((seq, at_ms, kind, data))
+        self._ring.add(at_ms, kind, data)
         for subscription in self._subscriptions.get(kind, ()):
             try:
                 subscription.callback(kind, at_ms, data)
@@ -122,23 +123,21 @@ class Bus:
 
         Where there are more than `limit`, the oldest of them.
         """
-        if boot is not None and boot != self.boot:
-            return Backlog(self._newest(len(self._ring), limit), Gap(seq + 1, None))
         first = self.first_seq
+        if boot is not None and boot != self.boot:
+            return Backlog(self._since(first, limit), Gap(seq + 1, None))
         gap = Gap(seq + 1, first - 1) if seq + 1 < first else None
-        return Backlog(self._newest(self.last_seq - max(seq, first - 1), limit), gap)
+        return Backlog(self._since(max(seq + 1, first), limit), gap)
 
-    def _newest(self, count: int, limit: int | None) -> list[Event]:
-        # From the right: a deque is slow in its middle, and most readers want the last few.
-        count = max(count, 0)
-        skipped = 0 if limit is None else max(count - limit, 0)
-        newest = islice(reversed(self._ring), skipped, count)
-        events = [
+    def _since(self, seq: int, limit: int | None) -> list[Event]:
+        count = max(self.last_seq - seq + 1, 0)
+        found = (
+            self._ring.since(seq, count if limit is None else min(count, limit)) if count else ()
+        )
+        return [
             Event(self.boot, seq, at_ms, kind, data if isinstance(data, dict) else _made_of(data))
-            for seq, at_ms, kind, data in newest
+            for seq, (at_ms, kind, data) in found
         ]
-        events.reverse()
-        return events
 
     def _failed(self, subscription: _Subscription, kind: EventKind) -> None:
         """Tell of the exception that is being handled, and drop who goes on raising them."""
