@@ -1,7 +1,7 @@
 """The record of a request and its events: one row for every request, failures too."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
@@ -21,8 +21,6 @@ from conduit.gateway.routing.trace import trace_of
 from conduit.gateway.stages.keep import Offer, end
 from conduit.gateway.stages.limit import fate_of, used_tokens
 
-Publish = Callable[[EventKind, Mapping[str, Any] | RequestRecord], None]
-
 REPLAY: Final = "replay"
 """How a reply that was given again stands to those that are kept, as `Result` has the others."""
 
@@ -33,13 +31,26 @@ _BUCKETS: Final = (
 )
 
 
+class RequestStarted(msgspec.Struct, frozen=True, gc=False):
+    """What is told of a request when its provider is about to be chosen."""
+
+    id: str
+    key: str
+    alias: str
+    operation: str
+    stream: bool
+
+    def as_event(self) -> dict[str, Any]:
+        return structs.asdict(self)
+
+
 class Record:
     """Writes the record when a request ends, however it ends. Synchronous throughout."""
 
     def __init__(
         self,
         write: Callable[[RequestRecord], None],
-        publish: Publish,
+        publish: Callable[[EventKind, RequestStarted | RequestRecord], None],
         observe: Callable[[RequestRecord], None],
         keep: Offer,
     ) -> None:
@@ -53,17 +64,11 @@ class Record:
         return Recording(self._finish, exchange)
 
     def started(self, exchange: Exchange) -> None:
-        key = exchange.granted_key
-        self._publish(
-            EventKind.REQUEST_STARTED,
-            {
-                "id": exchange.id,
-                "key": key.name,
-                "alias": exchange.call.model,
-                "operation": exchange.operation,
-                "stream": exchange.call.stream,
-            },
+        call = exchange.call
+        started = RequestStarted(
+            exchange.id, exchange.granted_key.name, call.model, exchange.operation, call.stream
         )
+        self._publish(EventKind.REQUEST_STARTED, started)
 
     def _finish(self, exchange: Exchange) -> None:
         if exchange.recall is not None:
@@ -175,7 +180,9 @@ def record_of(exchange: Exchange) -> RequestRecord:
         provider_dialect = candidate.upstream.provider.type.dialect
         credential = last.credential or _UNKNOWN
         ttft_ms, usage_source = last.ttft_ms, str(last.usage_source)
-        dropped = _dropped(last)
+        encoded = last.encoded
+        if encoded is not None and encoded.dropped:
+            dropped = ",".join(encoded.dropped)
         usage = _usage_of(attempts)
         written = 0 if last.usage is None else last.usage.total_output_tokens
         for each in attempts:
@@ -225,11 +232,6 @@ def record_of(exchange: Exchange) -> RequestRecord:
         credential_id=credential.id,
         credential_name=credential.name,
     )
-
-
-def _dropped(attempt: Attempt) -> str | None:
-    encoded = attempt.encoded
-    return ",".join(encoded.dropped) if encoded is not None and encoded.dropped else None
 
 
 def _usage_of(attempts: Sequence[Attempt]) -> Usage:
