@@ -21,11 +21,15 @@ from conduit.gateway.ledger.records import (
     AttemptRecord,
     BudgetClosed,
     BudgetOpened,
+    Claim,
     CorrectRecord,
     LimitRecord,
+    ProgressRecord,
     Record,
     ReplyRecord,
     RequestRecord,
+    SettleRecord,
+    TopUpRecord,
 )
 from conduit.gateway.storage.ledger.shared_tables import SharedTables
 from conduit.gateway.storage.ledger.statements import (
@@ -47,6 +51,8 @@ _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 5.0
 _BATCH_S = 30.0
 _BEGINNING = Position(0, 0)
+
+_IN_A_RUN = (Claim, SettleRecord, RequestRecord, TopUpRecord, ProgressRecord)
 
 Tables = LedgerTables | SharedTables
 OnBudgetOpened = Callable[[str, int], None]
@@ -80,18 +86,20 @@ def _apply(
     run: list[AttemptRecord | RequestRecord] = []
     replies: list[ReplyRecord] = []
     for record in batch.records:
+        if isinstance(record, _IN_A_RUN):  # as nearly all are
+            run.append(record)
+            continue
         match record:
             case ReplyRecord():
                 replies.append(record)
-            case BudgetOpened() | BudgetClosed() | LimitRecord() | AdjustRecord() | CorrectRecord():
+            case BudgetOpened():
                 _apply_run(writer, budgets, run, looked_up)
                 run = []
-                if isinstance(record, BudgetOpened):
-                    opened[record.budget_id] = open_balance(writer, budgets, record)
-                else:
-                    _apply_alone(writer, budgets, record)
+                opened[record.budget_id] = open_balance(writer, budgets, record)
             case _:
-                run.append(record)
+                _apply_run(writer, budgets, run, looked_up)
+                run = []
+                _apply_alone(writer, budgets, record)
     _apply_run(writer, budgets, run, looked_up)
     writer.put_replies([msgspec.structs.astuple(reply) for reply in replies])
     writer.set_position(*batch.position)
@@ -155,7 +163,7 @@ def _apply_run(
     if not records:
         return
     stored = {row.attempt_id: row for row in writer.attempts(looked_up(records))}
-    postings = post(records, stored, budgets)
+    postings = post(records, stored, budgets, writer.journal)
     writer.insert_attempts(postings.inserts)
     writer.settle_attempts(postings.settles)
     writer.note_attempts(postings.notes)

@@ -216,7 +216,7 @@ class HoldingDesk:
         for scope, (spent, held) in locked.items():
             terms.saw(scope, spent, held + changes[scope])
         granted = _grant(placed)
-        postings = post(granted, {}, terms.counting)
+        postings = post(granted, {}, terms.counting, writer.journal)
         writer.insert_attempts(postings.inserts)
         writer.grow_holds(
             [(each.nanodollars, each.hold.claim.attempt_id) for each in growing if each.fits]
@@ -253,7 +253,7 @@ class HoldingDesk:
             for claim in claims
             if claim.attempt_id in rows
         ]
-        postings = post(records, rows, self._terms.counting)
+        postings = post(records, rows, self._terms.counting, writer.journal)
         writer.settle_attempts(postings.settles)
         writer.add_to_balances(postings.balances)
 

@@ -61,25 +61,20 @@ def attempt_ids(records: Iterable[AttemptRecord | RequestRecord]) -> set[str]:
 
 def earlier_attempt_ids(records: Iterable[AttemptRecord | RequestRecord]) -> set[str]:
     """The attempts of a run that were held before it."""
-    held: set[str] = set()
-    named: set[str] = set()
-    for record in records:
-        if isinstance(record, Claim):
-            held.add(record.attempt_id)
-        elif not isinstance(record, RequestRecord):
-            named.add(record.attempt_id)
-    return named - held
+    held = {record.attempt_id for record in records if isinstance(record, Claim)}
+    return attempt_ids(records) - held
 
 
 def post(
     records: Sequence[AttemptRecord | RequestRecord],
     stored: Mapping[str, StoredAttempt],
     budgets: OpenBudgets,
+    journal: int,
 ) -> Postings:
     """The changes that the records make, in their order, to the attempts that are stored.
 
-    A record that has been posted before changes nothing: a second hold of an attempt, anything
-    about one that is done.
+    `journal` is the number of the one that they are of. A record that has been posted before
+    changes nothing: a second hold of an attempt, anything about one that is done.
     """
     postings = Postings()
     changes: dict[Scope, list[int]] = {}
@@ -107,7 +102,7 @@ def post(
             postings.orphans.append(record.attempt_id)
         elif attempt.open:
             _advance(attempt, record, changes, budgets)
-    _collect(postings, attempts, changes)
+    _collect(postings, attempts, changes, journal)
     return postings
 
 
@@ -143,11 +138,14 @@ def _move(
 
 
 def _collect(
-    postings: Postings, attempts: Mapping[str, _Attempt], changes: Mapping[Scope, list[int]]
+    postings: Postings,
+    attempts: Mapping[str, _Attempt],
+    changes: Mapping[Scope, list[int]],
+    journal: int,
 ) -> None:
     for attempt_id, attempt in attempts.items():
         if attempt.opened is not None:
-            postings.inserts.append(_inserted(attempt.opened, attempt))
+            postings.inserts.append(_inserted(attempt.opened, attempt, journal))
         elif attempt.settled is not None:
             postings.settles.append((*_settled_columns(attempt), attempt_id))
         elif attempt.changed:
@@ -184,9 +182,21 @@ def _settled_columns(attempt: _Attempt) -> _Row:
     )
 
 
-def _inserted(claim: Claim, attempt: _Attempt) -> _Row:
+def _inserted(claim: Claim, attempt: _Attempt, journal: int) -> _Row:
     """A row of the ledger in the order of its columns."""
-    begin = (
+    end = attempt.settled
+    if end is None:
+        outcome = (None, None, None, False)
+        usage = (UsageSource.NONE.value, claim.input_tokens, 0, 0, 0, 0, 0)
+        middle: _Row = ("open", *outcome, attempt.hold, 0, 0, claim.price_version, *usage)
+        settled_at_ms = search_units = None
+        hourly = spoken = 0
+    else:
+        columns = _settled_columns(attempt)
+        middle = (*columns[:8], claim.price_version, *columns[8:15])
+        settled_at_ms, search_units = end.at_ms, end.search_units
+        hourly, spoken = end.cache_write_1h_tokens, end.output_audio_tokens
+    return (
         claim.attempt_id,
         claim.request_id,
         claim.key_id,
@@ -196,26 +206,16 @@ def _inserted(claim: Claim, attempt: _Attempt) -> _Row:
         claim.credential_id,
         claim.operation,
         claim.stream,
-    )
-    end = attempt.settled
-    if end is None:
-        outcome = (None, None, None, False)
-        usage = (UsageSource.NONE.value, claim.input_tokens, 0, 0, 0, 0, 0)
-        middle: _Row = ("open", *outcome, attempt.hold, 0, 0, claim.price_version, *usage)
-    else:
-        columns = _settled_columns(attempt)
-        middle = (*columns[:8], claim.price_version, *columns[8:15])
-    return (
-        *begin,
         *middle,
         attempt.progress,
         claim.input_nanodollars,
         claim.output_rate,
         claim.at_ms,
-        None if end is None else end.at_ms,
-        None if end is None else end.search_units,
+        settled_at_ms,
+        search_units,
         claim.group_id,
         None,  # it adjusts no other
-        0 if end is None else end.cache_write_1h_tokens,
-        0 if end is None else end.output_audio_tokens,
+        journal,
+        hourly,
+        spoken,
     )

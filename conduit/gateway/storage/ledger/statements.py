@@ -382,12 +382,8 @@ class LedgerWriter(LedgerReader):
         return [StoredAttempt(*row) for row in self.connection.execute(statement)]
 
     def insert_attempts(self, rows: list[Row]) -> None:
-        """Rows of all columns in the order of the table, but for the journal, which is this one."""
-        journal = (self.journal,)
-        self._many(
-            self._batch.insert_attempts,
-            [row[:_JOURNAL_PLACE] + journal + row[_JOURNAL_PLACE:] for row in rows],
-        )
+        """Rows of all columns in the order of the table; their journal is this one."""
+        self._many(self._batch.insert_attempts, rows)
 
     def settle_attempts(self, rows: list[Row]) -> None:
         """Rows of SETTLED_COLUMNS and the attempt's id."""
@@ -512,7 +508,6 @@ def _sums_of(
     ]
 
 
-_JOURNAL_PLACE = ledger.c.keys().index("journal")
 _COLUMNS_OF_SCOPES = {
     "key": ledger.c.key_id,
     "group": ledger.c.group_id,
