@@ -335,6 +335,7 @@ class Applier:
     def _applied(self, batch: Batch) -> None:
         self._position = batch.position
         self.bytes_applied += batch.size
+        self._journal.written.forget(self._position)
         still = []
         for target, waiting in self._waiting:
             if self._position < target:

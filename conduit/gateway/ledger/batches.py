@@ -53,9 +53,8 @@ class WrittenRecords:
 
     def after(self, position: Position, limit: int) -> Batch | None:
         """The records behind a position, about `limit` at most; None where they are not kept."""
+        self.forget(position)
         writes = self._writes
-        while writes and writes[0][1] <= position:
-            self._forget_one()
         if not writes or writes[0][0] != position:
             return None
         taken: list[Record] = []
@@ -67,6 +66,12 @@ class WrittenRecords:
             if len(taken) >= limit or size >= BATCH_BYTES:
                 break
         return Batch(tuple(taken), position, size)
+
+    def forget(self, position: Position) -> None:
+        """Nobody will ask for what stands before the position."""
+        writes = self._writes
+        while writes and writes[0][1] <= position:
+            self._forget_one()
 
     def _forget_one(self) -> None:
         before, behind, records = self._writes.popleft()
