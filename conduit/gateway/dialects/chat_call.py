@@ -4,16 +4,13 @@ from collections.abc import Callable
 from functools import partial
 
 from conduit.gateway.conversation import ChatRequest
+from conduit.gateway.dialects.call_limits import MAX_MESSAGES, MAX_MODEL_LENGTH, MAX_TOOLS
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.fields import wrong
 from conduit.gateway.dialects.registry import DIALECTS
 from conduit.gateway.dialects.request_units import units_of
 from conduit.gateway.dialects.strict_json import Body, read_object, refuse_operator_fields
 from conduit.gateway.provider import Operation
-
-MAX_MESSAGES = 4096
-MAX_TOOLS = 512
-MAX_MODEL_LENGTH = 512
 
 DecodeRequest = Callable[[Body], ChatRequest]
 ReadCall = Callable[[bytes], ClientCall]

@@ -213,12 +213,13 @@ _AFTER_VALUE = re.compile(rb"[ \t\n\r]*[,}]")
 def check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
     """Raise for a repeated field: it would be read differently here and at the provider."""
     count = len(fields)
-    spare = len(body) - 1 - 4 * count
-    for field, raw in fields.items():
-        spare -= len(field) + len(raw)
-    # In compact JSON every byte is accounted for then, and nothing was written twice. Python's own
-    # spacing is tried next, as a copy is cheaper than a walk.
-    if spare == 0 or (spare == 2 * count - 1 and _spaced(fields) == body):
+    spare = len(body) - 1 - 4 * count - sum(map(len, fields)) - sum(map(len, fields.values()))
+    # Compact JSON leaves nothing over, and usual spacing less than the shortest repetition takes: a
+    # name and five bytes, which are its quotes, a colon, a value and a comma. Python's own spacing
+    # of many fields is tried next, as a copy is cheaper than a walk.
+    if spare < 5 or spare < 5 + min(map(len, fields), default=0):
+        return
+    if spare == 2 * count - 1 and _spaced(fields) == body:
         return
     seen: set[str] = set()
     at = body.index(b"{") + 1
@@ -236,9 +237,12 @@ def check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
 
 def _spaced(fields: Mapping[str, msgspec.Raw]) -> bytes:
     pieces: list[bytes | msgspec.Raw] = []
+    before = b'{"'
     for name, raw in fields.items():
-        pieces += (b', "%b": ' % name.encode(), raw)
-    return b"{%b}" % b"".join(pieces)[2:]
+        pieces += (before, name.encode(), b'": ', raw)
+        before = b', "'
+    pieces.append(b"}")
+    return b"".join(pieces)
 
 
 def _check_depth(body: bytes, value: Any) -> None:

@@ -7,7 +7,7 @@ them.
 from itertools import chain
 from typing import Final
 
-from conduit.gateway.dialects.chat_call import MAX_MODEL_LENGTH
+from conduit.gateway.dialects.call_limits import MAX_MODEL_LENGTH
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.cohere import rerank
 from conduit.gateway.dialects.embedding_inputs import texts_within

@@ -6,13 +6,13 @@ provider, and are passed on as they stand.
 
 from typing import Any
 
-from conduit.gateway.dialects.fields import LARGEST_INTEGER
-from conduit.gateway.dialects.openai.wire import (
+from conduit.gateway.dialects.call_limits import (
     MAX_CHOICES,
     MAX_MESSAGES,
     MAX_MODEL_LENGTH,
     MAX_TOOLS,
 )
+from conduit.gateway.dialects.fields import LARGEST_INTEGER
 from conduit.gateway.openapi.answers import Json
 from conduit.gateway.openapi.dialect_schemas import DIALECT_SCHEMAS
 from conduit.gateway.openapi.schema_parts import (

@@ -102,6 +102,31 @@ def test_spacing_is_no_duplicate(indent: int | None) -> None:
     assert read_object(json.dumps(value, indent=indent).encode()).values == value
 
 
+SPACE = st.sampled_from(["", "", " ", " ", "\n  "])
+NAMES = st.sampled_from(['""', '"n"', '"é"', '"\\u00e9"', '"model"', '"mod\\u0065l"', '"messages"'])
+VALUES = st.sampled_from(["1", "12", '""', "[]", '{"n": 1, "model":2}', '", \\"n\\": 1"', "1.50"])
+
+
+@given(
+    st.lists(st.tuples(NAMES, VALUES), max_size=8),
+    st.tuples(SPACE, SPACE, SPACE, SPACE) | st.sampled_from([("",) * 4, (" ", "", " ", "")]),
+)
+def test_a_field_is_refused_just_where_it_comes_twice(
+    entries: list[tuple[str, str]], spaces: tuple[str, str, str, str]
+) -> None:
+    a, b, c, d = spaces
+    fields = ",".join([f"{a}{name}{b}:{c}{value}{d}" for name, value in entries])
+    if spaces == (" ", "", " ", ""):
+        fields = fields.removeprefix(" ")  # as Python writes it
+    body = b"{%b}" % fields.encode()
+    names = [json.loads(name) for name, _ in entries]
+    if len(set(names)) == len(names):
+        assert list(read_object(body).raw) == names
+    else:
+        with pytest.raises(InvalidRequestError, match="appears more than once"):
+            read_object(body)
+
+
 @given(st.dictionaries(st.text(), JSON, max_size=6), st.booleans(), st.booleans())
 def test_every_object_is_read_as_the_standard_library_reads_it(
     value: dict[str, Any], ascii_only: bool, compact: bool

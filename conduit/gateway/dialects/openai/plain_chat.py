@@ -5,11 +5,19 @@ What is read here is read in C as far as it goes; a body with anything else in i
 with it, is left to the strict reading of `wire.py`, which knows what to say of it.
 """
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
+from conduit.gateway.dialects.call_limits import (
+    MAX_CHOICES,
+    MAX_MESSAGES,
+    MAX_MODEL_LENGTH,
+    MAX_TOOLS,
+)
+from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.fields import LARGEST_INTEGER
 from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.signatures import MADE_ID
@@ -19,9 +27,11 @@ from conduit.gateway.dialects.strict_json import (
     decode_raw,
     is_too_deep,
 )
+from conduit.gateway.provider import Operation
 
 _LARGEST_BODY: Final = 1_000_000  # a larger one is asked first how many values it holds
-_READ_WHOLE: Final = frozenset({"messages", "tools"})
+
+_Cap = Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)]
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -47,64 +57,51 @@ class _StreamOptions(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     include_usage: bool | None = None
 
 
-class PlainFields(msgspec.Struct, forbid_unknown_fields=True):
-    """The fields of a plain call; those of type Any are only read, so as to be proved JSON."""
-
-    model: str
-    messages: list[_Turn]
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    n: int | None = None
-    temperature: Any = None
-    top_p: Any = None
-    seed: Any = None
-    stop: Any = None
-    presence_penalty: Any = None
-    frequency_penalty: Any = None
-    logprobs: Any = None
-    top_logprobs: Any = None
-    reasoning_effort: Any = None
-    service_tier: Any = None
-    store: Any = None
-    metadata: Any = None
-    user: Any = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Any = None
-    parallel_tool_calls: Any = None
-
-    @property
-    def cap(self) -> int | None:
-        """The larger of the two caps: providers do not agree on which of them wins."""
-        newer, older = self.max_completion_tokens, self.max_tokens
-        if newer is None or older is None:
-            return older if newer is None else newer
-        return max(newer, older)
+class _NamedFunction(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    name: str
 
 
-class PlainChat(msgspec.Struct, frozen=True):
-    """A plain call: its fields as values, as they stood, and what they bring.
+class _NamedTool(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    type: str
+    function: _NamedFunction
 
-    `text_alone` says that its turns are of text, and that it brings no functions. `unmixed` says
-    that nothing of another dialect is in it: signatures would stand in fields that are not read
-    here, and of ids it can be seen.
+
+class _Fields(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields of a plain call, none of which can be nested too deeply but the tools.
+
+    Those from the temperature to the user are only read, so as to be proved JSON.
     """
 
-    values: PlainFields
-    raw: dict[str, msgspec.Raw]
-    units: InputUnits
-    text_alone: bool
-    unmixed: bool
+    model: Annotated[str, Meta(min_length=1, max_length=MAX_MODEL_LENGTH)]
+    messages: Annotated[list[_Turn], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: _Cap | None = None
+    max_completion_tokens: _Cap | None = None
+    n: Annotated[int, Meta(ge=1, le=MAX_CHOICES)] | None = None
+    tools: Annotated[list[dict[str, Any]], Meta(max_length=MAX_TOOLS)] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    reasoning_effort: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    metadata: dict[str, str | int | float | bool | None] | None = None
+    tool_choice: str | _NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    user: str | None = None
 
 
-_decode = msgspec.json.Decoder(PlainFields).decode
+_decode = msgspec.json.Decoder(_Fields).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def read_plain_chat(
-    body: bytes, *, most_messages: int, most_tools: int, most_choices: int
-) -> PlainChat | None:
+def read_plain_chat(body: bytes) -> ClientCall | None:
     """A plain call, None where the strict reading must look; raises for a repeated field."""
     if len(body) > _LARGEST_BODY:
         return None
@@ -113,66 +110,57 @@ def read_plain_chat(
         raw = decode_raw(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    cap = values.cap
-    if (
-        not 0 < len(values.messages) <= most_messages
-        or (values.n is not None and not 0 < values.n <= most_choices)
-        or (cap is not None and not _are_caps(values))
-        or not _are_flat(raw)
-    ):
-        return None
-    tools = values.tools
-    if tools and (len(tools) > most_tools or is_too_deep(tools, MAX_DEPTH - 1)):
+    model, turns, tools = values.model, values.messages, values.tools
+    if not model.isprintable() or (tools and is_too_deep(tools, MAX_DEPTH - 1)):
         return None
     check_duplicates(body, raw)
-    turns = values.messages
-    text_alone = tools is None and all(map(_is_text, turns))
-    unmixed = text_alone or not any(map(_has_made_id, turns))
-    return PlainChat(values, raw, _units(values), text_alone=text_alone, unmixed=unmixed)
-
-
-def _are_caps(values: PlainFields) -> bool:
-    return all(
-        cap is None or 0 < cap <= LARGEST_INTEGER
-        for cap in (values.max_tokens, values.max_completion_tokens)
+    text_bytes, text_alone = _read_turns(turns)
+    if tools is not None:
+        text_alone = False
+        text_bytes += len(_encode(tools)) if tools else 0
+    options = values.stream_options
+    # Providers do not agree on which of the two caps wins, so that the larger one counts.
+    cap, older = values.max_completion_tokens, values.max_tokens
+    if cap is None or (older is not None and older > cap):
+        cap = older
+    return ClientCall(
+        Operation.CHAT,
+        model,
+        values.stream or False,
+        options is not None and bool(options.include_usage),
+        cap,
+        values.n or 1,
+        InputUnits(text_bytes, len(turns)),
+        raw,
+        body,
+        plain=text_alone,
+        # Signatures would stand in fields that are not read here, and of ids it can be seen.
+        unmixed=text_alone or not any(map(_has_made_id, turns)),
     )
 
 
-def _are_flat(raw: dict[str, msgspec.Raw]) -> bool:
-    """Whether no field but the tools can be nested too deeply; of turns that were read it is known.
-
-    A value with fewer bytes than there may be levels cannot be, as with few brackets.
-    """
-    return all(
-        len(value) <= MAX_DEPTH or name in _READ_WHOLE or _brackets(value) < MAX_DEPTH
-        for name, value in raw.items()
-    )
-
-
-def _brackets(value: msgspec.Raw) -> int:
-    text = bytes(value)
-    return text.count(b"{") + text.count(b"[")
-
-
-def _is_text(turn: _Turn) -> bool:
-    return isinstance(turn.content, str) and turn.tool_calls is UNSET and turn.tool_call_id is UNSET
+def _read_turns(turns: Sequence[_Turn]) -> tuple[int, bool]:
+    """The bytes of text, as `units.chat_units` counts them, and whether there is nothing else."""
+    text_bytes = 0
+    text_alone = True
+    for turn in turns:
+        content = turn.content
+        if isinstance(content, str):
+            text_bytes += len(content) if content.isascii() else len(content.encode())
+        else:
+            text_alone = False
+        if turn.name is not None:
+            text_bytes += len(turn.name.encode())
+        if turn.tool_calls is not UNSET:
+            text_alone = False
+            text_bytes += len(_encode(turn.tool_calls))
+        if turn.tool_call_id is not UNSET:
+            text_alone = False
+            text_bytes += len(turn.tool_call_id.encode())
+    return text_bytes, text_alone
 
 
 def _has_made_id(turn: _Turn) -> bool:
     if isinstance(turn.tool_call_id, str) and MADE_ID in turn.tool_call_id:
         return True
     return turn.tool_calls is not UNSET and any(MADE_ID in call.id for call in turn.tool_calls)
-
-
-def _units(values: PlainFields) -> InputUnits:
-    """As `units.chat_units` counts them: what is no text, as the JSON that it is."""
-    text_bytes = 0
-    for turn in values.messages:
-        for text in (turn.content, turn.name, turn.tool_call_id):
-            if isinstance(text, str):
-                text_bytes += len(text) if text.isascii() else len(text.encode())
-        if turn.tool_calls is not UNSET:
-            text_bytes += len(_encode(turn.tool_calls))
-    if values.tools:
-        text_bytes += len(_encode(values.tools))
-    return InputUnits(text_bytes=text_bytes, messages=len(values.messages))

@@ -1,10 +1,16 @@
 """The envelope of a call in OpenAI's wire format: what the gateway reads, and what it replaces."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from conduit.gateway.dialects.call_limits import (
+    MAX_CHOICES,
+    MAX_MESSAGES,
+    MAX_MODEL_LENGTH,
+    MAX_TOOLS,
+)
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.fields import (
     read_flag,
@@ -16,16 +22,11 @@ from conduit.gateway.dialects.fields import (
 )
 from conduit.gateway.dialects.input_units import InputUnits
 from conduit.gateway.dialects.lenient_json import read_json, write_json
-from conduit.gateway.dialects.openai.plain_chat import PlainChat, read_plain_chat
+from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
 from conduit.gateway.dialects.openai.rules import adapt_raw
 from conduit.gateway.dialects.openai.units import chat_units, prompt_count, prompt_units
 from conduit.gateway.dialects.strict_json import read_object, refuse_operator_fields
 from conduit.gateway.provider import Operation, Quirks
-
-MAX_MESSAGES: Final = 4096
-MAX_TOOLS: Final = 512
-MAX_CHOICES: Final = 128
-MAX_MODEL_LENGTH: Final = 512
 
 _CAP_FIELDS = ("max_completion_tokens", "max_tokens")
 
@@ -37,11 +38,9 @@ _RAW_USAGE_OPTIONS = msgspec.Raw(b'{"include_usage":true}')
 def decode_call(operation: Operation, body: bytes) -> ClientCall:
     """Read and check a client's body; raises a RequestError that names the field."""
     if operation is Operation.CHAT:
-        plain = read_plain_chat(
-            body, most_messages=MAX_MESSAGES, most_tools=MAX_TOOLS, most_choices=MAX_CHOICES
-        )
-        if plain is not None and _is_model(plain.values.model):
-            return _plain_call(plain, body)
+        plain = read_plain_chat(body)
+        if plain is not None:
+            return plain
     parsed = read_object(body)
     values = parsed.values
     refuse_operator_fields(values)
@@ -65,24 +64,6 @@ def decode_call(operation: Operation, body: bytes) -> ClientCall:
     )
 
 
-def _plain_call(plain: PlainChat, body: bytes) -> ClientCall:
-    values = plain.values
-    options = values.stream_options
-    return ClientCall(
-        Operation.CHAT,
-        values.model,
-        values.stream or False,
-        options is not None and bool(options.include_usage),
-        values.cap,
-        values.n or 1,
-        plain.units,
-        plain.raw,
-        body,
-        plain=plain.text_alone,
-        unmixed=plain.unmixed,
-    )
-
-
 def output_cap(call: ClientCall, params: Mapping[str, Any]) -> int | None:
     """The most that one choice may be, by the fields that the provider will see.
 
@@ -102,6 +83,8 @@ def cap_among(params: Mapping[str, Any], read: Callable[[str], Any]) -> int | No
 
 def answers(call: ClientCall, params: Mapping[str, Any]) -> int:
     """How many answers are generated in all; a target may ask for more."""
+    if not params:
+        return call.choices
     asked = params.get("n")
     return max(call.choices, asked) if type(asked) is int else call.choices
 
@@ -119,13 +102,23 @@ def encode_call(
 
     `params` are the target's own: a value replaces the client's field, None takes it away; the
     model and the streaming of a call are not theirs to change. `output_cap` lowers, or sets, the
-    cap. What the vendor's rules leave out is told by `dropped_fields`; InexpressibleError is raised
-    for what they refuse.
+    cap. A body that needs no change is sent as it is. What the vendor's rules leave out is told by
+    `dropped_fields`; InexpressibleError is raised for what they refuse.
     """
-    fields = _with_params(call, params)
+    asks_usage = call.stream and ask_stream_usage and quirks.asks_stream_usage
+    if (
+        model == call.model
+        and not params
+        and output_cap is None
+        and quirks.fields is None
+        and (call.wants_stream_usage if asks_usage else not call.stream)
+        and "model" in call.fields
+    ):
+        return call.body
+    fields = _with_params(call, params) if params else call.fields.copy()
     fields["model"] = msgspec.Raw(_encode(model))
     if call.stream:
-        _set_stream_usage(fields, ask=ask_stream_usage and quirks.asks_stream_usage)
+        _set_stream_usage(fields, ask=asks_usage)
     if output_cap is not None and call.operation.writes:
         _set_cap(fields, call.operation, output_cap, quirks)
     if quirks.fields is not None:
@@ -194,13 +187,9 @@ def _model(values: Mapping[str, Any]) -> str:
     model = read_text(values, "model")
     if not model:
         raise wrong("model", "must be a non-empty string")
-    if not _is_model(model):
+    if len(model) > MAX_MODEL_LENGTH or not model.isprintable():
         raise wrong("model", f"must be printable text of at most {MAX_MODEL_LENGTH} characters")
     return model
-
-
-def _is_model(text: str) -> bool:
-    return 0 < len(text) <= MAX_MODEL_LENGTH and text.isprintable()
 
 
 def _cap(values: Mapping[str, Any]) -> int | None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import RequestError
+from conduit.gateway.dialects.call_limits import MAX_CHOICES, MAX_MESSAGES, MAX_TOOLS
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.openai import wire as openai_wire
 from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
@@ -25,13 +26,13 @@ PLAIN: dict[str, Any] = {"model": "m", "messages": [TURN]}
 
 
 def is_plain(body: bytes) -> bool:
-    return read_plain_chat(body, most_messages=2, most_tools=2, most_choices=2) is not None
+    return read_plain_chat(body) is not None
 
 
 def strictly(body: bytes) -> ClientCall | str:
     """What the strict reading alone makes of a body."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openai_wire, "read_plain_chat", lambda *_, **__: None)
+        patch.setattr(openai_wire, "read_plain_chat", lambda _: None)
         return usually(body)
 
 
@@ -58,6 +59,11 @@ def usually(body: bytes) -> ClientCall | str:
         {"messages": [{"role": "assistant", "content": None}], "tools": None},
         {"tools": [TOOL] * 2, "parallel_tool_calls": False, "stream": True},
         {"tools": []},
+        {"messages": [TURN] * MAX_MESSAGES, "tools": [TOOL] * MAX_TOOLS, "n": MAX_CHOICES},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}, "stop": "a", "top_p": 1},
+        {"logprobs": True, "top_logprobs": 2, "presence_penalty": -1, "frequency_penalty": 0.5},
+        {"reasoning_effort": "low", "service_tier": "auto", "store": False, "user": None},
+        {"metadata": {"a": "b", "c": 1, "d": 0.5, "e": False, "f": None}, "temperature": 0},
     ],
 )
 def test_text_turns_and_usual_settings_are_plain(more: dict[str, Any]) -> None:
@@ -74,12 +80,12 @@ def test_text_turns_and_usual_settings_are_plain(more: dict[str, Any]) -> None:
         b'{"model":"m"}',
         b'{"model":"m","messages":[]}',
         b'{"model":"m","messages":[{"role":"user","content":"\\ud83d"}]}',
-        json.dumps(PLAIN | {"messages": [TURN] * 3}).encode(),
-        json.dumps(PLAIN | {"n": 3}).encode(),
+        json.dumps(PLAIN | {"messages": [TURN] * (MAX_MESSAGES + 1)}).encode(),
+        json.dumps(PLAIN | {"n": MAX_CHOICES + 1}).encode(),
         json.dumps(PLAIN | {"n": 0}).encode(),
         json.dumps(PLAIN | {"max_tokens": 0}).encode(),
         json.dumps(PLAIN | {"max_completion_tokens": 2**60, "max_tokens": 1}).encode(),
-        json.dumps(PLAIN | {"tools": [TOOL] * 3}).encode(),
+        json.dumps(PLAIN | {"tools": [TOOL] * (MAX_TOOLS + 1)}).encode(),
         json.dumps(PLAIN | {"tools": [1]}).encode(),
         json.dumps(PLAIN | {"messages": [CALLING | {"tool_calls": None}]}).encode(),
         json.dumps(PLAIN | {"messages": [CALLING | {"tool_calls": [{"id": "c1"}]}]}).encode(),
@@ -158,6 +164,21 @@ TOOLS = st.lists(st.sampled_from([TOOL, {}, 1]), max_size=3)
 NAMES = st.sampled_from(
     ("model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "n")
 ) | st.sampled_from(("stop", "user", "temperature", "tools", "tool_choice", "seed", "unknown"))
+
+
+SETTINGS = st.sampled_from(
+    ("temperature", "seed", "stop", "logprobs", "metadata", "tool_choice", "user", "store", "n")
+)
+TEXTS = st.sampled_from(
+    (b"1e400", b"-1e-400", b"9" * 400, b"9" * 5000, b"1e2", b"-0", b"true", b'"\\ud83d"', b"NaN")
+) | st.sampled_from((b'{"a":1e999}', b'["a",1]', b'{"a":1,"a":"b"}', b'"\xff"', b"[[],{}]"))
+
+
+@given(st.dictionaries(SETTINGS, TEXTS, max_size=3))
+def test_both_readings_agree_on_settings_of_every_kind(settings: dict[str, bytes]) -> None:
+    fields = [b',"%b":%b' % (name.encode(), text) for name, text in settings.items()]
+    body = b"%b%b}" % (json.dumps(PLAIN).encode()[:-1], b"".join(fields))
+    assert usually(body) == strictly(body)
 
 
 @given(st.dictionaries(NAMES, VALUES | TURNS | TOOLS))

@@ -2,11 +2,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conduit.core.errors import InvalidRequestError, RequestError, UnknownParameterError
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.openai.wire import decode_call, encode_call, output_cap
-from conduit.gateway.provider import Operation, Quirks
+from conduit.gateway.dialects.whole_calls import MODERATION_MODEL, read_moderation
+from conduit.gateway.provider import FieldRules, Operation, Quirks
 
 CHAT = Operation.CHAT
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -19,6 +22,7 @@ def chat(**fields: Any) -> ClientCall:
 def sent(
     call: ClientCall,
     *,
+    model: str = "their-model",
     params: dict[str, Any] | None = None,
     ask: bool = True,
     cap: int | None = None,
@@ -26,7 +30,7 @@ def sent(
 ) -> bytes:
     return encode_call(
         call,
-        model="their-model",
+        model=model,
         params=params or {},
         ask_stream_usage=ask,
         output_cap=cap,
@@ -212,6 +216,58 @@ def test_stream_usage_is_asked_for_where_it_may_be(
 
 def test_a_call_that_does_not_stream_keeps_its_options() -> None:
     assert "stream_options" not in json.loads(sent(chat()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "changes", "same"),
+    [
+        ({}, {}, True),
+        ({"stream": True, "stream_options": {"include_usage": True}}, {}, True),
+        ({"stream": True, "stream_options": {"include_usage": True, "x": 1}}, {}, True),
+        ({"stream": True, "stream_options": {"include_usage": True}}, {"ask": False}, False),
+        ({"stream": True, "stream_options": {"include_usage": False}}, {}, False),
+        ({"stream": True}, {}, False),
+        ({}, {"model": "other"}, False),
+        ({}, {"cap": 7}, False),
+        ({}, {"params": {"top_k": 4}}, False),
+        ({"user": "u"}, {"quirks": Quirks(fields=FieldRules(dropped=frozenset({"user"})))}, False),
+    ],
+)
+def test_a_body_that_needs_no_change_is_sent_as_it_is(
+    fields: dict[str, Any], changes: dict[str, Any], same: bool
+) -> None:
+    call = chat(**fields)
+    out = sent(call, **{"model": "m"} | changes)
+    assert (out is call.body) is same
+    assert (json.loads(out) == json.loads(call.body)) is same
+
+
+def test_a_moderation_that_names_no_model_is_sent_with_one() -> None:
+    call = read_moderation(b'{"input":"x"}')
+    assert json.loads(sent(call, model=call.model)) == {"input": "x", "model": MODERATION_MODEL}
+
+
+@pytest.mark.parametrize("operation", [Operation.CHAT, Operation.COMPLETION])
+@given(
+    st.fixed_dictionaries(
+        {"stream": st.booleans()},
+        optional={
+            "stream_options": st.sampled_from(
+                [None, {}, {"include_usage": True}, {"include_usage": False}, {"x": 1}]
+            ),
+            "max_tokens": st.sampled_from([None, 5]),
+        },
+    ),
+    st.sampled_from([Quirks(), Quirks(asks_stream_usage=False)]),
+    st.booleans(),
+)
+def test_a_body_sent_as_it_is_says_what_one_written_anew_says(
+    operation: Operation, fields: dict[str, Any], quirks: Quirks, ask: bool
+) -> None:
+    body = json.dumps({"model": "m", "messages": MESSAGES, "prompt": "x"} | fields).encode()
+    call = decode_call(operation, body)
+    anew = json.loads(sent(call, model="other", ask=ask, quirks=quirks))
+    assert json.loads(sent(call, model="m", ask=ask, quirks=quirks)) == anew | {"model": "m"}
 
 
 @pytest.mark.parametrize(
