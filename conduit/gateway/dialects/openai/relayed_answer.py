@@ -1,10 +1,10 @@
 """Looking into a whole OpenAI answer that is relayed byte for byte."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta, field
 
 from conduit.core.errors import UpstreamFailure
 from conduit.gateway.conversation import Usage
@@ -19,42 +19,28 @@ _BLOCK_BYTES = 64 * 1024  # beyond most answers, so that few are estimated for n
 _BYTES_A_TOKEN = 4
 
 
-class Output:
+class Output(msgspec.Struct):
     """How much text a provider has written: for settling by count where no usage comes.
 
-    Text is kept only until there is enough of it to be estimated as a block.
+    Text is kept only until there is enough of it to be estimated as a block. (A Struct, as one is
+    made for every answer.)
     """
 
-    __slots__ = (
-        "_estimated",
-        "_pending",
-        "_pending_bytes",
-        "bytes",
-        "characters",
-        "choices",
-        "deltas",
-    )
-
-    def __init__(self) -> None:
-        self.characters = 0
-        self.bytes = 0
-        self.deltas = 0
-        self.choices: set[int] = set()
-        self._estimated = 0
-        self._pending: list[str] = []
-        self._pending_bytes = 0
+    bytes: int = 0
+    deltas: int = 0
+    choices: set[int] = field(default_factory=set)
+    _estimated: int = 0
+    _pending: list[str] = field(default_factory=list)
+    _block_end: int = _BLOCK_BYTES
 
     def add(self, text: str) -> None:
         """Count one piece of text; an empty one is none."""
         if text:
-            length = len(text)
-            self.characters += length
-            size = length if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-            self.bytes += size
+            ascii_only = text.isascii()
+            self.bytes += len(text) if ascii_only else len(text.encode("utf-8", "surrogatepass"))
             self.deltas += 1
             self._pending.append(text)
-            self._pending_bytes += size
-            if self._pending_bytes >= _BLOCK_BYTES:
+            if self.bytes >= self._block_end:
                 self._estimate_block()
 
     @property
@@ -72,11 +58,10 @@ class Output:
     def _estimate_block(self) -> None:
         self._estimated += estimate_tokens("".join(self._pending))
         self._pending.clear()
-        self._pending_bytes = 0
+        self._block_end = self.bytes + _BLOCK_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What the gateway notes of a whole answer."""
 
     id: str | None
@@ -86,27 +71,20 @@ class Answer:
     finish_reasons: Mapping[int, str]
 
 
+_NoText = Annotated[str, Meta(max_length=0)] | None
+_NoItems = Annotated[list[Any], Meta(max_length=0)] | None
+
+
 class _PlainMessage(msgspec.Struct, gc=False):
-    """A message; its other texts are only looked for."""
+    """A message of text alone, whatever fields there are for more."""
 
     content: str | None = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    refusal: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-    audio: Any = None
-
-    @property
-    def has_more(self) -> bool:
-        return bool(
-            self.tool_calls
-            or self.reasoning_content
-            or self.reasoning
-            or self.refusal
-            or self.function_call
-            or self.audio
-        )
+    reasoning_content: _NoText = None
+    reasoning: _NoText = None
+    refusal: _NoText = None
+    tool_calls: _NoItems = None
+    function_call: None = None
+    audio: None = None
 
 
 class _PlainChoice(msgspec.Struct, gc=False):
@@ -198,7 +176,7 @@ def _read_plain(body: bytes) -> Answer | None:
     for choice in plain.choices:
         message = choice.message
         text = choice.text if message is None else message.content
-        if text is None or (message is not None and message.has_more):
+        if text is None:
             return None
         output.choices.add(choice.index)
         output.add(text)

@@ -30,10 +30,9 @@ def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
     sum of all has beside its parts is cached input where that is as much, and reasoning otherwise:
     it is billed, whatever it was.
     """
-    if raw.keys() == _PLAIN:
-        plain = _plain_usage(raw)
-        if plain is not None:
-            return plain
+    plain = _plain_usage(raw)
+    if plain is not None:
+        return plain
     prompt_details = object_or_empty(raw.get("prompt_tokens_details"))
     output_details = object_or_empty(raw.get("completion_tokens_details"))
     prompt = read_count(raw.get("prompt_tokens", raw.get("input_tokens")))
@@ -69,7 +68,9 @@ def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
 
 
 def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
-    """Two counts and their sum, as self-hosted servers send them; None where they do not fit."""
+    """Two counts and their sum, as self-hosted servers send them; None for anything else."""
+    if raw.keys() != _PLAIN:
+        return None
     prompt, completion = raw["prompt_tokens"], raw["completion_tokens"]
     if type(prompt) is not int or type(completion) is not int:
         return None
@@ -93,7 +94,7 @@ def reported_usage(raw: Any, service_tier: Any = None) -> Usage | None:
     """
     if not is_usage(raw):
         return None
-    usage = _plain_usage(raw) if raw.keys() == _PLAIN else None
+    usage = _plain_usage(raw)
     if usage is None:
         if is_distorted(raw, _COUNTERS):
             return None
@@ -108,9 +109,12 @@ def usage_of_writing(raw: Any, service_tier: Any = None) -> Usage | None:
 
     It would make the answer free. Neither is `null` a word.
     """
+    if not isinstance(raw, dict):
+        return None
+    if service_tier is None and (plain := _plain_usage(raw)) is not None:
+        return plain
     if (
-        isinstance(raw, dict)
-        and raw.get("completion_tokens") is None
+        raw.get("completion_tokens") is None
         and raw.get("output_tokens") is None
         and raw.get("total_tokens") is None
     ):

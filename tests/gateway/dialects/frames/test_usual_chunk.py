@@ -90,6 +90,6 @@ def test_a_stream_is_counted_as_if_every_chunk_were_read(chunks: list[bytes]) ->
         patch.setattr(openai_stream, "usual_chunk", lambda *_: None)
         slow = StreamReader(strip_usage=False)
         assert slow.feed(body) == relayed
-    for name in ("deltas", "bytes", "characters", "choices", "tokens"):
+    for name in ("deltas", "bytes", "choices", "tokens"):
         assert getattr(quick.output, name) == getattr(slow.output, name)
     assert (quick.usage, quick.done, quick.started) == (slow.usage, slow.done, slow.started)
