@@ -137,9 +137,11 @@ def upper_estimate(
     tokens may be as short as a byte and a half: `most_of` is never too low. A caller that knows
     the size of the model's context should not hold more than that.
     """
+    text = -(-utf8_bytes // 3)
+    if not (images or audios or files):
+        return text
     per_image = _DENSE_IMAGE_TOKENS if _DENSE_IMAGE_MODEL in model else _IMAGE_TOKENS
-    media = images * per_image + audios * _AUDIO_TOKENS + files * _FILE_TOKENS
-    return -(-utf8_bytes // 3) + media
+    return text + images * per_image + audios * _AUDIO_TOKENS + files * _FILE_TOKENS
 
 
 def most_of(utf8_bytes: int, images: int, audio: tuple[int, int], files: tuple[int, int]) -> int:

@@ -39,8 +39,11 @@ class ClientCall(msgspec.Struct, frozen=True):
     @property
     def service_tier(self) -> str | None:
         """The grade of service asked for, None where the provider's default is meant."""
-        if "speed" in self.fields and self.read("speed") == "fast":  # Anthropic's word for one
+        fields = self.fields
+        if "speed" in fields and self.read("speed") == "fast":  # Anthropic's word for one
             return "fast"
+        if "service_tier" not in fields:
+            return None
         value = self.read("service_tier")
         return value if isinstance(value, str) else None
 

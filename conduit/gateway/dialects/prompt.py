@@ -47,11 +47,7 @@ def upper_tokens(units: InputUnits, model: str = "") -> int:
     """An upper estimate of an input's tokens, whatever the model takes in."""
     tokens = units.tokens + _MOST_FRAMING * (units.messages + 1)
     return tokens + upper_estimate(
-        units.text_bytes,
-        images=units.images,
-        audios=units.audio_clips,
-        files=units.files,
-        model=model,
+        units.text_bytes, units.images, units.audio_clips, units.files, model=model
     )
 
 

@@ -120,28 +120,31 @@ class Bounds(msgspec.Struct, frozen=True, gc=False):
 class Bound:
     """`upper_bound` and `worst_output_rate` of one model, prepared for being asked all day."""
 
-    __slots__ = ("_ceiling", "_rates")
+    __slots__ = ("_plain", "_rates")
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
-        plain = not rates.tiers
         ceiling = _ceiling(rates)
         # Where the dearest bucket of each side is priced in whole nano-dollars, nothing rounds.
         rounds = ceiling.input.rounding_buckets or ceiling.output.rounding_buckets
-        self._ceiling = ceiling if plain and not rounds else None
+        self._plain = (
+            None
+            if rates.tiers or rounds
+            else (ceiling.input.rate, ceiling.output.rate, ceiling.per_request)
+        )
 
     def __call__(self, input_tokens: int, output_tokens: int) -> Bounds:
-        ceiling = self._ceiling
-        if ceiling is None:
+        plain = self._plain
+        if plain is None:
             rates = self._rates
             return Bounds(
                 upper_bound(input_tokens, output_tokens, rates),
                 upper_bound(input_tokens, 0, rates),
                 worst_output_rate(rates, input_tokens),
             )
-        rate = ceiling.output.rate
-        cost = -(-input_tokens * ceiling.input.rate // UNITS_PER_PRICE) + ceiling.per_request
-        return Bounds(cost - (-output_tokens * rate // UNITS_PER_PRICE), cost, rate)
+        input_rate, output_rate, per_request = plain
+        cost = -(-input_tokens * input_rate // UNITS_PER_PRICE) + per_request
+        return Bounds(cost - (-output_tokens * output_rate // UNITS_PER_PRICE), cost, output_rate)
 
 
 def output_tokens_for(nanodollars: int, rates: Rates, *, input_tokens: int = 0) -> int:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from conduit.core.errors import InvalidRequestError, UpstreamAuthError
-from conduit.gateway.dialects.openai.http import bearer, operation_path
+from conduit.gateway.dialects.openai.http import PATHS, bearer
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.provider import (
     Operation,
@@ -73,7 +73,7 @@ class Azure:
     scope: Final = "https://ai.azure.com/.default"
 
     def path(self, operation: Operation, model: str, *, stream: bool = False) -> str:
-        return operation_path(operation)
+        return PATHS[operation]
 
     async def authorize(
         self, credential: str | None, request: OutgoingRequest
@@ -110,7 +110,7 @@ class AzureDeployments:
         if _VERSION.fullmatch(version) is None:
             raise InvalidRequestError(f'"{version}" is no version of the API', param="model")
         start = f"/deployments/{path_segment(deployment)}"
-        return f"{start}{operation_path(operation)}?api-version={version}"
+        return f"{start}{PATHS[operation]}?api-version={version}"
 
     async def authorize(
         self, credential: str | None, request: OutgoingRequest

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from conduit.gateway.dialects.openai.http import bearer, operation_path
+from conduit.gateway.dialects.openai.http import PATHS, bearer
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.provider import (
     USUAL_OPERATIONS,
@@ -29,7 +29,7 @@ class Compatible:
     type: ProviderType
 
     def path(self, operation: Operation, model: str, *, stream: bool = False) -> str:
-        return operation_path(operation)
+        return PATHS[operation]
 
     async def authorize(
         self, credential: str | None, request: OutgoingRequest

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from conduit.gateway.dialects.openai.http import bearer, operation_path
+from conduit.gateway.dialects.openai.http import PATHS, bearer
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.provider import (
     USUAL_OPERATIONS,
@@ -34,7 +34,7 @@ class OpenAI:
     )
 
     def path(self, operation: Operation, model: str, *, stream: bool = False) -> str:
-        return operation_path(operation)
+        return PATHS[operation]
 
     async def authorize(
         self, credential: str | None, request: OutgoingRequest

@@ -27,7 +27,7 @@ from conduit.gateway.conversation import (
 from conduit.gateway.dialects.collect import collect
 from conduit.gateway.dialects.lenient_json import write_json
 from conduit.gateway.dialects.openai.errors import encode_error
-from conduit.gateway.dialects.openai.http import operation_path
+from conduit.gateway.dialects.openai.http import PATHS
 from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.dialects.openai_chat.decode_request import request_from
@@ -99,7 +99,7 @@ class Simulator:
         self._clock = clock
 
     def path(self, operation: Operation, model: str, *, stream: bool = False) -> str:
-        return operation_path(operation)
+        return PATHS[operation]
 
     async def authorize(
         self, credential: str | None, request: OutgoingRequest

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from conduit.core.errors import UpstreamAuthError
-from conduit.gateway.dialects.openai.http import bearer, operation_path
+from conduit.gateway.dialects.openai.http import PATHS, bearer
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.provider import (
     Operation,
@@ -134,7 +134,7 @@ class VertexOpenAI(_Vertex):
     )
 
     def path(self, operation: Operation, model: str, *, stream: bool = False) -> str:
-        return f"/endpoints/openapi{operation_path(operation)}"
+        return f"/endpoints/openapi{PATHS[operation]}"
 
 
 class _KeyFile(msgspec.Struct):

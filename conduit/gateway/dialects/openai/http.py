@@ -1,21 +1,18 @@
 """Paths and headers of OpenAI's HTTP interface."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from conduit.gateway.provider import Operation
 
-_PATHS: Mapping[Operation, str] = {
+PATHS: Final[Mapping[Operation, str]] = {
     Operation.CHAT: "/chat/completions",
     Operation.COMPLETION: "/completions",
     Operation.EMBEDDING: "/embeddings",
     Operation.RERANK: "/rerank",
     Operation.MODERATION: "/moderations",
 }
-
-
-def operation_path(operation: Operation) -> str:
-    """The path of an operation below a base URL that ends in the version."""
-    return _PATHS[operation]
+"""Where the operations are, below a base URL that ends in the version."""
 
 
 def bearer(credential: str | None) -> Mapping[str, str]:
