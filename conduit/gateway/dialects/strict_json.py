@@ -227,7 +227,7 @@ def check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
         name: str = json.loads(key[1])
         value = fields[name]
         end = key.end() + len(value)
-        same = body[key.end() : end] == memoryview(value)
+        same = body.startswith(bytes(value), key.end())
         after = _AFTER_VALUE.match(body, end) if same else None
         if name in seen or after is None:
             raise _duplicate(name)
