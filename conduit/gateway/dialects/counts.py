@@ -9,6 +9,10 @@ LARGEST_COUNT: Final = 2**53
 
 def read_count(value: Any) -> int:
     """A count that a provider reported; 0 for what is none (negative, NaN, text, absent)."""
+    if type(value) is int:  # nearly always, where there is one
+        return value if 0 <= value <= LARGEST_COUNT else 0
+    if value is None:
+        return 0
     number = _number(value)
     return 0 if number is None else int(number)
 

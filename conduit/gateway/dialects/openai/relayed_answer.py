@@ -130,12 +130,12 @@ _decode_vectors = msgspec.json.Decoder(_Vectors).decode
 
 def decode_answer(operation: Operation, body: bytes, *, secrets_scrub: Scrub = scrub) -> Answer:
     """Read a whole answer; raises UpstreamFailure where it is none."""
-    if operation is Operation.EMBEDDING:
-        answer = _read_vectors(body)
+    if operation is Operation.CHAT or operation.writes:
+        answer = _read_plain(body)
         if answer is not None:
             return answer
-    elif operation is Operation.CHAT or operation.writes:
-        answer = _read_plain(body)
+    elif operation is Operation.EMBEDDING:
+        answer = _read_vectors(body)
         if answer is not None:
             return answer
     value = read_json(body)

@@ -16,6 +16,7 @@ from conduit.gateway.dialects.counts import (
 )
 
 _PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
+_PLAIN_WITH_DETAILS = _PLAIN | {"prompt_tokens_details", "completion_tokens_details"}
 _COUNTERS = frozenset(
     {"prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens"}
 )
@@ -68,8 +69,9 @@ def usage_from_openai(raw: Mapping[str, Any]) -> Usage:
 
 
 def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
-    """Two counts and their sum, as self-hosted servers send them; None for anything else."""
-    if raw.keys() != _PLAIN:
+    """Two counts and their sum, where nothing is told of their parts; None for anything else."""
+    names = raw.keys()
+    if names != _PLAIN and not (_PLAIN < names <= _PLAIN_WITH_DETAILS and _are_whole(raw)):
         return None
     prompt, completion = raw["prompt_tokens"], raw["completion_tokens"]
     if type(prompt) is not int or type(completion) is not int:
@@ -79,6 +81,13 @@ def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
     if raw["total_tokens"] != prompt + completion:
         return None
     return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
+
+
+def _are_whole(raw: Mapping[str, Any]) -> bool:
+    """Whether the details say of every part of the counts that there is none."""
+    prompt = object_or_empty(raw.get("prompt_tokens_details"))
+    output = object_or_empty(raw.get("completion_tokens_details"))
+    return not any(prompt.values()) and not any(output.values())
 
 
 def is_usage(raw: Any) -> bool:
@@ -99,9 +108,7 @@ def reported_usage(raw: Any, service_tier: Any = None) -> Usage | None:
         if is_distorted(raw, _COUNTERS):
             return None
         usage = usage_from_openai(raw)
-    if service_tier is not None and (grade := grade_told(service_tier)) is not None:
-        return msgspec.structs.replace(usage, service_tier=grade)
-    return usage
+    return _of_grade(usage, service_tier)
 
 
 def usage_of_writing(raw: Any, service_tier: Any = None) -> Usage | None:
@@ -111,8 +118,8 @@ def usage_of_writing(raw: Any, service_tier: Any = None) -> Usage | None:
     """
     if not isinstance(raw, dict):
         return None
-    if service_tier is None and (plain := _plain_usage(raw)) is not None:
-        return plain
+    if (plain := _plain_usage(raw)) is not None:
+        return plain if service_tier is None else _of_grade(plain, service_tier)
     if (
         raw.get("completion_tokens") is None
         and raw.get("output_tokens") is None
@@ -120,6 +127,11 @@ def usage_of_writing(raw: Any, service_tier: Any = None) -> Usage | None:
     ):
         return None
     return reported_usage(raw, service_tier)
+
+
+def _of_grade(usage: Usage, service_tier: Any) -> Usage:
+    grade = grade_told(service_tier)
+    return usage if grade is None else msgspec.structs.replace(usage, service_tier=grade)
 
 
 def usage_of_chunk(chunk: Mapping[str, Any]) -> Usage | None:

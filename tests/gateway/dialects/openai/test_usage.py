@@ -2,10 +2,11 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conduit.gateway.conversation import Usage
+from conduit.gateway.dialects.openai import usage as usages
 from conduit.gateway.dialects.openai.usage import (
     reported_usage,
     usage_from_openai,
@@ -13,6 +14,51 @@ from conduit.gateway.dialects.openai.usage import (
     usage_of_writing,
     usage_to_openai,
 )
+
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    [None, 0, 1, 3, 7, 10, -1, 2**53, 2**54, 0.0, 1.5, "", "3", False, [], {}]
+)
+DETAILS = ODD | st.dictionaries(
+    st.sampled_from(["cached_tokens", "audio_tokens", "reasoning_tokens", "unheard_of"]), ODD
+)
+USAGES = st.fixed_dictionaries(
+    {"prompt_tokens": ODD, "completion_tokens": ODD, "total_tokens": ODD},
+    optional={
+        "prompt_tokens_details": DETAILS,
+        "completion_tokens_details": DETAILS,
+        "cached_tokens": ODD,
+    },
+)
+
+
+@given(USAGES | USAGES.map(lambda raw: raw | {"prompt_tokens": 3, "completion_tokens": 7}))
+@example({"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10})
+@example({"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10, "cached_tokens": 2})
+def test_a_plain_usage_is_read_as_any_other(raw: dict[str, Any]) -> None:
+    plain = reported_usage(raw, "flex"), usage_of_writing(raw), usage_of_writing(raw, "default")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(usages, "_plain_usage", lambda _: None)
+        assert plain == (
+            reported_usage(raw, "flex"),
+            usage_of_writing(raw),
+            usage_of_writing(raw, "default"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("more", "plain"),
+    [
+        ({}, True),
+        ({"prompt_tokens_details": None}, True),
+        ({"completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": None}}, True),
+        ({"prompt_tokens_details": {"cached_tokens": 1}}, False),
+        ({"cached_tokens": 1}, False),
+        ({"total_tokens": 11}, False),
+    ],
+)
+def test_a_usage_of_which_no_parts_are_told_is_plain(more: dict[str, Any], plain: bool) -> None:
+    told = {"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10} | more
+    assert (usages._plain_usage(told) is not None) is plain
 
 
 def raw(prompt: Any, completion: Any, **more: Any) -> dict[str, Any]:
