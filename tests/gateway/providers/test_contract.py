@@ -36,7 +36,7 @@ from conduit.gateway.dialects.frames.sse import payloads_of
 from conduit.gateway.dialects.openai.errors import decode_error
 from conduit.gateway.dialects.openai.relayed_answer import decode_answer
 from conduit.gateway.dialects.openai.relayed_stream import StreamReader
-from conduit.gateway.dialects.openai.wire import decode_call, dropped_fields, encode_call
+from conduit.gateway.dialects.openai.wire import decode_call, encode_call
 from conduit.gateway.dialects.openai_chat import dialect as openai_chat
 from conduit.gateway.dialects.openai_chat.decode_stream import StreamDecoder
 from conduit.gateway.dialects.registry import DIALECTS
@@ -311,7 +311,7 @@ def every_request(*, openai: bool) -> list[Any]:
 def sent_to(provider: str, request: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     quirks = registry.provider_of(provider).type.quirks
     call = decode_call(Operation.CHAT, json.dumps(request).encode())
-    body = encode_call(
+    encoded = encode_call(
         call,
         model="their-model",
         params={},
@@ -319,7 +319,7 @@ def sent_to(provider: str, request: Any) -> tuple[Mapping[str, Any], tuple[str, 
         output_cap=300,
         quirks=quirks,
     )
-    return json.loads(body), dropped_fields(call, {}, quirks)
+    return json.loads(encoded.body), encoded.dropped
 
 
 @pytest.mark.parametrize("case", every_request(openai=True))

@@ -6,7 +6,7 @@ from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.openai.errors import Scrub
 from conduit.gateway.dialects.openai.relayed_answer import decode_answer
 from conduit.gateway.dialects.openai.relayed_stream import StreamReader
-from conduit.gateway.dialects.openai.wire import dropped_fields, encode_call
+from conduit.gateway.dialects.openai.wire import encode_call
 from conduit.gateway.dialects.signatures import made_here
 from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError
 from conduit.gateway.provider import Operation
@@ -22,21 +22,17 @@ class OpenAIBridge:
     def encode(self, call: ClientCall, sending: Sending) -> EncodedRequest:
         if not call.unmixed and call.operation is Operation.CHAT and made_here(call.body):
             return self._translation.encode(call, sending)
-        quirks, params = sending.quirks, sending.params
         try:
-            body = encode_call(
+            return encode_call(
                 call,
                 model=sending.model,
-                params=params,
+                params=sending.params,
                 ask_stream_usage=sending.ask_stream_usage,
                 output_cap=sending.output_cap,
-                quirks=quirks,
+                quirks=sending.quirks,
             )
         except InexpressibleError as error:
             raise UnsupportedParameterError(error.reason, param=error.feature) from error
-        if quirks.fields is None:
-            return EncodedRequest(body)
-        return EncodedRequest(body, dropped_fields(call, params, quirks))
 
     def whole(
         self, call: ClientCall, encoded: EncodedRequest, body: bytes, hidden: Scrub

@@ -26,6 +26,7 @@ from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
 from conduit.gateway.dialects.openai.rules import adapt_raw
 from conduit.gateway.dialects.openai.units import chat_units, prompt_count, prompt_units
 from conduit.gateway.dialects.strict_json import read_object, refuse_operator_fields
+from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.provider import Operation, Quirks
 
 _CAP_FIELDS = ("max_completion_tokens", "max_tokens")
@@ -97,13 +98,13 @@ def encode_call(
     ask_stream_usage: bool,
     output_cap: int | None,
     quirks: Quirks,
-) -> bytes:
+) -> EncodedRequest:
     """The body for a provider of the same dialect: only what the gateway owns is replaced.
 
     `params` are the target's own: a value replaces the client's field, None takes it away; the
     model and the streaming of a call are not theirs to change. `output_cap` lowers, or sets, the
-    cap. A body that needs no change is sent as it is. What the vendor's rules leave out is told by
-    `dropped_fields`; InexpressibleError is raised for what they refuse.
+    cap. A body that needs no change is sent as it is. What the vendor's rules leave out is told as
+    dropped; InexpressibleError is raised for what they refuse.
     """
     asks_usage = call.stream and ask_stream_usage and quirks.asks_stream_usage
     if (
@@ -114,23 +115,17 @@ def encode_call(
         and (call.wants_stream_usage if asks_usage else not call.stream)
         and "model" in call.fields
     ):
-        return call.body
+        return EncodedRequest(call.body)
     fields = _with_params(call, params) if params else call.fields.copy()
     fields["model"] = msgspec.Raw(_encode(model))
     if call.stream:
         _set_stream_usage(fields, ask=asks_usage)
     if output_cap is not None and call.operation.writes:
         _set_cap(fields, call.operation, output_cap, quirks)
-    if quirks.fields is not None:
-        fields, _ = adapt_raw(fields, quirks.fields)
-    return _encode(fields)
-
-
-def dropped_fields(call: ClientCall, params: Mapping[str, Any], quirks: Quirks) -> tuple[str, ...]:
-    """The names of what `encode_call` leaves out for this vendor; none where it has no rules."""
     if quirks.fields is None:
-        return ()
-    return adapt_raw(_with_params(call, params), quirks.fields)[1]
+        return EncodedRequest(_encode(fields))
+    fields, dropped = adapt_raw(fields, quirks.fields)
+    return EncodedRequest(_encode(fields), dropped)
 
 
 def _with_params(call: ClientCall, params: Mapping[str, Any]) -> dict[str, msgspec.Raw]:

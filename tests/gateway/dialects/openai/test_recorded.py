@@ -60,7 +60,7 @@ def test_a_request_passes_unchanged(exchange: Any) -> None:
         quirks=Quirks(),
     )
     left = {name: value for name, value in exchange["request"].items() if name != "stream_options"}
-    found = json.loads(sent)
+    found = json.loads(sent.body)
     found.pop("stream_options", None)
     assert found == left
     target = Target(call.model, quirks=Quirks(output_cap_field="max_completion_tokens"))

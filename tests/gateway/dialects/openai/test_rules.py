@@ -5,8 +5,8 @@ import msgspec
 import pytest
 
 from conduit.gateway.dialects.openai.rules import adapt, adapt_raw, with_envelope
-from conduit.gateway.dialects.openai.wire import decode_call, dropped_fields, encode_call
-from conduit.gateway.dialects.target import InexpressibleError
+from conduit.gateway.dialects.openai.wire import decode_call, encode_call
+from conduit.gateway.dialects.target import EncodedRequest, InexpressibleError
 from conduit.gateway.provider import FieldRules, Operation, Quirks
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -160,21 +160,25 @@ def test_half_a_surrogate_pair_gets_through() -> None:
 def test_the_rules_see_what_a_target_adds_and_takes_away() -> None:
     body = json.dumps({"model": "m", "messages": MESSAGES, "user": "u", "n": 2}).encode()
     call = decode_call(Operation.CHAT, body)
-    quirks = Quirks(fields=FieldRules(dropped=frozenset({"user"}), refused=frozenset({"n"})))
+    rules = FieldRules(dropped=frozenset({"user"}), refused=frozenset({"n"}))
+
+    def sent(params: dict[str, Any], rules: FieldRules | None) -> EncodedRequest:
+        return encode_call(
+            call,
+            model="x",
+            params=params,
+            ask_stream_usage=False,
+            output_cap=None,
+            quirks=Quirks(fields=rules),
+        )
+
     params = {"n": None, "seed": 1}
-    sent = encode_call(
-        call,
-        model="x",
-        params=params,
-        ask_stream_usage=False,
-        output_cap=None,
-        quirks=quirks,
-    )
-    assert json.loads(sent) == {"model": "x", "messages": MESSAGES, "seed": 1}
-    assert dropped_fields(call, params, quirks) == ("user",)
-    assert dropped_fields(call, params, Quirks()) == ()
+    adapted = sent(params, rules)
+    assert json.loads(adapted.body) == {"model": "x", "messages": MESSAGES, "seed": 1}
+    assert adapted.dropped == ("user",)
+    assert sent(params, None).dropped == ()
     with pytest.raises(InexpressibleError):
-        dropped_fields(call, {}, quirks)
+        sent({}, rules)
 
 
 def test_a_body_gets_the_envelope_of_its_vendor() -> None:
