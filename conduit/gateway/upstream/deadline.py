@@ -37,7 +37,7 @@ class CallTimer(ABC):
         self._total_at = total_at
         self._step_fault = fault
         self._step_at = at = self._loop.time() + seconds
-        if min(at, total_at) < self._armed_at:
+        if at < self._armed_at or total_at < self._armed_at:
             self._arm()
 
     def end(self) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakValueDictionary
 
@@ -107,59 +108,58 @@ class Http1Endpoint:
         self._heads = heads
         self._loop = asyncio.get_running_loop()
 
-    async def send(
+    def send(
         self, path: str, body: bytes, headers: Mapping[str, str], deadlines: Deadlines
-    ) -> UpstreamResponse:
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
         """POST `body`, once: a connection that ends before the answer is an error."""
-        try:
-            head = self._heads.post(path, headers, len(body))
-        except ValueError as error:
-            raise self._unsendable(error) from error
-        return await self._call(head, body, deadlines, self._total_at(deadlines))
+        return self._call(path, body, headers, deadlines)
 
     async def get(
         self, path: str, headers: Mapping[str, str], deadlines: Deadlines
     ) -> UpstreamResponse:
         """GET; once more on a new connection where one that had been idle turns out to be lost."""
+        began = self._loop.time()
         try:
-            head = self._heads.get(path, headers)
-        except ValueError as error:
-            raise self._unsendable(error) from error
-        total_at = self._total_at(deadlines)
-        try:
-            return await self._call(head, b"", deadlines, total_at)
+            return await self._call(path, None, headers, deadlines)
         except TransportError as error:
             if error.fault is not Fault.RESET or not error.reused:
                 raise
-        return await self._call(head, b"", deadlines, total_at, fresh=True)
+        return await self._call(path, None, headers, deadlines, again_since=began)
 
     async def _call(
         self,
-        head: bytes,
-        body: bytes,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
         deadlines: Deadlines,
-        total_at: float,
-        *,
-        fresh: bool = False,
+        again_since: float | None = None,
     ) -> UpstreamResponse:
-        pool = self._pool
-        connection = None if fresh else pool.take(self._loop.time())
-        if connection is None:
-            connection = await pool.acquire(deadlines, total_at, fresh=fresh)
+        """A GET where there is no body; one that is made again has the time of the first."""
+        heads, pool = self._heads, self._pool
+        try:
+            if body is None:
+                head, body = heads.get(path, headers), b""
+            else:
+                head = heads.post(path, headers, len(body))
+        except ValueError as error:
+            raise self._unsendable(error) from error
+        now, total_s = self._loop.time(), deadlines.total_s
+        if again_since is None:
+            total_at = math.inf if total_s is None else now + total_s
+            connection = pool.take(now) or await pool.acquire(deadlines, total_at)
+        else:
+            total_at = math.inf if total_s is None else again_since + total_s
+            connection = await pool.acquire(deadlines, total_at, fresh=True)
         response = connection.ask(deadlines, total_at)
         try:
             if not connection.write(head, body):
                 await connection.upload(response, body, deadlines.first_event_s)
-            if not response.status:
+            while not response.status:
                 await response.head()
         except BaseException:
             response.close()
             raise
         return response if response.encoding is None else readable(response, response.encoding)
-
-    def _total_at(self, deadlines: Deadlines) -> float:
-        total_s = deadlines.total_s
-        return math.inf if total_s is None else self._loop.time() + total_s
 
     def _unsendable(self, error: ValueError) -> TransportError:
         return transport_error(

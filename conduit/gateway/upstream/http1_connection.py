@@ -3,6 +3,8 @@
 import asyncio
 import select
 from enum import Enum, auto
+from itertools import chain
+from operator import itemgetter
 from typing import Final, Protocol, cast
 
 import httptools
@@ -19,6 +21,8 @@ _TRUSTED_IDLE_S: Final = 1.0
 _JOINED_BODY: Final = 32_768
 _UPLOAD_PIECE: Final = 1 << 18
 _TOO_LARGE: Final = "the answer's head is too large"
+_NAME_OF: Final = itemgetter(0)
+_ENCODING_SIZES: Final = frozenset({len("transfer-encoding"), len("content-encoding")})
 # Takes the place of a parser that knows its connection, which would be left to the collector.
 _SPENT: Final = httptools.HttpResponseParser(None)
 
@@ -65,13 +69,12 @@ class Connection(CallTimer):
         "_keep",
         "_owner",
         "_parser",
-        "_pieces",
         "_reading_paused",
         "_response",
         "_sending",
-        "_served",
         "_state",
         "_transport",
+        "_used",
         "_writing_paused",
         "idle_since",
     )
@@ -85,8 +88,7 @@ class Connection(CallTimer):
         self._response: Http1Response | None = None
         self._fields: list[tuple[bytes, bytes]] = []
         self._dry_bytes = 0
-        self._pieces = 0
-        self._served = 0
+        self._used = False
         self._keep = False
         self._extra = False
         self._interim = False
@@ -101,8 +103,7 @@ class Connection(CallTimer):
         """A call begins; its request is to be written at once."""
         self._state = HEAD
         self._dry_bytes = 0
-        reused = self._served > 0
-        self._served += 1
+        reused, self._used = self._used, True
         self._response = response = Http1Response(
             self._loop, self, self._owner.where, deadlines.gap_s, reused=reused
         )
@@ -219,7 +220,7 @@ class Connection(CallTimer):
         if response is None:  # nobody asked
             self.abort()
             return
-        pieces = self._pieces
+        buffered = response.buffered
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -229,7 +230,7 @@ class Connection(CallTimer):
             self._extra = True  # the answer is whole, and noise came after it
         if self._state is OVER:
             self._finish(response)
-        elif self._pieces != pieces:
+        elif response.buffered != buffered:
             self._body_came(response)
         else:
             self._none_came(response, len(data))
@@ -313,29 +314,22 @@ class Connection(CallTimer):
         self._state = BODY
 
     def _judge_head(self, response: Http1Response) -> None:
-        if self._parser.get_http_version() not in ("1.1", "1.0"):
+        parser, fields = self._parser, self._fields
+        if parser.get_http_version() not in ("1.1", "1.0"):
             raise _RefusedAnswer("the answer is of another version of HTTP")
-        total = 0
-        for name, value in self._fields:
-            size = len(name)
-            total += size + len(value)
-            if size == 17 and name.lower() == b"transfer-encoding":
-                if value.strip().lower() != b"chunked":
-                    raise _RefusedAnswer("the answer is encoded in a way not asked for")
-            elif size == 16 and name.lower() == b"content-encoding":
-                response.encoded(value)
-        if response.encoding is not None and response.encoding not in READABLE:
-            raise _RefusedAnswer("the answer is encoded in a way not asked for")
-        if total > _MOST_HEAD_BYTES or len(self._fields) > _MOST_FIELDS:
+        # Without a loop of our own: heads of thirty fields are usual.
+        if not _ENCODING_SIZES.isdisjoint(map(len, map(_NAME_OF, fields))):
+            _judge_encodings(response, fields)
+        total = sum(map(len, chain.from_iterable(fields)))
+        if total > _MOST_HEAD_BYTES or len(fields) > _MOST_FIELDS:
             raise _RefusedAnswer(_TOO_LARGE)
-        self._keep = self._parser.should_keep_alive()  # forgotten at the end of the message
+        self._keep = parser.should_keep_alive()  # forgotten at the end of the message
 
     def on_body(self, data: bytes) -> None:
         response = self._response
         if self._state is BODY and response is not None:
             response.pieces.append(data)
             response.buffered += len(data)
-            self._pieces += 1
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -365,6 +359,17 @@ class BufferedConnection(Connection, asyncio.BufferedProtocol):
 
 
 Kind = type[PlainConnection] | type[BufferedConnection]
+
+
+def _judge_encodings(response: Http1Response, fields: list[tuple[bytes, bytes]]) -> None:
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"content-encoding":
+            response.encoded(value)
+        elif lower == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise _RefusedAnswer("the answer is encoded in a way not asked for")
+    if response.encoding is not None and response.encoding not in READABLE:
+        raise _RefusedAnswer("the answer is encoded in a way not asked for")
 
 
 def _ends_with_its_connection(response: Http1Response) -> bool:

@@ -54,24 +54,20 @@ class RequestHeads:
 
     def post(self, path: str, headers: Mapping[str, str], length: int) -> bytes:
         """Raises ValueError for a path or a header that cannot be sent."""
-        return self._head("POST", path, headers, (length,))
+        template, values = self._template_for("POST", path, headers), headers.values()
+        return (template % (*values, length)).encode()
 
     def get(self, path: str, headers: Mapping[str, str]) -> bytes:
         """Raises ValueError for a path or a header that cannot be sent."""
-        return self._head("GET", path, headers, ())
+        template, values = self._template_for("GET", path, headers), headers.values()
+        return (template % (*values,)).encode()
 
-    def _head(
-        self, method: str, path: str, headers: Mapping[str, str], length: tuple[int, ...]
-    ) -> bytes:
-        values = headers.values()
-        for value in values:
-            if not (value.isascii() and value.isprintable()) and _CONTROL.search(value):
-                raise UnsendableError("a header holds a control character")
+    def _template_for(self, method: str, path: str, headers: Mapping[str, str]) -> str:
+        values = "".join(headers.values())  # looked at together, as nearly all are plain
+        if not (values.isascii() and values.isprintable()) and _CONTROL.search(values):
+            raise UnsendableError("a header holds a control character")
         named = (method, path, *headers)
-        template = self._templates.get(named)
-        if template is None:
-            template = self._remember(named)
-        return (template % (*values, *length)).encode()
+        return self._templates.get(named) or self._remember(named)
 
     def _remember(self, named: tuple[str, ...]) -> str:
         template = self._template(*named)

@@ -181,17 +181,16 @@ class Http1Response:
         """Whether the server wants no more of the request."""
         return self.done or self.fault is not None or self.status >= 400
 
-    async def head(self) -> None:
-        """Wait until status and headers are there."""
-        while not self.status:
-            if self.fault is not None:
-                raise self.error(self.fault, self._fault_text)
-            await self.change()
+    def head(self) -> asyncio.Future[None]:
+        """To be awaited while there is no status. Raises TransportError once there will be none."""
+        if self.fault is not None:
+            raise self.error(self.fault, self._fault_text)
+        return self.change()
 
-    async def change(self) -> None:
-        """Wait until the connection has something to tell."""
+    def change(self) -> asyncio.Future[None]:
+        """To be awaited: done when the connection has something to tell."""
         self._waiter = waiter = self._loop.create_future()
-        await waiter
+        return waiter
 
     def wake(self) -> None:
         waiter = self._waiter
@@ -208,7 +207,8 @@ class Http1Response:
     def ended(self) -> None:
         self.done = True
         self._source = None
-        self.wake()
+        if self._waiter is not None:
+            self.wake()
 
     def failed(self, fault: TransportFault, text: str | None = None) -> None:
         self.fault = fault
