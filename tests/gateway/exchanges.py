@@ -1,11 +1,14 @@
 """Parts of an exchange for tests that need no gateway around them."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from conduit.gateway.config.snapshot import AliasMapping, KeyGrant, Snapshot, Target, Upstream
 from conduit.gateway.dialects.openai.wire import decode_call
 from conduit.gateway.exchange import Exchange
+from conduit.gateway.in_flight import LiveExchanges
 from conduit.gateway.pricing import Rates
 from conduit.gateway.provider import Operation
 from conduit.gateway.providers.registry import provider_of
@@ -65,3 +68,13 @@ def exchange(configuration: Snapshot, model: str = "fast", **fields: object) -> 
     made.grant(grant())
     made.call = decode_call(Operation.CHAT, chat_body(model, **fields))
     return made
+
+
+@contextmanager
+def entered(live: LiveExchanges, exchange: Exchange) -> Iterator[None]:
+    """In the block the exchange is live."""
+    live.enter(exchange)
+    try:
+        yield
+    finally:
+        live.leave(exchange)

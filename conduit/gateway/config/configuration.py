@@ -129,7 +129,8 @@ class Configuration:
                 "the gateway is sealed: it lacks the key that opens its providers' credentials",
                 hint="its operator finds in conduit status what is missing",
             )
-        return self.snapshot
+        # Without a planned price, which is usual, it is the one that was read.
+        return self._snapshot if self._snapshot.prices_until_ms is None else self.snapshot
 
     async def reload(self) -> Snapshot:
         """Read everything in one transaction and swap; on an error nothing changes."""

@@ -17,6 +17,7 @@ from conduit.gateway.exchange import ClientGone, Exchange
 from conduit.gateway.pipeline import run
 from conduit.gateway.provider import Operation
 from conduit.gateway.routes.client_head import client_head
+from conduit.gateway.routes.hints import NOTHING, Told
 from conduit.gateway.routes.relay import HttpIncoming, HttpRelay
 from conduit.gateway.server.expect import defer_continue
 from conduit.gateway.server.headers import REQUEST_ID
@@ -78,51 +79,59 @@ async def serve(
 ) -> web.StreamResponse:
     """Serve one request of a route, whichever way it came."""
     entrance = current.now
-    shedder, in_flight = entrance.shedder, len(entrance.live)
+    shedder, live = entrance.shedder, entrance.live
+    in_flight = len(live.tasks)
     crowded = in_flight >= shedder.most_ordinary
     if crowded and in_flight >= shedder.most:
         raise shedder.refuse()
-    head = client_head(request, route.dialect, entrance.max_hops)
+    key, user_agent, told, forwarded = client_head(request, route.dialect, entrance.max_hops)
+    incoming = HttpIncoming(request, key, entrance.body_limits)
     exchange = Exchange(
         route.operation,
         entrance.snapshot(),
         client_ip=entrance.addresses.of(request) or None,
-        user_agent=head.user_agent,
+        user_agent=user_agent,
         crowded=crowded,
         read_call=route.read_call,
+        forwarded_headers=forwarded,
+        incoming=incoming,
     )
     request[REQUEST_ID] = exchange.id
-    told = head.told
+    if told is not NOTHING:
+        _heed(told, exchange, counts=route.counts)
+    relay = HttpRelay(request, entrance.client_stall_timeout_s)
+    live.enter(exchange)
+    try:
+        await run(entrance.counting if route.counts else entrance.stages, exchange, incoming, relay)
+    except ClientGone:
+        pass  # nobody is there to be told: what was begun is left as it is
+    except asyncio.CancelledError:
+        # One that is ended because the gateway stops is answered all the same.
+        task = asyncio.current_task()
+        if exchange.stopping is None or task is None:
+            raise  # the client has hung up
+        task.uncancel()
+        if relay.response is None:
+            _tell_limits(entrance, exchange, exchange.stopping)
+            raise exchange.stopping from None
+    except ConduitError as error:
+        _tell_limits(entrance, exchange, error)
+        raise
+    finally:
+        live.leave(exchange)
+    response = relay.response
+    if response is None:
+        raise RequestTimeoutError("the request was not completed by its sender")
+    return response
+
+
+def _heed(told: Told, exchange: Exchange, *, counts: bool) -> None:
+    """Note what the client tells the gateway; what only counts tokens is not kept."""
     exchange.hops = told.hops
     if told.timeout_s is not None:
         exchange.ends_at = exchange.began + told.timeout_s
-    if told.idempotency_key is not None and not route.counts:
+    if told.idempotency_key is not None and not counts:
         exchange.idempotency_key = told.idempotency_key
-    incoming = HttpIncoming(request, head, entrance.body_limits)
-    exchange.incoming = incoming
-    exchange.forwarded_headers = head.forwarded
-    relay = HttpRelay(request, entrance.client_stall_timeout_s)
-    with entrance.live.entered(exchange):
-        stages = entrance.counting if route.counts else entrance.stages
-        try:
-            await run(stages, exchange, incoming, relay)
-        except ClientGone:
-            pass  # nobody is there to be told: what was begun is left as it is
-        except asyncio.CancelledError:
-            # One that is ended because the gateway stops is answered all the same.
-            task = asyncio.current_task()
-            if exchange.stopping is None or task is None:
-                raise  # the client has hung up
-            task.uncancel()
-            if relay.response is None:
-                _tell_limits(entrance, exchange, exchange.stopping)
-                raise exchange.stopping from None
-        except ConduitError as error:
-            _tell_limits(entrance, exchange, error)
-            raise
-    if relay.response is None:
-        raise RequestTimeoutError("the request was not completed by its sender")
-    return relay.response
 
 
 def _tell_limits(entrance: Entrance, exchange: Exchange, error: ConduitError) -> None:

@@ -32,13 +32,11 @@ def client_head(request: web.Request, dialect: str, most_hops: int) -> ClientHea
     if not isinstance(request, DirectRequest):
         return _read(request, dialect, most_hops)
     # Most requests come with the head of the one before.
-    noted = request.noted.get(dialect)
-    if noted is not None and noted[0] == most_hops:
-        found: ClientHead = noted[1]
-        return found
-    found = _read(request, dialect, most_hops)
-    request.noted[dialect] = most_hops, found
-    return found
+    noted = request.plain_head.noted
+    found: tuple[int, ClientHead] | None = noted.get(dialect)
+    if found is None or found[0] != most_hops:
+        found = noted[dialect] = most_hops, _read(request, dialect, most_hops)
+    return found[1]
 
 
 def _read(request: web.Request, dialect: str, most_hops: int) -> ClientHead:

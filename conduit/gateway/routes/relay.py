@@ -7,9 +7,8 @@ from aiohttp import web
 
 from conduit.core.errors import UnknownParameterError
 from conduit.gateway.exchange import ClientGone
-from conduit.gateway.routes.client_head import ClientHead
 from conduit.gateway.server.bare import BareStream
-from conduit.gateway.server.body import BodyLimits, read_body
+from conduit.gateway.server.body import BodyLimits, body_of, read_body
 from conduit.gateway.server.direct import DirectRequest
 from conduit.gateway.server.headers import OPERATORS_HEADERS
 from conduit.gateway.server.prepared import StreamedAnswer, WholeAnswer, takes_prepared
@@ -43,25 +42,24 @@ def refuse_operators_headers(request: web.Request) -> None:
 class HttpIncoming:
     """A client's request whose body is read only when the pipeline asks for it."""
 
-    __slots__ = ("_limits", "_request", "bearer")
+    __slots__ = ("_limits", "_request", "bearer", "headers")
 
-    def __init__(self, request: web.Request, head: ClientHead, limits: BodyLimits) -> None:
+    def __init__(self, request: web.Request, bearer: str | None, limits: BodyLimits) -> None:
         self._request = request
         self._limits = limits
-        self.bearer = head.key
+        self.bearer = bearer
+        self.headers: Mapping[str, str] = request.headers
 
     @property
     def path(self) -> str:
         return self._request.path
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._request.headers
-
     async def body(self) -> bytes:
-        if not isinstance(self._request, DirectRequest):  # which has none of them
-            refuse_operators_headers(self._request)
-        return await read_body(self._request, self._limits)
+        request = self._request
+        if isinstance(request, DirectRequest):  # which has no operator's headers
+            return body_of(request, self._limits)
+        refuse_operators_headers(request)
+        return await read_body(request, self._limits)
 
 
 class HttpRelay:
@@ -77,11 +75,12 @@ class HttpRelay:
         self.response: web.StreamResponse | None = None
 
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        if len(body) <= _READ_AHEAD_BYTES and takes_prepared(self._request):
+        prepared = takes_prepared(self._request)
+        if prepared and len(body) <= _READ_AHEAD_BYTES:
             # The server sends it once the handler returns it; the connection takes it all at once.
             self.response = WholeAnswer(status, headers, body)
             return
-        if takes_prepared(self._request):
+        if prepared:
             self._begin(StreamedAnswer(headers, self._request, status=status, length=len(body)))
         else:
             response = BareStream(status=status, headers=headers)

@@ -15,8 +15,7 @@ from conduit.core.errors import (
 )
 from conduit.gateway.server.direct import DirectRequest
 from conduit.gateway.server.expect import send_continue
-
-_JSON: Final = "application/json"
+from conduit.gateway.server.headers import tells_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,7 @@ _DEFAULT: Final = BodyLimits()
 async def read_body(request: web.BaseRequest, limits: BodyLimits = _DEFAULT) -> bytes:
     """The whole body of a JSON request. Raises a RequestError that tells what is wrong with it."""
     if isinstance(request, DirectRequest):
-        _check_type(request)
-        body = request.take_body()
-        if len(body) > limits.max_bytes:
-            raise _too_large(limits)
-        return body
+        return body_of(request, limits)
     _check_head(request, limits)
     content = request.content
     if content.is_eof() and content.exception() is None:
@@ -50,17 +45,20 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits = _DEFAULT) -> 
     return await _arriving(content, limits)
 
 
-def _check_type(request: web.BaseRequest) -> None:
-    kind = request.headers.get(hdrs.CONTENT_TYPE)
-    if kind is not None and kind != _JSON:
-        media = kind.partition(";")[0].strip().lower()
-        if media not in ("", _JSON):
-            raise UnsupportedMediaError("the content type must be application/json")
+def body_of(request: DirectRequest, limits: BodyLimits) -> bytes:
+    """The body of a request that came with all of it. Raises what `read_body` does."""
+    if not request.plain_head.tells_json:
+        raise _not_json()
+    body = request.take_body()
+    if len(body) > limits.max_bytes:
+        raise _too_large(limits)
+    return body
 
 
 def _check_head(request: web.BaseRequest, limits: BodyLimits) -> None:
-    _check_type(request)
     headers = request.headers
+    if not tells_json(headers):
+        raise _not_json()
     coding = headers.get(hdrs.CONTENT_ENCODING)
     if coding is not None and coding.strip().lower() not in ("", "identity"):
         raise UnsupportedMediaError("compressed bodies are not accepted: send the body as it is")
@@ -90,6 +88,10 @@ async def _arriving(content: StreamReader, limits: BodyLimits) -> bytes:
     except (web.RequestPayloadError, web.PayloadAccessError) as error:
         raise InvalidRequestError("the body is not framed as its headers say") from error
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _not_json() -> UnsupportedMediaError:
+    return UnsupportedMediaError("the content type must be application/json")
 
 
 def _too_large(limits: BodyLimits) -> PayloadTooLargeError:

@@ -13,11 +13,10 @@ has had exactly those; otherwise the connection stays with aiohttp for good.
 
 import asyncio
 import logging
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from aiohttp import HttpVersion, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.typedefs import Handler
 from multidict import CIMultiDictProxy
 
 from conduit.gateway.server.plain_requests import UNREAD, PlainHead, RequestReader
@@ -52,32 +51,30 @@ class DirectRequest(web.BaseRequest):
 
     # Where the base has properties, these are plain attributes: they are asked for often.
     headers: CIMultiDictProxy[str] = cast(CIMultiDictProxy[str], None)
-    noted: dict[str, Any] = cast(dict[str, Any], None)  # see PlainHead
     method: str = hdrs.METH_POST
     version: HttpVersion = HttpVersion11
     remote: str | None = None
     secure: bool = False
     keep_alive: bool = True  # one that is to be closed goes to aiohttp
+    output_size: int = 0
 
     def __init__(self, carrier: Carrier, peer: "Peer", head: PlainHead, body: bytes) -> None:
         # Not the base's: what it makes is what this is there to do without.
         self._carrier = carrier
         self.remote = peer.address
         self.secure = peer.secure
-        self._path = head.path
+        self.plain_head = head
         self.headers = head.headers
-        self.noted = head.noted
         self._state = {}
         self._body = body
-        self.output_size = 0
 
     @property
     def path(self) -> str:
-        return self._path
+        return self.plain_head.path
 
     @property
     def raw_path(self) -> str:
-        return self._path
+        return self.plain_head.path
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -122,9 +119,9 @@ class DirectLine:
         "_missing",
         "_peer",
         "_reader",
-        "_request",
         "_task",
         "_wake",
+        "request",
     )
 
     def __init__(
@@ -138,15 +135,12 @@ class DirectLine:
         self._begun: list[bytes] = []  # the head of a plain request, and what has come of its body
         self._missing = 0  # bytes of it that have not come
         self._late: asyncio.TimerHandle | None = None  # when they should have
-        self._request: tuple[Handler, DirectRequest] | None = None
+        self.request: DirectRequest | None = None
+        """What is served."""
         self._held = b""
         self._wake: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None  # what is served, for one who waits
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def serving(self) -> bool:
-        return self._request is not None
 
     def left_of(self, data: bytes, *, idle: bool) -> bytes:
         """What aiohttp is to have of what has arrived: nothing where it is one plain request.
@@ -167,12 +161,12 @@ class DirectLine:
             self._late = None
             data, self._begun = b"".join(self._begun), []
         head, body, missing, is_plain = self._reader.read(data) if idle else UNREAD
-        self._elsewhere = missing
         if head is None:
+            self._elsewhere = missing
             if is_plain and 0 < missing < _MOST_AWAITED_BYTES:
                 return self._wait_for_the_rest(data)
             return data
-        self._request = head.handler, DirectRequest(self._carrier, self._peer, head, body)
+        self.request = DirectRequest(self._carrier, self._peer, head, body)
         if self._task is None:
             self._task = self._loop.create_task(self._serve_all())
         elif (wake := self._wake) is not None and not wake.done():
@@ -211,7 +205,7 @@ class DirectLine:
 
     async def finish(self, timeout_s: float | None) -> None:
         """Wait for what is served to end; after the time it is ended."""
-        if self._request is None:
+        if self.request is None:
             return
         self._ended = self._loop.create_future()
         await asyncio.wait([self._ended], timeout=timeout_s)
@@ -219,32 +213,37 @@ class DirectLine:
 
     async def _serve_all(self) -> None:
         while True:
-            if self._request is None:
-                self._wake = self._loop.create_future()
-                await self._wake
+            request = self.request
+            if request is None:
+                self._wake = wake = self._loop.create_future()
+                await wake
                 continue
             stays_open = False
-            handler, request = self._request
+            handler = request.plain_head.handler
             try:
-                response = await handler(cast(web.Request, request))
+                try:
+                    response = await handler.handle(request)
+                except Exception as error:  # noqa: BLE001  # the last stop, see errors.error_answers
+                    response = handler.answer_error(request, error)
                 if isinstance(response, WholeAnswer):
-                    response.send(request)
+                    stays_open = response.send(request)
                 else:
                     await response.prepare(request)
                     await response.write_eof()
-                stays_open = bool(response.keep_alive)
+                    stays_open = bool(response.keep_alive)
             except ConnectionError:
                 pass  # nobody is there to be told
             except Exception:  # noqa: BLE001  # the connection's last stop: the next one must be served
                 _log.exception("a request could not be answered")
                 if self._carrier.transport is not None:
                     self._carrier.transport.abort()
-            self._request = None
+            self.request = None
             if self._ended is not None and not self._ended.done():
                 self._ended.set_result(None)
-            held, self._held = self._held, b""
-            if held and self._carrier.transport is not None:
-                self._carrier.transport.resume_reading()
+            if held := self._held:
+                self._held = b""
+                if self._carrier.transport is not None:
+                    self._carrier.transport.resume_reading()
             self._carrier.served_directly(held, stays_open=stays_open)
 
 

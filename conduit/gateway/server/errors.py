@@ -23,6 +23,7 @@ from conduit.core.errors import (
 )
 from conduit.gateway.server.bare import BareResponse
 from conduit.gateway.server.direct import DirectRequest
+from conduit.gateway.server.handlers import AnswerError, DirectHandler
 from conduit.gateway.server.headers import is_client_api, own_id_headers, request_id
 from conduit.gateway.server.prepared import WholeAnswer
 
@@ -35,8 +36,6 @@ Scrub = Callable[[bytes], bytes]
 
 RefuseLogin = Callable[[web.BaseRequest, AuthenticationError], ConduitError]
 """What the caller is told whose key was refused: the same error, or that there were too many."""
-
-AnswerError = Callable[[web.BaseRequest, Exception], web.StreamResponse]
 
 _INTERNAL: Final = "something went wrong inside the gateway"
 _CLOSING: Final = frozenset({408, 413})
@@ -68,18 +67,9 @@ def error_middleware(
     return middleware
 
 
-def guarded(handler: Handler, answer: AnswerError) -> Handler:
-    """A handler that is called without an application: its errors are answered here."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001  # the last stop, see error_answers
-            return answer(request, error)
-
-    return handle
+def guarded(handler: Handler, answer: AnswerError) -> DirectHandler:
+    """A handler that is called without an application: its errors are answered with it."""
+    return DirectHandler(handler, answer)
 
 
 def error_answers(

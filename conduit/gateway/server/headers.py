@@ -1,6 +1,6 @@
 """Request ids, and the headers that every answer carries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -14,6 +14,7 @@ _ID_HEADER: Final = "x-request-id"
 _CLIENT_API: Final = ("/v1/", "/v1beta/", "/v2/")
 _MESSAGES: Final = "/v1/messages"
 _KEY_HEADERS: Final = ("x-api-key", "x-goog-api-key")
+_JSON: Final = "application/json"
 SECURE: Final = (
     ("x-content-type-options", "nosniff"),
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
@@ -69,6 +70,12 @@ def client_key_of(request: web.BaseRequest) -> str | None:
         if found:
             return (_only_one(name, found) or "").strip()
     return None
+
+
+def tells_json(headers: Mapping[str, str]) -> bool:
+    """Whether a body is JSON by what its request tells, or is not told to be anything else."""
+    kind = headers.get(hdrs.CONTENT_TYPE)
+    return kind is None or kind.partition(";")[0].strip().lower() in ("", _JSON)
 
 
 def _only_one(name: str, values: Sequence[str]) -> str | None:

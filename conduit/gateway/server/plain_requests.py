@@ -7,12 +7,12 @@ read once, and found again by its bytes; what handlers make of it is kept beside
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from aiohttp.typedefs import Handler
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from conduit.gateway.server.headers import OPERATORS_HEADERS
+from conduit.gateway.server.handlers import DirectHandler
+from conduit.gateway.server.headers import OPERATORS_HEADERS, tells_json
 
 try:
     import httptools
@@ -47,7 +47,7 @@ _OPERATORS: Final = frozenset(name.encode() for name in OPERATORS_HEADERS)
 
 _NOT_PLAIN: Final = _AIOHTTPS | _OPERATORS
 
-_LENGTH: Final = re.compile(rb"\r\ncontent-length: ?([0-9]{1,9})\r\n", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"(\r\ncontent-length: ?)([0-9]{1,9})(?=\r\n|\Z)", re.IGNORECASE)
 
 
 class PlainHead:
@@ -56,29 +56,28 @@ class PlainHead:
     `noted` is what handlers have made of its headers, under names of their own.
     """
 
-    __slots__ = ("handler", "headers", "noted", "path")
+    __slots__ = ("handler", "headers", "noted", "path", "tells_json")
 
-    def __init__(self, handler: Handler, path: str, headers: CIMultiDict[str]) -> None:
+    def __init__(self, handler: DirectHandler, path: str, headers: CIMultiDict[str]) -> None:
         self.handler = handler
         self.path = path
         self.headers = CIMultiDictProxy(headers)
+        self.tells_json = tells_json(headers)
         self.noted: dict[str, Any] = {}
 
 
-class Read(NamedTuple):
-    """What was found in the bytes of a connection: one plain request, or why there is none.
+Read = tuple[PlainHead | None, bytes, int, bool]
+"""What was found in the bytes of a connection: one plain request, head and body, or why there is
+none.
 
-    `missing` are the bytes of a request that have not come: 0 where it is whole, and below 0 where
-    that is not known. `is_plain` tells of its head, where the request is not whole.
-    """
+The number is of the bytes of a request that have not come: 0 where it is whole, and below 0 where
+that is not known. The last tells whether its head is plain, where the request is not whole.
+"""
 
-    head: PlainHead | None
-    body: bytes
-    missing: int
-    is_plain: bool
+UNREAD: Final[Read] = (None, b"", -1, False)
 
-
-UNREAD: Final = Read(None, b"", -1, is_plain=False)
+_Key = tuple[bytes, bytes, bytes]
+"""A head but for the number that is its body's length: what is before it and after it."""
 
 
 class RequestReader:
@@ -87,35 +86,35 @@ class RequestReader:
     The parser is kept where it stands between two requests.
     """
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, DirectHandler]) -> None:
         self._handlers = {
             b"POST %b HTTP/1.1" % path.encode(): each for path, each in handlers.items()
         }
         self._found = _Found()
         self._parser: httptools.HttpRequestParser | None = None
-        self._heads: dict[bytes, PlainHead] = {}
+        self._heads: dict[_Key, PlainHead] = {}
 
     def read(self, data: bytes) -> Read:
         """The plain request that the data is."""
         head_end = data.find(b"\r\n\r\n", 0, _MOST_HEAD_BYTES)
         if head_end < 0:
             return UNREAD
-        length = _LENGTH.search(data, 0, head_end + 2)
-        if length is None:
+        parts = _LENGTH.split(data[:head_end], 1)
+        if len(parts) == 1:
             return self._parse(data, head_end, None)
-        start, end = length.span(1)
-        key = b"%b\0%b" % (data[:start], data[end:head_end])
+        before, name, length, after = parts
+        key = before, name, after
         head = self._heads.get(key)
         if head is None:
             return self._parse(data, head_end, key)
-        missing = head_end + 4 + int(length[1]) - len(data)
+        missing = head_end + 4 + int(length) - len(data)
         if missing < 0:  # more than one request
             return self._parse(data, head_end, None)
         if missing:
-            return Read(None, b"", missing, is_plain=True)
-        return Read(head, data[head_end + 4 :], 0, is_plain=True)
+            return None, b"", missing, True
+        return head, data[head_end + 4 :], 0, True
 
-    def _parse(self, data: bytes, head_end: int, key: bytes | None) -> Read:
+    def _parse(self, data: bytes, head_end: int, key: _Key | None) -> Read:
         """Read it all, and keep the head under the key."""
         if not data[:head_end].isascii() or not self._feed(data):
             return UNREAD
@@ -130,18 +129,19 @@ class RequestReader:
         handler = self._handlers.get(data[:line_end])
         if handler is None or not _is_plain(found):
             self._parser = None  # one that has seen the end of a connection reads no other
-            return Read(None, b"", missing, is_plain=False)
+            return None, b"", missing, False
         if missing:
-            return Read(None, b"", missing, is_plain=True)
+            return None, b"", missing, True
         headers: CIMultiDict[str] = CIMultiDict()
         for name, value in found.fields.items():
-            headers.add(str(name, "ascii"), str(value, "ascii"))
+            if key is None or name != b"content-length":  # it would be that of the first request
+                headers.add(str(name, "ascii"), str(value, "ascii"))
         head = PlainHead(handler, data[5 : line_end - 9].decode(), headers)
-        if key is not None and len(key) <= _LARGEST_KEPT_HEAD:
+        if key is not None and head_end <= _LARGEST_KEPT_HEAD:
             self._keep(key, head)
-        return Read(head, found.take_body(), 0, is_plain=True)
+        return head, found.take_body(), 0, True
 
-    def _keep(self, key: bytes, head: PlainHead) -> None:
+    def _keep(self, key: _Key, head: PlainHead) -> None:
         heads = self._heads
         if len(heads) >= _MOST_KEPT_HEADS:
             del heads[next(iter(heads))]  # the oldest: few clients change theirs all the time

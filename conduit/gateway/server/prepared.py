@@ -25,32 +25,25 @@ _STATUS_LINES: Final = {
 }
 _SECURE: Final = "".join(f"{name}: {value}\r\n" for name, value in SECURE)
 _HSTS: Final = f"strict-transport-security: {HSTS}\r\n"
+_CLOSE: Final = "connection: close\r\n"
+_LENGTH: Final = "content-length: %d\r\n"
+_CHUNKED: Final = "transfer-encoding: chunked\r\n"
 
 
 class _Prepared(web.StreamResponse):
     """What both have in common."""
 
-    def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        # Not the base's: what it makes is what these are there to do without.
-        self._given = status, headers
-        self._ends = False
-        self._stays_open = True
+    # The makers of both are not the base's: what it makes is what these are there to do without.
+    _given_status: int
+    _stays_open: bool
 
     @property
     def status(self) -> int:
-        return self._given[0]
+        return self._given_status
 
     @property
     def keep_alive(self) -> bool | None:
         return self._stays_open
-
-    def head(self, request: web.BaseRequest, framing: str) -> bytes:
-        """The head; `framing` is the header that says where the body ends."""
-        self._stays_open = request.keep_alive and not self._ends
-        more = _HSTS + framing if request.secure else framing
-        if not self._stays_open:
-            more += "connection: close\r\n"
-        return head_of(*self._given, more)
 
 
 class WholeAnswer(_Prepared):
@@ -62,22 +55,30 @@ class WholeAnswer(_Prepared):
     def __init__(
         self, status: int, headers: Mapping[str, str], body: bytes, *, ends: bool = False
     ) -> None:
-        super().__init__(status, headers)
+        self._given_status = status
+        self._given_headers = headers
         self._content = body
-        self._ends = ends
+        self._stays_open = not ends
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Write the answer; the server calls this once. Raises ConnectionError."""
         self.send(request)
         return None
 
-    def send(self, request: web.BaseRequest) -> None:
-        """Write the answer, which nothing has to be waited for. Raises ConnectionError."""
+    def send(self, request: web.BaseRequest) -> bool:
+        """Write the answer, which nothing has to be waited for. Raises ConnectionError.
+
+        Whether the connection stays open.
+        """
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         body = self._content
-        transport.write(self.head(request, f"content-length: {len(body)}\r\n") + body)
+        self._stays_open = stays_open = self._stays_open and request.keep_alive
+        more = _more(request, _LENGTH, stays_open=stays_open)
+        head = head_of(self._given_status, self._given_headers, more, len(body))
+        transport.write(head + body)
+        return stays_open
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""
@@ -97,11 +98,17 @@ class StreamedAnswer(_Prepared):
         status: int = 200,
         length: int | None = None,
     ) -> None:
-        super().__init__(status, headers)
+        self._given_status = status
+        self._stays_open = request.keep_alive
         self._request = request
-        self._end = b"0\r\n\r\n" if length is None else b""
-        framing = "transfer-encoding: chunked" if length is None else f"content-length: {length}"
-        self._pending = self.head(request, framing + "\r\n")
+        if length is None:
+            self._end = b"0\r\n\r\n"
+            more = _more(request, _CHUNKED, stays_open=self._stays_open)
+            self._pending = head_of(status, headers, more)
+        else:
+            self._end = b""
+            more = _more(request, _LENGTH, stays_open=self._stays_open)
+            self._pending = head_of(status, headers, more, length)
 
     def write_piece(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Give one piece, which must not be empty, to the connection. It does not wait."""
@@ -131,23 +138,36 @@ def takes_prepared(request: web.BaseRequest) -> bool:
     return request.version == HttpVersion11 and request.method != hdrs.METH_HEAD
 
 
-def head_of(status: int, headers: Mapping[str, str], more: str) -> bytes:
+def _more(request: web.BaseRequest, framing: str, *, stays_open: bool) -> str:
+    """The lines that end a head; `framing` is the one that says where the body ends."""
+    more = _HSTS + framing if request.secure else framing
+    return more if stays_open else more + _CLOSE
+
+
+def head_of(status: int, headers: Mapping[str, str], more: str, *lengths: int) -> bytes:
     """The head of an answer, the empty line included. Raises ValueError for a header that is none.
 
-    `more` are further lines of headers with their ends.
+    `more` are further lines of headers with their ends, in which %d stands for a length.
     """
-    lines = _lines_of(*headers) % (*headers.values(),)
-    count = len(headers)
-    if lines.count("\n") != count or lines.count("\r") != count or "\0" in lines:
-        raise ValueError("a header holds a line end")
+    values = (*headers.values(),)
+    text = "".join(values)  # looked at together, as nearly all are plain
+    if not text.isprintable():
+        _check(text)
     date = _http_date(int(time.time()))
-    return f"{_STATUS_LINES[status]}{lines}{_SECURE}date: {date}\r\n{more}\r\n".encode()
+    return (_template(status, more, *headers) % (*values, date, *lengths)).encode()
 
 
 @lru_cache(maxsize=256)
-def _lines_of(*names: str) -> str:
-    """The lines of a set of headers, with a place for each value; few sets are in use."""
-    return "".join([name.replace("%", "%%") + ": %s\r\n" for name in names])
+def _template(status: int, more: str, *names: str) -> str:
+    """A head with a place for each value, the date and the lengths; few sets are in use."""
+    _check("".join(names))
+    lines = "".join([name.replace("%", "%%") + ": %s\r\n" for name in names])
+    return f"{_STATUS_LINES[status]}{lines}{_SECURE}date: %s\r\n{more}\r\n"
+
+
+def _check(text: str) -> None:
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError("a header holds a line end")
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,6 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from conduit.core.errors import (
@@ -24,6 +23,7 @@ from conduit.gateway.server.bare import BareResponse
 from conduit.gateway.server.direct import DirectLine
 from conduit.gateway.server.errors import EncodeError, error_headers, forget_trace, unexpected
 from conduit.gateway.server.guard import HEAD_DEADLINE_S, DeadlineGuard, Guarded
+from conduit.gateway.server.handlers import DirectHandler
 from conduit.gateway.server.headers import request_id
 from conduit.gateway.server.plain_requests import AVAILABLE, RequestReader
 from conduit.gateway.server.progress import bytes_left, hold_little
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 AnyHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-DIRECT = web.AppKey("direct", Mapping[str, Handler])
+DIRECT = web.AppKey("direct", Mapping[str, DirectHandler])
 """An application's handlers, by their paths, that are called past it: those of every request."""
 
 # Put into the queue of requests as the library puts its own; the exception is never raised.
@@ -94,7 +94,7 @@ class EdgeServer(web.Server):
         plain: web.Server,
         encode_error: EncodeError,
         options: EdgeOptions,
-        direct: Mapping[str, Handler],
+        direct: Mapping[str, DirectHandler],
     ) -> None:
         super().__init__(
             _past_the_application(direct, plain.request_handler),
@@ -165,7 +165,9 @@ class Crowd:
             each.force_close()
 
 
-def _past_the_application(direct: Mapping[str, Handler], application: AnyHandler) -> AnyHandler:
+def _past_the_application(
+    direct: Mapping[str, DirectHandler], application: AnyHandler
+) -> AnyHandler:
     """Calls what is asked for all day without routing and middlewares, everything else through."""
 
     def handle(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
@@ -173,7 +175,7 @@ def _past_the_application(direct: Mapping[str, Handler], application: AnyHandler
         # The application knows what to tell other methods, and how to wait for a body.
         if handler is None or request.method != hdrs.METH_POST or hdrs.EXPECT in request.headers:
             return application(request)
-        return handler(cast(web.Request, request))
+        return handler(request)
 
     return handle
 
@@ -218,7 +220,7 @@ class EdgeHandler(RequestHandler):
     def data_received(self, data: bytes) -> None:
         direct = self._direct
         if direct is not None and data:
-            if direct.serving:
+            if direct.request is not None:
                 direct.hold(data)
                 return
             data = direct.left_of(data, idle=self._is_idle())
@@ -239,7 +241,7 @@ class EdgeHandler(RequestHandler):
 
     def rests(self) -> bool:
         """Whether it is between two requests, of the next of which nothing has come."""
-        serving = self._direct is not None and self._direct.serving
+        serving = self._direct is not None and self._direct.request is not None
         return not (serving or self._awaits_head) and self._is_idle()
 
     def rests_until(self) -> float:
@@ -280,7 +282,7 @@ class EdgeHandler(RequestHandler):
             self.data_received(held)
 
     def close(self) -> None:
-        if self._direct is not None and self._direct.serving:
+        if self._direct is not None and self._direct.request is not None:
             self._ends_next = True
         else:
             super().close()
@@ -291,7 +293,7 @@ class EdgeHandler(RequestHandler):
         await super().shutdown(timeout)
 
     def _process_keepalive(self) -> None:
-        if self._direct is not None and self._direct.serving:
+        if self._direct is not None and self._direct.request is not None:
             later = self._loop.call_later(self._keepalive_timeout, self._process_keepalive)
             self._keepalive_handle = later
         else:

@@ -21,7 +21,7 @@ from conduit.gateway.storage.engine import Database, writing
 from conduit.gateway.storage.schema import ledger, requests
 from tests.gateway.admin.calls import AdminApi
 from tests.gateway.admin.test_keys import claim
-from tests.gateway.exchanges import RATES, chat_body, grant, snapshot, upstream
+from tests.gateway.exchanges import RATES, chat_body, entered, grant, snapshot, upstream
 from tests.gateway.records import AT_MS, attempt_row, request_row
 
 TRACE = Trace(
@@ -108,7 +108,7 @@ async def test_requests_in_flight_are_listed_as_far_as_they_have_come(
     attempt = Attempt(Candidate(upstream(), "m-1", {}, RATES), 1, estimated_input_tokens=7)
     attempt.output_tokens = 40
     late.attempts.append(attempt)
-    with live.entered(early), live.entered(late):
+    with entered(live, early), entered(live, late):
         first, second = await api.listed("/admin/requests/in-flight?limit=1")
         assert (first["id"], first["state"], first["key"]) == (early.id, "authenticating", None)
         assert first["client_ip"] == "127.0.0.9"
@@ -137,7 +137,7 @@ async def test_a_request_is_cancelled_once_with_a_reason(
     begun = asyncio.Event()
 
     async def serve() -> None:
-        with live.entered(running):
+        with entered(live, running):
             begun.set()
             try:
                 await asyncio.Event().wait()

@@ -18,7 +18,7 @@ from conduit.gateway.provider import Operation
 from tests import postgresql
 from tests.gateway.admin.calls import AdminApi
 from tests.gateway.admin.test_keys import claim
-from tests.gateway.exchanges import snapshot
+from tests.gateway.exchanges import entered, snapshot
 
 DOLLAR = 1_000_000_000
 REVIEW = "/admin/spend/review"
@@ -177,7 +177,7 @@ async def test_an_attempt_of_a_request_that_runs_still_is_left_alone(
     key = await api.made("/admin/keys", {"name": "ci"})
     exchange = Exchange(Operation.CHAT, snapshot([]))
     attempt = await charged(ledger, key["id"], DOLLAR, request_id=exchange.id)
-    with live.entered(exchange):
+    with entered(live, exchange):
         refused = await correct(api, attempt, "0.5")
         assert (refused.status, "is running still" in refused.message) == (409, True)
     assert (await correct(api, attempt, "0.5")).status == 200
