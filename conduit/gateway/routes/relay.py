@@ -75,7 +75,7 @@ class HttpRelay:
         self.response: web.StreamResponse | None = None
 
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        prepared = takes_prepared(self._request)
+        prepared = isinstance(self._request, DirectRequest) or takes_prepared(self._request)
         if prepared and len(body) <= _READ_AHEAD_BYTES:
             # The server sends it once the handler returns it; the connection takes it all at once.
             self.response = WholeAnswer(status, headers, body)

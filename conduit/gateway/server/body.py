@@ -46,10 +46,13 @@ async def read_body(request: web.BaseRequest, limits: BodyLimits = _DEFAULT) -> 
 
 
 def body_of(request: DirectRequest, limits: BodyLimits) -> bytes:
-    """The body of a request that came with all of it. Raises what `read_body` does."""
+    """The body of a request that came with all of it. Raises what `read_body` does.
+
+    The request lets go of it: a long answer does not keep it.
+    """
     if not request.plain_head.tells_json:
         raise _not_json()
-    body = request.take_body()
+    body, request.whole_body = request.whole_body, b""
     if len(body) > limits.max_bytes:
         raise _too_large(limits)
     return body

@@ -13,7 +13,7 @@ has had exactly those; otherwise the connection stays with aiohttp for good.
 
 import asyncio
 import logging
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 from aiohttp import HttpVersion, HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -66,7 +66,10 @@ class DirectRequest(web.BaseRequest):
         self.plain_head = head
         self.headers = head.headers
         self._state = {}
-        self._body = body
+        self.whole_body = body
+
+    def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401  # as the base's, unchecked
+        self._state[key] = value
 
     @property
     def path(self) -> str:
@@ -83,11 +86,6 @@ class DirectRequest(web.BaseRequest):
     @property
     def writer(self) -> AbstractStreamWriter:
         return cast(AbstractStreamWriter, self)
-
-    def take_body(self) -> bytes:
-        """The body, which is let go: a long answer does not keep it."""
-        body, self._body = self._body, b""
-        return body
 
     async def drain(self) -> None:
         """Wait until the connection takes more. Raises ConnectionError."""

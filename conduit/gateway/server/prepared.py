@@ -75,7 +75,8 @@ class WholeAnswer(_Prepared):
             raise ConnectionResetError("the client has gone")
         body = self._content
         self._stays_open = stays_open = self._stays_open and request.keep_alive
-        more = _more(request, _LENGTH, stays_open=stays_open)
+        usual = stays_open and not request.secure
+        more = _LENGTH if usual else _more(request, _LENGTH, stays_open=stays_open)
         head = head_of(self._given_status, self._given_headers, more, len(body))
         transport.write(head + body)
         return stays_open

@@ -155,7 +155,7 @@ class Http1Endpoint:
             if not connection.write(head, body):
                 await connection.upload(response, body, deadlines.first_event_s)
             while not response.status:
-                await response.head()
+                await response.change()
         except BaseException:
             response.close()
             raise

@@ -54,15 +54,14 @@ class RequestHeads:
 
     def post(self, path: str, headers: Mapping[str, str], length: int) -> bytes:
         """Raises ValueError for a path or a header that cannot be sent."""
-        template, values = self._template_for("POST", path, headers), headers.values()
-        return (template % (*values, length)).encode()
+        return (self._places("POST", path, headers) % (*headers.values(), length)).encode()
 
     def get(self, path: str, headers: Mapping[str, str]) -> bytes:
         """Raises ValueError for a path or a header that cannot be sent."""
-        template, values = self._template_for("GET", path, headers), headers.values()
-        return (template % (*values,)).encode()
+        return (self._places("GET", path, headers) % (*headers.values(),)).encode()
 
-    def _template_for(self, method: str, path: str, headers: Mapping[str, str]) -> str:
+    def _places(self, method: str, path: str, headers: Mapping[str, str]) -> str:
+        """The template for a request, whose values are good."""
         values = "".join(headers.values())  # looked at together, as nearly all are plain
         if not (values.isascii() and values.isprintable()) and _CONTROL.search(values):
             raise UnsendableError("a header holds a control character")

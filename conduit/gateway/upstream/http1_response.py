@@ -125,8 +125,6 @@ class Http1Response:
         while not self.pieces:
             if self.done:
                 raise StopAsyncIteration
-            if self.fault is not None:
-                raise self.error(self.fault, self._fault_text)
             await self.change()
         return self._take() if self.buffered <= MOST_AT_ONCE else self._take_some()
 
@@ -181,14 +179,13 @@ class Http1Response:
         """Whether the server wants no more of the request."""
         return self.done or self.fault is not None or self.status >= 400
 
-    def head(self) -> asyncio.Future[None]:
-        """To be awaited while there is no status. Raises TransportError once there will be none."""
+    def change(self) -> asyncio.Future[None]:
+        """To be awaited: done when the connection has something to tell.
+
+        Raises TransportError where the call has failed, which is the last that it tells.
+        """
         if self.fault is not None:
             raise self.error(self.fault, self._fault_text)
-        return self.change()
-
-    def change(self) -> asyncio.Future[None]:
-        """To be awaited: done when the connection has something to tell."""
         self._waiter = waiter = self._loop.create_future()
         return waiter
 
