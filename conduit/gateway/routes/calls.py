@@ -80,12 +80,11 @@ async def serve(
     """Serve one request of a route, whichever way it came."""
     entrance = current.now
     shedder, live = entrance.shedder, entrance.live
-    in_flight = len(live.tasks)
-    crowded = in_flight >= shedder.most_ordinary
-    if crowded and in_flight >= shedder.most:
+    crowded = len(live.tasks) >= shedder.most_ordinary
+    if crowded and len(live.tasks) >= shedder.most:
         raise shedder.refuse()
     key, user_agent, told, forwarded = client_head(request, route.dialect, entrance.max_hops)
-    incoming = HttpIncoming(request, key, entrance.body_limits)
+    incoming = HttpIncoming(request, request.headers, key, entrance.body_limits)
     exchange = Exchange(
         route.operation,
         entrance.snapshot(),

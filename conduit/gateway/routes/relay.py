@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Mapping
 
+import msgspec
 from aiohttp import web
 
 from conduit.core.errors import UnknownParameterError
@@ -39,16 +40,15 @@ def refuse_operators_headers(request: web.Request) -> None:
         )
 
 
-class HttpIncoming:
+class HttpIncoming(msgspec.Struct, eq=False):
     """A client's request whose body is read only when the pipeline asks for it."""
 
-    __slots__ = ("_limits", "_request", "bearer", "headers")
+    _request: web.Request
+    headers: Mapping[str, str]
+    bearer: str | None
+    _limits: BodyLimits
 
-    def __init__(self, request: web.Request, bearer: str | None, limits: BodyLimits) -> None:
-        self._request = request
-        self._limits = limits
-        self.bearer = bearer
-        self.headers: Mapping[str, str] = request.headers
+    __repr__ = object.__repr__  # without the key
 
     @property
     def path(self) -> str:
@@ -62,17 +62,14 @@ class HttpIncoming:
         return await read_body(request, self._limits)
 
 
-class HttpRelay:
+class HttpRelay(msgspec.Struct, eq=False):
     """Writes an answer or a stream to the client; notices that nobody reads any more."""
 
-    __slots__ = ("_request", "_stall_timeout_s", "_streamed", "_transport", "response")
-
-    def __init__(self, request: web.Request, stall_timeout_s: float) -> None:
-        self._request = request
-        self._stall_timeout_s = stall_timeout_s
-        self._transport: asyncio.WriteTransport | None = None
-        self._streamed: StreamedAnswer | None = None
-        self.response: web.StreamResponse | None = None
+    _request: web.Request
+    stall_timeout_s: float
+    _transport: asyncio.WriteTransport | None = None
+    _streamed: StreamedAnswer | None = None
+    response: web.StreamResponse | None = None
 
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         prepared = isinstance(self._request, DirectRequest) or takes_prepared(self._request)
@@ -136,7 +133,7 @@ class HttpRelay:
         before = bytes_left(transport)
         while True:
             try:
-                async with asyncio.timeout(self._stall_timeout_s):
+                async with asyncio.timeout(self.stall_timeout_s):
                     await waiting
                 return
             except TimeoutError as error:

@@ -11,7 +11,7 @@ import httptools
 
 from conduit.gateway.upstream import Deadlines, TransportFault
 from conduit.gateway.upstream.deadline import CallTimer
-from conduit.gateway.upstream.http1_response import READABLE, Headers, Http1Response
+from conduit.gateway.upstream.http1_response import READABLE, Http1Response
 
 Fault = TransportFault
 
@@ -309,7 +309,7 @@ class Connection(CallTimer):
             return
         self._judge_head(response)
         response.status = status
-        response.headers = Headers(self._fields)
+        response.fields = self._fields
         self._fields = []  # a trailer is given to nobody
         self._state = BODY
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
+import msgspec
+
 from conduit.gateway.upstream import MOST_AT_ONCE, Take, TransportError, TransportFault
 from conduit.gateway.upstream.faults import transport_error
 
@@ -60,57 +62,38 @@ class Source(Protocol):
     def abort(self) -> None: ...
 
 
-class Http1Response:
+class Http1Response(msgspec.Struct, eq=False):
     """A provider's answer; iterating gives what has arrived since, at most 32 KiB at once.
 
     The connection fills `pieces` and says when it is `done` or failed. It belongs to the response
     until then, and to the next call afterwards.
     """
 
-    __slots__ = (
-        "_fault_text",
-        "_gap_s",
-        "_loop",
-        "_piped",
-        "_read",
-        "_source",
-        "_waiter",
-        "_where",
-        "buffered",
-        "done",
-        "encoding",
-        "fault",
-        "headers",
-        "pieces",
-        "reused",
-        "status",
-    )
+    _loop: asyncio.AbstractEventLoop
+    _source: Source | None
+    _where: str
+    _gap_s: float
+    reused: bool
+    status: int = 0
+    fields: list[tuple[bytes, bytes]] = []
+    pieces: list[bytes] = []
+    buffered: int = 0
+    done: bool = False
+    encoding: str | None = None
+    fault: TransportFault | None = None
+    _fault_text: str | None = None
+    _headers: Headers | None = None
+    _read: bool = False
+    _piped: Take | None = None
+    _waiter: asyncio.Future[None] | None = None
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        source: Source,
-        where: str,
-        gap_s: float,
-        *,
-        reused: bool,
-    ) -> None:
-        self.status = 0
-        self.headers: Mapping[str, str] = {}
-        self.pieces: list[bytes] = []
-        self.buffered = 0
-        self.done = False
-        self.encoding: str | None = None
-        self.fault: TransportFault | None = None
-        self.reused = reused
-        self._fault_text: str | None = None
-        self._loop = loop
-        self._source: Source | None = source
-        self._where = where
-        self._gap_s = gap_s
-        self._read = False
-        self._piped: Take | None = None
-        self._waiter: asyncio.Future[None] | None = None
+    __repr__ = object.__repr__  # not what the provider says
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        if self._headers is None:
+            self._headers = Headers(self.fields)
+        return self._headers
 
     @property
     def at_end(self) -> bool:
@@ -150,12 +133,13 @@ class Http1Response:
         if self.done:  # it came with the head
             if self.buffered > limit:
                 raise self.error(Fault.TOO_LARGE)
-            return self._take()
+            pieces, self.pieces = self.pieces, []
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         length = self.headers.get("content-length")
         if length is not None and int(length) > limit:
             self.close()
             raise self.error(Fault.TOO_LARGE)
-        pieces: list[bytes] = []
+        pieces = []
         size = 0
         async for piece in self:
             size += len(piece)
