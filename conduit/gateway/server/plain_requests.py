@@ -107,12 +107,13 @@ class RequestReader:
         head = self._heads.get(key)
         if head is None:
             return self._parse(data, head_end, key)
-        missing = head_end + 4 + int(length) - len(data)
+        body_at = head_end + 4
+        missing = body_at + int(length) - len(data)
+        if not missing:
+            return head, data[body_at:], 0, True
         if missing < 0:  # more than one request
             return self._parse(data, head_end, None)
-        if missing:
-            return None, b"", missing, True
-        return head, data[head_end + 4 :], 0, True
+        return None, b"", missing, True
 
     def _parse(self, data: bytes, head_end: int, key: _Key | None) -> Read:
         """Read it all, and keep the head under the key."""

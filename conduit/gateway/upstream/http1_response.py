@@ -188,8 +188,7 @@ class Http1Response(msgspec.Struct, eq=False):
     def ended(self) -> None:
         self.done = True
         self._source = None
-        if self._waiter is not None:
-            self.wake()
+        self.wake()
 
     def failed(self, fault: TransportFault, text: str | None = None) -> None:
         self.fault = fault

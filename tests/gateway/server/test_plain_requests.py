@@ -75,6 +75,15 @@ def test_what_a_known_head_lacks_of_its_body_is_missing_and_what_follows_it_is_n
     assert body_of(each.read(post(b"[1]"))) == b"[1]"
 
 
+def test_a_head_that_is_shared_has_no_length_and_says_whether_its_bodies_are_json() -> None:
+    each = reader()
+    for kind, is_json in [("text/plain", False), ("Application/JSON; charset=utf-8", True)]:
+        for body in (b"{}", b"[1]"):
+            head = head_of(each.read(post(body, f"content-type: {kind}")))
+            assert "content-length" not in head.headers
+            assert head.tells_json is is_json
+
+
 def test_few_heads_are_kept_and_no_large_one() -> None:
     each = reader()
     for number in range(2 * plain_requests._MOST_KEPT_HEADS):

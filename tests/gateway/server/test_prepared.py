@@ -34,6 +34,19 @@ def test_a_value_that_would_begin_another_header_is_refused(value: str) -> None:
         head_of(200, {"x-conduit-alias": value}, "")
 
 
+@pytest.mark.parametrize("value", ["100% %s %d", "a\tb", "a\x85b\u2028c"])
+def test_a_value_that_begins_no_header_is_told_as_it_is(value: str) -> None:
+    head = head_of(200, {"x-%s": value}, "content-length: %d\r\n", 7).decode()
+    assert f"\r\nx-%s: {value}\r\n" in head
+    assert head.endswith("\r\ncontent-length: 7\r\n\r\n")
+
+
+def test_a_name_that_would_begin_another_header_is_refused() -> None:
+    for _ in range(2):
+        with pytest.raises(ValueError, match="line end"):
+            head_of(200, {"x-a\r\nset-cookie": "b"}, "")
+
+
 async def test_nothing_is_left_to_write_at_the_end() -> None:
     answer = WholeAnswer(200, {}, b"{}")
     await answer.write_eof()
