@@ -71,11 +71,11 @@ def handlers_of(current: CurrentEntrance) -> dict[str, Handler]:
 
 
 def _handler_of(route: ClientRoute, current: CurrentEntrance) -> Handler:
-    return partial(serve, route=route, current=current)
+    return partial(serve, route, current)
 
 
 async def serve(
-    request: web.Request, route: ClientRoute, current: CurrentEntrance
+    route: ClientRoute, current: CurrentEntrance, request: web.Request
 ) -> web.StreamResponse:
     """Serve one request of a route, whichever way it came."""
     entrance = current.now

@@ -27,7 +27,7 @@ def _handler(current: CurrentEntrance) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         model, _, method = request.match_info["call"].rpartition(":")
         array = request.query.get("alt") != "sse"
-        return await serve(request, _route_of(model, method, array=array), current)
+        return await serve(_route_of(model, method, array=array), current, request)
 
     return handle
 

@@ -223,7 +223,9 @@ class EdgeHandler(RequestHandler):
             if direct.request is not None:
                 direct.hold(data)
                 return
-            data = direct.left_of(data, idle=self._is_idle())
+            # Of most connections aiohttp has had nothing, so that it waits for its first request.
+            untouched = not (self._request_count or self._head_bytes or self._close)
+            data = direct.left_of(data, idle=untouched or self._is_idle())
             if not data:
                 if self._awaits_head:
                     self._awaits_head = False
