@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Final, Protocol
 
-import msgspec
-
 from conduit.gateway.upstream import MOST_AT_ONCE, Take, TransportError, TransportFault
 from conduit.gateway.upstream.faults import transport_error
 
@@ -62,32 +60,59 @@ class Source(Protocol):
     def abort(self) -> None: ...
 
 
-class Http1Response(msgspec.Struct, eq=False):
+class Http1Response:
     """A provider's answer; iterating gives what has arrived since, at most 32 KiB at once.
 
     The connection fills `pieces` and says when it is `done` or failed. It belongs to the response
     until then, and to the next call afterwards.
     """
 
-    _loop: asyncio.AbstractEventLoop
-    _source: Source | None
-    _where: str
-    _gap_s: float
-    reused: bool
-    status: int = 0
-    fields: list[tuple[bytes, bytes]] = []
-    pieces: list[bytes] = []
-    buffered: int = 0
-    done: bool = False
-    encoding: str | None = None
-    fault: TransportFault | None = None
-    _fault_text: str | None = None
-    _headers: Headers | None = None
-    _read: bool = False
-    _piped: Take | None = None
-    _waiter: asyncio.Future[None] | None = None
+    __slots__ = (
+        "_fault_text",
+        "_gap_s",
+        "_headers",
+        "_loop",
+        "_piped",
+        "_read",
+        "_source",
+        "_waiter",
+        "_where",
+        "buffered",
+        "done",
+        "encoding",
+        "fault",
+        "fields",
+        "pieces",
+        "reused",
+        "status",
+    )
 
-    __repr__ = object.__repr__  # not what the provider says
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        source: Source,
+        where: str,
+        gap_s: float,
+        *,
+        reused: bool,
+    ) -> None:
+        self.status = 0
+        self.fields: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.buffered = 0
+        self.done = False
+        self.encoding: str | None = None
+        self.fault: TransportFault | None = None
+        self.reused = reused
+        self._fault_text: str | None = None
+        self._headers: Headers | None = None
+        self._loop = loop
+        self._source: Source | None = source
+        self._where = where
+        self._gap_s = gap_s
+        self._read = False
+        self._piped: Take | None = None
+        self._waiter: asyncio.Future[None] | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
