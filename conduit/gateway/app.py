@@ -68,7 +68,8 @@ from conduit.gateway.seat import Seat
 from conduit.gateway.server.address_lists import AddressLists, address_middleware
 from conduit.gateway.server.addresses import ClientAddresses
 from conduit.gateway.server.deferred import DeferredRoutes, Make
-from conduit.gateway.server.errors import error_answers, error_middleware, guarded
+from conduit.gateway.server.errors import error_answers, error_middleware
+from conduit.gateway.server.handlers import DirectHandler
 from conduit.gateway.server.headers import finish_headers, is_client_api
 from conduit.gateway.server.listening import Applications
 from conduit.gateway.server.logins import Api, FailedLogins
@@ -349,7 +350,7 @@ def make_apps(gateway: Gateway, master: MasterAccess) -> Applications:
     admin_app = edge.application() if apart else app
     entrance = app[ENTRANCE] = CurrentEntrance(make_entrance(gateway))
     handlers = calls.handlers_of(entrance)
-    app[DIRECT] = {path: guarded(handler, edge.answer) for path, handler in handlers.items()}
+    app[DIRECT] = {path: DirectHandler(handler, edge.answer) for path, handler in handlers.items()}
     gateway.on_settings = partial(_renew, gateway, edge, entrance)
     app.add_routes(calls.routes(handlers))
     app.add_routes(models.routes())

@@ -63,3 +63,16 @@ def test_an_identifier_carries_its_prefix() -> None:
 def test_a_moment_that_does_not_fit_is_refused(at_ms: int) -> None:
     with pytest.raises(OverflowError):
         new_ulid(at_ms)
+
+
+@given(st.lists(st.integers(0, 3 * 1024), min_size=2))
+def test_moments_may_go_back_and_forth(at_ms: list[int]) -> None:
+    made = [new_ulid(each) for each in at_ms]
+    assert [moment_of(each) for each in made] == at_ms
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("boundary", [1024, 2**40, 2**48 - 1024])
+def test_ids_sort_past_the_moments_that_share_their_ends(boundary: int) -> None:
+    made = [new_ulid(boundary + offset) for offset in range(-3, 4)]
+    assert made == sorted(made)

@@ -217,7 +217,7 @@ def check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
     # Compact JSON leaves nothing over, and usual spacing less than the shortest repetition takes: a
     # name and five bytes, which are its quotes, a colon, a value and a comma. Python's own spacing
     # of many fields is tried next, as a copy is cheaper than a walk.
-    if spare < 5 or spare < 5 + min(map(len, fields), default=0):
+    if spare < 5 or spare < 5 + min(map(len, fields), default=0):  # the first is cheaper
         return
     if spare == 2 * count - 1 and _spaced(fields) == body:
         return

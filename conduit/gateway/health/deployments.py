@@ -131,8 +131,7 @@ class CredentialHealth:
 
     def give_back(self) -> None:
         self.in_flight -= 1
-        if self.waiting:
-            self.wake()
+        self.wake()
 
     def wake(self) -> None:
         """Give a place that is free to whoever has waited longest."""

@@ -205,8 +205,7 @@ class Health:
             self.retries += 1
         deployment.credential.take(credential, now)
         watched = breakers and self.rules.breakers
-        breaker = deployment.breaker
-        probe = breaker.is_open and watched and breaker.begin(now)
+        probe = watched and deployment.breaker.begin(now)
         return Call(deployment, credential, probe, is_retry)
 
     def end(
@@ -249,8 +248,7 @@ class Health:
 
     def _went_well(self, deployment: Deployment, speed: Speed, now: float, *, probe: bool) -> None:
         own = deployment.credential
-        if own.cap is not None:
-            own.went_well()
+        own.went_well()
         deployment.pauses = 0
         if speed.ttft_ms is not None:
             deployment.ttft_ms.add(speed.ttft_ms, now)

@@ -59,7 +59,7 @@ def attempt_ids(records: Iterable[AttemptRecord | RequestRecord]) -> set[str]:
     return {record.attempt_id for record in records if not isinstance(record, RequestRecord)}
 
 
-def earlier_attempt_ids(records: Iterable[AttemptRecord | RequestRecord]) -> set[str]:
+def earlier_attempt_ids(records: Sequence[AttemptRecord | RequestRecord]) -> set[str]:
     """The attempts of a run that were held before it."""
     held = {record.attempt_id for record in records if isinstance(record, Claim)}
     return attempt_ids(records) - held

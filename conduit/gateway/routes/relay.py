@@ -71,6 +71,8 @@ class HttpRelay(msgspec.Struct, eq=False):
     _streamed: StreamedAnswer | None = None
     response: web.StreamResponse | None = None
 
+    __repr__ = object.__repr__
+
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         prepared = isinstance(self._request, DirectRequest) or takes_prepared(self._request)
         if prepared and len(body) <= _READ_AHEAD_BYTES:

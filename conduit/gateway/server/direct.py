@@ -158,13 +158,14 @@ class DirectLine:
             self._late.cancel()
             self._late = None
             data, self._begun = b"".join(self._begun), []
-        head, body, missing, is_plain = self._reader.read(data) if idle else UNREAD
+        read = self._reader.read(data) if idle else UNREAD
+        head = read.head
         if head is None:
-            self._elsewhere = missing
-            if is_plain and 0 < missing < _MOST_AWAITED_BYTES:
+            self._elsewhere = read.missing
+            if read.is_plain and 0 < read.missing < _MOST_AWAITED_BYTES:
                 return self._wait_for_the_rest(data)
             return data
-        self.request = DirectRequest(self._carrier, self._peer, head, body)
+        self.request = DirectRequest(self._carrier, self._peer, head, read.body)
         if self._task is None:
             self._task = self._loop.create_task(self._serve_all())
         elif (wake := self._wake) is not None and not wake.done():

@@ -23,7 +23,7 @@ from conduit.core.errors import (
 )
 from conduit.gateway.server.bare import BareResponse
 from conduit.gateway.server.direct import DirectRequest
-from conduit.gateway.server.handlers import AnswerError, DirectHandler
+from conduit.gateway.server.handlers import AnswerError
 from conduit.gateway.server.headers import is_client_api, own_id_headers, request_id
 from conduit.gateway.server.prepared import WholeAnswer
 
@@ -65,11 +65,6 @@ def error_middleware(
             return answer(request, error)
 
     return middleware
-
-
-def guarded(handler: Handler, answer: AnswerError) -> DirectHandler:
-    """A handler that is called without an application: its errors are answered with it."""
-    return DirectHandler(handler, answer)
 
 
 def error_answers(

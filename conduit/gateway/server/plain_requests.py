@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from conduit.gateway.server.handlers import DirectHandler
@@ -66,15 +67,20 @@ class PlainHead:
         self.noted: dict[str, Any] = {}
 
 
-Read = tuple[PlainHead | None, bytes, int, bool]
-"""What was found in the bytes of a connection: one plain request, head and body, or why there is
-none.
+class Read(msgspec.Struct, frozen=True, gc=False):
+    """What was found in the bytes of a connection: one plain request, or why there is none.
 
-The number is of the bytes of a request that have not come: 0 where it is whole, and below 0 where
-that is not known. The last tells whether its head is plain, where the request is not whole.
-"""
+    `missing` are the bytes of a request that have not come: 0 where it is whole, and below 0 where
+    that is not known. `is_plain` tells of its head, where the request is not whole.
+    """
 
-UNREAD: Final[Read] = (None, b"", -1, False)
+    head: PlainHead | None
+    body: bytes
+    missing: int
+    is_plain: bool
+
+
+UNREAD: Final = Read(None, b"", -1, is_plain=False)
 
 _Key = tuple[bytes, bytes, bytes]
 """A head but for the number that is its body's length: what is before it and after it."""
@@ -110,10 +116,10 @@ class RequestReader:
         body_at = head_end + 4
         missing = body_at + int(length) - len(data)
         if not missing:
-            return head, data[body_at:], 0, True
+            return Read(head, data[body_at:], 0, is_plain=True)
         if missing < 0:  # more than one request
             return self._parse(data, head_end, None)
-        return None, b"", missing, True
+        return Read(None, b"", missing, is_plain=True)
 
     def _parse(self, data: bytes, head_end: int, key: _Key | None) -> Read:
         """Read it all, and keep the head under the key."""
@@ -130,9 +136,9 @@ class RequestReader:
         handler = self._handlers.get(data[:line_end])
         if handler is None or not _is_plain(found):
             self._parser = None  # one that has seen the end of a connection reads no other
-            return None, b"", missing, False
+            return Read(None, b"", missing, is_plain=False)
         if missing:
-            return None, b"", missing, True
+            return Read(None, b"", missing, is_plain=True)
         headers: CIMultiDict[str] = CIMultiDict()
         for name, value in found.fields.items():
             if key is None or name != b"content-length":  # it would be that of the first request
@@ -140,7 +146,7 @@ class RequestReader:
         head = PlainHead(handler, data[5 : line_end - 9].decode(), headers)
         if key is not None and head_end <= _LARGEST_KEPT_HEAD:
             self._keep(key, head)
-        return head, found.take_body(), 0, True
+        return Read(head, found.take_body(), 0, is_plain=True)
 
     def _keep(self, key: _Key, head: PlainHead) -> None:
         heads = self._heads

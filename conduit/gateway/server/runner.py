@@ -223,7 +223,8 @@ class EdgeHandler(RequestHandler):
             if direct.request is not None:
                 direct.hold(data)
                 return
-            # Of most connections aiohttp has had nothing, so that it waits for its first request.
+            # Of most connections aiohttp has had nothing (it counts each request that it is to
+            # serve), so that it waits for its first one.
             untouched = not (self._request_count or self._head_bytes or self._close)
             data = direct.left_of(data, idle=untouched or self._is_idle())
             if not data:

@@ -99,7 +99,7 @@ class Attempts:
         place = choose(usable, self._draw, leg.session)
         return self._attempt(exchange, course, waiting.pop(0), place)
 
-    # The first attempt.
+    # Setting out.
 
     def _leg(self, exchange: Exchange, decision: Decision, because: str | None = None) -> Leg:
         policy = decision.policy

@@ -100,6 +100,8 @@ class Recording(msgspec.Struct, eq=False):
     _finish: Callable[[Exchange], None]
     _exchange: Exchange
 
+    __repr__ = object.__repr__  # without the prompt
+
     def __enter__(self) -> None:
         return None
 
@@ -149,7 +151,7 @@ def _headers_of_error(exchange: Exchange) -> dict[str, str]:
 
 
 class _Unknown(NamedTuple):
-    """In the place of a key, a group or a call that a request did not come to have."""
+    """In the place of what a request did not come to have: a key, a group, a call, a credential."""
 
     id: None = None
     name: None = None

@@ -126,6 +126,8 @@ class Settling(msgspec.Struct, eq=False):
     _exchange: Exchange
     _attempt: Attempt
 
+    __repr__ = object.__repr__  # without the prompt
+
     def __enter__(self) -> None:
         attempt = self._attempt
         if attempt.deployment is not None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +56,21 @@ def test_a_full_ring_holds_few_objects() -> None:
     found = dict(ring.since(20_001, 10_000))
     assert len(found) == 10_000
     assert found[29_999] == (29_998, FINISHED, {"id": "req_29998"})
+
+
+class Unpackable:
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def __reduce__(self) -> str:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [ValueError, RecursionError, OverflowError, TypeError])
+def test_what_cannot_be_packed_is_kept_as_it_is(error: type[Exception]) -> None:
+    ring = Ring(40)
+    data = [Unpackable(error) if number % 7 == 0 else number for number in range(60)]
+    for number, each in enumerate(data):
+        ring.add(number, STARTED, each)
+    assert len(ring.newest) < 10
+    assert [kept[2] for _, kept in ring.since(21, 40)] == data[20:]

@@ -475,3 +475,25 @@ async def test_too_long_a_journal_refuses_holds(engine: Engine, tmp_path: Path) 
         await ledger.caught_up()
         assert ledger.state().journal_bytes_unapplied == 0
         await ledger.hold(claim())
+
+
+async def test_a_key_that_has_spent_its_day_is_let_in_the_next_day(
+    engine: Engine, tmp_path: Path
+) -> None:
+    now = [AT_MS]
+    soft = terms(1, id="bud_0", mode="soft")
+    daily = terms(600, period="day")
+    async with await opened(engine, tmp_path, soft, daily, clock_ms=lambda: now[0]) as ledger:
+        assert ledger.exhausted("key_1") is None
+        ledger.settle(await ledger.hold(claim(600)), ending(600))
+        assert ledger.exhausted("key_1") == daily
+        now[0] += DAY_MS
+        assert ledger.exhausted("key_1") is None
+        now[0] -= DAY_MS
+        assert ledger.exhausted("key_1") == daily
+
+
+async def test_a_budget_of_nothing_lets_nobody_in(engine: Engine, tmp_path: Path) -> None:
+    nothing = terms(0)
+    async with await opened(engine, tmp_path, nothing) as ledger:
+        assert ledger.exhausted("key_1") == nothing

@@ -1,6 +1,7 @@
 """A trace says in which order a request's candidates stood, however it was put together."""
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from conduit.gateway.health.deployments import Effect
 from conduit.gateway.health.registry import Health, Speed
 from conduit.gateway.pricing import Rates
 from conduit.gateway.routing.strategies import STRATEGIES
-from conduit.gateway.routing.trace import TracedAttempt, read_trace, trace_of
+from conduit.gateway.routing.trace import TracedAttempt, _written, read_trace, trace_of
 from conduit.gateway.stages.admit import cost_at
 from conduit.gateway.stages.attempts import Attempts
 from conduit.gateway.stages.resolve import Resolve
@@ -28,9 +29,9 @@ def price_of(overrides: object, provider: str, vendor: str | None, model: str) -
 class World:
     """One alias over all models of one provider."""
 
-    def __init__(self, strategy: str, credentials: int = 1) -> None:
+    def __init__(self, strategy: str, credentials: int = 1, models: Sequence[str] = MODELS) -> None:
         keys = tuple(Credential(f"c{index}", f'"c{index}"', "s") for index in range(credentials))
-        targets = tuple(Target("p", model) for model in MODELS)
+        targets = tuple(Target("p", model) for model in models)
         mapping = AliasMapping("1", "fast", strategy, targets, (), 0, Policy())
         self.snapshot = Snapshot(1, {"p": upstream("p", credentials=keys)}, {"fast": mapping}, {})
         self.health = Health()
@@ -100,3 +101,16 @@ async def test_what_was_unusual_is_in_the_trace_behind_usual_ones() -> None:
     assert [each.state for each in leg.candidates] == ["ready", "ready", "breaker_open"]
     world.health.close_breaker(first)
     assert checked(await world.served()) == usual
+
+
+@pytest.mark.parametrize("credentials", [1, 2])
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+async def test_the_only_target_has_the_same_trace_each_time(
+    strategy: str, credentials: int
+) -> None:
+    world = World(strategy, credentials, models=MODELS[:1])
+    for _ in range(3):
+        asked = await world.served()
+        course = asked.course
+        assert course is not None
+        assert checked(asked) == _written(asked, course)

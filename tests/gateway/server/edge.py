@@ -15,9 +15,9 @@ from conduit.gateway.server.errors import (
     RefuseLogin,
     error_answers,
     error_middleware,
-    guarded,
 )
 from conduit.gateway.server.expect import defer_continue
+from conduit.gateway.server.handlers import DirectHandler
 from conduit.gateway.server.headers import finish_headers
 from conduit.gateway.server.runner import DIRECT, EdgeOptions, GatewayRunner
 
@@ -133,7 +133,7 @@ async def serving(
     app.router.add_get(path, handler)
     if direct:
         answer = error_answers(encode_error, refuse_login=refuse_login)
-        app[DIRECT] = {path: guarded(handler, answer)}
+        app[DIRECT] = {path: DirectHandler(handler, answer)}
     runner = GatewayRunner(app, encode_error, options, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context)

@@ -31,21 +31,19 @@ def post(body: bytes, *lines: str, path: str = PATHS[0], length: int | None = No
 
 def shown(read: Read) -> object:
     """What can be compared of it."""
-    head, body, missing, is_plain = read
+    head = read.head
     facts = None if head is None else (head.path, list(head.headers.items()))
-    return facts, body, missing, is_plain
+    return facts, read.body, read.missing, read.is_plain
 
 
 def head_of(read: Read) -> PlainHead:
-    head, _, _, _ = read
-    assert head is not None
-    return head
+    assert read.head is not None
+    return read.head
 
 
 def body_of(read: Read) -> bytes:
-    head, body, _, _ = read
-    assert head is not None
-    return body
+    assert read.head is not None
+    return read.body
 
 
 def test_a_head_that_is_found_again_is_shared_whatever_the_length_of_the_body() -> None:

@@ -69,7 +69,7 @@ class _NamedTool(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 class _Fields(msgspec.Struct, forbid_unknown_fields=True):
     """The fields of a plain call, none of which can be nested too deeply but the tools.
 
-    Those from the temperature to the user are only read, so as to be proved JSON.
+    Those from the temperature to the user are read for their types alone, which bound their depth.
     """
 
     model: Annotated[str, Meta(min_length=1, max_length=MAX_MODEL_LENGTH)]

@@ -30,7 +30,8 @@ from conduit.gateway.dialects.target import EncodedRequest
 from conduit.gateway.provider import Operation, Quirks
 
 _CAP_FIELDS = ("max_completion_tokens", "max_tokens")
-
+_OWN_FIELDS = frozenset({*_CAP_FIELDS, "model", "stream_options"})
+_NULL = msgspec.Raw(b"null")
 
 _encode = msgspec.json.Encoder().encode
 _RAW_USAGE_OPTIONS = msgspec.Raw(b'{"include_usage":true}')
@@ -113,10 +114,11 @@ def encode_call(
         and output_cap is None
         and quirks.fields is None
         and (call.wants_stream_usage if asks_usage else not call.stream)
-        and "model" in call.fields
+        and call.fields.get("model", _NULL) != _NULL  # which a moderation need not name
     ):
         return EncodedRequest(call.body)
     fields = _with_params(call, params) if params else call.fields.copy()
+    asked = frozenset(fields)
     fields["model"] = msgspec.Raw(_encode(model))
     if call.stream:
         _set_stream_usage(fields, ask=asks_usage)
@@ -125,7 +127,9 @@ def encode_call(
     if quirks.fields is None:
         return EncodedRequest(_encode(fields))
     fields, dropped = adapt_raw(fields, quirks.fields)
-    return EncodedRequest(_encode(fields), dropped)
+    # Nobody asked for what the gateway adds itself.
+    told = tuple([name for name in dropped if name in asked or name not in _OWN_FIELDS])
+    return EncodedRequest(_encode(fields), told)
 
 
 def _with_params(call: ClientCall, params: Mapping[str, Any]) -> dict[str, msgspec.Raw]:
@@ -173,9 +177,6 @@ def _set_cap(
     own = "max_tokens" if operation is Operation.COMPLETION else quirks.output_cap_field
     for name in written or [own]:
         fields[name] = msgspec.Raw(b"%d" % cap)
-
-
-_NULL = msgspec.Raw(b"null")
 
 
 def _model(values: Mapping[str, Any]) -> str:

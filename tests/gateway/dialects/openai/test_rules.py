@@ -187,3 +187,23 @@ def test_a_body_gets_the_envelope_of_its_vendor() -> None:
     quirks = Quirks(model_in_body=False, added={"anthropic_version": "v"})
     assert with_envelope(body, quirks) == b'{"max_tokens":1,"anthropic_version":"v"}'
     assert with_envelope(body, Quirks(added={"a": 1})) == b'{"model":"m","max_tokens":1,"a":1}'
+
+
+@pytest.mark.parametrize(("asked", "told"), [({}, ()), ({"max_tokens": 500}, ("max_tokens",))])
+def test_a_cap_that_the_gateway_adds_is_not_told_as_dropped(
+    asked: dict[str, int], told: tuple[str, ...]
+) -> None:
+    call = decode_call(
+        Operation.CHAT, json.dumps({"model": "m", "messages": MESSAGES, **asked}).encode()
+    )
+    encoded = encode_call(
+        call,
+        model="m",
+        params={},
+        ask_stream_usage=True,
+        output_cap=300,
+        quirks=Quirks(
+            output_cap_field="max_tokens", fields=FieldRules(dropped=frozenset({"max_tokens"}))
+        ),
+    )
+    assert encoded.dropped == told

@@ -233,8 +233,9 @@ def test_a_body_that_needs_no_change_is_sent_as_it_is(
     assert (json.loads(out) == json.loads(call.body)) is same
 
 
-def test_a_moderation_that_names_no_model_is_sent_with_one() -> None:
-    call = read_moderation(b'{"input":"x"}')
+@pytest.mark.parametrize("body", [b'{"input":"x"}', b'{"model":null,"input":"x"}'])
+def test_a_moderation_that_names_no_model_is_sent_with_one(body: bytes) -> None:
+    call = read_moderation(body)
     assert json.loads(sent(call, model=call.model)) == {"input": "x", "model": MODERATION_MODEL}
 
 

@@ -141,7 +141,7 @@ async def test_a_database_that_is_gone_is_not_durable(tmp_path: Path) -> None:
 async def test_sums_beyond_64_bits_are_exact(tables: LedgerTables, tmp_path: Path) -> None:
     row = ("req", "key_1", "fast", "p", "m", None, "chat", False)
     done = ("done", "succeeded", 200, None, False, 0, INT64_MAX, 0, "v", "provider")
-    rest = (0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 6, None, "grp_1", None, 0, 0)
+    rest = (0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 6, None, "grp_1", None, 1, 0, 0)
     await tables.write(
         lambda w: w.insert_attempts([(f"att_{n}", *row, *done, *rest) for n in range(3)])
     )
@@ -178,6 +178,7 @@ def attempt(name: str, key_id: str, state: str, held_at_ms: int) -> tuple[Any, .
         None,
         None,
         None,
+        1,
         0,
         0,
     )
