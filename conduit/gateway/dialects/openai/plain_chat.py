@@ -5,6 +5,7 @@ What is read here is read in C as far as it goes; a body with anything else in i
 with it, is left to the strict reading of `wire.py`, which knows what to say of it.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -30,6 +31,11 @@ from conduit.gateway.dialects.strict_json import (
 from conduit.gateway.provider import Operation
 
 _LARGEST_BODY: Final = 1_000_000  # a larger one is asked first how many values it holds
+_LONG_BODY: Final = 16 * 1024
+
+_MESSAGES: Final = b'"messages"'
+_COLON: Final = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_NOTHING: Final = msgspec.Raw(b"[]")
 
 _Cap = Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)]
 
@@ -73,7 +79,7 @@ class _Fields(msgspec.Struct, forbid_unknown_fields=True):
     """
 
     model: Annotated[str, Meta(min_length=1, max_length=MAX_MODEL_LENGTH)]
-    messages: Annotated[list[_Turn], Meta(min_length=1, max_length=MAX_MESSAGES)]
+    messages: Annotated[list[_Turn], Meta(max_length=MAX_MESSAGES)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     max_tokens: _Cap | None = None
@@ -98,6 +104,7 @@ class _Fields(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(_Fields).decode
+_decode_turns = msgspec.json.Decoder(Annotated[list[_Turn], Meta(max_length=MAX_MESSAGES)]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -106,12 +113,11 @@ def read_plain_chat(body: bytes) -> ClientCall | None:
     if len(body) > _LARGEST_BODY:
         return None
     try:
-        values = _decode(body)
-        raw = decode_raw(body)
+        values, raw = (_read_long(body) if len(body) >= _LONG_BODY else None) or _read(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     model, turns, tools = values.model, values.messages, values.tools
-    if not model.isprintable() or (tools and is_too_deep(tools, MAX_DEPTH - 1)):
+    if not turns or not model.isprintable() or (tools and is_too_deep(tools, MAX_DEPTH - 1)):
         return None
     check_duplicates(body, raw)
     text_bytes, text_alone = _read_turns(turns)
@@ -137,6 +143,41 @@ def read_plain_chat(body: bytes) -> ClientCall | None:
         # Signatures would stand in fields that are not read here, and of ids it can be seen.
         unmixed=text_alone or not any(map(_has_made_id, turns)),
     )
+
+
+_Read = tuple[_Fields, dict[str, msgspec.Raw]]
+"""The fields of a body as values, and as they stood."""
+
+
+def _read(body: bytes) -> _Read:
+    return _decode(body), decode_raw(body)
+
+
+def _read_long(body: bytes) -> _Read | None:
+    """The same, going over the messages once; None where it is not seen where they stand.
+
+    They are nearly all of a long body, so they are read apart, and the rest with none in their
+    place. Without a backslash in the rest every quote of it begins or ends a string, and what
+    reads `"messages"` once is the one field of that name. That the messages end where they are
+    taken to end is proved by their being one array, and the rest an object, by themselves.
+    """
+    colon = _COLON.match(body, body.find(_MESSAGES) + len(_MESSAGES))
+    end = body.rfind(b'"}]') + 3  # the last turn ends in a text; tools mostly in an object
+    if colon is None or end <= (start := colon.end()):
+        return None
+    rest = b"%b[]%b" % (body[:start], body[end:])
+    if rest.count(_MESSAGES) != 1 or b"\\" in rest:
+        return None
+    try:
+        values, raw = _read(rest)
+        if raw["messages"] != _NOTHING:
+            return None
+        messages = body[start:end]
+        values.messages = _decode_turns(messages)
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+        return None
+    raw["messages"] = msgspec.Raw(messages)
+    return values, raw
 
 
 def _read_turns(turns: Sequence[_Turn]) -> tuple[int, bool]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from conduit.core.errors import RequestError
 from conduit.gateway.dialects.call_limits import MAX_CHOICES, MAX_MESSAGES, MAX_TOOLS
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.openai import plain_chat
 from conduit.gateway.dialects.openai import wire as openai_wire
 from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
 from conduit.gateway.dialects.openai.wire import decode_call
@@ -184,4 +185,49 @@ def test_both_readings_agree_on_settings_of_every_kind(settings: dict[str, bytes
 @given(st.dictionaries(NAMES, VALUES | TURNS | TOOLS))
 def test_both_readings_agree_on_every_body(fields: dict[str, Any]) -> None:
     body = json.dumps(PLAIN | fields).encode()
+    assert usually(body) == strictly(body)
+
+
+PIECES = st.tuples(
+    st.sampled_from(
+        ['"messages"', '"mess\\u0061ges"', '"model"', '"metadata"', '"user"', '"stop"', '"tools"']
+    ),
+    st.sampled_from([":", " : ", ":\n"]),
+    st.sampled_from(
+        [
+            *('"m"', "null", "[]", '["a"]', '["\\"}]"]', '"\\"}]"', '"]"', '"\\"messages\\":["'),
+            *(json.dumps([TURN]), json.dumps([TURN, CALLING]), json.dumps([CALLING, TURN])),
+            *('[{"role":"user","content":"\\"messages\\":[]"}]', '[{"role":"user","content":1}]'),
+            *('{"messages":[]}', '{"messages":"x"}', json.dumps([TOOL]), '[{"messages":[]}]'),
+            *('[{"role":"user","content":"\\ud800"}]', '[{"role":"user","content":"x"} ]', "[}]"),
+        ]
+    ),
+)
+
+
+@given(st.lists(PIECES, max_size=5), st.sampled_from([",", ", ", "\n,"]))
+def test_a_long_body_is_read_as_any_other(
+    pieces: list[tuple[str, str, str]], separator: str
+) -> None:
+    body = ("{" + separator.join(["".join(piece) for piece in pieces]) + "}").encode()
+    shortly = read_or_error(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_chat, "_LONG_BODY", 0)
+        assert read_or_error(body) == shortly
+    assert usually(body) == strictly(body)
+
+
+def read_or_error(body: bytes) -> ClientCall | str | None:
+    try:
+        return read_plain_chat(body)
+    except RequestError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("trailing", [{}, {"stream": True}, {"tools": [TOOL]}, {"stop": ["a"]}])
+def test_the_messages_of_a_long_body_are_gone_over_once(trailing: dict[str, Any]) -> None:
+    turns = [TURN | {"content": "a long text\n" * 3000}]
+    body = json.dumps({"model": "m", "messages": turns, **trailing}).encode()
+    assert plain_chat._read_long(body) is not None
+    assert read_or_error(body) == read_plain_chat(body)
     assert usually(body) == strictly(body)
