@@ -33,14 +33,14 @@ _TAKEN_AS_DOWN: Final = Blocked("down", "taken as down, as asked", math.inf)
 def rank(health: Health, decision: Decision, asked: Asked, draw: Draw) -> list[Ranked]:
     """All candidates, those that take a call now in the order of the strategy, then the others in
     the order in which they will."""
-    breakers = decision.policy.breakers
-    if len(decision.candidates) == 1 and not asked.down:
+    breakers, down = decision.policy.breakers, asked.down
+    if len(decision.candidates) == 1 and not down:
         return [only(health, decision.candidates[0], breakers=breakers)]
     now = health.clock()
     ready: list[Ranked] = []
     blocked: list[Ranked] = []
     for candidate in decision.candidates:
-        if candidate.upstream.name in asked.down:
+        if down and candidate.upstream.name in down:
             blocked.append(Ranked(candidate, math.inf, _TAKEN_AS_DOWN))
             continue
         usable = usable_places(health, candidate, breakers=breakers, now=now)
@@ -60,9 +60,10 @@ def rank(health: Health, decision: Decision, asked: Asked, draw: Draw) -> list[R
     standings = [_standing(each.candidate, now, cost_of) for each in ready]
     ranked = []
     for index, score in ranking(strategy, standings, draw, session):
-        ready[index].score = score
-        ranked.append(ready[index])
-    return ranked + blocked
+        each = ready[index]
+        each.score = score
+        ranked.append(each)
+    return ranked + blocked if blocked else ranked
 
 
 def only(health: Health, candidate: Candidate, *, breakers: bool) -> Ranked:
@@ -84,14 +85,15 @@ def _standing(candidate: Candidate, now: float, cost_of: CostOf | None) -> Stand
     Its places have just been looked up, as it takes a call.
     """
     places = candidate.places.found
-    deployment = places[0].deployment
+    deployment, _ = places[0]
     in_flight = deployment.in_flight
     ttft_ms, tokens_per_s = deployment.speeds_at(now)
-    for each in places[1:] if len(places) > 1 else ():
-        in_flight += each.deployment.in_flight
-        ttft_there, tokens_there = each.deployment.speeds_at(now)
-        ttft_ms = _known(min, ttft_ms, ttft_there)
-        tokens_per_s = _known(max, tokens_per_s, tokens_there)
+    if len(places) > 1:
+        for each in places[1:]:
+            in_flight += each.deployment.in_flight
+            ttft_there, tokens_there = each.deployment.speeds_at(now)
+            ttft_ms = _known(min, ttft_ms, ttft_there)
+            tokens_per_s = _known(max, tokens_per_s, tokens_there)
     return Standing(
         candidate.name,
         candidate.order,
@@ -135,8 +137,8 @@ def usable_places(
     is_fresh = looked_up.token is health.token
     places = looked_up.found if is_fresh else places_of(health, candidate)
     if len(places) == 1:
-        place = places[0]
-        why = health.blocked(place.deployment, place.credential, now, breakers=breakers)
+        deployment, credential = places[0]
+        why = health.blocked(deployment, credential, now, breakers=breakers)
         return places if why is None else why
     usable: list[Place] = []
     soonest: Blocked | None = None

@@ -98,13 +98,13 @@ def lowest_latency(standings: Sequence[Standing], draw: Draw) -> list[float]:
     Multiplied by the calls in flight and one more, so that a fast target is not run over (the
     "peak EWMA" of Finagle). What is not known, or not any more, is tried first.
     """
-    random = draw.random
-    return [
-        (_EXPLORED_FIRST_MS if (expected := expected_ms(each)) is None else expected)
-        * (each.in_flight + 1)
-        + random() * TIE_BREAK
-        for each in standings
-    ]
+    random, scores = draw.random, []
+    for each in standings:
+        expected = expected_ms(each)
+        if expected is None:
+            expected = _EXPLORED_FIRST_MS
+        scores.append(expected * (each.in_flight + 1) + random() * TIE_BREAK)
+    return scores
 
 
 def expected_ms(standing: Standing) -> float | None:
@@ -160,8 +160,9 @@ def ranking(
 
 def _are_equals(standings: Sequence[Standing]) -> bool:
     """Whether none comes before another one whatever the strategy."""
+    order = standings[0].order if standings else 0
     for each in standings:  # noqa: SIM110  # half as dear, and done for every request
-        if each.order != standings[0].order or not each.weight:
+        if each.order != order or not each.weight:
             return False
     return True
 

@@ -63,6 +63,7 @@ class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
     trimmed: int = 0
 
 
+_NEVER: Final = math.inf
 _MARKED: Final = 0.5
 """A score that stands for any."""
 
@@ -102,12 +103,15 @@ def _usual(exchange: Exchange, course: Course) -> str | None:
     first = leg.ranked[0]
     if len(leg.ranked) == 1 and first.blocked is None and not first.score:  # never compared
         return places.traced_alone or _keep_alone(leg, attempt)
-    scored = []
+    scores, before = [], []
     for each in leg.ranked:
-        if each.blocked is not None or each.score == math.inf:
+        score = each.score
+        if score == _NEVER or each.blocked is not None:
             return None
-        before = each.candidate.places.traced or _keep_before_score(each.candidate)
-        scored.append(f"{before}{each.score!r}}}")
+        scores.append(score)
+        before.append(each.candidate.places.traced or _keep_before_score(each.candidate))
+    texts = _encode(scores).decode()[1:-1].split(",")  # in a sixth of the time of repr
+    scored = [f"{start}{text}}}" for start, text in zip(before, texts, strict=True)]
     head, tail = places.traced_around or _keep_around(leg, attempt)
     return f"{head}{','.join(scored)}{tail}"
 
