@@ -84,9 +84,6 @@ _TEXT = (_PARAGRAPH + _LIST + _CODE) * 10
 class _Finished(SimpleNamespace):
     """The record of a request that finished."""
 
-    def __init__(self, facts: dict[str, Any]) -> None:
-        super().__init__(**facts)
-
     def as_event(self) -> dict[str, Any]:
         return vars(self)
 
@@ -131,7 +128,7 @@ class StandIn:
         for _ in range(count):
             self.made += 1
             self.bus.publish(
-                EventKind.REQUEST_FINISHED, _Finished(self._made_up(self.made) | fields)
+                EventKind.REQUEST_FINISHED, _Finished(**(self._made_up(self.made) | fields))
             )
 
     async def hush(self) -> None:

@@ -18,7 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """What the data of an event is made from once somebody looks at it; it must not change."""
+    """What the data of an event is made from once somebody looks at it; it must not change.
+
+    Older ones are packed: one comes back from `pickle` as it was, as structs and dataclasses do.
+    """
 
     def as_event(self) -> Mapping[str, Any]: ...
 
