@@ -3,7 +3,7 @@
 The newest stand as they were published. Older ones are packed, some hundred into one piece: nearly
 none of them is ever looked at, and to take an event apart after thousands of others costs more than
 all that publishing does, as its objects have left the processor's caches long before. Packed, an
-event takes about a tenth of the memory, too.
+event takes about a fifth of the memory, too.
 """
 
 import pickle

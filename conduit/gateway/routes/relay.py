@@ -74,7 +74,7 @@ class HttpRelay(msgspec.Struct, eq=False):
     __repr__ = object.__repr__
 
     async def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        prepared = isinstance(self._request, DirectRequest) or takes_prepared(self._request)
+        prepared = takes_prepared(self._request)
         if prepared and len(body) <= _READ_AHEAD_BYTES:
             # The server sends it once the handler returns it; the connection takes it all at once.
             self.response = WholeAnswer(status, headers, body)
