@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 from conduit.core.errors import ConduitError, DatabaseUnavailableError, UnavailableError
 from conduit.core.ids import now_ms
@@ -19,6 +20,7 @@ from conduit.gateway.storage import keys
 from conduit.gateway.storage.engine import Database, outages_reported, reading, writing
 
 _CACHED_KEYS = 10_000
+_KEPT_DIGESTS = 256  # beside as many heads of requests, in which the secrets are
 _CACHED_S = 60.0
 _LOOKED_UP_WITHIN_S = 2.0
 # While the database is away one look-up a second finds out whether it is back.
@@ -82,8 +84,7 @@ class Keyring:
 
     def cached(self, key_text: str) -> KeyGrant | None:
         """The grant if it is in memory; None says nothing but that `find` must be asked."""
-        # A header may hold lone surrogates, which plain UTF-8 would refuse to encode.
-        digest = hashlib.sha256(key_text.encode("utf-8", "surrogatepass")).digest()
+        digest = _digest_of_any(key_text)
         entry = self._entries.get(digest)
         if entry is None or entry.grant is None or entry.until <= self._clock():
             return None
@@ -243,3 +244,9 @@ class Keyring:
         digests.discard(digest)
         if not digests:
             self._digests_of_id.pop(key_id, None)
+
+
+@lru_cache(_KEPT_DIGESTS)
+def _digest_of_any(key_text: str) -> bytes:
+    """A header may hold lone surrogates, which plain UTF-8 would refuse to encode."""
+    return hashlib.sha256(key_text.encode("utf-8", "surrogatepass")).digest()

@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,30 @@ async def test_those_who_wait_for_their_records_share_one_write(
     await asyncio.gather(*asked)
     assert len(counted) == 1
     assert stored(tmp_path) == tuple(note(n) for n in range(5))
+    await journal.close()
+
+
+async def test_a_record_that_has_no_line_keeps_no_other_from_being_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    wrong = ProgressRecord("att_wrong", cast(int, object()))
+    journal.append(note(1))
+    journal.append(wrong)
+    refused, written = journal.append_awaited(wrong), journal.append_awaited(note(2))
+    assert journal.waiting == 4
+    with pytest.raises(JournalUnwritableError):
+        await refused
+    await written
+    with pytest.raises(TypeError):
+        journal.append_now(wrong)
+    journal.append_now(note(3))
+    assert journal.waiting == 0
+    assert not failing(journal)
+    assert stored(tmp_path) == (note(1), note(2), note(3))
+    assert [each.message for each in caplog.records] == [
+        "a ProgressRecord has no line in the journal"
+    ] * 2
     await journal.close()
 
 

@@ -172,7 +172,7 @@ def _read_long(body: bytes) -> _Read | None:
         values, raw = _read(rest)
         if raw["messages"] != _NOTHING:
             return None
-        messages = body[start:end]
+        messages = memoryview(body)[start:end]  # no copy, which would be kept as long as the body
         values.messages = _decode_turns(messages)
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         return None
