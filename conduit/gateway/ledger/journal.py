@@ -211,7 +211,7 @@ class Journal:
             self._loop.call_soon(self.flush)
 
     def _make_lines(self) -> None:
-        """Those of a turn in a row: made one by one amid all else, they take twice the time."""
+        """Those of a turn in a row: each by itself, amid all else, takes longer."""
         appended, self._appended = self._appended, []
         for record, written in appended:
             try:
