@@ -248,5 +248,5 @@ class Keyring:
 
 @lru_cache(_KEPT_DIGESTS)
 def _digest_of_any(key_text: str) -> bytes:
-    """A header may hold lone surrogates, which plain UTF-8 would refuse to encode."""
+    """As `digest_of`, of any text: a header may hold lone surrogates, which that refuses."""
     return hashlib.sha256(key_text.encode("utf-8", "surrogatepass")).digest()
