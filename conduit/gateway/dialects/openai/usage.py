@@ -78,7 +78,8 @@ def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
         return None
     if not 0 <= prompt <= LARGEST_COUNT or not 0 <= completion <= LARGEST_COUNT:
         return None
-    if raw["total_tokens"] != prompt + completion:
+    total = raw["total_tokens"]
+    if total != prompt + completion or type(total) is bool:  # which equals a sum of 0 or 1
         return None
     return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
 

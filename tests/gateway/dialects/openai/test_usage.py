@@ -34,6 +34,7 @@ USAGES = st.fixed_dictionaries(
 @given(USAGES | USAGES.map(lambda raw: raw | {"prompt_tokens": 3, "completion_tokens": 7}))
 @example({"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10})
 @example({"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10, "cached_tokens": 2})
+@example({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": False})
 def test_a_plain_usage_is_read_as_any_other(raw: dict[str, Any]) -> None:
     plain = reported_usage(raw, "flex"), usage_of_writing(raw), usage_of_writing(raw, "default")
     with pytest.MonkeyPatch.context() as patch:
