@@ -14,7 +14,7 @@ DEVELOPMENT := $(VENV)/development.stamp
 BENCH := $(VENV)/bench
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check fix completions soak bench bench-tui bench-size size setup install services lock clean
+.PHONY: help up test check fix completions soak bench bench-turns bench-tui bench-size size setup install services lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -48,6 +48,10 @@ soak: $(DEVELOPMENT) ## run the repeating tests with their full counts; prints f
 bench: $(BENCH)/runtime.stamp ## measure the gateway beside nginx and a bare pass-through (Linux)
 	@$(BENCH)/bin/python -m compileall -q conduit
 	@PATH="$(abspath $(BENCH))/bin:$$PATH" $(BENCH)/bin/python bench/run.py $(ARGS)
+
+bench-turns: $(BENCH)/runtime.stamp ## compare gateways by short turns: ARGS="conduit conduit@../before" (Linux)
+	@$(BENCH)/bin/python -m compileall -q conduit
+	@PATH="$(abspath $(BENCH))/bin:$$PATH" $(BENCH)/bin/python bench/turns.py $(ARGS)
 
 bench-tui: $(DEVELOPMENT) ## measure the terminal interface on a terminal of its own (Linux)
 	@$(BIN)/python bench/tui.py $(ARGS)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import time
 import tomllib
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -156,6 +157,15 @@ class Tree:
                 seconds[name] += sum(map(int, after.split()[11:15])) / TICK
         return seconds
 
+    def cpu_ns(self) -> int:
+        """The same in all and to the nanosecond, of the threads that are alive."""
+        total = 0
+        for pid in self.pids():
+            for spent in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+                with contextlib.suppress(OSError):
+                    total += int(spent.read_text().split()[0])
+        return total
+
     def rss(self) -> int:
         """Resident bytes; a page shared by two processes counts twice."""
         total = 0
@@ -262,9 +272,8 @@ class Running:
                     raise RuntimeError(f"{self.subject.name} does not answer: {error}") from error
                 time.sleep(0.02)
 
-    def run(self, case: Case) -> dict:
-        """One case; the figures of the load, plus what it cost this process tree."""
-        target = load.Target(
+    def target(self, case: Case) -> load.Target:
+        return load.Target(
             self.base_url,
             self.limited_key if case.limited else self.key,
             case.model,
@@ -274,6 +283,10 @@ class Running:
             self.subject.model_prefix,
             case.client,
         )
+
+    def run(self, case: Case) -> dict:
+        """One case; the figures of the load, plus what it cost this process tree."""
+        target = self.target(case)
         cpu_before = self.tree.cpu()
         side_before = self.sidecar.cpu() if self.sidecar else Counter()
         rss_open = 0
@@ -414,15 +427,36 @@ def upstream(setup: Setup, folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def started(paths: list[Path], core: int) -> Iterator[list[Running]]:
-    """The gateways of these TOML files; one that does not come up is left out with a word."""
+def bench(setup: Setup) -> Iterator[Path]:
+    """A mock that runs, and a folder for homes of subjects; this process is on the mock's core."""
+    load.raise_file_limit()
+    os.sched_setaffinity(0, {setup.load})
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        with upstream(setup, folder):
+            yield folder
+
+
+def read_subject(path: Path, name: str, folder: Path) -> Subject:
+    """The subject of a TOML file under a name of its own, with a home and a free port for it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        os.environ["BENCH_PORT"] = str(free.getsockname()[1])
+    os.environ["BENCH_HOME"] = f"{folder}/{name}"
+    return replace(Subject.read(path), name=name)
+
+
+@contextlib.contextmanager
+def started(subjects: Iterable[Subject], core: int) -> Iterator[list[Running]]:
+    """These gateways; one that does not come up is left out with a word."""
     running: list[Running] = []
     try:
-        for path in paths:
+        for subject in subjects:
             try:
-                gateway = Running(Subject.read(path), core)
+                gateway = Running(subject, core)
             except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-                print(f"left out: {path.stem}: {error}", file=sys.stderr)
+                print(f"left out: {subject.name}: {error}", file=sys.stderr)
                 continue
             print(gateway.subject.name, gateway.facts, file=sys.stderr, flush=True)
             running.append(gateway)
@@ -434,16 +468,11 @@ def started(paths: list[Path], core: int) -> Iterator[list[Running]]:
 
 def compare(paths: list[Path], cases: list[str], rounds: int, setup: Setup) -> tuple[dict, list]:
     """(facts by subject, a record for each subject, case and round), rounds interleaved."""
-    load.raise_file_limit()
-    os.sched_setaffinity(0, {setup.load})
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     records: list[dict] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        upstream(setup, Path(folder)),
-    ):
-        os.environ["BENCH_HOME"] = f"{folder}/home"
-        with started(paths, setup.gateway) as running:
+    with bench(setup) as folder:
+        # Read one after the other as they are started: each finds its home in the environment.
+        subjects = (read_subject(path, path.stem, folder) for path in paths)
+        with started(subjects, setup.gateway) as running:
             for number in range(rounds):
                 for name in cases:
                     for gateway in running:

@@ -15,12 +15,14 @@ from typing import Any, NoReturn
 import msgspec
 
 from conduit.core.errors import InvalidRequestError, UnknownParameterError
+from conduit.gateway.dialects.long_text import LONG, read_long_text
 
 MAX_DEPTH = 64
 _CONTAINERS = frozenset({dict, list})
 MAX_INTEGER_DIGITS = 4300
 MAX_COMMAS = 1_000_000
 """Which bounds the values a body may hold: as `[],[],…`, 32 MiB would decode to 700."""
+_FEW = 1000
 
 # Fields with which other gateways let a caller choose where a request goes, with what credential
 # or at what price. Here only the operator decides these, so they are refused rather than ignored.
@@ -105,10 +107,10 @@ def read_object(body: Body) -> JsonObject:
     """Read a client's body, or raise an InvalidRequestError that says what is wrong and where."""
     if isinstance(body, JsonObject):
         return body
-    if len(body) > MAX_COMMAS and body.count(b",") > MAX_COMMAS:
+    if len(body) > MAX_COMMAS and _holds_many_commas(body):
         raise InvalidRequestError(f"The request body holds more than {MAX_COMMAS:,} commas")
     try:
-        fields = JsonObject(decode_raw(body), _decode_value(body))
+        fields = JsonObject(decode_raw(body), _value_of(body))
     except RecursionError as error:
         raise _too_deep() from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -116,6 +118,24 @@ def read_object(body: Body) -> JsonObject:
     check_duplicates(body, fields.raw)
     _check_depth(body, fields.values)
     return fields
+
+
+def _value_of(body: bytes) -> Any:
+    value = read_long_text(body) if len(body) >= LONG else None
+    return _decode_value(body) if value is None else value
+
+
+def _holds_many_commas(body: bytes) -> bool:
+    return _count_up_to(_FEW, b",", body) > _FEW and body.count(b",") > MAX_COMMAS
+
+
+def _count_up_to(most: int, mark: bytes, body: bytes) -> int:
+    """How often the mark is there, or `most` + 1: by leaps, where `count` looks at each byte."""
+    found, at = 0, body.find(mark)
+    while at >= 0 and found <= most:
+        found += 1
+        at = body.find(mark, at + 1)
+    return found
 
 
 def raw_items(array: msgspec.Raw) -> list[msgspec.Raw]:
@@ -247,8 +267,9 @@ def _spaced(fields: Mapping[str, msgspec.Raw]) -> bytes:
 
 def _check_depth(body: bytes, value: Any) -> None:
     # A body with fewer brackets than the limit cannot be deeper; most stop here.
-    brackets = body.count(b"{") + body.count(b"[")
-    if brackets > MAX_DEPTH and is_too_deep(value, MAX_DEPTH):
+    braces = _count_up_to(MAX_DEPTH, b"{", body)
+    brackets = _count_up_to(MAX_DEPTH, b"[", body) if braces <= MAX_DEPTH else 0
+    if braces + brackets > MAX_DEPTH and is_too_deep(value, MAX_DEPTH):
         raise _too_deep()
 
 

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import InvalidRequestError, UnknownParameterError
-from conduit.gateway.dialects.strict_json import raw_items, read_object, refuse_operator_fields
+from conduit.gateway.dialects import strict_json
+from conduit.gateway.dialects.long_text import read_long_text
+from conduit.gateway.dialects.strict_json import (
+    MAX_DEPTH,
+    raw_items,
+    read_object,
+    refuse_operator_fields,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text() | st.floats(-1e9, 1e9),
@@ -143,6 +150,65 @@ def test_every_object_is_read_as_the_standard_library_reads_it(
 def test_no_bytes_raise_anything_but_a_400(body: bytes | str) -> None:
     with suppress(InvalidRequestError):
         read_object(body if isinstance(body, bytes) else b'{"a":' + body.encode() + b"}")
+
+
+LONG_TEXT = (
+    st.sampled_from([b"", b"\n", b"\x00", b"\x7f", b"\\n", b"\\u00e9", b"\\ud83d", b'"', b"9e9"])
+    | st.sampled_from(["é".encode(), b"\xff"])
+).map(lambda piece: b"+" * 30_000 + piece + b"/" * 20_000)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            b"1e400",
+            b"-1e400",
+            b"1E5",
+            b"9" * 400,
+            b"9" * 5000,
+            b"0.5",
+            b"NaN",
+            b"01",
+            b"-Infinity",
+        ),
+        *(b"[" * levels + b"]" * levels for levels in (63, 64, 300)),
+        *(b"null", b'"b"', b'{"a":1,"a":2}', b"{]", b'"\x1f"', b'"\xff"'),
+    ],
+)
+@given(LONG_TEXT)
+def test_one_long_text_is_read_as_all_others(value: bytes, text: bytes) -> None:
+    for form in (b'{"a":%b,"b":"%b"}', b'{"b":1,"a":[%b],"b":"%b"}', b'{"a":%b,"b":["%b"],"c":0}'):
+        body = form % (value, text)
+        quickly = read_or_refusal(body)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(strict_json, "LONG", len(body) + 1)
+            assert read_or_refusal(body) == quickly
+
+
+def read_or_refusal(body: bytes) -> object:
+    try:
+        fields = read_object(body)
+    except InvalidRequestError as error:
+        return str(error)
+    return repr(fields.values), {name: bytes(raw) for name, raw in fields.raw.items()}
+
+
+def test_a_picture_is_one_long_text() -> None:
+    picture = "data:image/png;base64," + "iVBORw0KGgo" * 10_000
+    part = {"type": "image_url", "image_url": {"url": picture}}
+    body = {"model": "m", "messages": [{"role": "user", "content": [part]}], "n": 2}
+    assert read_long_text(json.dumps(body).encode()) == body
+
+
+@pytest.mark.parametrize("levels", [64, 65])
+def test_brackets_and_braces_are_levels_alike(levels: int) -> None:
+    body = b'{"a":[' * (levels // 2) + (b"[]" if levels % 2 else b"1") + b"]}" * (levels // 2)
+    if levels <= MAX_DEPTH:
+        assert read_object(body).values
+    else:
+        with pytest.raises(InvalidRequestError, match="nested more than 64 levels"):
+            read_object(body)
 
 
 @pytest.mark.parametrize(

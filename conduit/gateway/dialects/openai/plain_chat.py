@@ -21,6 +21,7 @@ from conduit.gateway.dialects.call_limits import (
 from conduit.gateway.dialects.client_call import ClientCall
 from conduit.gateway.dialects.fields import LARGEST_INTEGER
 from conduit.gateway.dialects.input_units import InputUnits
+from conduit.gateway.dialects.long_text import LONG, check_text, find_long_text
 from conduit.gateway.dialects.signatures import MADE_ID
 from conduit.gateway.dialects.strict_json import (
     MAX_DEPTH,
@@ -31,10 +32,10 @@ from conduit.gateway.dialects.strict_json import (
 from conduit.gateway.provider import Operation
 
 _LARGEST_BODY: Final = 1_000_000  # a larger one is asked first how many values it holds
-_LONG_BODY: Final = 16 * 1024
 
 _MESSAGES: Final = b'"messages"'
 _COLON: Final = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_CONTENT: Final = re.compile(rb'"content"[ \t\n\r]*:[ \t\n\r]*"\Z')
 _NOTHING: Final = msgspec.Raw(b"[]")
 
 _Cap = Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)]
@@ -113,14 +114,18 @@ def read_plain_chat(body: bytes) -> ClientCall | None:
     if len(body) > _LARGEST_BODY:
         return None
     try:
-        values, raw = (_read_long(body) if len(body) >= _LONG_BODY else None) or _read(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        read = _read_fields(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return None
+    if read is None:
+        return None
+    values, raw, left_out = read
     model, turns, tools = values.model, values.messages, values.tools
     if not turns or not model.isprintable() or (tools and is_too_deep(tools, MAX_DEPTH - 1)):
         return None
     check_duplicates(body, raw)
     text_bytes, text_alone = _read_turns(turns)
+    text_bytes += left_out
     if tools is not None:
         text_alone = False
         text_bytes += len(_encode(tools)) if tools else 0
@@ -145,12 +150,45 @@ def read_plain_chat(body: bytes) -> ClientCall | None:
     )
 
 
-_Read = tuple[_Fields, dict[str, msgspec.Raw]]
-"""The fields of a body as values, and as they stood."""
+_Read = tuple[_Fields, dict[str, msgspec.Raw], int]
+"""The fields of a body as values, and as they stood; and the bytes of a text that is not in the
+values.
+"""
+
+
+def _read_fields(body: bytes) -> _Read | None:
+    """Raises DecodeError, ValueError or RecursionError where it is no plain call."""
+    if len(body) < LONG:
+        return _read(body)
+    text = find_long_text(body)
+    return (_read_long(body) or _read(body)) if text is None else _read_around(body, *text)
 
 
 def _read(body: bytes) -> _Read:
-    return _decode(body), decode_raw(body)
+    return _decode(body), decode_raw(body), 0
+
+
+def _read_around(body: bytes, start: int, end: int) -> _Read | None:
+    """The same but for the one text that is most of the body; None where it is no turn's content.
+
+    Without it the body is a short one. That what was taken out is one text, and the content of
+    a turn, is proved by the rest: two texts side by side are no JSON, and in a body without
+    backslashes what reads `"messages"` once is the one field of that name.
+    """
+    rest = body[:start] + body[end:]
+    colon = _COLON.match(rest, rest.find(_MESSAGES) + len(_MESSAGES))
+    if colon is None or rest.count(_MESSAGES) != 1 or not _CONTENT.search(body, 0, start):
+        return None
+    values, raw, _ = _read(rest)
+    check_text(body)
+    messages_at = colon.end()
+    messages_end = messages_at + len(raw["messages"])
+    if not messages_at < start <= messages_end:
+        return None
+    size = end - start
+    # No copy, which would be kept as long as the body.
+    raw["messages"] = msgspec.Raw(memoryview(body)[messages_at : messages_end + size])
+    return values, raw, size
 
 
 def _read_long(body: bytes) -> _Read | None:
@@ -169,7 +207,7 @@ def _read_long(body: bytes) -> _Read | None:
     if rest.count(_MESSAGES) != 1 or b"\\" in rest:
         return None
     try:
-        values, raw = _read(rest)
+        values, raw, _ = _read(rest)
         if raw["messages"] != _NOTHING:
             return None
         messages = memoryview(body)[start:end]  # no copy, which would be kept as long as the body
@@ -177,7 +215,7 @@ def _read_long(body: bytes) -> _Read | None:
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         return None
     raw["messages"] = msgspec.Raw(messages)
-    return values, raw
+    return values, raw, 0
 
 
 def _read_turns(turns: Sequence[_Turn]) -> tuple[int, bool]:

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conduit.core.errors import RequestError
+from conduit.gateway.dialects import strict_json
 from conduit.gateway.dialects.call_limits import MAX_CHOICES, MAX_MESSAGES, MAX_TOOLS
 from conduit.gateway.dialects.client_call import ClientCall
+from conduit.gateway.dialects.long_text import find_long_text
 from conduit.gateway.dialects.openai import plain_chat
 from conduit.gateway.dialects.openai import wire as openai_wire
 from conduit.gateway.dialects.openai.plain_chat import read_plain_chat
@@ -212,9 +214,65 @@ def test_a_long_body_is_read_as_any_other(
     body = ("{" + separator.join(["".join(piece) for piece in pieces]) + "}").encode()
     shortly = read_or_error(body)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain_chat, "_LONG_BODY", 0)
-        assert read_or_error(body) == shortly
-    assert usually(body) == strictly(body)
+        patch.setattr(plain_chat, "LONG", 0)
+        assert read_or_error(body) in (shortly, None)
+        assert usually(body) == strictly(body)
+
+
+LONG_TEXT = st.tuples(
+    st.sampled_from(["x", "base64+/=", "é", "{[ ]}, : ", "a b", '","content":"']),
+    st.integers(60, 200),
+    st.sampled_from(["", "\n", "\x00", "\x1f", "\x7f", "\\n", "\\", '"', "é", "\udcff", "\u2028"]),
+).map(lambda drawn: drawn[0] * drawn[1] + drawn[2] + drawn[0])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        '{"model":"m","messages":[{"role":"user","content":"%s"}]}',
+        '{"messages" : [ {"content" :\n"%s" , "role":"user"}\n] ,"model": "m", "n": 2}',
+        '{"messages":[{"role":"user","content":"a"},{"role":"user","content":"%s"},'
+        '{"role":"tool","content":null,"tool_call_id":"c"}],"model":"m","stop":"z"}',
+        '{"model":"m","messages":[{"role":"user","name":"%s"}]}',
+        '{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"%s"}]}]}',
+        '{"model":"m","messages":[{"role":"user","content":"a"}],"stop":["%s"]}',
+        '{"model":"m","metadata":{"content":"%s"},"messages":[{"role":"user"}]}',
+        '{"model":"m","content":"%s","messages":[]}',
+        '{"model":"m","messages":[],"content":"%s"}',
+        '{"model":"m","messages":[],"messages":[{"role":"user","content":"%s"}]}',
+        '{"model":"m","seed":1,"seed":2,"messages":[{"role":"user","content":"%s"}]}',
+        '{"model":"m","temperature":1e400,"messages":[{"role":"user","content":"%s"}]}',
+        '{"model":"m","messages":[{"role":"user","content":"%s"}],"x":["messages"]}',
+        '["messages",{"role":"user","content":"%s"}]',
+        '{"model":"m","messages":[{"role":"user","content":"%s"}]',
+        '{"model":"m","messages":[{"role":"user","content":"%s"}]}}',
+        '{"model":"m","messages"%s:[{"role":"user","content":"a"}]}',
+        "%s",
+        '{"model":"m","messages":[{"role":"%s","content":"a"}]}',
+        '{"model":"m","metadata":{"messages":1},"messages":[{"role":"user","content":"%s"},'
+        '{"role":"assistant","content":"as long as what is before"}]}',
+    ],
+)
+@given(LONG_TEXT)
+def test_a_body_of_one_long_text_is_read_as_any_other(form: str, text: str) -> None:
+    body = (form % text).encode("utf-8", "surrogateescape")
+    shortly = read_or_error(body)
+    strict = strictly(body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_chat, "LONG", 0)
+        patch.setattr(strict_json, "LONG", 0)
+        assert read_or_error(body) in (shortly, None)
+        assert usually(body) == strict
+        assert strictly(body) == strict
+
+
+def test_a_long_text_is_left_out_where_it_is_a_turn_s_content() -> None:
+    body = json.dumps(PLAIN | {"messages": [TURN, TURN | {"content": "x" * 30_000}]}).encode()
+    call = read_plain_chat(body)
+    assert call is not None
+    assert plain_chat._read_around(body, *(find_long_text(body) or (0, 0))) is not None
+    assert call.units.text_bytes == 30_002
+    assert bytes(call.fields["messages"]) == json.dumps(json.loads(body)["messages"]).encode()
 
 
 def read_or_error(body: bytes) -> ClientCall | str | None:
