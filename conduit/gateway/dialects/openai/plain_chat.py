@@ -169,7 +169,7 @@ def _read(body: bytes) -> _Read:
 
 
 def _read_around(body: bytes, start: int, end: int) -> _Read | None:
-    """The same but for the one text that is most of the body; None where it is no turn's content.
+    """The same but for the text that nearly all of the body is; None if no turn's content is.
 
     Without it the body is a short one. That what was taken out is one text, and the content of
     a turn, is proved by the rest: two texts side by side are no JSON, and in a body without

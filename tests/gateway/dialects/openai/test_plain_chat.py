@@ -221,7 +221,7 @@ def test_a_long_body_is_read_as_any_other(
 
 LONG_TEXT = st.tuples(
     st.sampled_from(["x", "base64+/=", "é", "{[ ]}, : ", "a b", '","content":"']),
-    st.integers(60, 200),
+    st.integers(1000, 1500),
     st.sampled_from(["", "\n", "\x00", "\x1f", "\x7f", "\\n", "\\", '"', "é", "\udcff", "\u2028"]),
 ).map(lambda drawn: drawn[0] * drawn[1] + drawn[2] + drawn[0])
 
