@@ -35,7 +35,7 @@ _LARGEST_BODY: Final = 1_000_000  # a larger one is asked first how many values 
 
 _MESSAGES: Final = b'"messages"'
 _COLON: Final = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
-_CONTENT: Final = re.compile(rb'"content"[ \t\n\r]*:[ \t\n\r]*"\Z')
+_LEFT_OUT: Final = "(left out)"  # stands in for a long text
 _NOTHING: Final = msgspec.Raw(b"[]")
 
 _Cap = Annotated[int, Meta(ge=1, le=LARGEST_INTEGER)]
@@ -119,13 +119,13 @@ def read_plain_chat(body: bytes) -> ClientCall | None:
         return None
     if read is None:
         return None
-    values, raw, left_out = read
+    values, raw, lacking = read
     model, turns, tools = values.model, values.messages, values.tools
     if not turns or not model.isprintable() or (tools and is_too_deep(tools, MAX_DEPTH - 1)):
         return None
     check_duplicates(body, raw)
     text_bytes, text_alone = _read_turns(turns)
-    text_bytes += left_out
+    text_bytes += lacking
     if tools is not None:
         text_alone = False
         text_bytes += len(_encode(tools)) if tools else 0
@@ -151,9 +151,7 @@ def read_plain_chat(body: bytes) -> ClientCall | None:
 
 
 _Read = tuple[_Fields, dict[str, msgspec.Raw], int]
-"""The fields of a body as values, and as they stood; and the bytes of a text that is not in the
-values.
-"""
+"""The fields of a body as values, and as they stood; and how many bytes of text the values lack."""
 
 
 def _read_fields(body: bytes) -> _Read | None:
@@ -171,24 +169,26 @@ def _read(body: bytes) -> _Read:
 def _read_around(body: bytes, start: int, end: int) -> _Read | None:
     """The same but for the text that nearly all of the body is; None if no turn's content is.
 
-    Without it the body is a short one. That what was taken out is one text, and the content of
-    a turn, is proved by the rest: two texts side by side are no JSON, and in a body without
-    backslashes what reads `"messages"` once is the one field of that name.
+    With a short text in its place the body is a short one. That what was taken out is one text is
+    proved by the rest, as nothing else between two quotes may be changed so; and that it is what a
+    turn says, by the short one being found there. In a body without backslashes what reads
+    `"messages"` once is the one field of that name.
     """
-    rest = body[:start] + body[end:]
+    short = _LEFT_OUT.encode()
+    rest = b"%b%b%b" % (body[:start], short, body[end:])
     colon = _COLON.match(rest, rest.find(_MESSAGES) + len(_MESSAGES))
-    if colon is None or rest.count(_MESSAGES) != 1 or not _CONTENT.search(body, 0, start):
+    if colon is None or rest.count(_MESSAGES) != 1 or rest.count(short) != 1:
         return None
     values, raw, _ = _read(rest)
-    check_text(body)
-    messages_at = colon.end()
-    messages_end = messages_at + len(raw["messages"])
-    if not messages_at < start <= messages_end:
+    if all(turn.content != _LEFT_OUT for turn in values.messages):
         return None
-    size = end - start
+    check_text(body)
+    more = end - start - len(short)
+    messages_at = colon.end()
+    messages_end = messages_at + len(raw["messages"]) + more
     # No copy, which would be kept as long as the body.
-    raw["messages"] = msgspec.Raw(memoryview(body)[messages_at : messages_end + size])
-    return values, raw, size
+    raw["messages"] = msgspec.Raw(memoryview(body)[messages_at:messages_end])
+    return values, raw, more
 
 
 def _read_long(body: bytes) -> _Read | None:

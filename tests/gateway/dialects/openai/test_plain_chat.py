@@ -249,6 +249,11 @@ LONG_TEXT = st.tuples(
         '{"model":"m","messages"%s:[{"role":"user","content":"a"}]}',
         "%s",
         '{"model":"m","messages":[{"role":"%s","content":"a"}]}',
+        '{"model":"m","messages":[{"role":"user","content":"%s","content":"a"}]}',
+        '{"model":"m","messages":[{"role":"user","content":"a","content":"%s"}]}',
+        '{"model":"m","messages":[{"role":"(left out)","content":"%s"}]}',
+        '{"model":"m","messages":[{"role":"%s","content":"(left out)"}]}',
+        '{"model":"m","messages":[{"role":"user"  %s  "content":"(left out)"}]}',
         '{"model":"m","metadata":{"messages":1},"messages":[{"role":"user","content":"%s"},'
         '{"role":"assistant","content":"as long as what is before"}]}',
     ],
