@@ -405,6 +405,10 @@ def _flaw(response: aiohttp.ClientResponse) -> str | None:
 
 def _drop(response: aiohttp.ClientResponse) -> None:
     """Close the connection at once, so that the provider stops."""
+    if response.content.exception() is None:
+        # To a reader that waits aiohttp would raise an error that all calls of the process share,
+        # whose traceback grows by each reader's frames and so keeps everything they hold.
+        response.content.set_exception(aiohttp.ClientConnectionError("Connection closed"))
     connection = response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()  # a close would first send what is left of the request
