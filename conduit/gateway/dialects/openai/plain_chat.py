@@ -117,8 +117,6 @@ def read_plain_chat(body: bytes) -> ClientCall | None:
         read = _read_fields(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return None
-    if read is None:
-        return None
     values, raw, lacking = read
     model, turns, tools = values.model, values.messages, values.tools
     if not turns or not model.isprintable() or (tools and is_too_deep(tools, MAX_DEPTH - 1)):
@@ -154,12 +152,13 @@ _Read = tuple[_Fields, dict[str, msgspec.Raw], int]
 """The fields of a body as values, and as they stood; and how many bytes of text the values lack."""
 
 
-def _read_fields(body: bytes) -> _Read | None:
+def _read_fields(body: bytes) -> _Read:
     """Raises DecodeError, ValueError or RecursionError where it is no plain call."""
     if len(body) < LONG:
         return _read(body)
     text = find_long_text(body)
-    return (_read_long(body) or _read(body)) if text is None else _read_around(body, *text)
+    read = _read_long(body) if text is None else _read_around(body, *text)
+    return read or _read(body)
 
 
 def _read(body: bytes) -> _Read:

@@ -81,6 +81,8 @@ def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
     total = raw["total_tokens"]
     if total != prompt + completion or type(total) is bool:  # which equals a sum of 0 or 1
         return None
+    if total > LARGEST_COUNT:
+        return None
     return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
 
 

@@ -35,6 +35,8 @@ USAGES = st.fixed_dictionaries(
 @example({"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10})
 @example({"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10, "cached_tokens": 2})
 @example({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": False})
+@example({"prompt_tokens": 2**53, "completion_tokens": 2**53, "total_tokens": 2**54})
+@example({"prompt_tokens": 1, "completion_tokens": 2**53, "total_tokens": 2**53 + 1})
 def test_a_plain_usage_is_read_as_any_other(raw: dict[str, Any]) -> None:
     plain = reported_usage(raw, "flex"), usage_of_writing(raw), usage_of_writing(raw, "default")
     with pytest.MonkeyPatch.context() as patch:
