@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from conduit.gateway.ledger.batches import Position, WrittenRecords
-from conduit.gateway.ledger.records import Record, storable_line
+from conduit.gateway.ledger.records import Record, storable_line, storable_lines
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ class Journal:
         self._end = Position(number, self._offset)
         self._retired: list[int] = []  # descriptors of earlier files that are not synced yet
         self._folder_synced = False
-        self._appended: list[tuple[Record, asyncio.Future[None] | None]] = []  # of this turn
-        self._lines: list[bytes] = []
-        self._records: list[Record] = []  # of the lines
+        # With the future of who waits to hear of it, if anybody does.
+        self._waiting: list[tuple[Record, asyncio.Future[None] | None]] = []
+        self._blank = b""  # written where no record waits, to see whether there is room again
         self._scheduled = False
         self._torn = False  # bytes of a failed write may stand behind the last good one
         self._write_failure: str | None = None
@@ -80,7 +80,6 @@ class Journal:
         self._sync_task: asyncio.Task[None] | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._drained: list[asyncio.Future[None]] = []
-        self._awaited: list[tuple[Record, asyncio.Future[None]]] = []
 
     @property
     def position(self) -> Position:
@@ -103,7 +102,7 @@ class Journal:
     @property
     def waiting(self) -> int:
         """Records in memory that have not been written yet."""
-        return len(self._appended) + len(self._lines)
+        return len(self._waiting)
 
     @property
     def failure(self) -> str | None:
@@ -133,38 +132,31 @@ class Journal:
 
         While earlier records cannot be written the error is raised without trying.
         """
-        if (failure := self.failure) is not None:
-            raise JournalUnwritableError(failure)
-        self._make_lines()
-        self._add_line(record)
-        self.flush()
-        if self._write_failure is not None:
-            self._withdraw(len(self._lines) - 1)
-            raise JournalUnwritableError(self._write_failure)
+        written = self.append_awaited(record)
+        if not written.done():
+            self.flush()
+        written.result()
 
     def flush(self) -> None:
         """Write all records that wait; a failure is kept in `failure` and tried again."""
         self._scheduled = False
-        self._make_lines()
-        if not self._lines:
+        records, lines = self._lines()
+        if not lines:
             return
         try:
             self._mend()
-            lines = b"".join(self._lines)
             self._torn = True
             if os.write(self._descriptor, lines) != len(lines):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            self._fail(error)
+            self._fail(error, len(lines))
             return
         self._torn = False
         before = self._end
-        self._lines.clear()
         self._offset += len(lines)
         self._bytes += len(lines)
         self._end = Position(self._number, self._offset)
-        self.written.add(before, self._end, self._records)
-        self._records = []
+        self.written.add(before, self._end, records)
         self._written()
 
     def sync_soon(self) -> None:
@@ -185,7 +177,7 @@ class Journal:
     async def drained(self) -> None:
         """Wait until no record waits in memory."""
         self.flush()
-        if self._lines:
+        if self._write_failure is not None:
             written = self._loop.create_future()
             self._drained.append(written)
             await written
@@ -199,82 +191,77 @@ class Journal:
             await self._start_sync()
         for timer in self._timers.values():
             timer.cancel()
-        if self._lines:
+        if self._waiting:
             log.error("%d journal records could not be written: %s", self.waiting, self.failure)
         for descriptor in (*self._retired, self._descriptor):
             os.close(descriptor)
 
     def _append(self, record: Record, written: asyncio.Future[None] | None) -> None:
-        self._appended.append((record, written))
+        self._waiting.append((record, written))
         if not self._scheduled and self._write_failure is None:
             self._scheduled = True
             self._loop.call_soon(self.flush)
 
-    def _make_lines(self) -> None:
-        """Those of a turn in a row: each by itself, amid all else, takes longer."""
-        appended, self._appended = self._appended, []
-        for record, written in appended:
+    def _lines(self) -> tuple[list[Record], bytes]:
+        """The records that wait, as they can be stored, and what is to be written of them."""
+        try:
+            records, lines = storable_lines([record for record, _ in self._waiting])
+        except Exception:  # noqa: BLE001  # told of below
+            self._give_up_those_without_a_line()
+            records, lines = storable_lines([record for record, _ in self._waiting])
+        return records, lines or self._blank
+
+    def _give_up_those_without_a_line(self) -> None:
+        """By a fault of this program, which must not stop the others."""
+        waiting, self._waiting = self._waiting, []
+        for record, written in waiting:
             try:
-                storable = self._add_line(record)
-            except Exception as error:  # a fault of this program, which must not stop the others
+                storable_line(record)
+            except Exception as error:
                 log.exception("a %s has no line in the journal", type(record).__name__)
                 if written is not None and not written.done():
                     written.set_exception(JournalUnwritableError(str(error)))
             else:
-                if written is not None:
-                    self._awaited.append((storable, written))
+                self._waiting.append((record, written))
 
-    def _add_line(self, record: Record) -> Record:
-        """Make a record's line, the next to be written; the record as it can be stored."""
-        record, line = storable_line(record)
-        self._lines.append(line)
-        self._records.append(record)
-        return record
-
-    def _withdraw(self, index: int) -> None:
-        """Take back a record that cannot be written."""
-        refused = self._lines.pop(index)
-        del self._records[index]
-        if not self._lines:
-            # The retry needs something to write, or nobody would notice that there is room for
-            # such a record again. Readers skip empty lines.
-            self._lines.append(b"\n" * len(refused))
-
-    def _refuse_awaited(self) -> None:
+    def _refuse_awaited(self, reason: str) -> None:
         """Take back what somebody waits to hear of; what nobody does is written some time."""
-        error = JournalUnwritableError(self._write_failure)
-        refused = {id(record) for record, written in self._awaited if not written.done()}
-        for index in range(len(self._records) - 1, -1, -1):
-            if id(self._records[index]) in refused:
-                self._withdraw(index)
-        for _, written in self._awaited:
-            if not written.done():
-                written.set_exception(error)
-        self._awaited.clear()
+        waiting, self._waiting = self._waiting, []
+        for record, written in waiting:
+            if written is None or written.done():
+                self._waiting.append((record, written))
+            else:
+                written.set_exception(JournalUnwritableError(reason))
 
     def _written(self) -> None:
         if self._write_failure is not None:
             log.warning("the journal %s can be written again", self.path)
             self._write_failure = None
-        for waiting in self._drained:
-            if not waiting.done():
-                waiting.set_result(None)
-        self._drained.clear()
-        for _, written in self._awaited:
-            if not written.done():
+        self._blank = b""
+        waiting, self._waiting = self._waiting, []
+        for _, written in waiting:
+            if written is not None and not written.done():
                 written.set_result(None)
-        self._awaited.clear()
+        for drained in self._drained:
+            if not drained.done():
+                drained.set_result(None)
+        self._drained.clear()
         if self._offset >= self._rotate_bytes:
             self._rotate()
         if self._sync == "interval":
             self.sync_soon()
         self.on_written()
 
-    def _fail(self, error: OSError) -> None:
+    def _fail(self, error: OSError, size: int) -> None:
+        """So many bytes could not be written."""
         if self._write_failure is None:
             log.error("the journal %s cannot be written: %s", self.path, error)
         self._write_failure = _reason(error)
-        self._refuse_awaited()
+        self._refuse_awaited(self._write_failure)
+        if not self._waiting:
+            # The retry needs something to write, or nobody would notice that there is room again.
+            # Readers skip empty lines.
+            self._blank = b"\n" * size
         try:
             self._mend()
         except OSError as second:  # it is tried again before the next write

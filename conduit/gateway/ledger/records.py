@@ -209,6 +209,7 @@ Record = AttemptRecord | RequestRecord | BudgetRecord | CorrectRecord | ReplyRec
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Record).decode
+_LINE = b"%08x %b\n"
 _NUL = b"\\u0000"
 # What a database cannot store as text: NUL (PostgreSQL) and lone surrogates (UTF-8).
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -216,6 +217,19 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 class BadLineError(ValueError):
     """A line that is not what was written."""
+
+
+def storable_lines(records: list[Record]) -> tuple[list[Record], bytes]:
+    """As `storable_line` for each of them, and all lines in one."""
+    try:
+        lines = b"".join([_LINE % (zlib.crc32(json), json) for json in map(_encode, records)])
+    except UnicodeEncodeError:
+        pass
+    else:
+        if b"\\" not in lines or _NUL not in lines:  # most hold no escape at all
+            return records, lines
+    pairs = [storable_line(record) for record in records]
+    return [record for record, _ in pairs], b"".join([line for _, line in pairs])
 
 
 def storable_line(record: Record) -> tuple[Record, bytes]:
@@ -229,10 +243,10 @@ def storable_line(record: Record) -> tuple[Record, bytes]:
         record = _storable(record)
         json = _encode(record)
     else:
-        if b"\\" in json and _NUL in json:  # most lines hold no escape at all
+        if _NUL in json:
             record = _storable(record)
             json = _encode(record)
-    return record, b"%08x %b\n" % (zlib.crc32(json), json)
+    return record, _LINE % (zlib.crc32(json), json)
 
 
 def decode_line(line: bytes) -> Record:

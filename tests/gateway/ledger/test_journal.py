@@ -107,7 +107,7 @@ async def test_a_record_that_has_no_line_keeps_no_other_from_being_written(
     with pytest.raises(JournalUnwritableError):
         await refused
     await written
-    with pytest.raises(TypeError):
+    with pytest.raises(JournalUnwritableError):
         journal.append_now(wrong)
     journal.append_now(note(3))
     assert journal.waiting == 0
@@ -115,7 +115,7 @@ async def test_a_record_that_has_no_line_keeps_no_other_from_being_written(
     assert stored(tmp_path) == (note(1), note(2), note(3))
     assert [each.message for each in caplog.records] == [
         "a ProgressRecord has no line in the journal"
-    ] * 2
+    ] * 3
     await journal.close()
 
 

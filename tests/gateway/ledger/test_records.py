@@ -19,6 +19,7 @@ from conduit.gateway.ledger.records import (
     bounded,
     decode_line,
     storable_line,
+    storable_lines,
 )
 from conduit.gateway.storage.requests import StoredRequest
 
@@ -50,6 +51,25 @@ def test_a_record_comes_back_as_it_went_in_but_for_what_cannot_be_stored(record:
 def test_a_character_that_cannot_be_stored_is_replaced(character: str) -> None:
     back = decode_line(storable_line(BudgetClosed(f"a{character}b"))[1][:-1])
     assert back == BudgetClosed("a\ufffdb")
+
+
+@given(st.lists(records, max_size=5))
+def test_lines_of_several_are_the_lines_of_each(several: list[Record]) -> None:
+    each = [storable_line(record) for record in several]
+    assert storable_lines(several) == (
+        [record for record, _ in each],
+        b"".join(line for _, line in each),
+    )
+
+
+@pytest.mark.parametrize("character", ["\ud800", "\x00", "\\u0000", "\n"])
+def test_what_one_record_cannot_store_changes_no_other(character: str) -> None:
+    several: list[Record] = [BudgetClosed("a\\b"), BudgetClosed(character), TopUpRecord("c", 1)]
+    each = [storable_line(record) for record in several]
+    assert storable_lines(several) == (
+        [record for record, _ in each],
+        b"".join(line for _, line in each),
+    )
 
 
 @given(records, st.data())
