@@ -76,12 +76,10 @@ def _plain_usage(raw: Mapping[str, Any]) -> Usage | None:
     prompt, completion = raw["prompt_tokens"], raw["completion_tokens"]
     if type(prompt) is not int or type(completion) is not int:
         return None
-    if not 0 <= prompt <= LARGEST_COUNT or not 0 <= completion <= LARGEST_COUNT:
+    total, told = prompt + completion, raw["total_tokens"]
+    if prompt < 0 or completion < 0 or total > LARGEST_COUNT:
         return None
-    total = raw["total_tokens"]
-    if total != prompt + completion or type(total) is bool:  # which equals a sum of 0 or 1
-        return None
-    if total > LARGEST_COUNT:
+    if told != total or type(told) is bool:  # which equals a sum of 0 or 1
         return None
     return Usage(input_tokens=prompt, output_tokens=completion, raw=raw)
 
