@@ -13,7 +13,7 @@ class AtOnce:
     `look_at` deltas on the loop has to look.
     """
 
-    __slots__ = ("_fed", "_feed", "_output", "_push", "_reader", "look_at")
+    __slots__ = ("_fed", "_feed", "_output", "_piece", "_push", "_reader", "look_at")
 
     def __init__(self, reader: AnswerStream, push: Callable[[bytes], bool]) -> None:
         self._reader = reader
@@ -21,6 +21,7 @@ class AtOnce:
         self._output = reader.output
         self._push = push
         self._fed: Relayed | BaseException | None = None
+        self._piece = b""  # of which that is
         self.look_at = 0
 
     def take(self, piece: bytes) -> bool:
@@ -28,7 +29,7 @@ class AtOnce:
         try:
             fed = self._feed(piece)
         except Exception as error:  # noqa: BLE001  # whatever it is, the task of the request tells
-            self._fed = error
+            self._fed, self._piece = error, piece
             return False
         data, failure = fed
         if (
@@ -38,7 +39,7 @@ class AtOnce:
             and (not data or self._push(data))
         ):
             return True
-        self._fed = fed
+        self._fed, self._piece = fed, piece
         return False
 
     def read(self, piece: bytes) -> Relayed:
@@ -46,7 +47,9 @@ class AtOnce:
         fed = self._fed
         if fed is None:
             return self._feed(piece)
-        self._fed = None
+        if piece is not self._piece:  # the answer would lack what is not read now
+            raise RuntimeError("a piece of a stream came out of turn")
+        self._fed, self._piece = None, b""
         if isinstance(fed, BaseException):
             raise fed
         return fed

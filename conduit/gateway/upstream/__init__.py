@@ -89,8 +89,9 @@ class UpstreamResponse(Protocol):
     def pipe(self, take: Take) -> None:
         """Have `take` try further pieces as they arrive, while the reader waits for one.
 
-        Those that it returns True for are done with, and the reader's task is not switched to. The
-        others are given by iterating, as all are where a client of HTTP does no better.
+        Those that it returns True for are done with, and the reader's task is not switched to. One
+        that it returns False for is the next that iterating gives, the very same; the others are
+        given by iterating, as all are where a client of HTTP does no better.
         """
         ...
 

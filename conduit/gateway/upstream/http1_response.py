@@ -74,6 +74,7 @@ class Http1Response:
         "_loop",
         "_piped",
         "_read",
+        "_refused",
         "_source",
         "_waiter",
         "_where",
@@ -112,6 +113,7 @@ class Http1Response:
         self._gap_s = gap_s
         self._read = False
         self._piped: Take | None = None
+        self._refused: bytes | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     @property
@@ -134,6 +136,9 @@ class Http1Response:
             if self.done:
                 raise StopAsyncIteration
             await self.change()
+            if (refused := self._refused) is not None:
+                self._refused = None
+                return refused
         return self._take() if self.buffered <= MOST_AT_ONCE else self._take_some()
 
     def pipe(self, take: Take) -> None:
@@ -144,14 +149,13 @@ class Http1Response:
         take, source, waiter = self._piped, self._source, self._waiter
         # Who does not wait is at work with an earlier piece, which has to be done with first.
         if take is not None and source is not None and waiter is not None and not waiter.done():
-            size = self.buffered
-            if size <= MOST_AT_ONCE:
+            if self.buffered <= MOST_AT_ONCE:
                 piece = self._take()
                 if take(piece):
                     source.step(Fault.GAP_TIMEOUT, self._gap_s)
                     return
-                self.pieces.append(piece)
-                self.buffered = size
+                # Apart from what may come before its reader's turn, as it is to be the next piece.
+                self._refused = piece
         self.wake()
 
     async def read(self, limit: int) -> bytes:

@@ -137,6 +137,39 @@ async def test_a_reader_at_work_gets_the_next_piece_itself(http1: Http1Upstreams
         await reading
 
 
+async def test_a_piece_that_was_only_begun_is_the_next_however_much_has_come_since(
+    http1: Http1Upstreams,
+) -> None:
+    """uvloop reads on at once where a read has filled the buffer, before the reader's turn."""
+    text = b"".join(b"%06d" % number for number in range(6_000))
+    waits = asyncio.Event()
+
+    async def bulk(scene: Scene) -> bool:
+        scene.writer.write(CHUNKED + b"1\r\n.\r\n")
+        await waits.wait()
+        chunks = [b"1\r\n%c\r\n" % character for character in text]
+        scene.writer.write(b"".join(chunks) + b"0\r\n\r\n")
+        return True
+
+    begun: list[bytes] = []
+    seen = bytearray()
+
+    def take(piece: bytes) -> bool:
+        begun.append(piece)
+        return False
+
+    async with PlayingServer(bulk) as server:
+        response = await send(endpoint_at(http1, server.base_url()))
+        assert await anext(aiter(response)) == b"."
+        response.pipe(take)
+        waits.set()
+        async for piece in response:
+            if begun:
+                assert piece is begun.pop()
+            seen.extend(piece)
+    assert bytes(seen) == text
+
+
 async def test_a_silence_after_pieces_that_were_taken_is_too_long(upstreams: Upstreams) -> None:
     pieces, seen = Pieces(), bytearray()
 
