@@ -254,7 +254,7 @@ class Attempt(msgspec.Struct, eq=False):
     held_requests: int = 1
     can_top_up: bool = False  # a stream without a limit of its own holds block by block
     estimated_input_tokens: int = 0
-    sent: bool = False
+    sent: bool = False  # some of it may have left: see upstream.Departure
     answering: bool = False  # a byte of its answer has left to the client
     ttft_ms: int | None = None
     status: int | None = None
@@ -270,7 +270,7 @@ class Attempt(msgspec.Struct, eq=False):
     stream: AnswerStream | None = None  # its answer on the way to the client
     complete: bool = False  # all of its answer has come
     drained: bool = False  # read on after its client had hung up, see stages/drain.py
-    unread: bool = False  # and before a byte of it had left
+    unread: bool = False  # its client hung up before a byte of its answer had left
     cost_nanodollars: int = 0
     billed_nanodollars: int = 0
 

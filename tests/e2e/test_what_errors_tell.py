@@ -1,6 +1,7 @@
 """What the head of an error tells a client: how often was asked, and when to ask again."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -13,9 +14,9 @@ ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": "hello"}]}
 
 
 async def refused(
-    running: Running, model: str, headers: Mapping[str, str] | None = None
+    running: Running, model: str, headers: Mapping[str, str] | None = None, *, key: str = ""
 ) -> aiohttp.ClientResponse:
-    key = await running.key()
+    key = key or await running.key()
     async with running.http.post(
         f"{running.url}/v1/chat/completions",
         json={"model": model, **ASKED},
@@ -47,6 +48,12 @@ async def test_a_deadline_that_has_passed_is_not_to_be_tried_again_by_the_sdk(
     assert response.status == 504
     assert response.headers["x-conduit-attempts"] == "1"
     assert response.headers["x-should-retry"] == "false"
+
+
+async def test_a_status_that_has_no_name_is_passed_on_as_any(running: Running) -> None:
+    key = await running.key()
+    for status in sorted(set(range(400, 500)) - set(HTTPStatus)):
+        assert (await refused(running, f"fake-status{status}", key=key)).status == status
 
 
 async def test_a_rate_limit_always_says_when(running: Running) -> None:

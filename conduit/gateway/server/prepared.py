@@ -20,9 +20,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from conduit.gateway.server.headers import HSTS, SECURE
 
-_STATUS_LINES: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
-}
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _SECURE: Final = "".join(f"{name}: {value}\r\n" for name, value in SECURE)
 _HSTS: Final = f"strict-transport-security: {HSTS}\r\n"
 _CLOSE: Final = "connection: close\r\n"
@@ -163,7 +161,8 @@ def _template(status: int, more: str, *names: str) -> str:
     """A head with a place for each value, the date and the lengths; few sets are in use."""
     _check("".join(names))
     lines = "".join([name.replace("%", "%%") + ": %s\r\n" for name in names])
-    return f"{_STATUS_LINES[status]}{lines}{_SECURE}date: %s\r\n{more}\r\n"
+    phrase = _PHRASES.get(status, "")  # a provider's status, which we pass on, may be any
+    return f"HTTP/1.1 {status} {phrase}\r\n{lines}{_SECURE}date: %s\r\n{more}\r\n"
 
 
 def _check(text: str) -> None:

@@ -121,8 +121,8 @@ class Call:
         kept = exchange.kept
         if kept is not None:
             note_sent(kept, attempt, request, headers)
-        attempt.sent = True  # until the transport knows better
-        answering = endpoint.send(path, body, headers, self._deadlines(exchange, attempt))
+        deadlines = self._deadlines(exchange, attempt)
+        answering = endpoint.send(path, body, headers, deadlines, attempt)
         return Asked(exchange, attempt, bridge, sending), answering
 
     async def _answered(

@@ -161,6 +161,7 @@ def _left_alone(exchange: Exchange, attempt: Attempt) -> None:
         attempt.assumed = Assumed.NOTHING
     elif exchange.call.stream:
         attempt.assumed = Assumed.COUNTED
+        attempt.unread = not attempt.answering
     else:
         attempt.assumed = Assumed.HOLD
 

@@ -102,13 +102,27 @@ class UpstreamResponse(Protocol):
     def close(self) -> None: ...
 
 
+class Departure(Protocol):
+    """What is told that a call leaves: one that is cancelled has no error that could tell it."""
+
+    sent: bool
+
+
 class Endpoint(Protocol):
     """One provider's base URL, ready to be sent to."""
 
     async def send(
-        self, path: str, body: bytes, headers: Mapping[str, str], deadlines: Deadlines
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadlines: Deadlines,
+        departure: Departure | None = None,
     ) -> UpstreamResponse:
-        """POST `body`; returns as soon as the head of the answer is there."""
+        """POST `body`; returns as soon as the head of the answer is there.
+
+        `departure.sent` is set before the first byte may leave.
+        """
         ...
 
     async def get(

@@ -13,7 +13,14 @@ from aiohttp.payload import BytesIOPayload, BytesPayload, Payload
 from yarl import URL
 
 from conduit import __version__
-from conduit.gateway.upstream import MOST_AT_ONCE, Deadlines, Take, TransportError, TransportFault
+from conduit.gateway.upstream import (
+    MOST_AT_ONCE,
+    Deadlines,
+    Departure,
+    Take,
+    TransportError,
+    TransportFault,
+)
 from conduit.gateway.upstream.aiohttp_faults import (
     fault_before_head,
     is_cut,
@@ -121,11 +128,17 @@ class AiohttpEndpoint:
         self._urls: dict[str, URL] = {}
 
     async def send(
-        self, path: str, body: bytes, headers: Mapping[str, str], deadlines: Deadlines
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadlines: Deadlines,
+        departure: Departure | None = None,
     ) -> "AiohttpResponse":
         large = len(body) > _LARGE_BODY
         payload = _upload(body) if large else BytesPayload(body, content_type=_JSON)
         call = _Call(self._loop, deadlines, self._base, large=large)
+        call.departure = departure
         return await self._request(call, "POST", path, payload, headers)
 
     async def get(
@@ -183,6 +196,7 @@ class _Call(CallTimer):
         "_stopping",
         "_task",
         "connected",
+        "departure",
         "response",
         "reused",
     )
@@ -200,6 +214,7 @@ class _Call(CallTimer):
         self._deadlines = deadlines
         self._large = large
         self.connected = False
+        self.departure: Departure | None = None
         self.reused = False
         self.response: AiohttpResponse | None = None
         self.step(Fault.POOL_TIMEOUT, deadlines.pool_s)
@@ -211,6 +226,8 @@ class _Call(CallTimer):
     def waiting(self) -> None:
         """The connection is there: from here on bytes may have left."""
         self.connected = True
+        if self.departure is not None:
+            self.departure.sent = True
         self.step(Fault.HEAD_TIMEOUT, self._deadlines.first_event_s)
 
     def answered(self, response: aiohttp.ClientResponse) -> "AiohttpResponse":

@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from conduit.core.errors import InvalidRequestError
 from conduit.gateway.upstream import (
     Deadlines,
+    Departure,
     TransportError,
     TransportFault,
     UpstreamResponse,
@@ -109,10 +110,15 @@ class Http1Endpoint:
         self._loop = asyncio.get_running_loop()
 
     def send(
-        self, path: str, body: bytes, headers: Mapping[str, str], deadlines: Deadlines
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadlines: Deadlines,
+        departure: Departure | None = None,
     ) -> Coroutine[Any, Any, UpstreamResponse]:
         """POST `body`, once: a connection that ends before the answer is an error."""
-        return self._call(path, body, headers, deadlines)
+        return self._call(path, body, headers, deadlines, departure=departure)
 
     async def get(
         self, path: str, headers: Mapping[str, str], deadlines: Deadlines
@@ -132,7 +138,9 @@ class Http1Endpoint:
         body: bytes | None,
         headers: Mapping[str, str],
         deadlines: Deadlines,
+        *,
         again_since: float | None = None,
+        departure: Departure | None = None,
     ) -> UpstreamResponse:
         """A GET where there is no body; one that is made again has the time of the first."""
         heads, pool = self._heads, self._pool
@@ -150,6 +158,8 @@ class Http1Endpoint:
         else:
             total_at = math.inf if total_s is None else again_since + total_s
             connection = await pool.acquire(deadlines, total_at, fresh=True)
+        if departure is not None:
+            departure.sent = True
         response = connection.ask(deadlines, total_at)
         try:
             if not connection.write(head, body):

@@ -148,14 +148,14 @@ class Http1Response:
         """Some of the body has arrived."""
         take, source, waiter = self._piped, self._source, self._waiter
         # Who does not wait is at work with an earlier piece, which has to be done with first.
-        if take is not None and source is not None and waiter is not None and not waiter.done():
-            if self.buffered <= MOST_AT_ONCE:
-                piece = self._take()
-                if take(piece):
-                    source.step(Fault.GAP_TIMEOUT, self._gap_s)
-                    return
-                # Apart from what may come before its reader's turn, as it is to be the next piece.
-                self._refused = piece
+        waits = waiter is not None and not waiter.done()
+        if take is not None and source is not None and waits and self.buffered <= MOST_AT_ONCE:
+            piece = self._take()
+            if take(piece):
+                source.step(Fault.GAP_TIMEOUT, self._gap_s)
+                return
+            # Apart from what may come before its reader's turn, as it is to be the next piece.
+            self._refused = piece
         self.wake()
 
     async def read(self, limit: int) -> bytes:

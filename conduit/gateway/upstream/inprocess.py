@@ -7,7 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from multidict import CIMultiDict
 
 from conduit.gateway.provider import LocalAnswer, LocalProvider, Operation
-from conduit.gateway.upstream import Deadlines, Take, TransportError, TransportFault
+from conduit.gateway.upstream import (
+    Deadlines,
+    Departure,
+    Take,
+    TransportError,
+    TransportFault,
+)
 
 
 class InProcessEndpoint:
@@ -25,8 +31,15 @@ class InProcessEndpoint:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def send(
-        self, path: str, body: bytes, headers: Mapping[str, str], deadlines: Deadlines
+        self,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        deadlines: Deadlines,
+        departure: Departure | None = None,
     ) -> "InProcessResponse":
+        if departure is not None:
+            departure.sent = True
         operation = self._operations.get(path)
         if operation is None:
             return self._response(_not_found(path), deadlines)
