@@ -11,6 +11,13 @@ class CallSettings(BaseSettings):
         default=5.0, gt=0, le=600, description="Seconds to wait for a connection to a provider."
     )
 
+    upstream_connections: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Most connections to the server of a provider; 0 for any number.",
+    )
+
     pool_timeout_s: float = Field(
         default=2.0,
         gt=0,

@@ -36,6 +36,7 @@ RESTART_ONLY = frozenset(
         "log_format",
         "proxy_from_environment",
         "upstream_client",
+        "upstream_connections",
         "stream_buffer_bytes",
         "head_timeout_s",
         "idle_timeout_s",

@@ -137,6 +137,7 @@ async def open_gateway(
         upstreams = open_client(
             settings.upstream_client,
             ClientOptions(
+                connection_limit=settings.upstream_connections,
                 trust_env=settings.proxy_from_environment,
                 buffer_bytes=settings.stream_buffer_bytes,
             ),

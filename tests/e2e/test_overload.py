@@ -8,7 +8,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.e2e.conftest import Running, connect_fake, running_gateway
+from tests.e2e.conftest import (
+    Running,
+    connect_fake,
+    running_gateway,
+    with_every_upstream_client,
+)
 from tests.fakes.behaviour import Behaviour
 from tests.fakes.upstream import FakeUpstream
 
@@ -187,3 +192,23 @@ async def test_a_machine_that_is_used_up_refuses_all_requests_and_ends_none(
     await running.admin("PATCH", "/config", {"values": {"shed_memory_percent": 100}})
     await until_reasons_are(running, [])
     assert (await chat(running, key)).status == 200
+
+
+@with_every_upstream_client
+async def test_a_provider_gets_no_more_connections_than_it_is_said_to_take(
+    tmp_path: Path, fake: FakeUpstream, upstream_client: str
+) -> None:
+    rules = {"upstream_connections": 1, "pool_timeout_s": 0.05, "max_attempts": 1}
+    async with running_gateway(tmp_path / "home", upstream_client=upstream_client, **rules) as few:
+        await connect_fake(few, fake)
+        key = await few.key()
+        gate = asyncio.Event()
+        fake.script(Behaviour(gate=gate))
+        held = asyncio.create_task(chat(few, key, stream=True))
+        await fake.request(1)
+        refused = await chat(few, key)
+        assert (refused.status, (await refused.json())["error"]["code"]) == (503, "upstream_busy")
+        gate.set()
+        await (await held).read()
+        assert (await chat(few, key)).status == 200
+        assert fake.connections == 1

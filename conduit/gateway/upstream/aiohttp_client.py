@@ -88,7 +88,8 @@ class AiohttpUpstreams:
         options = self._options
         proxies = {urlsplit(proxy).hostname or "" for proxy in self._proxies.values()}
         connector = _Connector(
-            limit=options.connection_limit,
+            limit=0,
+            limit_per_host=options.connection_limit,
             keepalive_timeout=options.keepalive_s,
             ssl=True if options.ssl_context is None else options.ssl_context,
             resolver=VettedResolver(

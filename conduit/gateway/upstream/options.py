@@ -10,9 +10,9 @@ from aiohttp.abc import AbstractResolver
 class ClientOptions:
     """Options of an HTTP client.
 
-    `connection_limit` 0 means as many as the machine allows; otherwise it counts the connections of
-    a pool. `buffer_bytes` is what is read ahead of a slow reader, beside what one read brings.
-    `trust_env` takes a proxy from HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+    `connection_limit` is of an origin; 0 means as many as the machine allows. `buffer_bytes` is
+    what is read ahead of a slow reader, beside what one read brings. `trust_env` takes a proxy from
+    HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
     """
 
     connection_limit: int = 0
