@@ -19,6 +19,7 @@ ROTATE_BYTES = 64 << 20
 SHARE_FOR_REPLIES = 4
 """The part of the bytes that may wait for the database up to which whole replies are written."""
 
+_MOST_TOGETHER = 500  # in one write: after a failure all that wait is tried again and again
 _SYNC_INTERVAL_S = 0.05
 _RETRY_S = 0.25
 # Neither macOS nor Windows has fdatasync.
@@ -132,32 +133,23 @@ class Journal:
 
         While earlier records cannot be written the error is raised without trying.
         """
-        written = self.append_awaited(record)
-        if not written.done():
-            self.flush()
+        if (failure := self.failure) is not None:
+            raise JournalUnwritableError(failure)
+        written = self._loop.create_future()
+        self._waiting.append((record, written))
+        self.flush()
         written.result()
 
     def flush(self) -> None:
         """Write all records that wait; a failure is kept in `failure` and tried again."""
         self._scheduled = False
-        records, lines = self._lines()
-        if not lines:
-            return
-        try:
-            self._mend()
-            self._torn = True
-            if os.write(self._descriptor, lines) != len(lines):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            self._fail(error, len(lines))
-            return
-        self._torn = False
-        before = self._end
-        self._offset += len(lines)
-        self._bytes += len(lines)
-        self._end = Position(self._number, self._offset)
-        self.written.add(before, self._end, records)
-        self._written()
+        while self._waiting or self._blank:
+            records, lines = self._lines()
+            if not lines:
+                continue  # none of them has a line: they have been given up
+            if not self._write(lines):
+                break
+            self._written(records, len(lines))
 
     def sync_soon(self) -> None:
         """Let what is written reach the disk within 50 ms, without anybody waiting for it."""
@@ -203,13 +195,26 @@ class Journal:
             self._loop.call_soon(self.flush)
 
     def _lines(self) -> tuple[list[Record], bytes]:
-        """The records that wait, as they can be stored, and what is to be written of them."""
+        """The first of the records that wait, as they can be stored, and what is to be written."""
         try:
-            records, lines = storable_lines([record for record, _ in self._waiting])
+            records, lines = storable_lines([each for each, _ in self._waiting[:_MOST_TOGETHER]])
         except Exception:  # noqa: BLE001  # told of below
             self._give_up_those_without_a_line()
-            records, lines = storable_lines([record for record, _ in self._waiting])
+            records, lines = storable_lines([each for each, _ in self._waiting[:_MOST_TOGETHER]])
         return records, lines or self._blank
+
+    def _write(self, lines: bytes) -> bool:
+        """Whether they have been written, which they are all or not at all."""
+        try:
+            self._mend()
+            self._torn = True
+            if os.write(self._descriptor, lines) != len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._fail(error, len(lines))
+            return False
+        self._torn = False
+        return True
 
     def _give_up_those_without_a_line(self) -> None:
         """By a fault of this program, which must not stop the others."""
@@ -233,19 +238,26 @@ class Journal:
             else:
                 written.set_exception(JournalUnwritableError(reason))
 
-    def _written(self) -> None:
+    def _written(self, records: list[Record], size: int) -> None:
+        """The first that waited have been written, in so many bytes."""
+        before = self._end
+        self._offset += size
+        self._bytes += size
+        self._end = Position(self._number, self._offset)
+        self.written.add(before, self._end, records)
         if self._write_failure is not None:
             log.warning("the journal %s can be written again", self.path)
             self._write_failure = None
         self._blank = b""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting = self._waiting[: len(records)], self._waiting[len(records) :]
         for _, written in waiting:
             if written is not None and not written.done():
                 written.set_result(None)
-        for drained in self._drained:
-            if not drained.done():
-                drained.set_result(None)
-        self._drained.clear()
+        if not self._waiting:
+            for drained in self._drained:
+                if not drained.done():
+                    drained.set_result(None)
+            self._drained.clear()
         if self._offset >= self._rotate_bytes:
             self._rotate()
         if self._sync == "interval":

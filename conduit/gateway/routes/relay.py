@@ -22,17 +22,8 @@ _READ_AHEAD_BYTES = 64 * 1024
 def refuse_operators_headers(request: web.Request) -> None:
     """Raise UnknownParameterError for a header that wants to send the request elsewhere."""
     headers = request.headers
-    # Written out, as above: a loop takes twice the time, and every request comes by here.
-    if (
-        "api-base" in headers
-        or "api_base" in headers
-        or "base-url" in headers
-        or "base_url" in headers
-        or "callback-url" in headers
-        or "x-api-base" in headers
-        or "x-base-url" in headers
-    ):
-        name = next(name for name in OPERATORS_HEADERS if name in headers)
+    name = next((name for name in OPERATORS_HEADERS if name in headers), None)
+    if name is not None:
         raise UnknownParameterError(
             f'the header "{name}" cannot be set by a client: where a request goes belongs to the '
             "gateway's configuration",

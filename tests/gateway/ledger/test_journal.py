@@ -4,9 +4,9 @@ import asyncio
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ from conduit.gateway.ledger.journal import (
     journal_numbers,
 )
 from conduit.gateway.ledger.reading import JournalReader
-from conduit.gateway.ledger.records import ProgressRecord, Record
+from conduit.gateway.ledger.records import ProgressRecord, Record, storable_line
 
 
 def note(number: int) -> ProgressRecord:
@@ -190,6 +190,92 @@ async def test_what_was_appended_on_a_full_disk_is_written_once_there_is_room(
     await waiting
     assert stored(tmp_path) == (note(1), note(2))
     await journal.close()
+
+
+async def test_more_than_one_write_takes_wait_for_room_and_stay_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, 1, sync="off")
+    start = journal.position
+    count = 2 * journal_module._MOST_TOGETHER + 7
+    with files_no_larger_than(5):
+        for number in range(count):
+            journal.append(note(number))
+        journal.flush()
+        assert (journal.waiting, failing(journal)) == (count, True)
+    first = b"".join(storable_line(note(n))[1] for n in range(journal_module._MOST_TOGETHER))
+    with files_no_larger_than(len(first) + 5):  # room for a part of them
+        journal.flush()
+        assert journal.waiting == count - journal_module._MOST_TOGETHER
+        with pytest.raises(JournalUnwritableError):
+            journal.append_now(note(count))
+    await journal.drained()
+    journal.append_now(note(count))
+    everything = tuple(note(n) for n in range(count + 1))
+    assert stored(tmp_path) == everything
+    batch = journal.written.after(start, 10_000)
+    assert batch is not None
+    assert (batch.records, batch.position) == (everything, journal.position)
+    await journal.close()
+
+
+class FailingDisk:
+    """Takes all of a write, none of it, or so many bytes, as it is told."""
+
+    def __init__(self) -> None:
+        self.room: int | None = None
+
+    def write(self, descriptor: int, data: bytes, *, write: Any = os.write) -> int:
+        if self.room == 0:
+            raise OSError(28, "No space left on device")
+        return int(write(descriptor, data if self.room is None else data[: self.room]))
+
+
+steps = st.lists(
+    st.sampled_from(["append", "await", "now", "cancel", "turn", "flush", "full", "short", "room"]),
+    max_size=60,
+)
+
+
+@given(steps, st.sampled_from([1, 2, 500]))
+def test_whatever_the_disk_does_a_record_is_there_once_or_its_caller_hears_that_it_is_not(
+    tmp_path_factory: pytest.TempPathFactory, taken: list[str], together: int
+) -> None:
+    folder, disk = tmp_path_factory.mktemp("journal"), FailingDisk()
+    kept: list[int] = []  # those that nobody waits for, or that somebody did not wait for any more
+    asked: dict[int, asyncio.Future[None]] = {}
+
+    async def play() -> None:
+        journal = Journal(folder, 1, sync="off", rotate_bytes=300)
+        for number, step in enumerate(taken):
+            if step == "append":
+                journal.append(note(number))
+                kept.append(number)
+            elif step == "await":
+                asked[number] = journal.append_awaited(note(number))
+            elif step == "now":
+                with suppress(JournalUnwritableError):
+                    journal.append_now(note(number))
+                    kept.append(number)
+            elif step == "cancel" and asked:
+                asked[max(asked)].cancel()
+            elif step == "turn":
+                await asyncio.sleep(0)
+            elif step == "flush":
+                journal.flush()
+            else:
+                disk.room = {"full": 0, "short": number + 1}.get(step)
+        disk.room = None
+        await journal.drained()
+        await journal.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "write", disk.write)
+        patch.setattr(journal_module, "_MOST_TOGETHER", together)
+        asyncio.run(play())
+    told = [n for n, each in asked.items() if each.cancelled() or each.exception() is None]
+    refused = [n for n, each in asked.items() if not each.cancelled() and each.exception()]
+    there = [int(record.output_tokens) for record in stored(folder)]  # type: ignore[union-attr]
+    assert there == sorted({*kept, *told})
+    assert not {*refused} & {*there}
 
 
 async def test_a_refused_record_does_not_take_those_with_it_that_wait(tmp_path: Path) -> None:
