@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -81,6 +82,24 @@ def test_each_error_of_the_gateway_has_its_code(
         "status": status,
         "retryable": status in (429, 503),
     }
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize(("name", "code"), [("list", 0), ("nobody", 5)])
+def test_a_command_that_can_tell_nobody_has_its_code_all_the_same(
+    shell: Shell, closed: str, name: str, code: int
+) -> None:
+    words = ("keys", "list") if name == "list" else ("keys", "show", name)
+    script = f'exec "$0" "$@" {closed}'
+    finished = subprocess.run(
+        ["sh", "-c", script, *shell.command(*words)],
+        env=shell.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert finished.returncode == code
+    assert b"Traceback" not in finished.stdout + finished.stderr
 
 
 def test_no_gateway_is_unreachable(lonely_shell: Shell) -> None:

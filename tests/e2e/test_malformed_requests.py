@@ -137,3 +137,25 @@ async def test_paths_and_methods_that_are_not_there(running: Running) -> None:
             assert answer["error"]["code"]
             assert response.headers["x-request-id"].startswith("req_")
             assert "server" not in response.headers
+
+
+async def test_a_number_beyond_all_floats_is_refused_where_anything_may_stand(
+    running: Running,
+) -> None:
+    for path, body in (
+        ("/keys", b'{"name": "k", "metadata": {"x": [1e400]}}'),
+        (
+            "/mappings",
+            b'{"alias": "a", "targets": [{"provider": "fake", "params": {"x": -1e999}}]}',
+        ),
+    ):
+        async with running.http.post(
+            f"{running.admin_url}/admin{path}",
+            data=body,
+            headers={
+                "authorization": f"Bearer {running.master_key}",
+                "content-type": "application/json",
+            },
+        ) as response:
+            refusal = (await response.json())["error"]
+        assert (response.status, refusal["param"]) == (422, "x")

@@ -1,6 +1,7 @@
 """Reads admin requests and writes admin answers."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
@@ -72,7 +73,7 @@ def query_of(request: web.Request, query_type: type[Q] | None) -> Q | None:
         if len(request.query.getall(name)) > 1:
             raise ValidationFailedError(f"{name}: given more than once", param=name)
     given = dict(request.query)
-    _refuse_nul(given, "query")
+    _refuse_unstorable(given, "query")
     if query_type is not None:
         return validated(query_type, given)
     validated(_NoQuery, given)
@@ -88,7 +89,7 @@ async def body_of(request: web.Request, resource_type: type[R]) -> R:
     except ValueError:
         # Not the parser's own words, which may quote the body.
         raise InvalidRequestError("the body is not valid JSON") from None
-    _refuse_nul(given, "body")
+    _refuse_unstorable(given, "body")
     return validated(resource_type, given, strict=True)
 
 
@@ -101,18 +102,22 @@ def _each_once(fields: Sequence[tuple[str, Any]]) -> None:
         seen.add(name)
 
 
-def _refuse_nul(given: object, at: str) -> None:
-    """Raise for the one character that not every database can store; `at` says where it is."""
+def _refuse_unstorable(given: object, at: str) -> None:
+    """Raise for what not every database can store, `at` says where: U+0000, and a number that is
+    infinite for a float (1e400), which the parser lets through.
+    """
     match given:
         case str() if "\0" in given:
             raise ValidationFailedError(f"{at}: may not hold the character U+0000", param=at)
+        case float() if not math.isfinite(given):
+            raise ValidationFailedError(f"{at}: the number is too large", param=at)
         case dict():
             for name, value in given.items():
-                _refuse_nul(name, at)
-                _refuse_nul(value, str(name))
+                _refuse_unstorable(name, at)
+                _refuse_unstorable(value, str(name))
         case list():
             for value in given:
-                _refuse_nul(value, at)
+                _refuse_unstorable(value, at)
         case _:
             pass
 
